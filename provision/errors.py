@@ -1,0 +1,48 @@
+"""What can go wrong, as one plain sentence and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class ProvisionError(Exception):
+    """A run that did not reach its end.
+
+    Parameters
+    ----------
+    message : str
+        One sentence that says what was wrong.
+    hint : str, optional
+        What to do about it.
+    role, task, host : str, optional
+        Where it happened; empty when nothing was started.
+    log : pathlib.Path, optional
+        The file with all that Ansible said; None when nothing was started.
+
+    Examples
+    --------
+    >>> error = ProvisionError("There is no role 'mrtrix'.", hint="Did you mean 'mrtrix3'?")
+    >>> print(error)
+    There is no role 'mrtrix'. Did you mean 'mrtrix3'?
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", role: str = "", task: str = "", host: str = "", log: Path | None = None
+    ):
+        super().__init__(message)
+        self.message, self.hint = message, hint
+        self.role, self.task, self.host, self.log = role, task, host, log
+
+    def __str__(self) -> str:
+        """Return the sentence, and what to do where that is known."""
+        return f"{self.message} {self.hint}".strip()
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: ``{"error": {...}}`` with plain values."""
+        names = ("role", "task", "host", "message", "hint")
+        fields = {name: getattr(self, name) for name in names}
+        return {"error": {**fields, "log": str(self.log) if self.log else None}}
+
+
+class OptionError(ProvisionError, ValueError):
+    """A role or option that does not exist, or a value that is not allowed; nothing was started."""
