@@ -1,0 +1,400 @@
+"""What is on this machine and what has drifted: read-only checks in the standard library alone.
+
+The probe sends this file to the target's Python on standard input and asks it everything in one round trip, so it
+must run on its own, on Python 3.9 and later, and never change anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+
+# The instructions of each x86-64 level as /proc/cpuinfo names them: x86-64 psABI 1.0, table 3.1
+# (https://gitlab.com/x86-psABIs/x86-64-ABI); `pni` is SSE3, `abm` LZCNT, and OSXSAVE shows as `xsave`.
+_LEVELS = (
+    ("x86-64-v2", {"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"}),
+    ("x86-64-v3", {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"}),
+    ("x86-64-v4", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}),
+)
+
+
+def run(argv, timeout=30, env=None):
+    """Return (exit code, standard output, standard error) of a command; 127 when it cannot be started."""
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=timeout, env=env, check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 127, "", str(error)
+    return done.returncode, done.stdout, done.stderr
+
+
+def read_text(path):
+    """Return a file's text, or an empty string when it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def os_release():
+    """Return the fields of os-release(5) as a dict."""
+    text = read_text("/etc/os-release") or read_text("/usr/lib/os-release")
+    pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return {key: value.strip().strip('"') for key, value in pairs}
+
+
+def cpu_level(cpuinfo=None):
+    """Return the x86-64 level this machine has, such as ``x86-64-v3``; empty on other architectures."""
+    if platform.machine() != "x86_64":
+        return ""
+    found = re.search(r"^flags\s*:\s*(.*)$", read_text("/proc/cpuinfo") if cpuinfo is None else cpuinfo, re.M)
+    flags = set(found.group(1).split()) if found else set()
+    level = "x86-64"
+    for name, needed in _LEVELS:
+        if not needed <= flags:
+            break
+        level = name
+    return level
+
+
+def home():
+    """Return the home folder that HOME names, else the one of the password file."""
+    return os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
+
+
+def state_folder():
+    """Return the folder where the roles note what they put on the machine."""
+    if os.getuid() == 0:
+        return "/var/lib/provision"
+    return os.path.join(os.environ.get("XDG_STATE_HOME") or os.path.join(home(), ".local/state"), "provision")
+
+
+def cache_folder():
+    """Return the folder for what can be made again: source trees, builds, downloads."""
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.join(home(), ".cache"), "provision")
+
+
+def read_json(path):
+    """Return the JSON object in a file, an empty dict when there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def read_state(role):
+    """Return what a role noted when it last ended, an empty dict when it never did."""
+    return read_json(os.path.join(state_folder(), role + ".json"))
+
+
+def look_at_machine():
+    """Return what every role may want to know of the machine."""
+    release = os_release()
+    return {
+        "os": release.get("ID", ""),
+        "release": release.get("ID", "") + "-" + release.get("VERSION_ID", ""),
+        "like": release.get("ID_LIKE", "").split(),
+        "name": release.get("PRETTY_NAME", platform.system()),
+        "arch": platform.machine(),
+        "cpu": cpu_level(),
+        "root": os.getuid() == 0,
+        "user": pwd.getpwuid(os.getuid()).pw_name,
+        "home": home(),
+        "state": state_folder(),
+        "cache": cache_folder(),
+        "python": sys.executable,
+    }
+
+
+# --- deps -------------------------------------------------------------------------------------------------------
+
+# Where a distribution's own Python may be when `python3` is somebody else's, as in Google Colab.
+_PYTHONS = ("/usr/bin/python3", *("/usr/bin/python3." + minor for minor in ("12", "10", "11", "13", "14", "9")))
+
+# Asks a Python which of the requirements on its standard input it does not meet. pip carries `packaging`.
+_UNMET = """
+import importlib.metadata as metadata, sys
+try:
+    from packaging.requirements import Requirement
+except ImportError:
+    from pip._vendor.packaging.requirements import Requirement
+for line in sys.stdin.read().splitlines():
+    requirement = Requirement(line)
+    try:
+        met = requirement.specifier.contains(metadata.version(requirement.name), prereleases=True)
+    except metadata.PackageNotFoundError:
+        met = False
+    if not met:
+        print(line)
+"""
+
+
+def missing_packages(names):
+    """Return those of the distribution's packages that are not installed, asking dpkg-query once."""
+    if not names:
+        return []
+    _, out, _ = run(["dpkg-query", "-W", "-f=${db:Status-Abbrev} ${Package}\n", *names])
+    installed = {line.split()[-1] for line in out.splitlines() if line.startswith("ii")}
+    return [name for name in names if name not in installed]
+
+
+def apt_python():
+    """Return the first Python that can import apt_pkg, empty when there is none."""
+    for python in _PYTHONS:
+        if os.access(python, os.X_OK) and run([python, "-c", "import apt, apt_pkg"])[0] == 0:
+            return python
+    return ""
+
+
+def sudo_works():
+    """Tell whether sudo works here without a password."""
+    return bool(shutil.which("sudo")) and run(["sudo", "-n", "true"])[0] == 0
+
+
+def python_of(place, caller):
+    """Return the interpreter that a `deps_python` names: the caller's, an interpreter, or the one of a folder."""
+    if place == "auto":
+        return caller or sys.executable
+    place = os.path.expanduser(place)
+    if os.path.isfile(place):
+        return place
+    return os.path.join(place, "bin", "python")
+
+
+def managed_by_distribution(python):
+    """Tell whether pip refuses to install into a Python (PEP 668): the distribution's, outside any environment."""
+    ask = "import os, sys, sysconfig; print(int(sys.prefix == sys.base_prefix and os.path.exists(" \
+        "os.path.join(sysconfig.get_path('stdlib'), 'EXTERNALLY-MANAGED'))))"
+    return run([python, "-c", ask])[1].strip() == "1"
+
+
+def installed_packages():
+    """Return the names of all packages of the distribution that are installed."""
+    _, out, _ = run(["dpkg-query", "-W", "-f=${db:Status-Abbrev} ${Package}\n"])
+    return [line.split()[-1] for line in out.splitlines() if line.startswith("ii")]
+
+
+def unmet_requirements(python, requirements):
+    """Return the requirements that this Python does not meet; all of them when it cannot be asked."""
+    if not requirements:
+        return []
+    try:
+        done = subprocess.run(
+            [python, "-c", _UNMET], input="\n".join(requirements),
+            capture_output=True, text=True, check=True, timeout=60,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return list(requirements)
+    return done.stdout.split("\n")[:-1]
+
+
+def look_at_deps(wanted, machine):
+    """Return what the role `deps` would have to install."""
+    known = wanted["packages"].get(machine["release"], {})
+    names = [name for group in wanted["groups"] for name in known.get(group, [])] + wanted["extra"]
+    missing = missing_packages(sorted(set(names)))
+    python = python_of(wanted["python"], wanted["caller"])
+    unmet = unmet_requirements(python, wanted["python_packages"])
+    state = read_state("deps")
+    result = {
+        "supported": bool(known),
+        "packages": sorted(set(names)),
+        "missing": missing,
+        "python": python,
+        "unmet": unmet,
+        "installed": state.get("installed", []),
+    }
+    if wanted["state"] == "absent":
+        return dict(result, converged=not result["installed"])
+    # Looked up only when something will have to be done: each look starts a program.
+    if missing:
+        result.update(apt_python=apt_python(), sudo=machine["root"] or sudo_works())
+    if missing or wanted.get("list"):
+        result.update(all_packages=installed_packages())
+    if unmet:
+        result.update(python_managed=managed_by_distribution(python))
+    return dict(result, converged=bool(known) and not missing and not unmet)
+
+
+# --- mrtrix3 ----------------------------------------------------------------------------------------------------
+
+RECEIPT = ".provision.json"  # what the role leaves in a prefix of its own
+
+
+def mrtrix3_version(folder):
+    """Return what ``mrinfo -version`` of a folder of commands says, or an empty string when it does not run."""
+    # A subset of the commands may leave mrinfo out; any compiled command tells the same version.
+    for command in ("mrinfo", *sorted(name for name in _listdir(folder) if is_elf(os.path.join(folder, name)))):
+        code, out, _ = run([os.path.join(folder, command), "-version"])
+        found = re.match(r"== \S+ (\S+) ==", out)
+        if code == 0 and found:
+            return found.group(1)
+        if code != 127:
+            break
+    return ""
+
+
+def _listdir(folder):
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def is_elf(path):
+    """Tell whether a file is a program or a library."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) == b"\x7fELF"
+    except OSError:
+        return False
+
+
+def satisfies(version, wanted):
+    """Tell whether an installed version is the one wanted."""
+    return wanted == "any" or version == wanted
+
+
+def default_prefix(wanted, machine):
+    """Return the absolute prefix that `mrtrix3_prefix` names."""
+    if wanted != "auto":
+        return os.path.abspath(os.path.expanduser(wanted))
+    return "/opt/mrtrix3" if machine["root"] else os.path.join(machine["home"], ".local/opt/mrtrix3")
+
+
+def default_link_dir(wanted, machine):
+    """Return the folder that `mrtrix3_link_dir` names, an empty string for none."""
+    if wanted == "none":
+        return ""
+    if wanted != "auto":
+        return os.path.abspath(os.path.expanduser(wanted))
+    return "/usr/local/bin" if machine["root"] else os.path.join(machine["home"], ".local/bin")
+
+
+def prefix_problem(prefix):
+    """Return why this role may not install into a prefix, an empty string when it may."""
+    if not os.path.lexists(prefix):
+        return ""
+    if not os.path.isdir(prefix):
+        return "is a file, not a folder"
+    if not os.access(prefix, os.R_OK | os.X_OK):
+        return "cannot be read by you"
+    if os.path.exists(os.path.join(prefix, RECEIPT)) or not os.listdir(prefix):
+        return ""
+    return "holds files that are not this role's"
+
+
+def writable(path):
+    """Tell whether a path, or the nearest folder above it that exists, can be written to."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return os.access(path, os.W_OK | os.X_OK)
+
+
+def foreign_command(name):
+    """Return the real path of a command on PATH that is not in a prefix of this role, else an empty string."""
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        path = os.path.realpath(os.path.join(folder, name))
+        prefix = os.path.dirname(os.path.dirname(path))
+        if os.path.isfile(path) and os.access(path, os.X_OK) and not os.path.exists(os.path.join(prefix, RECEIPT)):
+            return path
+    return ""
+
+
+def broken_links(link_dir, commands, folder):
+    """Return the commands whose link in `link_dir` is not there, leaving out names that are somebody else's file."""
+    missing = []
+    for name in commands:
+        link = os.path.join(link_dir, name)
+        if not os.path.lexists(link) or (
+            os.path.islink(link) and not os.path.exists(link) and os.readlink(link) != os.path.join(folder, name)
+        ):
+            missing.append(name)
+    return missing
+
+
+def mrtrix3_drift(wanted, state, machine):
+    """Return in words how the installation noted in `state` differs from the one wanted; empty for not at all."""
+    report = state.get("report")
+    if not report:
+        return "nothing is installed"
+    if not satisfies(state.get("version", ""), wanted["version"]):
+        return f"version {state.get('version')} is installed"
+    if wanted["origin"] not in ("auto", report["origin"]):
+        return f"it came from {report['origin']}"
+    if report["origin"] in ("archive", "source"):
+        difference = _own_files_drift(wanted, state, machine)
+        if difference:
+            return difference
+    if not mrtrix3_version(report["bin"]):
+        return f"the commands in {report['bin']} do not run"
+    return ""
+
+
+def _own_files_drift(wanted, state, machine):
+    report = state["report"]
+    if report["prefix"] != default_prefix(wanted["prefix"], machine):
+        return f"it is in {report['prefix']}"
+    have = set(_listdir(report["bin"]))
+    lost = (set(state.get("commands", [])) | set(wanted["commands"])) - have
+    if lost:
+        return f"commands are missing: {', '.join(sorted(lost)[:5])}"
+    if not wanted["commands"] and report["origin"] == "source" and not state.get("complete"):
+        return "only some of the commands were built"
+    if wanted["cpu"] not in ("auto", report["cpu"]):
+        return f"it was compiled for {report['cpu']}"
+    link_dir = default_link_dir(wanted["link_dir"], machine)
+    if link_dir != state.get("link_dir", ""):
+        return f"its links are in {state.get('link_dir') or 'no folder'}"
+    if link_dir and broken_links(link_dir, state.get("commands", []), report["bin"]):
+        return f"links are missing in {link_dir}"
+    return ""
+
+
+def look_at_mrtrix3(wanted, machine):
+    """Return what is installed of MRtrix3, what has drifted, and what the origins need to know."""
+    state = read_state("mrtrix3")
+    prefix = default_prefix(wanted["prefix"], machine)
+    result = {
+        "prefix": prefix,
+        "link_dir": default_link_dir(wanted["link_dir"], machine),
+        "report": state.get("report", {}),
+        "installed": bool(state),
+    }
+    if wanted["state"] == "absent":
+        return dict(result, converged=not state and not os.path.exists(os.path.join(prefix, RECEIPT)))
+    drift = mrtrix3_drift(wanted, state, machine)
+    if not drift:
+        return dict(result, converged=True)
+    found = foreign_command("mrinfo")
+    return dict(
+        result,
+        converged=False,
+        drift=drift,
+        prefix_problem=prefix_problem(prefix),
+        prefix_writable=writable(prefix),
+        present={"bin": os.path.dirname(found), "version": mrtrix3_version(os.path.dirname(found))} if found else {},
+        sudo=machine["root"] or sudo_works(),
+        git=bool(shutil.which("git")),
+    )
+
+
+LOOKS = {"deps": look_at_deps, "mrtrix3": look_at_mrtrix3}
+
+
+def look(roles):
+    """Return ``{"machine": {...}, "roles": {name: {"converged": bool, ...}}}`` for the roles asked about."""
+    machine = look_at_machine()
+    answers = {name: dict(LOOKS[name](wanted, machine), wanted=wanted) for name, wanted in roles.items()}
+    return {"machine": machine, "roles": answers}

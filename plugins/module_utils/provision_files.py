@@ -1,0 +1,146 @@
+"""Files that are whole or not there: writing, exchanging and unpacking, in the standard library alone."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+from contextlib import contextmanager, suppress
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2  # linux/fs.h
+
+
+def write_json(path, value, mode=0o644):
+    """Write a value as JSON under a temporary name and rename it, so that a reader never sees half of it."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".new-", dir=folder)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=1, sort_keys=True)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, mode)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def exchange(new, target):
+    """Put the folder `new` in the place of `target` in one step, and delete what was there."""
+    if not os.path.lexists(target):
+        os.rename(new, target)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    done = libc.renameat2(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(target), _RENAME_EXCHANGE)
+    if done != 0:
+        code = ctypes.get_errno()
+        if code not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(code, os.strerror(code), target)
+        # A file system without the exchange, such as overlayfs with a lower layer: two renames, and a gap between.
+        aside = tempfile.mkdtemp(prefix=os.path.basename(target) + ".old-", dir=os.path.dirname(target))
+        os.rename(target, os.path.join(aside, "was"))
+        os.rename(new, target)
+        new = aside
+    shutil.rmtree(new, ignore_errors=True)
+
+
+@contextmanager
+def locked(path):
+    """Hold an exclusive lock on a file while the block runs.
+
+    Raises BlockingIOError at once when another process holds it. The kernel drops the lock when its holder dies, so
+    a killed run never leaves one behind.
+    """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield file
+
+
+def _check_member(member, folder):
+    """Raise ValueError for a member of an archive that would leave the folder or is not a plain thing."""
+    root = os.path.realpath(folder)
+
+    def inside(path):
+        real = os.path.realpath(os.path.join(root, path))
+        return real == root or real.startswith(root + os.sep)
+
+    if member.name.startswith(("/", "~")) or ".." in member.name.split("/") or not inside(member.name):
+        raise ValueError(f"its member {member.name!r} would be written outside the folder it is unpacked to")
+    if member.issym() and not inside(os.path.join(os.path.dirname(member.name), member.linkname)):
+        raise ValueError(f"its link {member.name!r} points outside the folder it is unpacked to")
+    if member.islnk() and (member.linkname.startswith("/") or not inside(member.linkname)):
+        raise ValueError(f"its hard link {member.name!r} points outside the folder it is unpacked to")
+    if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
+        raise ValueError(f"its member {member.name!r} is a device or a pipe")
+
+
+def unpack(archive, folder):
+    """Unpack a tar archive into an existing folder, as the user who asks and with plain permissions.
+
+    Raises ValueError when the archive is not a whole tar archive or has a member that would leave the folder.
+    """
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                _check_member(member, folder)
+                member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+                member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+                tar.extract(member, folder, set_attrs=not member.issym(), **_plain_filter())
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise ValueError(f"{archive} cannot be unpacked: {error}") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ValueError(f"{archive} cannot be unpacked: {error}") from error
+
+
+def _plain_filter():
+    # Named from 3.12 on, where leaving it out is deprecated; the members were checked above on every Python.
+    return {"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}
+
+
+@contextmanager
+def staging(target):
+    """Give a new folder beside `target`, deleted at the end unless it was renamed; older ones are deleted first.
+
+    The caller holds a lock: a folder of that name that is already there was left by a run that was killed.
+    """
+    parent, name = os.path.split(target)
+    os.makedirs(parent, exist_ok=True)
+    prefix = f".{name}.provision-"
+    for left in os.listdir(parent):
+        if left.startswith(prefix):
+            shutil.rmtree(os.path.join(parent, left), ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
+    os.chmod(folder, 0o755)
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(folder)
+
+
+def free_bytes(path):
+    """Return the free bytes of the file system that holds a path or the nearest folder above it that exists."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return shutil.disk_usage(path).free
+
+
+def explain(error):
+    """Return one sentence for an OSError and what to do about it, as (message, hint)."""
+    path = error.filename or ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"The disk is full{f' at {path}' if path else ''}.", "Free some space there and run it again."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{path or 'A folder'} cannot be written to by this user.", "Choose a folder of your own, or use sudo."
+    return f"{error}.", ""

@@ -1,0 +1,122 @@
+#!/usr/bin/python
+"""Find what a version means in a git repository that is not here."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: git_reference
+short_description: Find what a version means in a git repository that is not here
+description:
+  - Says whether a version is a tag, a branch or a commit of a repository, without cloning it.
+  - Fails with one sentence when the repository cannot be reached or has no such version.
+options:
+  repo:
+    type: str
+    required: true
+    description: URL or path of the repository.
+  version:
+    type: str
+    required: true
+    description: A tag, a branch, or a commit by at least seven hexadecimal digits.
+"""
+
+RETURN = """
+repo:
+  description: The repository as git is to be given it; a path becomes a URL, which git needs for a shallow clone.
+  type: str
+  returned: success
+kind:
+  description: C(tag), C(branch) or C(commit).
+  type: str
+  returned: success
+commit:
+  description: The commit's name.
+  type: str
+  returned: success
+"""
+
+import difflib
+import os
+import re
+from urllib.parse import urlsplit
+
+from ansible.module_utils.basic import AnsibleModule
+
+_COMMIT = re.compile(r"[0-9a-f]{7,40}")
+
+
+def as_url(repo):
+    """Return a repository as git takes it for a shallow clone: paths as ``file://`` URLs."""
+    path = os.path.expanduser(repo)
+    return "file://" + os.path.abspath(path) if os.path.isdir(path) else repo
+
+
+def parse(listing):
+    """Return {"tag": {name: commit}, "branch": {name: commit}} of what ``git ls-remote`` printed."""
+    found = {"tag": {}, "branch": {}}
+    for line in listing.splitlines():
+        commit, _, reference = line.partition("\t")
+        for kind, start in (("tag", "refs/tags/"), ("branch", "refs/heads/")):
+            if reference.startswith(start):
+                # An annotated tag is listed twice; the second, ending in ^{}, is the commit.
+                found[kind][reference[len(start) :].replace("^{}", "")] = commit
+    return found
+
+
+def choose(found, version):
+    """Return (kind, commit) of a version, or None."""
+    for kind in ("tag", "branch"):
+        if version in found[kind]:
+            return kind, found[kind][version]
+    return ("commit", version) if _COMMIT.fullmatch(version) else None
+
+
+def nearest(found, version):
+    """Return the names most like a version that is not there, the newest tags when none is alike."""
+    names = [*found["tag"], *found["branch"]]
+    numbered = sorted((name for name in found["tag"] if re.fullmatch(r"[\d.]+", name)),
+                      key=lambda name: [int(part) for part in name.split(".") if part], reverse=True)
+    return (difflib.get_close_matches(version, numbered, 3, 0.6) or difflib.get_close_matches(version, names, 3, 0.6)
+            or numbered[:3] or names[:3])
+
+
+def unreachable(repo, said):
+    """Return the sentence and the hint for a repository that git could not list."""
+    host = urlsplit(repo).hostname or repo
+    lines = [line for line in said.strip().splitlines() if line]
+    reason = re.sub(r"^(fatal|ssh|error): ", "", lines[0] if lines else "no answer")
+    return (
+        f"The git repository {repo} could not be reached ({reason}).",
+        f"Check the network and that {host} is right, or name a clone that is here: mrtrix3_repo=/path/to/mrtrix3.",
+    )
+
+
+def main():
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        argument_spec={"repo": {"type": "str", "required": True}, "version": {"type": "str", "required": True}},
+        supports_check_mode=True,
+    )
+    repo, version = as_url(module.params["repo"]), module.params["version"]
+    # Never ask for a user name or a host key: there is nobody to answer.
+    quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20"}
+    code, out, error = module.run_command(
+        ["git", "-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=20", "ls-remote", "--tags", "--heads", repo],
+        environ_update=quiet,
+    )
+    if code:
+        message, hint = unreachable(module.params["repo"], error)
+        module.fail_json(msg=message, hint=hint)
+    found = parse(out)
+    choice = choose(found, version)
+    if not choice:
+        near = nearest(found, version)
+        module.fail_json(
+            msg=f"{module.params['repo']} has no version {version!r}.",
+            hint=f"The nearest are {', '.join(near)}." if near else "It has no tags and no branches.",
+        )
+    module.exit_json(changed=False, repo=repo, kind=choice[0], commit=choice[1])
+
+
+if __name__ == "__main__":
+    main()

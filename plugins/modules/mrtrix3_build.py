@@ -1,0 +1,395 @@
+#!/usr/bin/python
+"""Compile MRtrix3 in its source tree, going on from where an earlier build stopped."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: mrtrix3_build
+short_description: Compile MRtrix3 in its source tree
+description:
+  - Configures without the graphical programs and compiles all commands or those named, with either of MRtrix3's build
+    systems (C(configure) and C(build), or CMake with Ninja).
+  - What an earlier, interrupted build finished is kept; what it left half written is made again.
+  - When the run that started it goes away, the build stops; two builds never work in one tree.
+options:
+  source:
+    type: path
+    required: true
+    description: The source tree.
+  commands:
+    type: list
+    elements: str
+    default: []
+    description: The commands to build; none means all.
+  cpu:
+    type: str
+    default: ""
+    description: The processor to compile for, as the compiler's C(-march) takes it; empty for the compiler's default.
+  jobs:
+    type: int
+    default: 0
+    description: Compiler processes at once; C(0) is one per core, fewer where memory is short.
+  progress:
+    type: path
+    description: A file that is told how far the build is, as one JSON object.
+"""
+
+import difflib
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager, suppress
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.provision_checks import read_json, read_text
+from ..module_utils.provision_files import explain, locked, write_json
+
+# One step of the build peaks at 3.4 GiB: src/registration, g++ 12, measured with GNU time on MRtrix3 3.0.8.
+BYTES_PER_JOB = int(3.4 * 2**30)
+_STEP = re.compile(r"^[(\[]\s*(\d+)/(\d+)[)\]]\s*(.*)")
+_MACHINE_WORDS = (
+    ("No space left on device", "The disk is full.", "Free some space (a full build needs 0.3 GB) and run it again."),
+    ("Killed signal terminated program", "The compiler was killed: memory ran out.", "Use fewer jobs: mrtrix3_jobs=1."),
+    ("error: command not found", "The compiler is missing.", "Install the build dependencies: the role deps."),
+)
+
+
+class BuildError(Exception):
+    """A build that cannot go on; the message and the hint are for people."""
+
+    def __init__(self, message, hint="", log=""):
+        super().__init__(message)
+        self.message, self.hint, self.log = message, hint, log
+
+
+def memory_available(root="/"):
+    """Return the bytes of memory free for use, also inside a container with a limit; 0 when unknown."""
+    known = []
+    try:
+        with open(os.path.join(root, "proc/meminfo"), encoding="ascii") as file:
+            known += [int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:")]
+        cgroup = [read_text(os.path.join(root, "sys/fs/cgroup/memory." + name)) for name in ("max", "current")]
+        known.append(max(0, int(cgroup[0]) - int(cgroup[1])))
+    except (OSError, ValueError):  # no such file, or the limit is the word "max"
+        pass
+    return min(known, default=0)
+
+
+def choose_jobs(asked, cores, memory):
+    """Return how many compilers to run at once: those asked for, else one per core as far as memory allows."""
+    if asked > 0:
+        return asked
+    return max(1, min(cores, memory // BYTES_PER_JOB)) if memory else cores
+
+
+def is_whole_elf(path):
+    """Tell whether an ELF file has everything its header promises: a killed assembler or linker leaves less.
+
+    The section headers are written last and stand at the end (System V ABI, chapter 4), so they must lie in the file.
+    """
+    with open(path, "rb") as file:
+        header = file.read(64)
+    if len(header) < 64 or header[:4] != b"\x7fELF" or header[4] != 2:
+        return False
+    offset = int.from_bytes(header[40:48], sys.byteorder)
+    size, count = (int.from_bytes(header[at : at + 2], sys.byteorder) for at in (58, 60))
+    return offset > 0 and offset + size * count <= os.path.getsize(path)
+
+
+def drop_damaged(source):
+    """Delete objects, libraries and programs that an interrupted build left half written; return their names."""
+    damaged = []
+    for top in ("tmp", "lib", "bin", "build"):
+        for folder, _, names in os.walk(os.path.join(source, top)):
+            for name in names:
+                path = os.path.join(folder, name)
+                if os.path.islink(path) or not _should_be_elf(top, name, path):
+                    continue
+                if not is_whole_elf(path):
+                    os.unlink(path)
+                    damaged.append(os.path.relpath(path, source))
+    return damaged
+
+
+def _should_be_elf(top, name, path):
+    if name.endswith((".o", ".so")):
+        return True
+    if top != "bin" or "." in name:
+        return False
+    with open(path, "rb") as file:
+        start = file.read(4)
+    # What stands in bin is a script or a program; a program that is cut off has no or half a magic number.
+    return not start.startswith(b"#!") and (start == b"\x7fELF" or not start.strip(b"\0"))
+
+
+class Build:
+    """One of the build systems, driven in a source tree."""
+
+    def __init__(self, source, cpu, jobs, tell, lock):
+        self.source, self.cpu, self.jobs, self.tell, self.lock = source, cpu, jobs, tell, lock
+        self.log = os.path.join(source, "provision-build.log")
+        self.steps = 0
+
+    def settings(self):
+        """Return what the objects of this tree depend on besides the sources."""
+        with subprocess.Popen(["c++", "--version"], stdout=subprocess.PIPE, text=True) as compiler:
+            version = compiler.stdout.readline().strip()
+        return {"cpu": self.cpu, "compiler": version, "system": type(self).__name__}
+
+    def call(self, argv, environment=None, watch=False):
+        """Run a command in the tree, its output to the log, and stop it when nobody waits for it any more."""
+        environment = {**os.environ, **(environment or {})}
+        with open(self.log, "ab") as log:
+            log.write((" ".join(argv) + "\n").encode())
+            process = subprocess.Popen(
+                argv, cwd=self.source, env=environment, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+                # If this process is killed, the build keeps the lock until its last compiler has ended.
+                pass_fds=[self.lock.fileno()],
+            )
+            try:
+                tail = self._follow(process, log, watch)
+            finally:
+                _stop(process)
+        if process.returncode:
+            raise _failure(argv, tail, self.log)
+        return tail
+
+    def _follow(self, process, log, watch):
+        """Copy the output to the log, tell the steps seen, and return the last lines."""
+        poll = select.poll()
+        poll.register(process.stdout, select.POLLIN | select.POLLHUP)
+        # Our own output is a pipe to the run that started us: it hangs up when that run, or its ssh, is gone.
+        poll.register(1, 0)
+        parents = _parents()
+        rest, tail = b"", []
+        while True:
+            if _parents() != parents:
+                raise BuildError("The run that started this build is gone.")
+            for descriptor, _ in poll.poll(1000):
+                if descriptor == 1:
+                    raise BuildError("The run that started this build is gone.")
+                block = os.read(process.stdout.fileno(), 65536)
+                if not block:
+                    process.wait()
+                    return tail
+                log.write(block)
+                log.flush()
+                *lines, rest = (rest + block).split(b"\n")
+                tail = (tail + [line.decode(errors="replace") for line in lines])[-400:]
+                if watch:
+                    self._count(lines)
+
+    def _count(self, lines):
+        for line in lines:
+            step = _STEP.match(line.decode(errors="replace"))
+            if step:
+                self.steps = int(step.group(1))
+                self.tell(self.steps, int(step.group(2)), step.group(3))
+
+
+class Configure(Build):
+    """MRtrix3 up to 3.0.x: ``./configure`` and ``./build``."""
+
+    def configure(self):
+        """Write the file `config`."""
+        environment = {"ARCH": self.cpu} if self.cpu else {}
+        self.call([sys.executable, "./configure", "-nogui"], environment)
+
+    def configured(self):
+        """Tell whether `config` is there."""
+        return os.path.exists(os.path.join(self.source, "config"))
+
+    def compile(self, commands):
+        """Compile the commands named, or all."""
+        targets = ["bin/" + name for name in commands if not _is_script(self.source, name)]
+        if commands and not targets:
+            return
+        self.call(
+            [sys.executable, "./build", "-nopaginate", *targets], {"NUMBER_OF_PROCESSORS": str(self.jobs)}, watch=True
+        )
+
+    def known(self):
+        """Return the names of all commands that this tree can build."""
+        compiled = [name[:-4] for name in os.listdir(os.path.join(self.source, "cmd")) if name.endswith(".cpp")]
+        return compiled + [name for name in os.listdir(os.path.join(self.source, "bin")) if _is_script(self.source, name)]
+
+
+class CMake(Build):
+    """MRtrix3 from 3.1 on and the branch `dev`: CMake with Ninja."""
+
+    def configure(self):
+        """Make the folder `build`."""
+        flags = [f"-DCMAKE_CXX_FLAGS=-march={self.cpu}"] if self.cpu else []
+        self.call(
+            ["cmake", "-S", ".", "-B", "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DMRTRIX_BUILD_GUI=OFF",
+             "-DMRTRIX_ENABLE_GPU=OFF", "-DMRTRIX_USE_SYSTEM_EIGEN=ON", "-DMRTRIX_PYTHON_SOFTLINK=OFF", *flags]
+        )
+
+    def configured(self):
+        """Tell whether CMake came to its end."""
+        return os.path.exists(os.path.join(self.source, "build", "build.ninja"))
+
+    def compile(self, commands):
+        """Compile the commands named, or all."""
+        compiled = set(self._compiled())
+        targets = [name for name in commands if name in compiled]
+        # Python commands are copied by targets of their own, which everything depends on.
+        self.call(
+            ["cmake", "--build", "build", "-j", str(self.jobs), *(["--target", *targets] if targets else [])],
+            {"NINJA_STATUS": "[%f/%t] "}, watch=True,
+        )
+
+    def known(self):
+        """Return the names of all commands that this tree can build."""
+        return [*self._compiled(), *os.listdir(os.path.join(self.source, "python", "mrtrix3", "commands"))]
+
+    def _compiled(self):
+        return [name[:-4] for name in os.listdir(os.path.join(self.source, "cpp", "cmd")) if name.endswith(".cpp")]
+
+
+def _parents():
+    """Return our parent, its parent, and that one's: on this machine a shell, Ansible's worker, and ansible-playbook.
+
+    A worker outlives an ansible-playbook that is killed, and is then somebody else's child.
+    """
+    pids = [os.getpid()]
+    for _ in range(3):
+        status = read_text(f"/proc/{pids[-1]}/status")
+        found = re.search(r"^PPid:\s*(\d+)", status, re.M)
+        pids.append(int(found.group(1)) if found else 0)
+    return pids
+
+
+def _is_script(source, name):
+    try:
+        with open(os.path.join(source, "bin", name), "rb") as file:
+            return file.read(2) == b"#!"
+    except OSError:
+        return False
+
+
+def _stop(process):
+    """Stop a process and all it started; its group is its own."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            continue
+        if number == signal.SIGTERM:
+            time.sleep(0.1)  # the compilers below it end after it does
+    process.wait()
+
+
+def _failure(argv, tail, log):
+    text = "\n".join(tail)
+    for words, message, hint in _MACHINE_WORDS:
+        if words in text:
+            return BuildError(message, hint, log)
+    said = [line.strip() for line in tail if line.strip()]
+    errors = [line for line in said if re.search(r"\berror\b", line, re.I)] or said[-1:] or ["it said nothing"]
+    step = next(word for word in argv if word not in (sys.executable, "cmake"))
+    return BuildError(f"The step {step} of the build failed: {errors[-1]}", f"All of its output is in {log}.", log)
+
+
+def teller(path):
+    """Return a function that writes how far the build is to a file; it does nothing without one."""
+    last = [0.0]
+
+    def tell(number, total, what):
+        # A build prints many steps at once when they are quick; four times a second is enough for a person.
+        now = time.monotonic()
+        if now - last[0] < 0.25 and number != total:
+            return
+        last[0] = now
+        with suppress(OSError):  # whoever watched has gone; that is no reason to stop a build
+            write_json(path, {"number": number, "total": total, "unit": "steps", "what": what})
+
+    return tell if path and os.path.isdir(os.path.dirname(path)) else lambda *_: None
+
+
+def check_commands(build, wanted):
+    """Raise BuildError for a command that this version of MRtrix3 does not have."""
+    known = build.known()
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], known, 3, 0.5)
+        raise BuildError(
+            f"This version of MRtrix3 has no command {', '.join(map(repr, unknown))}.",
+            f"Did you mean {' or '.join(map(repr, near))}?" if near else f"It has: {', '.join(sorted(known))}.",
+        )
+
+
+def build(source, commands, cpu, jobs, tell, lock):
+    """Configure where needed, compile, and return the Build that did it."""
+    system = CMake if os.path.exists(os.path.join(source, "CMakeLists.txt")) else Configure
+    work = system(source, cpu, jobs, tell, lock)
+    check_commands(work, commands)
+    stamp = os.path.join(source, ".provision-build.json")
+    settings = work.settings()
+    if not work.configured() or read_json(stamp) != settings:
+        work.configure()
+        write_json(stamp, settings)
+    drop_damaged(source)
+    work.compile(commands)
+    return work
+
+
+@contextmanager
+def tree_locked(source, seconds=15):
+    """Hold the tree's lock, after waiting a little for a build that is just being stopped."""
+    end = time.monotonic() + seconds
+    with ExitStack() as stack:
+        while True:
+            try:
+                lock = stack.enter_context(locked(os.path.join(source, ".provision-lock")))
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise BuildError(
+                        f"Another run is building MRtrix3 in {source}.", "Wait for it to end, or stop it."
+                    ) from None
+                time.sleep(0.5)
+        yield lock
+
+
+def main():
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        argument_spec={
+            "source": {"type": "path", "required": True},
+            "commands": {"type": "list", "elements": "str", "default": []},
+            "cpu": {"type": "str", "default": ""},
+            "jobs": {"type": "int", "default": 0},
+            "progress": {"type": "path"},
+        },
+        supports_check_mode=False,
+    )
+    given = module.params
+    start = time.monotonic()
+    jobs = choose_jobs(given["jobs"], len(os.sched_getaffinity(0)), memory_available())
+    try:
+        with tree_locked(given["source"]) as lock:
+            work = build(given["source"], given["commands"], given["cpu"], jobs, teller(given["progress"]), lock)
+    except BuildError as error:
+        module.fail_json(msg=error.message, hint=error.hint, build_log=error.log)
+    except OSError as error:
+        message, hint = explain(error)
+        module.fail_json(msg=message, hint=hint)
+    module.exit_json(
+        changed=work.steps > 0, steps=work.steps, jobs=jobs, log=work.log, system=type(work).__name__,
+        seconds=round(time.monotonic() - start, 1),
+    )
+
+
+if __name__ == "__main__":
+    main()
