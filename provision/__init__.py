@@ -1,3 +1,30 @@
 """MRtrix3 on a fresh machine: Ansible roles, driven from Python."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from provision.errors import OptionError, ProvisionError
+
+if TYPE_CHECKING:
+    from provision.core import run, status
+    from provision.result import Result
+
 __version__ = "0.1.0"
+
+__all__ = ["OptionError", "ProvisionError", "Result", "run", "status"]
+
+_LAZY = {"Result": "provision.result", "run": "provision.core", "status": "provision.core"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that importing this package costs nothing."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'provision' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

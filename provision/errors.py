@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -46,3 +48,27 @@ class ProvisionError(Exception):
 
 class OptionError(ProvisionError, ValueError):
     """A role or option that does not exist, or a value that is not allowed; nothing was started."""
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return a question that offers the nearest name, or nothing when none is near.
+
+    Parameters
+    ----------
+    name : str
+        What was written.
+    names : iterable of str
+        What could have been meant.
+
+    Returns
+    -------
+    str
+        The question, or an empty string.
+
+    Examples
+    --------
+    >>> did_you_mean("mrtrix", ["deps", "mrtrix3"])
+    "Did you mean 'mrtrix3'?"
+    """
+    near = difflib.get_close_matches(name.lower(), list(names), n=1)
+    return f"Did you mean {near[0]!r}?" if near else ""

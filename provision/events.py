@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -34,3 +35,155 @@ class Step:
     number: int = 0
     total: int = 0
     unit: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that failed, told for a person.
+
+    Attributes
+    ----------
+    message, hint : str
+        What was wrong, and what to do about it; the hint may be empty.
+    role, task, host : str
+        Where it happened.
+    """
+
+    message: str
+    hint: str = ""
+    role: str = ""
+    task: str = ""
+    host: str = ""
+
+
+# What other programs say, and what it means to a person. Sources: sudo(8), apt-get(8), git(1) and OpenSSH as
+# Debian 12 and 13 have them, seen by running them into each.
+_KNOWN = (
+    (
+        r"Missing sudo password|sudo: a password is required",
+        "Installing packages needs an administrator, and sudo asks for a password.",
+        "Run it as root, or with ansible-playbook and --ask-become-pass.",
+    ),
+    (
+        r"No space left on device|not enough free space|Disk quota exceeded",
+        "The disk is full.",
+        "Free some space and run it again.",
+    ),
+    (
+        r"Could not get lock|is held by process|Failed to lock (apt|directory)",
+        "Another package manager is running and did not end in time.",
+        "Wait for it to end and run it again.",
+    ),
+    (
+        r"No package matching '(?P<name>[^']+)'",
+        "The distribution has no package '{name}'.",
+        "Its package lists may be old or cut down: apt-get update, and see /etc/apt/sources.list.",
+    ),
+    (
+        r"Temporary failure resolving '(?P<name>[^']+)'|Could not resolve '(?P<other>[^']+)'|"
+        r"Failed to fetch (?P<url>\S+)",
+        "{name} could not be reached.",
+        "Check the network and run it again.",
+    ),
+    (
+        r"The checksum for \S+ did not match (?P<name>\w+); it was (?P<name2>\w+)",
+        "The archive is not the one it should be: its SHA-256 is {name2}, not {name}.",
+        "Check mrtrix3_archive_sha256, or download the archive again.",
+    ),
+)
+
+
+def _name(event_data: dict) -> str:
+    # Ansible writes "role : task" for people only; the event has both apart.
+    return event_data.get("task", "")
+
+
+def step(event: dict) -> Step | None:
+    """Return what an event means for somebody who watches.
+
+    Parameters
+    ----------
+    event : dict
+        An event of ansible-runner.
+
+    Returns
+    -------
+    Step or None
+        None for events that say nothing to a person.
+
+    Examples
+    --------
+    >>> step({"event": "playbook_on_task_start", "event_data": {"role": "deps", "task": "Install packages"}}).task
+    'Install packages'
+    """
+    kind, data = event.get("event", ""), event.get("event_data", {})
+    if kind == "playbook_on_task_start":
+        return Step("task", data.get("role", ""), _name(data))
+    if kind in ("runner_on_ok", "runner_on_skipped", "runner_on_failed", "runner_on_unreachable"):
+        result = data.get("res") or {}
+        return Step(
+            "done", data.get("role", ""), _name(data), data.get("host", ""),
+            changed=bool(result.get("changed")), skipped=kind == "runner_on_skipped",
+        )
+    return None
+
+
+def explain(text: str) -> tuple[str, str]:
+    """Return what a program's error text means, as a sentence and what to do; two empty strings when unknown.
+
+    Examples
+    --------
+    >>> explain("E: Temporary failure resolving 'deb.debian.org'")
+    ('deb.debian.org could not be reached.', 'Check the network and run it again.')
+    """
+    for pattern, message, hint in _KNOWN:
+        found = re.search(pattern, text)
+        if found:
+            names = {key: value for key, value in found.groupdict().items() if value}
+            first = next(iter(names.values()), "")
+            return message.format_map({"name": first, **names}), hint
+    return "", ""
+
+
+def failure(event: dict) -> Failure | None:
+    """Return what failed when an event is a failure that nothing in the playbook ignores.
+
+    Parameters
+    ----------
+    event : dict
+        An event of ansible-runner.
+
+    Returns
+    -------
+    Failure or None
+
+    Notes
+    -----
+    A task's own message is taken as it is: its first line is the sentence, what follows is what to do. The output of
+    programs is looked up in a table of known errors.
+    """
+    kind, data = event.get("event", ""), event.get("event_data", {})
+    if kind not in ("runner_on_failed", "runner_on_unreachable") or data.get("ignore_errors"):
+        return None
+    result = data.get("res") or {}
+    said = "\n".join(str(result[key]) for key in ("msg", "stderr", "module_stderr") if result.get(key))
+    message, hint = explain(said)
+    if not message:
+        first, _, rest = str(result.get("msg") or said or "The task failed and said nothing.").strip().partition("\n")
+        message, hint = first, result.get("hint") or rest.strip()
+    if kind == "runner_on_unreachable":
+        message = f"{data.get('host')} could not be reached: {message}"
+        hint = "Check the inventory and try ssh by hand."
+    return Failure(message, hint, data.get("role", ""), _name(data), data.get("host", ""))
+
+
+def report(event: dict) -> dict | None:
+    """Return what the roles reported, ``{host: {role: {...}}}``, from the event that ends a run, else None."""
+    if event.get("event") != "playbook_on_stats":
+        return None
+    return event["event_data"].get("artifact_data", {}).get("provision", {})
+
+
+def changed(event: dict) -> int:
+    """Return how many tasks changed something, over all hosts, from the event that ends a run."""
+    return sum(event["event_data"].get("changed", {}).values())

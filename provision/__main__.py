@@ -1,0 +1,7 @@
+"""Lets ``python -m provision`` do what the command ``provision`` does."""
+
+import sys
+
+from provision.cli import main
+
+sys.exit(main())

@@ -1,0 +1,185 @@
+"""Run roles, see what is there, and show that it computes the right thing."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from provision import catalog, content
+from provision.errors import OptionError
+from provision.result import Result
+
+
+def run(
+    *roles: str,
+    on: str | os.PathLike | None = None,
+    check: bool = False,
+    verbose: bool = False,
+    progress: Callable | None = None,
+    **options: Any,
+) -> Result:
+    """Run roles on this machine, or on those of an inventory, and return what they report.
+
+    Parameters
+    ----------
+    *roles : str
+        Names of roles; ``provision list`` shows them.
+    on : path-like, optional
+        An Ansible inventory. Without one, this machine.
+    check : bool
+        Change nothing, only count what would change.
+    verbose : bool
+        Show Ansible's own output.
+    progress : callable, optional
+        Called with each :class:`provision.events.Step`; without it, progress is shown on standard error.
+    **options
+        Options of the roles, by their full name (``mrtrix3_version="3.0.8"``) or, where only one of the roles has
+        such an option, by their short one (``version="3.0.8"``). ``provision describe ROLE`` shows them.
+
+    Returns
+    -------
+    Result
+        What changed, how long it took, and what each role reports: ``result.mrtrix3.version``.
+
+    Raises
+    ------
+    OptionError
+        For a role or option that does not exist, or a value that is not allowed; nothing was started.
+    ProvisionError
+        When a task failed.
+    KeyboardInterrupt
+        When interrupted; a second run goes on from there.
+
+    Examples
+    --------
+    >>> import provision
+    >>> provision.run("mrtrix3").mrtrix3.version  # doctest: +SKIP
+    '3.0.8'
+    """
+    if not roles:
+        raise OptionError("No role was named.", hint=f"There are: {', '.join(catalog.roles())}.")
+    variables = catalog.variables(roles, options)
+    inventory = _inventory(on)
+    outcome = _run_shown(roles, variables, inventory, check, verbose, progress)
+    result = Result(outcome.changed, outcome.seconds, outcome.hosts)
+    if inventory is None:
+        _extend_path(outcome.hosts)
+    return result
+
+
+def _inventory(on: str | os.PathLike | None) -> Path | None:
+    if on is None:
+        return None
+    path = Path(on).expanduser().absolute()
+    if not path.exists():
+        raise OptionError(f"There is no inventory {path}.", hint="Give the path of an Ansible inventory file.")
+    return path
+
+
+def _run_shown(roles, variables, inventory, check, verbose, progress):
+    """Run with the progress shown as the caller likes it."""
+    from provision import runner
+    from provision.progress import progress as shown
+
+    arguments = {"inventory": inventory, "check": check}
+    if progress is not None:
+        return runner.run(roles, variables, **arguments, on_step=progress)
+    if verbose:
+        return runner.run(roles, variables, **arguments, on_line=lambda line: print(line, file=sys.stderr, flush=True))
+    with shown() as display:
+        return runner.run(roles, variables, **arguments, on_step=display.step)
+
+
+def _extend_path(hosts: dict) -> None:
+    """Make the commands just installed on this machine known to this process, and so to ``!`` in a notebook."""
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    for reports in hosts.values():
+        for report in reports.values():
+            folder = report.get("bin")
+            if folder and folder not in folders and Path(folder).is_dir():
+                os.environ["PATH"] = os.pathsep.join([folder, *folders])
+
+
+def _checks() -> ModuleType:
+    """Return the roles' own read-only checks, which need the standard library alone."""
+    path = content.root() / "plugins" / "module_utils" / "provision_checks.py"
+    spec = importlib.util.spec_from_file_location("provision_checks", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def status() -> dict:
+    """Tell what the roles have put on this machine, without starting Ansible.
+
+    Returns
+    -------
+    dict
+        ``{"hosts": {"localhost": {role: report}}}``; each report has ``works`` besides, which says whether the
+        commands still run.
+
+    Examples
+    --------
+    >>> status()["hosts"]["localhost"]["mrtrix3"]["version"]  # doctest: +SKIP
+    '3.0.8'
+    """
+    checks = _checks()
+    found = {}
+    for name in catalog.roles():
+        report = checks.read_state(name).get("report")
+        if report:
+            works = not report.get("bin") or bool(checks.mrtrix3_version(report["bin"]))
+            found[name] = {**report, "works": works}
+    return {"hosts": {"localhost": found}}
+
+
+def demo(
+    folder: str | os.PathLike = "provision-demo",
+    *,
+    version: str = "any",
+    data: str = "phantom",
+    progress: Callable | None = None,
+    **options: Any,
+):
+    """Install MRtrix3 and show on data whose answer is known that it computes the right one.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where the results go.
+    version : str
+        The version of MRtrix3, as the role's option ``mrtrix3_version``.
+    data : {"phantom", "sherbrooke_3shell"}
+        A phantom with known fibre directions, or the human data of the blog post, which is downloaded.
+    progress : callable, optional
+        As for :func:`run`.
+    **options
+        As for :func:`provision.demo.run_demo`.
+
+    Returns
+    -------
+    provision.demo.DemoResult
+
+    Raises
+    ------
+    ProvisionError
+        When something could not be installed or a command failed, and when the angles are too large.
+
+    Examples
+    --------
+    >>> demo("results").passed  # doctest: +SKIP
+    True
+    """
+    from provision.demo import run_demo
+    from provision.progress import progress as shown
+
+    result = run("mrtrix3", version=version, progress=progress)
+    with contextlib.nullcontext() if progress else shown() as display:
+        on_step = progress or display.step
+        return run_demo(folder, bin=Path(result.mrtrix3.bin), data=data, on_step=on_step, **options)

@@ -1,0 +1,463 @@
+"""Showing how far a run is: a live display in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
+
+from provision.events import Step
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+    from rich.table import Table
+    from rich.text import Text
+
+# A task that takes this many seconds is worth a line even when it changes nothing.
+LONG_TASK = 5.0
+
+# Plain text tells of a long task again after this share of its work or this time, whichever comes first.
+AGAIN_AFTER_SHARE = 0.1
+AGAIN_AFTER_SECONDS = 30.0
+
+# No time left is told before this share of the work is done and this time has passed: a guess from less is worthless.
+ESTIMATE_AFTER_SHARE = 0.05
+ESTIMATE_AFTER_SECONDS = 10.0
+ESTIMATE_SMOOTHING_SECONDS = 30.0
+
+# Widths in a terminal, in columns.
+SHORTEST_TITLE = 12
+SHORTEST_BAR = 4
+LONGEST_BAR = 24
+
+# How often plain text looks whether there is something to tell of.
+LOOK_EVERY_SECONDS = 1.0
+
+Clock = Callable[[], float]
+
+
+def progress(stream: TextIO | None = None, verbose: bool = False) -> PlainProgress | TerminalProgress:
+    """Return what shows a run's steps in the way that suits where they go.
+
+    Parameters
+    ----------
+    stream : file object, optional
+        Where to write. When not given, standard error; in a notebook standard output, which is not shown in red there.
+    verbose : bool, optional
+        Whether to keep a line of quick tasks that changed nothing, too.
+
+    Returns
+    -------
+    PlainProgress or TerminalProgress
+        A context manager with ``step(step)`` and ``end(line)``.
+
+    Examples
+    --------
+    >>> with progress() as shown:
+    ...     shown.step(Step("task", role="mrtrix3", task="Compile"))
+    """
+    notebook = "ipykernel" in sys.modules
+    stream = stream or (sys.stdout if notebook else sys.stderr)
+    if notebook or not _is_live_terminal(stream):
+        return PlainProgress(stream, verbose)
+    from rich.console import Console
+
+    return TerminalProgress(Console(file=stream), verbose)
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration for people to read.
+
+    Parameters
+    ----------
+    seconds : float
+        The duration.
+
+    Returns
+    -------
+    str
+        The duration in its two largest units, zeros left out.
+
+    Examples
+    --------
+    >>> format_seconds(2.13), format_seconds(75), format_seconds(7200)
+    ('2.1 s', '1 min 15 s', '2 h')
+    """
+    if round(seconds, 1) < 10:
+        return f"{seconds:.1f} s"
+    # From an hour on in whole minutes, so that 59.9 min and 1 h do not meet as "60 min".
+    whole = round(seconds) if round(seconds) < 3600 else 60 * round(seconds / 60)
+    parts = ((whole // 3600, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
+def format_bytes(number: float) -> str:
+    """Return a size for people to read, in powers of 1000 as disks and networks count.
+
+    Parameters
+    ----------
+    number : float
+        The size in bytes.
+
+    Returns
+    -------
+    str
+        The size with a unit from B to TB.
+
+    Examples
+    --------
+    >>> format_bytes(512), format_bytes(20_800_000)
+    ('512 B', '20.8 MB')
+    """
+    if number < 1000:
+        return f"{number:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        number /= 1000
+        if round(number, 1) < 1000:
+            return f"{number:.1f} {unit}"
+    return f"{number / 1000:.1f} TB"
+
+
+class PlainProgress:
+    """Plain lines without control characters, for pipes, files, continuous integration and notebooks.
+
+    Parameters
+    ----------
+    stream : file object
+        Where the lines go.
+    verbose : bool, optional
+        Whether to give a line to quick tasks that changed nothing, too.
+    clock : callable, optional
+        Gives the time in seconds.
+
+    Examples
+    --------
+    >>> with PlainProgress(sys.stdout) as shown:
+    ...     shown.step(Step("task", "mrtrix3", "Unpack"))
+    ...     shown.step(Step("done", "mrtrix3", "Unpack", changed=True))
+    mrtrix3: Unpack - changed in 0.0 s
+    """
+
+    def __init__(self, stream: TextIO, verbose: bool = False, clock: Clock = time.monotonic):
+        self._stream, self._verbose, self._clock = stream, verbose, clock
+        self._tasks = _Tasks(clock)
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
+
+    def __enter__(self) -> PlainProgress:
+        self._ended.clear()
+        threading.Thread(target=self._watch, name="provision-progress", daemon=True).start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+
+    def step(self, step: Step) -> None:
+        """Tell of one step, if it is worth a line.
+
+        Parameters
+        ----------
+        step : provision.events.Step
+            What has happened.
+        """
+        with self._lock:
+            task = self._tasks.follow(step)
+            if step.kind == "done" and (self._verbose or _is_worth_a_line(step, task.elapsed)):
+                self._write(f"{task.label} - {_outcome(step, task.elapsed)}")
+            self.look()
+
+    def look(self) -> None:
+        """Tell of the long tasks that have not been told of lately."""
+        with self._lock:
+            for task in self._tasks.running:
+                if task.is_due():
+                    task.was_told()
+                    self._write(f"{task.label} - {task.amount or 'still running'}")
+
+    def end(self, line: str) -> None:
+        """Write the closing line.
+
+        Parameters
+        ----------
+        line : str
+            What the run came to.
+        """
+        self._ended.set()
+        self._write(line)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(LOOK_EVERY_SECONDS):
+            self.look()
+
+    def _write(self, line: str) -> None:
+        # That nobody reads any more is no reason to stop a run halfway.
+        with contextlib.suppress(OSError):
+            self._stream.write(f"{_printable(line)}\n")
+            self._stream.flush()
+
+
+class TerminalProgress:
+    """A live display: a line for each task that is running, above them those that did something.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where to show it.
+    verbose : bool, optional
+        Whether to keep a line of quick tasks that changed nothing, too.
+    clock : callable, optional
+        Gives the time in seconds.
+
+    Examples
+    --------
+    >>> from rich.console import Console
+    >>> with TerminalProgress(Console(stderr=True)) as shown:
+    ...     shown.step(Step("task", "mrtrix3", "Compile"))
+    ...     shown.step(Step("work", "mrtrix3", "Compile", number=145, total=401, unit="steps"))
+    """
+
+    def __init__(self, console: Console, verbose: bool = False, clock: Clock = time.monotonic):
+        from rich.live import Live
+        from rich.spinner import Spinner
+
+        self._console, self._verbose = console, verbose
+        self._tasks = _Tasks(clock)
+        self._spinner = Spinner("dots", style="cyan")
+        # Standard output stays as it is: with --json it is another program's input.
+        self._live = Live(
+            console=console, get_renderable=self.__rich__, refresh_per_second=8, transient=True, redirect_stdout=False
+        )
+
+    def __enter__(self) -> TerminalProgress:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.stop()
+
+    def __rich__(self) -> Group:
+        """Return the lines of the tasks that are running."""
+        from rich.console import Group
+
+        return Group(*(self._line(task) for task in self._tasks.running))
+
+    def step(self, step: Step) -> None:
+        """Show one step.
+
+        Parameters
+        ----------
+        step : provision.events.Step
+            What has happened.
+        """
+        task = self._tasks.follow(step)
+        if step.kind == "done" and (self._verbose or _is_worth_a_line(step, task.elapsed)):
+            self._print(_sign(step), _title(task), _outcome(step, task.elapsed))
+
+    def end(self, line: str) -> None:
+        """Take the display away and leave the closing line.
+
+        Parameters
+        ----------
+        line : str
+            What the run came to.
+        """
+        self._live.stop()
+        self._console.print(_printable(line), markup=False, highlight=False, soft_wrap=True)
+
+    def _line(self, task: _Task) -> Table:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Column, Table
+        from rich.text import Text
+
+        title, elapsed, amount = _title(task), Text(format_seconds(task.elapsed), style="dim"), Text(task.amount)
+        # What a narrow terminal has no room for is taken from the bar first, then from the title.
+        room = self._console.width - sum(len(part) + 1 for part in (" ", title, elapsed, amount))
+        title.truncate(max(SHORTEST_TITLE, len(title) + room), overflow="ellipsis")
+        cells = [self._spinner, title, elapsed, amount]
+        if task.total and room >= SHORTEST_BAR:
+            cells.insert(3, ProgressBar(task.total, task.number, width=min(room, LONGEST_BAR)))
+        line = Table.grid(*[Column(no_wrap=True) for _ in cells], padding=(0, 1, 0, 0))
+        line.add_row(*cells)
+        return line
+
+    def _print(self, *parts: str | Text) -> None:
+        from rich.text import Text
+
+        line = Text(" ").join(part if isinstance(part, Text) else Text(part) for part in parts)
+        self._console.print(line, no_wrap=True, overflow="ellipsis")
+
+
+class _Tasks:
+    """The tasks that are running, kept up to date by steps."""
+
+    def __init__(self, clock: Clock):
+        self._clock = clock
+        self._running: dict[tuple[str, str, str], _Task] = {}
+
+    @property
+    def running(self) -> list[_Task]:
+        """Return a copy, so that a display's own thread can go through it while a step comes in."""
+        return list(self._running.values())
+
+    def follow(self, step: Step) -> _Task:
+        """Take a step in and return the task that it belongs to."""
+        key = (step.role, step.task, "" if step.host == "localhost" else step.host)
+        if step.kind == "task":
+            return self._start(key)
+        task = self._running.get(key) or self._on_one_host(key)
+        if step.kind == "work":
+            task.work(step)
+            self._running[key] = task
+        else:
+            self._running.pop(key, None)
+        return task
+
+    def _start(self, key: tuple[str, str, str]) -> _Task:
+        # A task that names no host starts on all of them at once, after the one before has ended on all of them.
+        if not key[2]:
+            self._running.clear()
+        task = self._running[key] = _Task(*key, clock=self._clock)
+        return task
+
+    def _on_one_host(self, key: tuple[str, str, str]) -> _Task:
+        task = _Task(*key, clock=self._clock)
+        everywhere = self._running.get((*key[:2], ""))
+        if everywhere:
+            task.started = everywhere.started
+        return task
+
+
+@dataclass
+class _Task:
+    role: str
+    task: str
+    host: str
+    clock: Clock
+    started: float = field(init=False)
+    number: int = 0
+    total: int = 0
+    unit: str = ""
+    told_at: float | None = None
+    told_number: int = 0
+
+    def __post_init__(self):
+        self.started = self.clock()
+        self._estimate = _Estimate()
+
+    @property
+    def label(self) -> str:
+        title = f"{self.role}: {self.task}" if self.role else self.task
+        return f"{title} on {self.host}" if self.host else title
+
+    @property
+    def elapsed(self) -> float:
+        return self.clock() - self.started
+
+    @property
+    def amount(self) -> str:
+        """Return how much is done and how long the rest may take, empty when the task does not tell."""
+        if not self.unit:
+            return ""
+        amount = _amount(self.number, self.total, self.unit)
+        left = self._estimate.left(self.clock())
+        return amount if left is None else f"{amount}, {_about(left)}"
+
+    def work(self, step: Step) -> None:
+        self.number, self.total, self.unit = step.number, step.total, step.unit
+        self._estimate.update(self.clock(), step.number, step.total)
+
+    def is_due(self) -> bool:
+        """Return whether plain text should tell of this task now."""
+        if self.elapsed < LONG_TASK or self.told_at is None:
+            return self.elapsed >= LONG_TASK
+        if self.number == self.told_number:
+            return False
+        share = (self.number - self.told_number) / self.total if self.total else 0.0
+        return share >= AGAIN_AFTER_SHARE or self.clock() - self.told_at >= AGAIN_AFTER_SECONDS
+
+    def was_told(self) -> None:
+        self.told_at, self.told_number = self.clock(), self.number
+
+
+class _Estimate:
+    """When a long task will be done.
+
+    The mean speed since the first number seen gives an end; the first number and not zero, because a build that was
+    interrupted goes on where it stopped. That end, and not the speed, is what is smoothed, over
+    ``ESTIMATE_SMOOTHING_SECONDS``: between two steps the time left just runs down with the clock, and a slow step moves
+    it up gently instead of making it jump.
+    """
+
+    def __init__(self):
+        self._first: tuple[float, int] | None = None
+        self._end: float | None = None
+        self._updated = 0.0
+
+    def update(self, now: float, number: int, total: int) -> None:
+        """Take in how much is done by now."""
+        if self._first is None:
+            self._first = (now, number)
+        elapsed, done = now - self._first[0], number - self._first[1]
+        if elapsed < ESTIMATE_AFTER_SECONDS or done <= 0 or done < ESTIMATE_AFTER_SHARE * (total - self._first[1]):
+            return
+        end = now + (total - number) * elapsed / done
+        weight = 1 - math.exp((self._updated - now) / ESTIMATE_SMOOTHING_SECONDS)
+        self._end = end if self._end is None else self._end + weight * (end - self._end)
+        self._updated = now
+
+    def left(self, now: float) -> float | None:
+        """Return the seconds left, or None when it is too early to tell."""
+        return None if self._end is None else max(0.0, self._end - now)
+
+
+def _is_live_terminal(stream: TextIO) -> bool:
+    """Return whether lines can be drawn anew there, and with more signs than ASCII has."""
+    utf = (stream.encoding or "").lower().startswith("utf")
+    return utf and stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def _is_worth_a_line(step: Step, elapsed: float) -> bool:
+    return step.changed or (elapsed >= LONG_TASK and not step.skipped)
+
+
+def _outcome(step: Step, elapsed: float) -> str:
+    if step.skipped:
+        return "skipped"
+    # Not "ok": a step does not say whether its task has failed.
+    return f"{'changed in' if step.changed else 'took'} {format_seconds(elapsed)}"
+
+
+def _amount(number: int, total: int, unit: str) -> str:
+    if unit == "bytes":
+        return f"{format_bytes(number)} of {format_bytes(total)}" if total else format_bytes(number)
+    return f"{number}/{total} {unit}" if total else f"{number} {unit}"
+
+
+def _about(left: float) -> str:
+    """Return a time left no finer than a guess can be: 10 s, from a minute on 1 min, from an hour on 10 min."""
+    grain = 10 if left <= 60 else 60 if left <= 3600 else 600
+    rounded = grain * math.ceil(left / grain)
+    return f"about {format_seconds(rounded)} left" if rounded else "almost done"
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _title(task: _Task) -> Text:
+    from rich.text import Text
+
+    host = (f" on {task.host}", "dim") if task.host else ""
+    return Text.assemble((task.role, "bold"), " " if task.role else "", _printable(task.task), host)
+
+
+def _sign(step: Step) -> Text:
+    from rich.text import Text
+
+    return Text("✓", style="green") if step.changed else Text("·", style="dim")

@@ -1,0 +1,233 @@
+"""What a run gives back: each role's report, host by host."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from provision.errors import did_you_mean
+from provision.progress import format_seconds
+
+
+class Report(Mapping):
+    """What one role says about one host: a mapping that reads like an object and cannot be changed.
+
+    Parameters
+    ----------
+    fields : mapping of str to object
+        What the role reported.
+
+    Examples
+    --------
+    >>> report = Report({"version": "3.0.8", "origin": "package"})
+    >>> report.version, report["origin"]
+    ('3.0.8', 'package')
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[str, Any]):
+        object.__setattr__(self, "_fields", copy.deepcopy(dict(fields)))
+
+    def __getitem__(self, name: str) -> Any:
+        return self._fields[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __getattr__(self, name: str) -> Any:
+        # Python asks for underscored names while it copies or shows an object, when there may be no fields yet.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name not in self._fields:
+            raise AttributeError(self._missing(name))
+        return self._fields[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{name!r} cannot be set, because a report is read-only.")
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._fields})
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self._fields,)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.items())})"
+
+    def _missing(self, name: str) -> str:
+        return _sentences(f"There is no field {name!r}.", did_you_mean(name, self), f"The fields are {_listed(self)}.")
+
+
+class HostReports(Report):
+    """What the roles say about one host: a mapping of each role's name to its `Report`.
+
+    Parameters
+    ----------
+    fields : mapping of str to mapping
+        The reports by role.
+
+    Examples
+    --------
+    >>> HostReports({"mrtrix3": {"version": "3.0.8"}}).mrtrix3.version
+    '3.0.8'
+    """
+
+    __slots__ = ()
+
+    def __init__(self, fields: Mapping[str, Mapping[str, Any]]):
+        super().__init__({role: Report(report) for role, report in fields.items()})
+
+    def _missing(self, name: str) -> str:
+        return _sentences(f"No role {name!r} was run.", did_you_mean(name, self), f"The roles run: {_listed(self)}.")
+
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """What a run has done, and what it found.
+
+    With one host, its roles are attributes: ``result.mrtrix3.version``. With many, they are behind the host's name:
+    ``result.hosts["node1"].mrtrix3.version``.
+
+    Parameters
+    ----------
+    changed : int
+        How many tasks changed something; 0 says that all was as asked for.
+    seconds : float
+        How long the run took.
+    hosts : mapping of str to mapping
+        The reports by host and role.
+
+    Examples
+    --------
+    >>> Result(0, 2.1, {"localhost": {"mrtrix3": {"version": "3.0.8", "origin": "package"}}})
+    mrtrix3 3.0.8 ready in 2.1 s (package) - nothing changed
+    """
+
+    changed: int
+    seconds: float
+    hosts: dict[str, HostReports]
+
+    def __post_init__(self):
+        object.__setattr__(self, "hosts", {name: HostReports(reports) for name, reports in self.hosts.items()})
+
+    def __getattr__(self, name: str) -> Any:
+        # Python asks for underscored names while it copies or shows an object, when there may be no hosts yet.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if len(self.hosts) != 1:
+            raise AttributeError(_which_host(name, list(self.hosts)))
+        (reports,) = self.hosts.values()
+        return getattr(reports, name)
+
+    def __dir__(self) -> list[str]:
+        roles = next(iter(self.hosts.values())) if len(self.hosts) == 1 else ()
+        return sorted({*super().__dir__(), *roles})
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: plain values only.
+
+        Returns
+        -------
+        dict
+            ``{"changed": ..., "seconds": ..., "hosts": {host: {role: {...}}}}``, a copy.
+
+        Examples
+        --------
+        >>> Result(0, 1.9, {"localhost": {"deps": {"packages": []}}}).to_dict()
+        {'changed': 0, 'seconds': 1.9, 'hosts': {'localhost': {'deps': {'packages': []}}}}
+        """
+        hosts = {
+            host: {role: copy.deepcopy(dict(report)) for role, report in reports.items()}
+            for host, reports in self.hosts.items()
+        }
+        return {"changed": self.changed, "seconds": self.seconds, "hosts": hosts}
+
+    def __repr__(self) -> str:
+        rows = list(self._rows())
+        if len(rows) == 1:
+            host, role, report = rows[0]
+            return f"{host}{sentence(role, report, self.seconds)} - {self._changes()}"
+        lines = [host + sentence(role, report) for host, role, report in rows]
+        return "\n".join([*lines, f"done in {format_seconds(self.seconds)} - {self._changes()}"])
+
+    def _repr_html_(self) -> str:
+        """Return a small table for a notebook."""
+        rows = "".join(_html_row(host, role, report) for host, role, report in self._rows())
+        caption = escape(f"done in {format_seconds(self.seconds)} - {self._changes()}")
+        return f"<table><caption>{caption}</caption><tbody>{rows}</tbody></table>"
+
+    def _rows(self) -> Iterator[tuple[str, str, Report]]:
+        """Give each role's report, with its host's name where there is more than one."""
+        for host, reports in self.hosts.items():
+            for role, report in reports.items():
+                yield (f"{host}: " if len(self.hosts) > 1 else ""), role, report
+
+    def _changes(self) -> str:
+        return {0: "nothing changed", 1: "1 change"}.get(self.changed, f"{self.changed} changes")
+
+
+def sentence(role: str, report: Mapping[str, Any], seconds: float | None = None) -> str:
+    """Return a role's report as one line.
+
+    Parameters
+    ----------
+    role : str
+        The role's name.
+    report : mapping of str to object
+        What it reported; its ``version``, ``state``, ``works`` and ``origin`` are told.
+    seconds : float, optional
+        How long it took.
+
+    Returns
+    -------
+    str
+        The line, with no full stop.
+
+    Examples
+    --------
+    >>> sentence("mrtrix3", {"version": "3.0.8", "origin": "package"}, 2.1)
+    'mrtrix3 3.0.8 ready in 2.1 s (package)'
+    """
+    words = [role, str(report.get("version") or ""), _state(report)]
+    if seconds is not None:
+        words.append(f"in {format_seconds(seconds)}")
+    if report.get("origin"):
+        words.append(f"({report['origin']})")
+    return " ".join(filter(None, words))
+
+
+def _state(report: Mapping[str, Any]) -> str:
+    if not report.get("works", True):
+        return "does not run"
+    state = report.get("state", "present")
+    return "ready" if state == "present" else str(state)
+
+
+def _html_row(host: str, role: str, report: Report) -> str:
+    fields = [f"{escape(name)} <b>{escape(_shown(value))}</b>" for name, value in report.items() if value]
+    return f"<tr><th>{escape(host + role)}</th><td style='text-align:left'>{', '.join(fields)}</td></tr>"
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _which_host(name: str, hosts: list[str]) -> str:
+    if not hosts:
+        return f"There is no {name!r}, because the run reported nothing."
+    return f"There is no single {name!r}, because there are {len(hosts)} hosts: write .hosts[{hosts[0]!r}].{name}."
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _sentences(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))

@@ -1,0 +1,391 @@
+"""What the command line promises."""
+
+import getpass
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from provision import __version__, catalog, cli, core
+from provision.catalog import Option, Role
+from provision.cli import main
+from provision.errors import OptionError, ProvisionError
+from provision.result import Result
+
+RESULT = Result(0, 2.1, {"localhost": {"mrtrix3": {"version": "3.0.8", "origin": "package"}}})
+
+
+class FakeDemoResult:
+    summary = "found the phantom's fibres"
+
+    def to_dict(self):
+        return {"passed": True}
+
+
+class Calls(list):
+    """Stands for a function of `core`: keeps what it was called with, and does what it is told to."""
+
+    def __init__(self, returns):
+        self.returns, self.raises = returns, None
+
+    def __call__(self, *names, **options):
+        self.append((names, options))
+        print("a word on standard output")
+        if self.raises:
+            raise self.raises
+        return self.returns
+
+
+def provision(line):
+    return main(line.split())
+
+
+@pytest.fixture
+def run(monkeypatch):
+    calls = Calls(RESULT)
+    monkeypatch.setattr(core, "run", calls)
+    return calls
+
+
+@pytest.fixture
+def demo(monkeypatch):
+    calls = Calls(FakeDemoResult())
+    monkeypatch.setattr(core, "demo", calls)
+    return calls
+
+
+@pytest.fixture
+def status(monkeypatch):
+    calls = Calls({"hosts": {"localhost": {"mrtrix3": {"version": "3.0.8", "origin": "package", "works": True}}}})
+    monkeypatch.setattr(core, "status", calls)
+    return calls
+
+
+@pytest.fixture
+def made_up_roles(monkeypatch):
+    """Have roles with the kinds of options that this project's first roles do not have."""
+    ngrok = [Option("ngrok_token", "token", secret=True), Option("ngrok_ask", "ask", "bool", True)]
+    other = [Option("other_ask", "ask"), Option("other_percent", "percent", description="Half of it is 50 %.")]
+    roles = {
+        "ngrok": Role("ngrok", "Open a tunnel", "", {option.name: option for option in ngrok}),
+        "other": Role("other", "Do something else", "", {option.name: option for option in other}),
+    }
+    monkeypatch.setattr(catalog, "roles", lambda root=None: dict(roles))
+
+
+def options_of(calls):
+    """Return the role variables of the only call."""
+    ((_, options),) = calls
+    return {name: value for name, value in options.items() if name not in ("on", "check", "verbose")}
+
+
+# provision run: what reaches the roles
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run mrtrix3 --version any",
+        "run --version any mrtrix3",
+        "run mrtrix3 --mrtrix3-version any",
+        "run --mrtrix3-version=any mrtrix3",
+    ],
+)
+def test_flags_stand_before_or_after_roles_with_short_or_full_names(run, line):
+    assert provision(line) == 0
+    assert run == [(("mrtrix3",), {"on": None, "check": False, "verbose": False, "mrtrix3_version": "any"})]
+
+
+def test_several_roles_can_be_run_with_flags_between_them(run):
+    assert provision("run deps --check mrtrix3 --on hosts.yml deps -v") == 0
+    assert run == [(("deps", "mrtrix3"), {"on": "hosts.yml", "check": True, "verbose": True})]
+
+
+@pytest.mark.parametrize(
+    "flags", ["--commands mrinfo,dwi2fod", "--commands mrinfo --commands dwi2fod", "--commands [mrinfo,dwi2fod]"]
+)
+def test_lists_are_repeated_or_comma_separated(run, flags):
+    assert main(["run", "mrtrix3", *flags.split()]) == 0
+    assert options_of(run) == {"mrtrix3_commands": ["mrinfo", "dwi2fod"]}
+
+
+def test_values_get_the_types_of_the_role(run):
+    assert provision("run mrtrix3 --jobs 2 --version 3.0") == 0
+    assert options_of(run) == {"mrtrix3_jobs": 2, "mrtrix3_version": "3.0"}
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--ask", True), ("--no-ask", False)])
+def test_truth_values_are_flags_and_their_opposites(made_up_roles, run, flag, value):
+    assert provision(f"run ngrok {flag}") == 0
+    assert options_of(run) == {"ngrok_ask": value}
+
+
+def test_a_flag_is_read_as_the_role_named_takes_it(made_up_roles, run):
+    assert provision("run ngrok --ask") == 0
+    assert provision("run --ask twice other") == 0
+    assert [options["ngrok_ask"] for _, options in run[:1]] == [True]
+    assert [options["other_ask"] for _, options in run[1:]] == ["twice"]
+
+
+# provision run: secrets
+
+
+def test_a_secret_is_read_from_standard_input(made_up_roles, run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("sesame\n"))
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: pytest.fail("asked in vain"))
+    assert provision("run ngrok --token") == 0
+    assert options_of(run) == {"ngrok_token": "sesame"}
+
+
+def test_a_secret_is_asked_for_in_a_terminal(made_up_roles, run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", type("Terminal", (io.StringIO,), {"isatty": lambda self: True})())
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: f"typed after {prompt}")
+    assert provision("run ngrok --token") == 0
+    assert options_of(run) == {"ngrok_token": "typed after token: "}
+
+
+@pytest.mark.parametrize("words", ["--token sesame", "--token=sesame"])
+def test_a_secret_on_the_command_line_is_refused_and_not_shown(made_up_roles, run, capsys, words):
+    assert main(["run", "ngrok", *words.split()]) == 2
+    assert not run
+    said = capsys.readouterr()
+    assert "could be seen" in said.err and "sesame" not in said.err + said.out
+
+
+# What is printed
+
+
+def test_the_result_is_told_in_a_line(run, capsys):
+    assert main(["run", "mrtrix3"]) == 0
+    assert capsys.readouterr().out.endswith("mrtrix3 3.0.8 ready in 2.1 s (package) - nothing changed\n")
+
+
+@pytest.mark.parametrize("line", ["run mrtrix3 --json", "demo --json", "status --json"])
+def test_json_is_all_there_is_on_standard_output(run, demo, status, capsys, line):
+    told = {"run": RESULT.to_dict(), "demo": {"passed": True}, "status": status.returns}
+    assert provision(line) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out) == told[line.split()[0]]
+    assert said.out.count("\n") == 1
+    assert said.err == "a word on standard output\n"
+
+
+def test_a_failure_tells_what_to_do_and_where_it_was(run, capsys):
+    run.raises = ProvisionError(
+        "The disk is full.", hint="Free some.", role="deps", task="Install", host="node1", log=Path("a.log")
+    )
+    assert main(["run", "deps"]) == 1
+    assert capsys.readouterr().err == (
+        "Error: The disk is full.\nFree some.\nAt: role deps, task Install, host node1\nLog: a.log\n"
+    )
+
+
+def test_a_failure_says_no_more_than_it_knows(run, capsys):
+    run.raises = ProvisionError("The disk is full.")
+    assert main(["run", "deps"]) == 1
+    assert capsys.readouterr().err == "Error: The disk is full.\n"
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [(ProvisionError("Broken."), 1), (OptionError("No inventory."), 2), (KeyboardInterrupt(), 130)],
+)
+def test_a_failure_as_json_is_on_standard_output_with_its_exit_code(run, capsys, raised, code):
+    run.raises = raised
+    assert main(["run", "deps", "--json"]) == code
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["message"] == (str(raised) or "Interrupted.")
+
+
+def test_an_interrupted_run_says_that_it_goes_on_from_there(run, capsys):
+    run.raises = KeyboardInterrupt()
+    assert main(["run", "deps"]) == 130
+    assert capsys.readouterr().err == "Error: Interrupted.\nThe same command goes on from here.\n"
+
+
+# Wrong usage
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "No command was named."),
+        ("rnu mrtrix3", "There is no command 'rnu'.\nDid you mean 'run'? The commands are run, list,"),
+        ("--verison", "There is no option --verison of provision.\nDid you mean '--version'?"),
+        ("--check run mrtrix3", "--check stands before the command."),
+        ("run", "No role was named.\nThe roles are deps, mrtrix3"),
+        ("run mrtrix", "There is no role 'mrtrix'.\nDid you mean 'mrtrix3'? The roles are deps, mrtrix3"),
+        (
+            "run mrtrix3 --vresion 3",
+            "There is no option --vresion of mrtrix3.\nDid you mean '--version'? The options are --",
+        ),
+        ("run --vresion=3 mrtrix3", "There is no option --vresion of mrtrix3.\nDid you mean '--version'?"),
+        ("run mrtrix3 --chekc", "There is no option --chekc of mrtrix3.\nDid you mean '--check'?"),
+        ("run --chekc", "There is no option --chekc of run.\nDid you mean '--check'?"),
+        ("run mrtrix3 --vers 3", "There is no option --vers of mrtrix3."),
+        ("run deps --version 3", "There is no option --version of deps."),
+        (
+            "run deps mrtrix3 --state absent",
+            "--state has several meanings here.\nWrite --deps-state or --mrtrix3-state.",
+        ),
+        ("run mrtrix3 --version", "Argument --version: expected one argument.\nSee provision run --help."),
+        ("run mrtrix3 --jobs many", "--jobs takes a whole number, but was given 'many'."),
+        (
+            "run mrtrix3 --cpu x86-64v3",
+            "--cpu was given 'x86-64v3', which is not one of its choices.\nDid you mean 'x86-",
+        ),
+        ("run deps --groups run,biuld", "--groups was given 'biuld', which is not one of its choices."),
+        ("describe mrtrix", "There is no role 'mrtrix'."),
+        ("list deps", "'deps' is too much for list."),
+        ("demo --sed 1", "There is no option --sed of demo.\nDid you mean '--seed'?"),
+        ("demo --size 3,4", "Argument --size: '3,4' is no size such as 48,48,20."),
+        ("demo --size 3,4,0", "Argument --size: '3,4,0' is no size such as 48,48,20."),
+        ("demo --data phanton", "Argument --data: invalid choice: 'phanton' (choose from"),
+        ("status --jsno", "There is no option --jsno of status.\nDid you mean '--json'?"),
+    ],
+)
+def test_wrong_usage_is_explained_in_a_sentence_and_nothing_is_started(run, demo, status, capsys, line, words):
+    assert provision(line) == 2
+    assert not run and not demo and not status
+    said = capsys.readouterr()
+    assert said.err.startswith(f"Error: {words}")
+    assert said.out == ""
+
+
+def test_wrong_usage_is_json_when_json_is_asked_for(capsys):
+    assert provision("run mrtrix3 --vresion 3 --json") == 2
+    assert json.loads(capsys.readouterr().out)["error"]["message"] == "There is no option --vresion of mrtrix3."
+
+
+# Help
+
+
+def help_of(line, capsys):
+    assert provision(line) == 0
+    return capsys.readouterr().out
+
+
+def test_help_of_a_role_shows_all_its_options_and_those_of_no_other(capsys):
+    text = " ".join(help_of("run mrtrix3 --help", capsys).split())
+    for option in catalog.role("mrtrix3").options.values():
+        assert f"--{option.short.replace('_', '-')} " in text
+        assert " ".join(catalog.plain(option.description).split()) in text
+        for choice in option.choices:
+            assert choice in text
+    assert "(default: 3.0.8)" in text and "{auto,present,archive,package,source}" in text
+    assert "--mrtrix3-version" in text and "--groups" not in text and "--lock-timeout" not in text
+
+
+def test_help_of_several_roles_shows_names_that_can_be_written(capsys):
+    text = help_of("run -h deps mrtrix3", capsys)
+    assert "--deps-state" in text and "--mrtrix3-state" in text and " --state" not in text
+
+
+def test_help_shows_percent_signs_and_opposites(made_up_roles, capsys):
+    text = help_of("run ngrok other --help", capsys)
+    assert "50 %" in text and "--ngrok-ask, --no-ngrok-ask" in text and "(default: true)" in text
+
+
+def test_help_without_a_role_lists_the_roles(capsys):
+    text = help_of("run --help", capsys)
+    for name in catalog.roles():
+        assert f"\n{name} " in text
+
+
+@pytest.mark.parametrize("line", ["--help", "run --help", "run deps --help"])
+def test_help_documents_the_exit_codes(capsys, line):
+    text = help_of(line, capsys)
+    for code in ("0 ", "1 ", "2 ", "130 "):
+        assert f"\n  {code}" in text
+
+
+@pytest.mark.parametrize("line", ["--help", "run --help", "demo --help"])
+def test_help_has_examples(capsys, line):
+    assert "examples:\n  provision " in help_of(line, capsys)
+
+
+def test_examples_in_help_are_right_usage(run, demo, status):
+    examples = "".join([cli._EXAMPLES, cli._RUN_EXAMPLES, cli._DEMO_EXAMPLES]).splitlines()
+    lines = [line.split("   ")[0].split()[1:] for line in map(str.strip, examples) if line.startswith("provision ")]
+    assert len(lines) > 10
+    assert [main(line) for line in lines] == [0] * len(lines)
+
+
+# The other commands
+
+
+def test_the_version_is_told(capsys):
+    assert help_of("--version", capsys) == f"provision {__version__}\n"
+
+
+def test_list_has_a_line_for_each_role(capsys):
+    lines = help_of("list", capsys).splitlines()
+    assert [line.split()[0] for line in lines] == list(catalog.roles())
+
+
+def test_describe_tells_all_of_a_role(capsys):
+    text = " ".join(help_of("describe deps", capsys).split())
+    for option in catalog.role("deps").options.values():
+        assert f"{option.name} ({option.kind}" in text
+        assert " ".join(catalog.plain(option.description).split()) in text
+    assert "default: run, build; choices: run, build" in text
+
+
+def test_demo_passes_on_what_was_given_and_nothing_else(demo, capsys):
+    assert main(["demo"]) == 0
+    assert provision("demo --folder out --data phantom --size 24,24,12 --snr 30 --seed 1 --version 3.0.8") == 0
+    given = {"folder": "out", "data": "phantom", "size": (24, 24, 12), "snr": 30.0, "seed": 1, "version": "3.0.8"}
+    assert demo == [((), {}), ((), given)]
+    assert capsys.readouterr().out.endswith("found the phantom's fibres\n")
+
+
+def test_demo_offers_the_data_that_there_are():
+    demo = pytest.importorskip("provision.demo")
+    choices = cli._parser("demo")._subparsers._group_actions[0].choices["demo"]
+    (data,) = [action for action in choices._actions if action.dest == "data"]
+    assert set(data.choices) == set(demo.DATA)
+
+
+def test_status_has_a_line_for_each_role_and_host(status, capsys):
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out.endswith("localhost: mrtrix3 3.0.8 ready (package)\n")
+
+
+def test_status_of_a_bare_machine_says_so(status, capsys):
+    status.returns = {"hosts": {"localhost": {}}}
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out.endswith("Nothing is installed.\n")
+
+
+# The process
+
+
+def test_the_package_can_be_run_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "provision", "run", "mrtrix"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: There is no role 'mrtrix'.\n")
+
+
+def test_a_closed_pipe_ends_it_without_a_complaint():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        done = subprocess.run([sys.executable, "-m", "provision", "list"], stdout=closed, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_help_and_version_start_without_anything_heavy():
+    code = """if True:
+        import sys
+        from provision.cli import main
+        main(["--version"]), main(["run", "mrtrix3", "--help"])
+        print("heavy:", *{name.split(".")[0] for name in sys.modules} & {*sys.argv[1:]})
+    """
+    heavy = ["ansible", "ansible_runner", "rich", "numpy", "jinja2", "dipy", "nibabel", "matplotlib"]
+    done = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split() == ["heavy:"]

@@ -1,0 +1,43 @@
+"""What an error tells."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from provision.errors import OptionError, ProvisionError, did_you_mean
+
+
+def test_an_error_reads_as_its_sentence_and_what_to_do():
+    assert str(ProvisionError("It broke.", hint="Mend it.")) == "It broke. Mend it."
+    assert str(ProvisionError("It broke.")) == "It broke."
+
+
+def test_an_error_as_json_tells_where_it_happened_and_where_the_log_is():
+    error = ProvisionError("It broke.", hint="Mend it.", role="deps", task="Install", host="node1", log=Path("a.log"))
+    told = {"role": "deps", "task": "Install", "host": "node1", "message": "It broke.", "hint": "Mend it."}
+    assert error.to_dict() == {"error": {**told, "log": "a.log"}}
+
+
+def test_an_error_of_a_run_that_never_started_has_no_log():
+    assert OptionError("No.").to_dict()["error"]["log"] is None
+
+
+def test_a_wrong_option_is_a_value_error_and_a_provision_error():
+    with pytest.raises(ValueError):
+        raise OptionError("No.")
+    assert issubclass(OptionError, ProvisionError)
+
+
+def test_an_error_survives_pickling():
+    error = pickle.loads(pickle.dumps(ProvisionError("It broke.", hint="Mend it.", log=Path("a.log"))))
+    assert error.to_dict() == ProvisionError("It broke.", hint="Mend it.", log=Path("a.log")).to_dict()
+
+
+@pytest.mark.parametrize("written", ["mrtrix", "MRTRIX3", "mrtirx3"])
+def test_the_nearest_name_is_offered(written):
+    assert did_you_mean(written, ["deps", "mrtrix3"]) == "Did you mean 'mrtrix3'?"
+
+
+def test_no_name_is_offered_when_none_is_near():
+    assert did_you_mean("xyz", ["deps", "mrtrix3"]) == ""

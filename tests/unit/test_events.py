@@ -1,0 +1,70 @@
+"""What Ansible's events mean to a person."""
+
+import pytest
+
+from provision import events
+
+
+def failed(**result):
+    data = {"role": "mrtrix3", "task": "Compile", "host": "localhost", "res": result}
+    return {"event": "runner_on_failed", "event_data": data}
+
+
+def test_a_tasks_own_sentence_is_kept_and_the_rest_is_what_to_do():
+    found = events.failure(failed(msg="The prefix /x is a file.\nChoose another folder."))
+    assert (found.message, found.hint) == ("The prefix /x is a file.", "Choose another folder.")
+    assert (found.role, found.task, found.host) == ("mrtrix3", "Compile", "localhost")
+
+
+def test_a_modules_hint_is_what_to_do():
+    assert events.failure(failed(msg="No.", hint="Do this.")).hint == "Do this."
+
+
+def test_an_ignored_failure_is_none():
+    event = failed(msg="No.")
+    event["event_data"]["ignore_errors"] = True
+    assert events.failure(event) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("Missing sudo password", "sudo asks for a password"),
+        ("sudo: a password is required", "sudo asks for a password"),
+        ("cannot write: No space left on device", "disk is full"),
+        ("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1", "Another package manager"),
+        ("No package matching 'libfoo' is available", "no package 'libfoo'"),
+        ("Temporary failure resolving 'deb.debian.org'", "deb.debian.org could not be reached"),
+        ("The checksum for /x did not match aa11; it was bb22.", "its SHA-256 is bb22, not aa11"),
+    ],
+)
+def test_what_programs_say_is_told_in_a_sentence_with_what_to_do(said, words):
+    found = events.failure(failed(msg="non-zero return code", stderr=said))
+    assert words in found.message
+    assert found.hint
+
+
+def test_an_unreachable_host_is_named():
+    event = failed(msg="Connection refused")
+    event["event"] = "runner_on_unreachable"
+    assert events.failure(event).message.startswith("localhost could not be reached")
+
+
+def test_a_task_without_words_still_gets_a_sentence():
+    assert events.failure(failed()).message
+
+
+def test_the_report_is_what_the_roles_left_in_the_stats():
+    data = {"artifact_data": {"provision": {"localhost": {"deps": {"python": "x"}}}}, "changed": {"a": 1, "b": 2}}
+    event = {"event": "playbook_on_stats", "event_data": data}
+    assert events.report(event) == {"localhost": {"deps": {"python": "x"}}}
+    assert events.changed(event) == 3
+    assert events.report({"event": "runner_on_ok"}) is None
+
+
+def test_steps_say_where_the_run_is():
+    start = {"event": "playbook_on_task_start", "event_data": {"role": "deps", "task": "Install packages"}}
+    assert events.step(start) == events.Step("task", "deps", "Install packages")
+    done = {"event": "runner_on_ok", "event_data": {"task": "t", "host": "h", "res": {"changed": True}}}
+    assert events.step(done).changed
+    assert events.step({"event": "verbose", "event_data": {}}) is None

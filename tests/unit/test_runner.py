@@ -1,0 +1,181 @@
+"""One run: nothing leaks from it and nothing outlives it. Real Ansible, playbooks of our own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from provision import content, runner
+from provision.errors import ProvisionError
+
+CONFIG = (content.root() / "ansible.cfg").read_text()
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A folder in the place of the project's content; returns a function that writes its site playbook."""
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "inventory").mkdir()
+    (tmp_path / "ansible.cfg").write_text(CONFIG)
+    inventory = content.root() / "inventory" / "localhost.yml"
+    (tmp_path / "inventory" / "localhost.yml").write_text(inventory.read_text())
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(content, "root", lambda: tmp_path)
+
+    def write(tasks):
+        text = f"- hosts: all\n  gather_facts: false\n  tasks:\n{tasks}"
+        (tmp_path / "playbooks" / "site.yml").write_text(text)
+        return tmp_path
+
+    return write
+
+
+REPORT = """
+  - name: Report
+    ansible.builtin.set_stats:
+      data: {provision: "{{ {inventory_hostname: {'deps': {'python': word, 'count': 3}}} }}"}
+"""
+
+
+def test_what_the_roles_report_comes_back_with_its_types(root):
+    root(REPORT)
+    outcome = runner.run(["deps"], {"word": "here"})
+    assert outcome.hosts == {"localhost": {"deps": {"python": "here", "count": 3}}}
+    assert outcome.changed == 0
+    assert outcome.log.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_failure_is_told_with_sentence_hint_role_task_and_log(root):
+    root('\n  - name: Break\n    ansible.builtin.fail: {msg: "It broke.\\nMend it."}\n')
+    with pytest.raises(ProvisionError) as caught:
+        runner.run(["deps"], {})
+    error = caught.value
+    assert (error.message, error.hint, error.task, error.host) == ("It broke.", "Mend it.", "Break", "localhost")
+    assert "It broke." in error.log.read_text()
+
+
+def test_a_rescued_failure_is_no_failure(root):
+    root(
+        "\n  - name: Try\n    block:\n    - name: Break\n      ansible.builtin.fail:\n"
+        "    rescue:\n    - name: Mend\n      ansible.builtin.debug:\n" + REPORT
+    )
+    assert runner.run(["deps"], {"word": "x"}).hosts["localhost"]["deps"]["count"] == 3
+
+
+def test_a_playbook_that_cannot_be_read_is_one_sentence(root):
+    root("\n  - name: What\n    no_such_module_at_all:\n")
+    with pytest.raises(ProvisionError, match="no_such_module_at_all"):
+        runner.run(["deps"], {})
+
+
+def test_secrets_are_in_no_argv_environment_log_or_left_file(root, tmp_path, monkeypatch):
+    secret = "marker-7f3a9c"
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    look = tmp_path / "seen"
+    root(
+        "\n  - name: Look\n    ansible.builtin.shell: "
+        f"cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ > {look} 2>/dev/null || true\n"
+        '\n  - name: Say\n    ansible.builtin.debug: {msg: "{{ token }}"}\n'
+    )
+    outcome = runner.run(["deps"], {"token": secret}, secrets=[secret])
+    assert look.stat().st_size > 1000
+    for path in [look, *(found for found in tmp_path.rglob("*") if found.is_file())]:
+        assert secret.encode() not in path.read_bytes(), path
+    assert "***" in outcome.log.read_text()
+
+
+def test_nothing_is_left_in_the_temporary_folder_or_the_home(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    root(REPORT)
+    runner.run(["deps"], {"word": "x"})
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert not (tmp_path / "home").exists() or list((tmp_path / "home").rglob("*.*")) == []
+
+
+def test_signal_handlers_are_put_back(root):
+    root(REPORT)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    runner.run(["deps"], {"word": "x"})
+    assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+
+
+def test_an_error_in_what_watches_does_not_leave_ansible_alone(root):
+    root(REPORT)
+
+    def broken(step):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        runner.run(["deps"], {"word": "x"}, on_step=broken)
+
+
+def test_work_is_told_from_the_progress_file(root):
+    root(
+        "\n  - name: Work\n    ansible.builtin.shell: "
+        '\'echo "{\\"number\\": 7, \\"total\\": 9, \\"unit\\": \\"steps\\"}" > {{ provision_progress }}; sleep 2\'\n'
+    )
+    steps = []
+    runner.run(["deps"], {}, on_step=steps.append)
+    work = [step for step in steps if step.kind == "work"]
+    assert [(step.task, step.number, step.total, step.unit) for step in work] == [("Work", 7, 9, "steps")]
+
+
+def test_a_working_folder_that_everybody_may_write_to_does_not_matter(root, tmp_path, monkeypatch):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "open" / "ansible.cfg").write_text("[defaults]\nfact_path = no\ntransport = nonsense\n")
+    monkeypatch.chdir(tmp_path / "open")
+    root(REPORT)
+    assert runner.run(["deps"], {"word": "x"}).changed == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 42), (signal.SIGTERM, 42), (signal.SIGKILL, -9)])
+def test_a_run_that_is_interrupted_or_killed_leaves_no_process(root, number, code):
+    mark = "61.25"  # a sleep that nobody else sleeps
+    folder = root(f"\n  - name: Wait\n    ansible.builtin.command: sleep {mark}\n")
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom provision import content, runner\n"
+        f"content.root = lambda: Path({str(folder)!r})\n"
+        "try: runner.run(['deps'], {})\nexcept KeyboardInterrupt: sys.exit(42)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(Path(runner.__file__).parents[1])}
+    )
+    for _ in range(200):
+        if sleeping(mark):
+            break
+        time.sleep(0.05)
+    assert sleeping(mark)
+    process.send_signal(number)
+    assert process.wait(timeout=8) == code
+    for _ in range(100 if number == signal.SIGKILL else 1):
+        if not sleeping(mark):
+            return
+        time.sleep(0.05)
+    pytest.fail("the task went on")
+
+
+def sleeping(mark):
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(path.read_bytes().split(b"\0")[:2] == [b"sleep", mark.encode()])
+        except OSError:
+            continue
+    return any(found)
+
+
+def test_only_the_newest_logs_are_kept(root, monkeypatch):
+    root(REPORT)
+    monkeypatch.setattr(runner, "_LOGS_KEPT", 2)
+    logs = [runner._write_log("x", ["deps"], []) for _ in range(4)]
+    assert [log.exists() for log in logs] == [False, False, True, True]
