@@ -1,0 +1,215 @@
+"""Compiling MRtrix3, with a build script of our own in MRtrix3's place."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ansible")
+
+from plugins.module_utils.provision_files import locked
+from plugins.modules import mrtrix3_build as build
+
+CONFIGURE = "#!/usr/bin/env python3\nimport os\nopen('config', 'w').write(os.environ.get('ARCH', ''))\n"
+BUILD = """#!/usr/bin/env python3
+import os, shutil, sys, time
+targets = [a for a in sys.argv[1:] if a[0] != '-'] or ['bin/mrinfo', 'bin/tckgen']
+todo = [t for t in targets if not os.path.exists(t)]
+for number, target in enumerate(todo, 1):
+    print('({:>2}/{}) [LB] {}'.format(number, len(todo), target), flush=True)
+    time.sleep(float(os.environ.get('STEP_SECONDS', '0')))
+    shutil.copy('/bin/true', target)
+print('jobs', os.environ['NUMBER_OF_PROCESSORS'])
+if os.path.exists('say'):
+    sys.exit(open('say').read())
+"""
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A source tree laid out as MRtrix3's, whose build takes no time."""
+    tree = tmp_path / "mrtrix3"
+    for folder in ("bin", "cmd", "lib", "tmp"):
+        (tree / folder).mkdir(parents=True)
+    for name, text in (("configure", CONFIGURE), ("build", BUILD), ("bin/dwi2response", "#!/usr/bin/env python\n")):
+        (tree / name).write_text(text)
+    for name in ("mrinfo", "tckgen"):
+        (tree / "cmd" / f"{name}.cpp").write_text("")
+    return tree
+
+
+# Builds a tree as a process of its own: argv is the tree and where the modules are.
+BUILDER = """
+import sys; sys.path.insert(0, sys.argv[2])
+from plugins.modules import mrtrix3_build as b
+with b.tree_locked(sys.argv[1]) as lock: b.build(sys.argv[1], [], '', 1, lambda *_: None, lock)
+"""
+
+
+def wait_for_first_step(source):
+    log = source / "provision-build.log"
+    for _ in range(200):
+        if log.exists() and "1/2)" in log.read_text():
+            return
+        time.sleep(0.05)
+    pytest.fail("the build did not start")
+
+
+def compile_(source, commands=(), cpu="", tell=lambda *_: None):
+    with build.tree_locked(str(source)) as lock:
+        return build.build(str(source), list(commands), cpu, 1, tell, lock)
+
+
+@pytest.fixture(autouse=True)
+def _no_hangup(monkeypatch):
+    """pytest's own standard output may be a file; the build watches a pipe."""
+    reader, writer = os.pipe()
+    saved = os.dup(1)
+    os.dup2(writer, 1)
+    yield
+    os.dup2(saved, 1)
+    for descriptor in (reader, writer, saved):
+        os.close(descriptor)
+
+
+def test_all_commands_are_built_when_none_is_named(source):
+    assert compile_(source).steps == 2
+    assert (source / "bin" / "tckgen").exists()
+
+
+def test_only_the_named_commands_are_built(source):
+    compile_(source, ["mrinfo", "dwi2response"])
+    assert (source / "bin" / "mrinfo").exists()
+    assert not (source / "bin" / "tckgen").exists()
+
+
+def test_a_command_that_does_not_exist_is_named_with_the_nearest(source):
+    with pytest.raises(build.BuildError, match="no command 'mrinf'") as caught:
+        compile_(source, ["mrinf"])
+    assert "mrinfo" in caught.value.hint
+    assert not (source / "config").exists()
+
+
+def test_a_second_build_does_nothing(source):
+    compile_(source)
+    assert compile_(source).steps == 0
+
+
+def test_another_processor_is_configured_anew(source):
+    compile_(source, cpu="x86-64")
+    assert (source / "config").read_text() == "x86-64"
+    compile_(source, cpu="x86-64-v3")
+    assert (source / "config").read_text() == "x86-64-v3"
+
+
+def test_a_half_written_program_is_built_again(source):
+    compile_(source)
+    whole = (source / "bin" / "mrinfo").read_bytes()
+    (source / "bin" / "mrinfo").write_bytes(whole[: len(whole) // 2])
+    assert compile_(source).steps == 1
+    assert (source / "bin" / "mrinfo").read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 4096, b"\x7fELF"])
+def test_an_object_that_is_not_whole_is_dropped(source, damage):
+    (source / "tmp" / "a.o").write_bytes(damage)
+    assert build.drop_damaged(str(source)) == ["tmp/a.o"]
+
+
+def test_whole_objects_and_scripts_are_kept(source, tmp_path):
+    shutil.copy("/bin/false", source / "tmp" / "a.o")
+    shutil.copy("/bin/true", source / "bin" / "mrinfo")
+    assert build.drop_damaged(str(source)) == []
+
+
+def test_progress_tells_step_and_total(source):
+    told = []
+    compile_(source, tell=lambda *step: told.append(step))
+    assert told[-1] == (2, 2, "[LB] bin/tckgen") or told[-1][:2] == (2, 2)
+
+
+def test_the_progress_file_is_json_and_is_never_missed_at_the_end(tmp_path):
+    tell = build.teller(str(tmp_path / "now.json"))
+    tell(1, 3, "a")
+    tell(2, 3, "b")
+    tell(3, 3, "c")
+    assert json.loads((tmp_path / "now.json").read_text()) == {"number": 3, "total": 3, "unit": "steps", "what": "c"}
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("cc1plus: error writing to /tmp: No space left on device", "disk is full"),
+        ("g++: fatal error: Killed signal terminated program cc1plus", "memory ran out"),
+        ("core/x.cpp:1:2: error: 'y' was not declared", "'y' was not declared"),
+    ],
+)
+def test_a_failed_build_says_why_in_one_sentence(source, said, words):
+    (source / "say").write_text(said)
+    with pytest.raises(build.BuildError) as caught:
+        compile_(source)
+    assert words in caught.value.message
+    assert "\n" not in caught.value.message
+    assert caught.value.hint
+
+
+def test_two_builds_never_work_in_one_tree(source):
+    with (
+        locked(str(source / ".provision-lock")),
+        pytest.raises(build.BuildError, match="Another run is building"),
+        build.tree_locked(str(source), seconds=0),
+    ):
+        pass
+
+
+def test_a_build_stops_when_the_run_that_started_it_is_gone(source):
+    root = str(Path(build.__file__).parents[2])
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUILDER, source, root],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "STEP_SECONDS": "60"},
+    )  # fmt: skip
+    wait_for_first_step(source)
+    process.stdout.close()  # as when the run that reads it is killed
+    assert process.wait(timeout=10) != 0
+    with build.tree_locked(str(source), seconds=5):
+        assert not (source / "bin" / "mrinfo").exists()
+
+
+def test_a_killed_builder_leaves_the_lock_to_its_compilers(source):
+    root = str(Path(build.__file__).parents[2])
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUILDER, source, root], stdout=subprocess.PIPE, env={**os.environ, "STEP_SECONDS": "1"}
+    )
+    wait_for_first_step(source)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    with pytest.raises(build.BuildError), build.tree_locked(str(source), seconds=0):
+        pass
+    with build.tree_locked(str(source), seconds=10):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("asked", "cores", "gib", "jobs"), [(0, 2, 12, 2), (0, 8, 8, 2), (0, 8, 1, 1), (5, 2, 1, 5), (0, 4, 0, 4)]
+)
+def test_jobs_are_cores_but_never_more_than_memory_allows(asked, cores, gib, jobs):
+    assert build.choose_jobs(asked, cores, gib * 2**30) == jobs
+
+
+def test_memory_is_what_the_container_may_still_use(tmp_path):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   16000000 kB\n")
+    assert build.memory_available(str(tmp_path)) == 16000000 * 1024
+    (tmp_path / "sys/fs/cgroup/memory.max").write_text("4000000000\n")
+    (tmp_path / "sys/fs/cgroup/memory.current").write_text("1000000000\n")
+    assert build.memory_available(str(tmp_path)) == 3000000000
+    (tmp_path / "sys/fs/cgroup/memory.max").write_text("max\n")
+    assert build.memory_available(str(tmp_path)) == 16000000 * 1024

@@ -1,0 +1,128 @@
+"""Files that are whole or not there."""
+
+import io
+import os
+import tarfile
+
+import pytest
+
+from plugins.module_utils import provision_files as files
+
+
+def archive(path, *members, **contents):
+    """Write a tar.gz of plain files and of ready-made members."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, text in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text.encode()))
+        for member in members:
+            tar.addfile(member)
+    return path
+
+
+def member(name, kind=tarfile.REGTYPE, link=""):
+    found = tarfile.TarInfo(name)
+    found.type, found.linkname = kind, link
+    return found
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        member("../outside"),
+        member("a/../../outside"),
+        member("/etc/outside"),
+        member("out", tarfile.SYMTYPE, "../../outside"),
+        member("out", tarfile.SYMTYPE, "/etc/passwd"),
+        member("out", tarfile.LNKTYPE, "/etc/passwd"),
+        member("out", tarfile.LNKTYPE, "../outside"),
+        member("null", tarfile.CHRTYPE),
+        member("pipe", tarfile.FIFOTYPE),
+    ],
+    ids=lambda found: f"{found.name}-{found.linkname}-{found.type.decode()}",
+)
+def test_a_member_that_would_leave_the_folder_is_refused(tmp_path, hostile):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    with pytest.raises(ValueError, match="cannot be unpacked"):
+        files.unpack(str(archive(tmp_path / "a.tar.gz", hostile)), str(inner))
+    assert not (tmp_path / "outside").exists()
+
+
+def test_a_link_to_outside_cannot_be_written_through(tmp_path):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "door").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match="outside"):
+        files.unpack(str(archive(tmp_path / "a.tar.gz", **{"door/key": "x"})), str(inner))
+    assert not (tmp_path / "key").exists()
+
+
+def test_a_good_archive_is_unpacked_with_plain_permissions(tmp_path):
+    command = member("bin/run")
+    command.mode = 0o4755
+    files.unpack(
+        str(archive(tmp_path / "a.tar.gz", command, member("bin/alias", tarfile.SYMTYPE, "run"), text="hello")),
+        str(tmp_path),
+    )
+    assert (tmp_path / "text").read_text() == "hello"
+    assert (tmp_path / "bin/run").stat().st_mode & 0o7777 == 0o755
+    assert os.readlink(tmp_path / "bin/alias") == "run"
+
+
+def test_a_truncated_archive_is_refused(tmp_path):
+    whole = archive(tmp_path / "a.tar.gz", text="hello" * 10000)
+    whole.write_bytes(whole.read_bytes()[:-40])
+    with pytest.raises(ValueError, match="cannot be unpacked"):
+        files.unpack(str(whole), str(tmp_path))
+
+
+def test_what_is_no_archive_is_refused(tmp_path):
+    (tmp_path / "a.tar.gz").write_text("<html>not found</html>")
+    with pytest.raises(ValueError, match="cannot be unpacked"):
+        files.unpack(str(tmp_path / "a.tar.gz"), str(tmp_path))
+
+
+def test_an_exchange_leaves_the_new_folder_and_nothing_of_the_old(tmp_path):
+    new, target = tmp_path / "new", tmp_path / "target"
+    for folder, text in ((new, "new"), (target, "old")):
+        folder.mkdir()
+        (folder / "text").write_text(text)
+    files.exchange(str(new), str(target))
+    assert (target / "text").read_text() == "new"
+    assert os.listdir(tmp_path) == ["target"]
+
+
+def test_an_exchange_works_without_the_kernels_help(tmp_path, monkeypatch):
+    class Libc:
+        def renameat2(self, *_):
+            files.ctypes.set_errno(files.errno.EINVAL)
+            return -1
+
+    monkeypatch.setattr(files.ctypes, "CDLL", lambda *_, **__: Libc())
+    test_an_exchange_leaves_the_new_folder_and_nothing_of_the_old(tmp_path)
+
+
+def test_a_staging_folder_of_a_killed_run_is_deleted(tmp_path):
+    left = tmp_path / ".prefix.provision-abc"
+    left.mkdir()
+    (left / "half").write_text("x")
+    with files.staging(str(tmp_path / "prefix")) as folder:
+        assert os.listdir(tmp_path) == [os.path.basename(folder)]
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_lock_is_refused_while_it_is_held_and_free_afterwards(tmp_path):
+    with files.locked(str(tmp_path / "lock")), pytest.raises(BlockingIOError), files.locked(str(tmp_path / "lock")):
+        pass
+    with files.locked(str(tmp_path / "lock")):
+        pass
+
+
+def test_json_is_never_half_written(tmp_path):
+    files.write_json(str(tmp_path / "state.json"), {"good": 1})
+    with pytest.raises(TypeError):
+        files.write_json(str(tmp_path / "state.json"), {"bad": object()})
+    assert (tmp_path / "state.json").read_text() == '{\n "good": 1\n}'
+    assert os.listdir(tmp_path) == ["state.json"]
