@@ -201,6 +201,30 @@ def variables(
     return found
 
 
+def secrets(variables: Mapping[str, Any], root: Path | None = None) -> list[str]:
+    """Return the values among role variables that must never be shown.
+
+    Parameters
+    ----------
+    variables : mapping of str to object
+        What `variables` returned.
+    root : pathlib.Path, optional
+        The folder that holds ``roles/``; the project's own when not given.
+
+    Returns
+    -------
+    list of str
+        The values of the options that the specs call ``no_log``.
+
+    Examples
+    --------
+    >>> secrets({"mrtrix3_version": "3.0.8"})
+    []
+    """
+    hidden = {option.name for known in roles(root).values() for option in known.options.values() if option.secret}
+    return [str(value) for name, value in variables.items() if name in hidden and value]
+
+
 def usual_names(asked: Sequence[Role]) -> dict[str, Option]:
     """Return the options of some roles by the shortest name that each can be given with.
 

@@ -141,6 +141,8 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> None:
     with _kept_for_json(arguments.json):
         result = core.run(*names, on=arguments.on, check=arguments.check, verbose=arguments.verbose, **variables)
     print(json.dumps(result.to_dict()) if arguments.json else repr(result))
+    if arguments.check:
+        print("This was a check: nothing has been changed.", file=sys.stderr)
 
 
 def _list(arguments: argparse.Namespace, rest: list[str]) -> None:

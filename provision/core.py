@@ -62,12 +62,10 @@ def run(
     >>> provision.run("mrtrix3").mrtrix3.version  # doctest: +SKIP
     '3.0.8'
     """
-    if not roles:
-        raise OptionError("No role was named.", hint=f"There are: {', '.join(catalog.roles())}.")
     variables = catalog.variables(roles, options)
     inventory = _inventory(on)
     outcome = _run_shown(roles, variables, inventory, check, verbose, progress)
-    result = Result(outcome.changed, outcome.seconds, outcome.hosts)
+    result = Result(outcome.changed, outcome.seconds, outcome.hosts, check)
     if inventory is None:
         _extend_path(outcome.hosts)
     return result
@@ -87,7 +85,7 @@ def _run_shown(roles, variables, inventory, check, verbose, progress):
     from provision import runner
     from provision.progress import progress as shown
 
-    arguments = {"inventory": inventory, "check": check}
+    arguments = {"inventory": inventory, "check": check, "secrets": catalog.secrets(variables)}
     if progress is not None:
         return runner.run(roles, variables, **arguments, on_step=progress)
     if verbose:
@@ -176,10 +174,11 @@ def demo(
     >>> demo("results").passed  # doctest: +SKIP
     True
     """
-    from provision.demo import run_demo
+    from provision.demo import COMMANDS, run_demo
     from provision.progress import progress as shown
 
-    result = run("mrtrix3", version=version, progress=progress)
+    # A build of these commands alone is enough, and one that has them is taken as it is.
+    result = run("mrtrix3", version=version, commands=COMMANDS, progress=progress)
     with contextlib.nullcontext() if progress else shown() as display:
         on_step = progress or display.step
         return run_demo(folder, bin=Path(result.mrtrix3.bin), data=data, on_step=on_step, **options)

@@ -20,6 +20,8 @@ class Step:
         For ``"done"``: whether the task changed the machine.
     skipped : bool
         For ``"done"``: whether the task had nothing to do.
+    failed : bool
+        For ``"done"``: whether the task failed; the run may go on all the same, another way.
     number, total : int
         For ``"work"``: how many of how many units (compile steps, bytes) are done; total 0 means unknown.
     unit : str
@@ -32,6 +34,7 @@ class Step:
     host: str = ""
     changed: bool = False
     skipped: bool = False
+    failed: bool = False
     number: int = 0
     total: int = 0
     unit: str = ""
@@ -86,6 +89,16 @@ _KNOWN = (
         "Check the network and run it again.",
     ),
     (
+        r"urlopen error \[Errno 2\] No such file or directory: '(?P<name>[^']+)'",
+        "There is no file {name}.",
+        "Check the path of the archive.",
+    ),
+    (
+        r"HTTP Error (?P<name>\d+: [^,.\n]+)",
+        "The archive could not be downloaded: the server answered {name}.",
+        "Check its URL.",
+    ),
+    (
         r"The checksum for \S+ did not match (?P<name>\w+); it was (?P<name2>\w+)",
         "The archive is not the one it should be: its SHA-256 is {name2}, not {name}.",
         "Check mrtrix3_archive_sha256, or download the archive again.",
@@ -124,6 +137,7 @@ def step(event: dict) -> Step | None:
         return Step(
             "done", data.get("role", ""), _name(data), data.get("host", ""),
             changed=bool(result.get("changed")), skipped=kind == "runner_on_skipped",
+            failed=kind in ("runner_on_failed", "runner_on_unreachable"),
         )
     return None
 

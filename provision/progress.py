@@ -429,8 +429,8 @@ def _is_worth_a_line(step: Step, elapsed: float) -> bool:
 def _outcome(step: Step, elapsed: float) -> str:
     if step.skipped:
         return "skipped"
-    # Not "ok": a step does not say whether its task has failed.
-    return f"{'changed in' if step.changed else 'took'} {format_seconds(elapsed)}"
+    verb = "failed after" if step.failed else "changed in" if step.changed else "took"
+    return f"{verb} {format_seconds(elapsed)}"
 
 
 def _amount(number: int, total: int, unit: str) -> str:
@@ -460,4 +460,6 @@ def _title(task: _Task) -> Text:
 def _sign(step: Step) -> Text:
     from rich.text import Text
 
+    if step.failed:
+        return Text("✗", style="red")
     return Text("✓", style="green") if step.changed else Text("·", style="dim")

@@ -103,6 +103,8 @@ class Result:
         How long the run took.
     hosts : mapping of str to mapping
         The reports by host and role.
+    check : bool, optional
+        Whether this was only a look at what a run would change.
 
     Examples
     --------
@@ -113,6 +115,7 @@ class Result:
     changed: int
     seconds: float
     hosts: dict[str, HostReports]
+    check: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "hosts", {name: HostReports(reports) for name, reports in self.hosts.items()})
@@ -170,6 +173,8 @@ class Result:
                 yield (f"{host}: " if len(self.hosts) > 1 else ""), role, report
 
     def _changes(self) -> str:
+        if self.check:
+            return "nothing to change" if not self.changed else "only looked, nothing was changed"
         return {0: "nothing changed", 1: "1 change"}.get(self.changed, f"{self.changed} changes")
 
 

@@ -206,14 +206,15 @@ def look_at_deps(wanted, machine):
     missing = missing_packages(sorted(set(names)))
     python = python_of(wanted["python"], wanted["caller"])
     unmet = unmet_requirements(python, wanted["python_packages"])
-    state = read_state("deps")
+    installed = read_state("deps").get("installed", {})
     result = {
         "supported": bool(known),
         "packages": sorted(set(names)),
         "missing": missing,
         "python": python,
         "unmet": unmet,
-        "installed": state.get("installed", []),
+        "installed": installed.get(wanted["who"], []),
+        "installed_for_others": {who: names for who, names in installed.items() if who != wanted["who"]},
     }
     if wanted["state"] == "absent":
         return dict(result, converged=not result["installed"])

@@ -217,7 +217,8 @@ class Configure(Build):
     def known(self):
         """Return the names of all commands that this tree can build."""
         compiled = [name[:-4] for name in os.listdir(os.path.join(self.source, "cmd")) if name.endswith(".cpp")]
-        return compiled + [name for name in os.listdir(os.path.join(self.source, "bin")) if _is_script(self.source, name)]
+        scripts = [name for name in os.listdir(os.path.join(self.source, "bin")) if _is_script(self.source, name)]
+        return compiled + scripts
 
 
 class CMake(Build):
@@ -362,8 +363,15 @@ def tree_locked(source, seconds=15):
         yield lock
 
 
+def stop_on_signals():
+    """Make the signals that end this process end its build too, which is in a session of its own."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
+
+
 def main():
     """Run as an Ansible module."""
+    stop_on_signals()
     module = AnsibleModule(
         argument_spec={
             "source": {"type": "path", "required": True},

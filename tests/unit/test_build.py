@@ -48,6 +48,7 @@ def source(tmp_path):
 BUILDER = """
 import sys; sys.path.insert(0, sys.argv[2])
 from plugins.modules import mrtrix3_build as b
+b.stop_on_signals()
 with b.tree_locked(sys.argv[1]) as lock: b.build(sys.argv[1], [], '', 1, lambda *_: None, lock)
 """
 
@@ -179,6 +180,19 @@ def test_a_build_stops_when_the_run_that_started_it_is_gone(source):
     assert process.wait(timeout=10) != 0
     with build.tree_locked(str(source), seconds=5):
         assert not (source / "bin" / "mrinfo").exists()
+
+
+def test_an_ended_builder_ends_its_compilers(source):
+    root = str(Path(build.__file__).parents[2])
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUILDER, source, root], stdout=subprocess.PIPE, env={**os.environ, "STEP_SECONDS": "60"}
+    )
+    wait_for_first_step(source)
+    process.terminate()
+    assert process.wait(timeout=8) == 1
+    process.stdout.close()
+    with build.tree_locked(str(source), seconds=0):
+        pass
 
 
 def test_a_killed_builder_leaves_the_lock_to_its_compilers(source):

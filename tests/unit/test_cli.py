@@ -174,6 +174,13 @@ def test_json_is_all_there_is_on_standard_output(run, demo, status, capsys, line
     assert said.err == "a word on standard output\n"
 
 
+def test_a_check_says_that_nothing_has_been_changed(run, capsys):
+    assert provision("run mrtrix3 --check") == 0
+    assert capsys.readouterr().err == "This was a check: nothing has been changed.\n"
+    assert provision("run mrtrix3") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_failure_tells_what_to_do_and_where_it_was(run, capsys):
     run.raises = ProvisionError(
         "The disk is full.", hint="Free some.", role="deps", task="Install", host="node1", log=Path("a.log")

@@ -35,6 +35,8 @@ def test_an_ignored_failure_is_none():
         ("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1", "Another package manager"),
         ("No package matching 'libfoo' is available", "no package 'libfoo'"),
         ("Temporary failure resolving 'deb.debian.org'", "deb.debian.org could not be reached"),
+        ("Request failed: <urlopen error [Errno 2] No such file or directory: '/x.tgz'>", "There is no file /x.tgz"),
+        ("Request failed HTTP Error 404: Not Found", "the server answered 404: Not Found"),
         ("The checksum for /x did not match aa11; it was bb22.", "its SHA-256 is bb22, not aa11"),
     ],
 )

@@ -1,0 +1,186 @@
+"""What every role keeps to; the roles and their options are found, not listed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jinja2.meta
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
+
+# What a task does is behind none of these keys.
+BLOCKS = ("block", "rescue", "always")
+# Facts that Ansible would put among the variables: `ansible_distribution` instead of `ansible_facts.distribution`.
+INJECTED_FACT = re.compile(
+    r"\bansible_(distribution\w*|os_family|system|kernel|architecture|processor\w*|memtotal_mb|hostname|fqdn|nodename"
+    r"|user_id|user_dir|env|python|pkg_mgr|service_mgr|virtualization\w*|default_ipv4|mounts|date_time|lsb)\b")
+
+each_role = pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+
+
+class Loader(yaml.SafeLoader):
+    """Reads Ansible's own tags as what they hold."""
+
+
+Loader.add_multi_constructor("!", lambda loader, _, node: loader.construct_scalar(node))
+
+
+def load(path: Path) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), Loader) or {}
+
+
+def texts(role: Path) -> dict[Path, str]:
+    """The files of a role that Ansible evaluates."""
+    folders = ("tasks", "handlers", "vars", "templates", "defaults")
+    return {path: path.read_text(encoding="utf-8")
+            for folder in folders for path in sorted((role / folder).rglob("*")) if path.is_file()}
+
+
+def uncommented(text: str) -> str:
+    return re.sub(r"(^|\s)#.*", r"\1", text)
+
+
+def options(role: Path) -> dict[str, dict[str, Any]]:
+    return load(role / "meta/argument_specs.yml")["argument_specs"]["main"].get("options", {})
+
+
+def flatten(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Tasks and blocks, with those inside of blocks."""
+    found = []
+    for task in tasks:
+        found.append(task)
+        for key in BLOCKS:
+            found += flatten(task.get(key) or [])
+    return found
+
+
+def tasks(role: Path) -> list[tuple[Path, dict[str, Any]]]:
+    paths = [*sorted((role / "tasks").rglob("*.yml")), *sorted((role / "handlers").rglob("*.yml"))]
+    return [(path, task) for path in paths for task in flatten(load(path) or [])]
+
+
+@each_role
+@pytest.mark.parametrize("name", [
+    "README.md", "defaults/main.yml", "meta/main.yml", "meta/argument_specs.yml", "tasks/main.yml"])
+def test_role_is_complete(role: Path, name: str) -> None:
+    assert (role / name).is_file()
+
+
+@each_role
+def test_defaults_are_those_of_the_specification(role: Path) -> None:
+    specified = {name: option.get("default") for name, option in options(role).items()
+                 if "default" in option or not option.get("required")}
+    assert load(role / "defaults/main.yml") == specified
+
+
+@each_role
+def test_every_option_is_described(role: Path) -> None:
+    specification = load(role / "meta/argument_specs.yml")["argument_specs"]["main"]
+    assert specification["short_description"]
+    for name, option in options(role).items():
+        wanted = {"type", "description"} | ({"elements"} if option.get("type") == "list" else set())
+        assert wanted - option.keys() == set(), name
+
+
+@each_role
+def test_options_carry_the_name_of_the_role(role: Path) -> None:
+    shared = "provision_"  # what several roles use, such as the store
+    assert [name for name in options(role) if not name.startswith((f"{role.name}_", shared))] == []
+
+
+@each_role
+def test_internals_carry_the_name_of_the_role(role: Path) -> None:
+    made = [name for path in (role / "vars").rglob("*.yml") for name in load(path)]
+    for _, task in tasks(role):
+        facts = task.get("ansible.builtin.set_fact") or {}
+        made += [name for name in facts if name != "cacheable"]
+        made += [name for name in (task.get("register"), (task.get("loop_control") or {}).get("loop_var")) if name]
+        if not {"ansible.builtin.include_role", "ansible.builtin.import_role"} & task.keys():
+            made += task.get("vars") or {}
+    allowed = (f"__{role.name}_", f"{role.name}_", "provision_", "ansible_")
+    assert [name for name in made if not name.startswith(allowed)] == []
+
+
+@each_role
+def test_every_option_is_used(role: Path) -> None:
+    used = "\n".join(uncommented(text) for path, text in texts(role).items() if path.parent.name != "defaults")
+    assert [name for name in options(role) if not re.search(rf"\b{name}\b", used)] == []
+
+
+@each_role
+def test_every_internal_is_used(role: Path) -> None:
+    playbooks = [path.read_text(encoding="utf-8") for path in (ROOT / "playbooks").glob("*.yml")]
+    used = "\n".join(uncommented(text) for text in [*texts(role).values(), *playbooks])
+    internals = {name for path in (role / "vars").rglob("*.yml") for name in load(path)}
+    # Its definition is one mention.
+    assert [name for name in sorted(internals) if len(re.findall(rf"\b{name}\b", used)) < 2] == []
+
+
+@each_role
+def test_every_task_has_a_name(role: Path) -> None:
+    assert [(path.name, task) for path, task in tasks(role) if not task.get("name")] == []
+
+
+@each_role
+def test_facts_are_read_from_ansible_facts(role: Path) -> None:
+    found = {(path.name, match[0]) for path, text in texts(role).items() for match in INJECTED_FACT.finditer(text)}
+    assert found == set()
+
+
+@each_role
+def test_included_files_are_there_and_all_files_are_included(role: Path) -> None:
+    reached = set(load(role / "meta/argument_specs.yml")["argument_specs"])
+    there = {path.stem for path in (role / "tasks").glob("*.yml")}
+    for path, task in tasks(role):
+        for name in included(task):
+            patterns = [re.compile(pattern) for pattern in stems(role, name)]
+            for pattern in patterns:
+                assert any(map(pattern.fullmatch, there)), f"{path.name}: {name} may be {pattern.pattern}.yml"
+            reached |= {stem for stem in there if any(pattern.fullmatch(stem) for pattern in patterns)}
+    assert there - reached == set()
+
+
+def included(task: dict[str, Any]) -> list[str]:
+    """The task file that a task includes, if any."""
+    arguments = [task.get(f"ansible.builtin.{key}") for key in ("include_tasks", "import_tasks")]
+    return [argument["file"] if isinstance(argument, dict) else argument for argument in arguments if argument]
+
+
+def stems(role: Path, name: str) -> list[str]:
+    """Patterns for what the name of a task file may become, without its suffix.
+
+    An expression gives the words quoted in it and the choices of the options in it. When it has an internal variable
+    or a loop's, it may give anything.
+    """
+    before, expression, after = re.fullmatch(r"(.*?)(?:\{\{(.*)\}\})?([^{}]*)\.yml", name).groups()
+    if not expression:
+        return [re.escape(before + after)]
+    words = re.findall(r"'([\w-]+)'", expression)
+    variables = set(re.findall(r"\w+", re.sub(r"'[^']*'", "", expression)))
+    if any(variable == "item" or variable.startswith("__") for variable in variables):
+        return [f"{re.escape(before)}[\\w-]+{re.escape(after)}"]
+    words += [choice for variable in variables for choice in options(role).get(variable, {}).get("choices", [])]
+    return [re.escape(before + word + after) for word in words]
+
+
+@each_role
+def test_templates_are_valid_and_use_variables_of_the_role(role: Path) -> None:
+    known = set(options(role)) | {name for path in (role / "vars").rglob("*.yml") for name in load(path)}
+    allowed = re.compile(rf"__{role.name}_|provision_|ansible_|inventory_hostname|item\b|lookup\b|omit\b")
+    # Ansible adds filters and tests; which ones there are matters only when the template is rendered.
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
+    for path in sorted((role / "templates").rglob("*")):
+        if path.is_file():
+            free = jinja2.meta.find_undeclared_variables(environment.parse(path.read_text(encoding="utf-8")))
+            assert {name for name in free - known if not allowed.match(name)} == set(), path.name
+
+
+@each_role
+def test_role_has_a_playbook_of_its_own(role: Path) -> None:
+    assert (ROOT / "playbooks" / f"{role.name}.yml").is_file()

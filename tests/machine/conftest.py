@@ -1,0 +1,78 @@
+"""Fixtures that give fresh machines; `box.py` says what they are.
+
+    box              a bare machine; the test runs once on each suite
+    bookworm, trixie a bare machine of that suite
+    ready_box, ready_bookworm, ready_trixie
+                     the same with the project's .venv (base and `demo`) and apt's package lists in place
+    make_box         a function that makes them: make_box("trixie", ready=True, offline=True, apt=True)
+    machines         what lies under all of them, for a layer that several tests stand on
+
+The project's working tree is at /root/project, where commands start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from box import SUITES, Box, Machines, cache, why_not
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker("machine")
+
+
+@pytest.fixture(scope="session")
+def machines() -> Iterator[Machines]:
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    with contextlib.closing(Machines(cache())) as machines:
+        yield machines
+
+
+@pytest.fixture
+def make_box(machines: Machines) -> Iterator[Callable[..., Box]]:
+    with contextlib.ExitStack() as stack:
+
+        def make(suite: str, *, ready: bool = False, **options: bool) -> Box:
+            root = machines.ready(suite) if ready else machines.base(suite)
+            return stack.enter_context(machines.box(root, **options))
+
+        yield make
+
+
+@pytest.fixture(params=SUITES)
+def box(request: pytest.FixtureRequest, make_box: Callable[..., Box]) -> Box:
+    return make_box(request.param)
+
+
+@pytest.fixture
+def bookworm(make_box: Callable[..., Box]) -> Box:
+    return make_box("bookworm")
+
+
+@pytest.fixture
+def trixie(make_box: Callable[..., Box]) -> Box:
+    return make_box("trixie")
+
+
+@pytest.fixture(params=SUITES)
+def ready_box(request: pytest.FixtureRequest, make_box: Callable[..., Box]) -> Box:
+    return make_box(request.param, ready=True)
+
+
+@pytest.fixture
+def ready_bookworm(make_box: Callable[..., Box]) -> Box:
+    return make_box("bookworm", ready=True)
+
+
+@pytest.fixture
+def ready_trixie(make_box: Callable[..., Box]) -> Box:
+    return make_box("trixie", ready=True)

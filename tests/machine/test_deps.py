@@ -1,0 +1,77 @@
+"""What the role `deps` promises, on fresh machines."""
+
+from __future__ import annotations
+
+from box import Box, Machines
+from layers import provision, refused, snapshot
+
+# The other Python is the one of Debian 13, with its own loader and libraries: Debian 12's are older.
+OTHER_PYTHON = """#!/bin/sh
+exec /srv/other/ld.so --argv0 /usr/bin/python3 --library-path /srv/other /srv/other/python3.13 "$@"
+"""
+
+
+def put_other_python(box: Box, machines: Machines) -> None:
+    """Put a Python 3.13 that cannot import apt_pkg in the place of /usr/bin/python3, as Google Colab does."""
+    trixie = machines.base("trixie")
+    box.copy_in(trixie / "usr/lib/python3.13", "/usr/lib/python3.13")
+    box.copy_in(trixie / "usr/bin/python3.13", "/srv/other/python3.13")
+    libraries = trixie / "usr/lib/x86_64-linux-gnu"
+    box.copy_in((libraries / "ld-linux-x86-64.so.2").resolve(), "/srv/other/ld.so")
+    for name in ("libc.so.6", "libm.so.6", "libz.so.1", "libexpat.so.1", "libcrypto.so.3", "libssl.so.3"):
+        if (libraries / name).exists():
+            box.copy_in((libraries / name).resolve(), f"/srv/other/{name}")
+    # The environment keeps the Python it was made with; it found it as /usr/bin/python3.
+    box.run("ln -sf /usr/bin/python3.11 .venv/bin/python3; ln -sf python3 .venv/bin/python; rm /usr/bin/python3")
+    box.write("/usr/bin/python3", OTHER_PYTHON, mode="755")
+
+
+def test_a_python_3_13_in_the_place_of_python3_does_not_break_it(ready_bookworm: Box, machines: Machines) -> None:
+    put_other_python(ready_bookworm, machines)
+    assert "3.13" in ready_bookworm.run("/usr/bin/python3 --version").stdout
+    assert ready_bookworm.run("/usr/bin/python3 -c 'import apt_pkg'", check=False).returncode
+    program = ".venv/bin/provision"
+    result = provision(ready_bookworm, "run deps --groups run", program)
+    assert "libfftw3-double3" in result["hosts"]["localhost"]["deps"]["packages"]
+    assert provision(ready_bookworm, "run deps --groups run", program)["changed"] == 0
+
+
+def test_with_nothing_missing_no_root_is_needed(ready_trixie: Box) -> None:
+    provision(ready_trixie, "run deps --groups run")
+    ready_trixie.add_user("eve", sudo=False)
+    ready_trixie.run("cp -a /root/project/.venv /home/eve/ && chown -R eve: /home/eve && chmod a+x /root")
+    assert provision(ready_trixie, "run deps --groups run", user="eve")["changed"] == 0
+    error = refused(ready_trixie, "run deps --groups run --extra-packages sl", user="eve")
+    assert error["message"].endswith(": sl.")
+
+
+def test_an_ordinary_user_goes_through_sudo(ready_trixie: Box) -> None:
+    ready_trixie.add_user("ada")
+    ready_trixie.run("cp -a /root/project/.venv /home/ada/ && chown -R ada: /home/ada && chmod a+x /root")
+    provision(ready_trixie, "run deps --groups run", user="ada")
+    assert "/home/ada/.local/state/provision/deps.json" in snapshot(ready_trixie)
+
+
+def test_absent_returns_the_package_list_to_what_it_was(ready_bookworm: Box) -> None:
+    installed = "dpkg-query -W -f '${db:Status-Abbrev}${Package} ${Version}\\n' | grep ^ii"
+    before = ready_bookworm.run(installed).stdout
+    provision(ready_bookworm, "run deps --groups run --extra-packages git")
+    assert ready_bookworm.run(installed).stdout != before
+    provision(ready_bookworm, "run deps --state absent")
+    assert ready_bookworm.run(installed).stdout == before
+    assert provision(ready_bookworm, "run deps --state absent")["changed"] == 0
+
+
+def test_python_packages_go_into_the_environment_named_or_the_caller(ready_bookworm: Box) -> None:
+    run = "run deps --groups run --python-packages six"
+    result = provision(ready_bookworm, f"{run} --python /srv/venv")
+    assert result["hosts"]["localhost"]["deps"]["python"] == "/srv/venv/bin/python"
+    ready_bookworm.run("/srv/venv/bin/python -c 'import six'")
+    assert provision(ready_bookworm, f"{run} --python /srv/venv")["changed"] == 0
+    error = refused(ready_bookworm, "run deps --groups run --python-packages no-such-package --python /usr/bin/python3")
+    assert "belongs to the distribution" in error["message"]
+
+
+def test_a_package_that_does_not_exist_is_named(ready_bookworm: Box) -> None:
+    error = refused(ready_bookworm, "run deps --groups run --extra-packages no-such-package")
+    assert "no-such-package" in error["message"]

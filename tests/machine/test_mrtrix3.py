@@ -1,0 +1,220 @@
+"""What the role `mrtrix3` promises, on fresh machines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from box import SUITES, Box, Machines
+from layers import BUILD, packaged, provision, refused, snapshot, with_source
+
+VERSIONS = {"bookworm": "3.0.3", "trixie": "3.0.4"}
+
+
+@pytest.fixture(params=SUITES)
+def installed(request, machines: Machines) -> Iterator[Box]:
+    """A machine with the distribution's MRtrix3, put there by the role."""
+    with machines.box(packaged(machines, request.param)) as box:
+        box.suite = request.param
+        yield box
+
+
+@pytest.fixture(scope="module")
+def built_root(machines: Machines) -> Path:
+    """Bookworm with a few commands built from source; the build was killed in the middle and run again."""
+    return machines.layer(with_source(machines), "built", build_with_a_kill)
+
+
+@pytest.fixture
+def built(machines: Machines, built_root: Path) -> Iterator[Box]:
+    with machines.box(built_root) as box:
+        yield box
+
+
+@pytest.fixture
+def sourced(machines: Machines) -> Iterator[Box]:
+    """Bookworm with git and a repository of MRtrix3, and nothing installed by a role."""
+    with machines.box(with_source(machines)) as box:
+        yield box
+
+
+def steps_done(box: Box) -> int:
+    """Return how many objects the build of the source tree has announced so far."""
+    logs = "~/.cache/provision/source/*/provision-build.log"
+    return int(box.run(f"cat {logs} 2> /dev/null | grep -c '\\[CC\\]'; true").stdout)
+
+
+def build_with_a_kill(box: Box) -> None:
+    """Start a build, kill `provision` with SIGKILL once ten objects were begun, and run it again."""
+    box.write("/tmp/start", f"cd ~/project; exec .venv/bin/{BUILD} > /tmp/out 2>&1\n")
+    box.run("setsid bash /tmp/start < /dev/null > /dev/null 2>&1 & echo $! > /tmp/pid")
+    end = time.monotonic() + 400
+    while steps_done(box) < 10:
+        assert time.monotonic() < end, box.read("/tmp/out")
+        time.sleep(1)
+    box.run("pkill -KILL -f '^[^ ]*python[^ ]* .*bin/provision run'")
+    for _ in range(60):
+        if box.run("pgrep cc1plus; pgrep -f ansible-playbook", check=False).stdout == "":
+            break
+        time.sleep(0.5)
+    else:
+        pytest.fail("the compilers went on after the run was killed")
+    before = steps_done(box)
+    box.run("! test -e /opt/mrtrix3")
+    result = provision(box, BUILD.removeprefix("provision "))
+    assert result["hosts"]["localhost"]["mrtrix3"]["origin"] == "source"
+    total = int(box.run("ls ~/.cache/provision/source/*/tmp/*/ -R | grep -c '\\.o$'").stdout)
+    again = steps_done(box) - total
+    box.write("/srv/kill", f"{before} {total} {again}\n")
+
+
+def test_a_package_gives_working_commands_on_the_path_of_everything(installed: Box) -> None:
+    version = VERSIONS[installed.suite]
+    assert f"== mrinfo {version} ==" in installed.run("env -i PATH=/usr/bin:/bin bash -lc 'mrinfo -version'").stdout
+    said = installed.run("cd /; dwi2response dhollander -help | cat")
+    assert version in said.stdout and not said.stderr
+
+
+def test_a_second_run_changes_nothing(installed: Box) -> None:
+    before = snapshot(installed)
+    installed.cut_network()
+    result = provision(installed, "run mrtrix3 --version any")
+    assert result["changed"] == 0
+    assert result["hosts"]["localhost"]["mrtrix3"]["version"] == VERSIONS[installed.suite]
+    assert snapshot(installed) == before
+
+
+def test_check_passes_on_a_converged_machine_and_changes_nothing_on_another(installed: Box) -> None:
+    before = snapshot(installed)
+    play = "./bootstrap ansible-playbook playbooks/mrtrix3.yml --check"
+    assert "changed=0" in installed.run(f"{play} -e mrtrix3_version=any").stdout
+    said = installed.run(play).stdout
+    assert "changed=1" in said and "failed=0" in said and "Would install MRtrix3 3.0.8" in said
+    assert snapshot(installed) == before
+
+
+def test_the_demo_proves_it_right(installed: Box) -> None:
+    result = provision(installed, "demo --folder /tmp/demo")
+    assert result["passed"] is True
+    assert installed.run("file -b /tmp/demo/fod.png || head -c 8 /tmp/demo/fod.png", check=False).stdout
+
+
+def test_absent_takes_away_what_was_put_there_and_nothing_else(installed: Box) -> None:
+    provision(installed, "run mrtrix3 --state absent")
+    assert installed.run("mrinfo -version", check=False).returncode == 127
+    left = set(installed.run("dpkg-query -W -f '${Package}\\n'").stdout.split())
+    assert not {"mrtrix3", "libfftw3-double3", "python3-apt"} & left
+    assert {"python3", "sudo", "python3-venv" if installed.suite == "bookworm" else "python3.13-venv"} & left
+    assert installed.run("ls /var/lib/provision").stdout == ""
+
+
+def test_an_mrtrix3_that_is_there_is_taken_and_survives_absent(machines: Machines) -> None:
+    with machines.box(packaged(machines, "bookworm")) as box:
+        box.run("rm -r /var/lib/provision")
+        result = provision(box, "run mrtrix3 --version 3.0.3")
+        assert result["hosts"]["localhost"]["mrtrix3"]["origin"] == "present"
+        provision(box, "run mrtrix3 --state absent")
+        box.run("mrinfo -version")
+
+
+def test_the_plain_playbook_does_the_same(ready_bookworm: Box) -> None:
+    play = "./bootstrap ansible-playbook playbooks/site.yml -e mrtrix3_version=any -e '{\"deps_groups\": [\"run\"]}'"
+    ready_bookworm.run(play)
+    ready_bookworm.run("mrinfo -version && dwi2response -version")
+    assert "changed=0" in ready_bookworm.run(play).stdout
+
+
+def test_a_killed_build_is_gone_on_with_and_never_taken_for_an_installation(built: Box) -> None:
+    before, total, again = map(int, built.read("/srv/kill").split())
+    assert 10 <= before < total
+    # What the compilers were at when they were killed is done again: two jobs, and no more.
+    assert again <= 2
+
+
+def test_a_build_from_source_is_whole_linked_and_stripped(built: Box) -> None:
+    said = built.run("cd /; mrinfo -version; dwi2response -version; readlink /usr/local/bin/mrinfo; ls /opt/mrtrix3")
+    # The Python commands of 3.0.3 do not know their own version, but whose they are.
+    assert "== mrinfo 3.0.3 ==" in said.stdout and "executing against MRtrix 3.0.3" in said.stdout
+    assert "/opt/mrtrix3/bin/mrinfo" in said.stdout
+    assert "debug_info" not in built.run("readelf -S /opt/mrtrix3/bin/mrinfo /opt/mrtrix3/lib/*.so").stdout
+    assert built.run("head -1 /opt/mrtrix3/bin/dwi2response").stdout == "#!/usr/bin/env python3\n"
+    built.cut_network()
+    assert provision(built, BUILD.removeprefix("provision "))["changed"] == 0
+    assert provision(built, "status")["hosts"]["localhost"]["mrtrix3"]["works"] is True
+
+
+def test_a_moved_build_runs_from_an_archive_without_root(built: Box) -> None:
+    built.run("tar -C /opt -czf /srv/build.tar.gz mrtrix3; chmod a+r /srv/build.tar.gz")
+    provision(built, "run mrtrix3 --state absent")
+    built.run("! test -e /opt/mrtrix3")
+    assert built.run("ls /usr/local/bin").stdout == ""
+    built.add_user("eve", sudo=False)
+    built.run("cp -a /root/project/.venv /home/eve/ && chown -R eve: /home/eve && chmod a+x /root")
+    sha256 = built.run("sha256sum /srv/build.tar.gz").stdout.split()[0]
+    line = f"run mrtrix3 --archive /srv/build.tar.gz --archive-sha256 {sha256} --version 3.0.3"
+    result = provision(built, line, user="eve")
+    report = result["hosts"]["localhost"]["mrtrix3"]
+    assert (report["origin"], report["prefix"]) == ("archive", "/home/eve/.local/opt/mrtrix3")
+    assert "== mrinfo 3.0.3 ==" in built.run("bash -lc 'mrinfo -version; dwi2response -version'", user="eve").stdout
+    assert provision(built, line, user="eve")["changed"] == 0
+
+    wrong = refused(built, line.replace(sha256, "0" * 64) + " --prefix ~/other", user="eve")
+    assert "SHA-256" in wrong["message"] and sha256 in wrong["message"]
+    assert built.run("ls /home/eve").stdout.split() == ["project"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("run mrtrix", "mrtrix3"),
+        ("run mrtrix3 --versoin 3", "--version"),
+        ("run mrtrix3 --jobs many", "whole number"),
+        ("run mrtrix3 --origin sauce", "source"),
+        ("run mrtrix3 --repo /srv/mrtrix3 --version 3.0.9", "no version '3.0.9'"),
+        ("run mrtrix3 --repo https://mrtrix3.invalid/x.git", "could not be reached"),
+        ("run mrtrix3 --origin package", "has 3.0.3"),
+        ("run mrtrix3 --archive /srv/none.tgz --archive-sha256 12", "64 hexadecimal digits"),
+        (f"run mrtrix3 --origin archive --archive /srv/none.tgz --archive-sha256 {'0' * 64}", "/srv/none.tgz"),
+        ("run mrtrix3 --prefix /etc/hostname", "is a file"),
+        ("run mrtrix3 --prefix /srv", "not this role's"),
+        ("run mrtrix3 --on /no/such/inventory.yml", "There is no inventory"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_changes_nothing(sourced: Box, line: str, words: str) -> None:
+    before = snapshot(sourced)
+    error = refused(sourced, line)
+    assert words in error["message"] + error["hint"]
+    assert "\n" not in error["message"] and error["hint"]
+    assert snapshot(sourced) == before
+
+
+def test_without_root_the_missing_packages_are_listed(sourced: Box) -> None:
+    sourced.add_user("eve", sudo=False)
+    sourced.run("cp -a /root/project/.venv /home/eve/ && chown -R eve: /home/eve && chmod a+x /root")
+    before = snapshot(sourced)
+    error = refused(sourced, "run mrtrix3 --repo /srv/mrtrix3 --version 3.0.3", user="eve")
+    assert "g++" in error["message"] and "libeigen3-dev" in error["message"]
+    assert "sudo apt-get install" in error["hint"]
+    assert snapshot(sourced) == before
+
+
+def test_a_full_disk_is_one_sentence_and_nothing_half_done_stays(built: Box) -> None:
+    built.run("rm -rf /opt/mrtrix3 /var/lib/provision/mrtrix3.json")
+    built.limit_disk("/opt", "1m")
+    error = refused(built, BUILD.removeprefix("provision "))
+    assert "disk is full" in error["message"] and error["hint"]
+    assert built.run("ls -A /opt").stdout == ""
+
+
+def test_two_runs_at_once_do_not_ruin_each_other(installed: Box) -> None:
+    installed.run("rm -r /var/lib/provision")
+    with ExitStack() as stack:
+        runs = [installed.popen("./bootstrap provision run mrtrix3 --version any") for _ in range(2)]
+        for run in runs:
+            stack.callback(run.kill)
+            run.communicate(timeout=120)
+    assert 0 in [run.returncode for run in runs]
+    assert provision(installed, "run mrtrix3 --version any")["changed"] == 0
