@@ -71,6 +71,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -328,8 +329,9 @@ def remove(given):
     state = read_json(given["state_file"])
     drop_links(state)
     drop_prefix(state)
-    if os.path.exists(given["state_file"]):
-        os.unlink(given["state_file"])
+    for path in (given["state_file"], given["state_file"] + ".lock"):
+        with suppress(FileNotFoundError):
+            os.unlink(path)
     return state
 
 

@@ -140,7 +140,6 @@ def test_a_build_from_source_is_whole_linked_and_stripped(built: Box) -> None:
     assert "== mrinfo 3.0.3 ==" in said.stdout and "executing against MRtrix 3.0.3" in said.stdout
     assert "/opt/mrtrix3/bin/mrinfo" in said.stdout
     assert "debug_info" not in built.run("readelf -S /opt/mrtrix3/bin/mrinfo /opt/mrtrix3/lib/*.so").stdout
-    assert built.run("head -1 /opt/mrtrix3/bin/dwi2response").stdout == "#!/usr/bin/env python3\n"
     built.cut_network()
     assert provision(built, BUILD.removeprefix("provision "))["changed"] == 0
     assert provision(built, "status")["hosts"]["localhost"]["mrtrix3"]["works"] is True
@@ -151,8 +150,8 @@ def test_a_moved_build_runs_from_an_archive_without_root(built: Box) -> None:
     provision(built, "run mrtrix3 --state absent")
     built.run("! test -e /opt/mrtrix3")
     assert built.run("ls /usr/local/bin").stdout == ""
+    provision(built, "run deps --groups run")
     built.add_user("eve", sudo=False)
-    built.run("cp -a /root/project/.venv /home/eve/ && chown -R eve: /home/eve && chmod a+x /root")
     sha256 = built.run("sha256sum /srv/build.tar.gz").stdout.split()[0]
     line = f"run mrtrix3 --archive /srv/build.tar.gz --archive-sha256 {sha256} --version 3.0.3"
     result = provision(built, line, user="eve")
@@ -193,7 +192,6 @@ def test_bad_input_is_one_sentence_and_changes_nothing(sourced: Box, line: str, 
 
 def test_without_root_the_missing_packages_are_listed(sourced: Box) -> None:
     sourced.add_user("eve", sudo=False)
-    sourced.run("cp -a /root/project/.venv /home/eve/ && chown -R eve: /home/eve && chmod a+x /root")
     before = snapshot(sourced)
     error = refused(sourced, "run mrtrix3 --repo /srv/mrtrix3 --version 3.0.3", user="eve")
     assert "g++" in error["message"] and "libeigen3-dev" in error["message"]
