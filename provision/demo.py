@@ -36,10 +36,11 @@ DATA = ("phantom", "sherbrooke_3shell")
 LIMITS = {"single fibre": 3.0, "crossing": 10.0}
 """Largest median angles in degrees: MRtrix3 3.0.3 finds 0.4 and 1.4, and 37 and 15 where b-vectors are mirrored."""
 
-COMMANDS = (
-    "mrinfo mrconvert mrcalc mrcat mrmath mrstats mrthreshold maskfilter dwi2mask dwi2tensor tensor2metric dwiextract "
-    "amp2response peaks2amp sh2peaks dwi2fod dwi2response"
-).split()
+COMMANDS = [  # fmt: skip
+    "mrinfo", "mrconvert", "mrcalc", "mrcat", "mrmath", "mrstats", "mrthreshold", "maskfilter", "dwi2mask",
+    "dwi2tensor", "tensor2metric", "dwiextract", "amp2response", "peaks2amp", "sh2peaks", "dwi2fod",
+    "dwi2response",
+]
 """What the pipeline calls, and what ``dwi2response dhollander`` of MRtrix3 3.0.3 to 3.0.8 calls itself."""
 
 _EXTRA = ("numpy", "nibabel", "dipy", "matplotlib")

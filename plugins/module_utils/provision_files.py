@@ -10,6 +10,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 
 _AT_FDCWD = -100
@@ -53,15 +54,23 @@ def exchange(new, target):
 
 
 @contextmanager
-def locked(path):
-    """Hold an exclusive lock on a file while the block runs.
+def locked(path, seconds=0):
+    """Hold an exclusive lock on a file while the block runs, waiting for it at most so many seconds.
 
-    Raises BlockingIOError at once when another process holds it. The kernel drops the lock when its holder dies, so
+    Raises BlockingIOError when another process holds it for longer. The kernel drops the lock when its holder dies, so
     a killed run never leaves one behind.
     """
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    end = time.monotonic() + seconds
     with open(path, "a", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(0.2)
         yield file
 
 

@@ -157,7 +157,7 @@ class Build:
             finally:
                 _stop(process)
         if process.returncode:
-            raise _failure(argv, tail, self.log)
+            raise _failure(tail, self.log)
         return tail
 
     def _follow(self, process, log, watch):
@@ -229,7 +229,9 @@ class CMake(Build):
         flags = [f"-DCMAKE_CXX_FLAGS=-march={self.cpu}"] if self.cpu else []
         self.call(
             ["cmake", "-S", ".", "-B", "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DMRTRIX_BUILD_GUI=OFF",
-             "-DMRTRIX_ENABLE_GPU=OFF", "-DMRTRIX_USE_SYSTEM_EIGEN=ON", "-DMRTRIX_PYTHON_SOFTLINK=OFF", *flags]
+             "-DMRTRIX_ENABLE_GPU=OFF", "-DMRTRIX_USE_SYSTEM_EIGEN=ON", "-DMRTRIX_PYTHON_SOFTLINK=OFF",
+             # The programs of the build folder find their library where they will when they are installed.
+             "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON", *flags]
         )
 
     def configured(self):
@@ -237,21 +239,18 @@ class CMake(Build):
         return os.path.exists(os.path.join(self.source, "build", "build.ninja"))
 
     def compile(self, commands):
-        """Compile the commands named, or all."""
-        compiled = set(self._compiled())
-        targets = [name for name in commands if name in compiled]
-        # Python commands are copied by targets of their own, which everything depends on.
+        """Compile the commands named, or all; a Python command has all compiled ones made, as MRtrix3 has it."""
+        targets = ["--target", *commands] if commands else []
         self.call(
-            ["cmake", "--build", "build", "-j", str(self.jobs), *(["--target", *targets] if targets else [])],
-            {"NINJA_STATUS": "[%f/%t] "}, watch=True,
+            ["cmake", "--build", "build", "-j", str(self.jobs), *targets], {"NINJA_STATUS": "[%f/%t] "}, watch=True
         )
 
     def known(self):
         """Return the names of all commands that this tree can build."""
-        return [*self._compiled(), *os.listdir(os.path.join(self.source, "python", "mrtrix3", "commands"))]
-
-    def _compiled(self):
-        return [name[:-4] for name in os.listdir(os.path.join(self.source, "cpp", "cmd")) if name.endswith(".cpp")]
+        compiled = os.listdir(os.path.join(self.source, "cpp", "cmd"))
+        scripts = os.listdir(os.path.join(self.source, "python", "mrtrix3", "commands"))
+        names = {os.path.splitext(name)[0] for name in compiled + scripts}
+        return sorted(names - {"CMakeLists", "__init__"})
 
 
 def _parents():
@@ -291,15 +290,17 @@ def _stop(process):
     process.wait()
 
 
-def _failure(argv, tail, log):
+def _failure(tail, log):
     text = "\n".join(tail)
     for words, message, hint in _MACHINE_WORDS:
         if words in text:
             return BuildError(message, hint, log)
     said = [line.strip() for line in tail if line.strip()]
     errors = [line for line in said if re.search(r"\berror\b", line, re.I)] or said[-1:] or ["it said nothing"]
-    step = next(word for word in argv if word not in (sys.executable, "cmake"))
-    return BuildError(f"The step {step} of the build failed: {errors[-1]}", f"All of its output is in {log}.", log)
+    problem = errors[-1]
+    if problem.endswith(":"):  # CMake says what is wrong on the next line
+        problem = " ".join([problem, *said[said.index(problem) + 1 :][:1]])
+    return BuildError(f"MRtrix3 could not be built: {problem}", f"All of its output is in {log}.", log)
 
 
 def teller(path):
@@ -348,18 +349,13 @@ def build(source, commands, cpu, jobs, tell, lock):
 @contextmanager
 def tree_locked(source, seconds=15):
     """Hold the tree's lock, after waiting a little for a build that is just being stopped."""
-    end = time.monotonic() + seconds
     with ExitStack() as stack:
-        while True:
-            try:
-                lock = stack.enter_context(locked(os.path.join(source, ".provision-lock")))
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise BuildError(
-                        f"Another run is building MRtrix3 in {source}.", "Wait for it to end, or stop it."
-                    ) from None
-                time.sleep(0.5)
+        try:
+            lock = stack.enter_context(locked(os.path.join(source, ".provision-lock"), seconds))
+        except BlockingIOError:
+            raise BuildError(
+                f"Another run is building MRtrix3 in {source}.", "Wait for it to end, or stop it."
+            ) from None
         yield lock
 
 

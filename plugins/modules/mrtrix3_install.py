@@ -111,16 +111,17 @@ def strip(paths):
         subprocess.run(["strip", "--strip-unneeded", *paths], check=True, capture_output=True)
 
 
-def gather(tree, folder):
-    """Copy what runs from a tree with ``bin``, ``lib`` and ``share`` into a folder."""
-    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "purged_files", ".*", "*.a", "*.o")
+def gather(trees, folder):
+    """Copy what runs into a folder: ``bin``, ``lib`` and ``share`` of the first tree that has each, and the licence."""
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "purged_files", ".*", "*.a", "*.o", "cmake_install.cmake")
     for top in ("bin", "lib", "share"):
-        source = os.path.join(tree, top)
-        if os.path.isdir(source):
-            shutil.copytree(source, os.path.join(folder, top), symlinks=True, ignore=ignore)
+        source = next((tree for tree in trees if os.path.isdir(os.path.join(tree, top))), None)
+        if source:
+            shutil.copytree(os.path.join(source, top), os.path.join(folder, top), symlinks=True, ignore=ignore)
     for name in ("LICENCE.txt", "LICENSE"):
-        if os.path.exists(os.path.join(tree, name)):
-            shutil.copy2(os.path.join(tree, name), folder)
+        for tree in trees:
+            if os.path.exists(os.path.join(tree, name)):
+                shutil.copy2(os.path.join(tree, name), folder)
     finish(folder)
 
 
@@ -140,17 +141,6 @@ def finish(folder):
     strip(elves)
 
 
-def install_cmake(tree, folder):
-    """Let CMake install a build of its own into a folder."""
-    done = subprocess.run(
-        ["cmake", "--install", "build", "--prefix", folder, "--strip"],
-        cwd=tree, capture_output=True, text=True, check=False,
-    )
-    if done.returncode:
-        raise InstallError(f"CMake could not install the build: {done.stderr.strip().splitlines()[-1:]}")
-    finish(folder)
-
-
 def unpack_build(archive, folder):
     """Unpack an archive and bring its ``bin``, ``lib`` and ``share`` to the top of a folder."""
     with tempfile.TemporaryDirectory(dir=folder) as inner:
@@ -162,7 +152,7 @@ def unpack_build(archive, folder):
         top = inner if "bin" in entries or len(entries) != 1 else os.path.join(inner, entries[0])
         if not os.path.isdir(os.path.join(top, "bin")):
             raise InstallError(f"{archive} has no folder bin.", "It must hold bin, lib and share of a build.")
-        gather(top, folder)
+        gather([top], folder)
 
 
 def commands_in(folder):
@@ -265,10 +255,9 @@ def fill(given, folder):
     """Gather the files from where they come from into a folder beside the prefix."""
     if given["archive"]:
         unpack_build(given["archive"], folder)
-    elif os.path.exists(os.path.join(given["tree"], "CMakeLists.txt")):
-        install_cmake(given["tree"], folder)
     else:
-        gather(given["tree"], folder)
+        # CMake builds in a folder of its own.
+        gather([os.path.join(given["tree"], "build"), given["tree"]], folder)
 
 
 def check_version(version, given):
@@ -359,10 +348,10 @@ def main():
     )
     given = module.params
     try:
-        with locked(given["state_file"] + ".lock"):
+        with locked(given["state_file"] + ".lock", seconds=60):
             state = install(given) if given["state"] == "present" else remove(given)
     except BlockingIOError:
-        module.fail_json(msg="Another run is installing MRtrix3 on this machine.", hint="Wait for it to end.")
+        module.fail_json(msg="Another run has been installing MRtrix3 for a minute.", hint="Wait for it to end.")
     except InstallError as error:
         module.fail_json(msg=error.message, hint=error.hint)
     except OSError as error:

@@ -4,13 +4,43 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from box import SUITES, Box, Machines
 from layers import BUILD, packaged, provision, refused, snapshot, with_source
 
+# Two names of one machine, one after the other: both may want its package manager.
+FLEET = """
+all:
+  hosts:
+    one: {ansible_host: 127.0.0.1}
+    two: {ansible_host: 127.0.0.2}
+  vars: {ansible_port: 2222, ansible_user: root, ansible_python_interpreter: /usr/bin/python3}
+"""
+
+# As small as a tree can be that is laid out like MRtrix3's with CMake.
+MINIATURE = {
+    "CMakeLists.txt": """
+cmake_minimum_required(VERSION 3.22)
+project(mini LANGUAGES CXX)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+set(CMAKE_INSTALL_RPATH $ORIGIN/../lib)
+add_library(core SHARED core.cpp)
+add_executable(mrinfo cpp/cmd/mrinfo.cpp)
+target_link_libraries(mrinfo core)
+add_custom_target(dwi2response ALL COMMAND
+  ${CMAKE_COMMAND} -E copy ${CMAKE_SOURCE_DIR}/python/mrtrix3/commands/dwi2response.py bin/dwi2response)
+""",
+    "core.cpp": 'const char* version() { return "9.9.9"; }\n',
+    "cpp/cmd/mrinfo.cpp": """
+#include <cstdio>
+const char* version();
+int main() { std::printf("== mrinfo %s ==\\n", version()); }
+""",
+    "python/mrtrix3/commands/dwi2response.py": "#!/usr/bin/env python3\nprint('== dwi2response 9.9.9 ==')\n",
+}
 VERSIONS = {"bookworm": "3.0.3", "trixie": "3.0.4"}
 
 
@@ -47,28 +77,40 @@ def steps_done(box: Box) -> int:
     return int(box.run(f"cat {logs} 2> /dev/null | grep -c '\\[CC\\]'; true").stdout)
 
 
-def build_with_a_kill(box: Box) -> None:
-    """Start a build, kill `provision` with SIGKILL once ten objects were begun, and run it again."""
+def begin_build(box: Box) -> None:
+    """Start a build and return once it has begun ten more objects."""
+    before = steps_done(box)
     box.write("/tmp/start", f"cd ~/project; exec .venv/bin/{BUILD} > /tmp/out 2>&1\n")
-    box.run("setsid bash /tmp/start < /dev/null > /dev/null 2>&1 & echo $! > /tmp/pid")
+    box.run("setsid bash /tmp/start < /dev/null > /dev/null 2>&1 &")
     end = time.monotonic() + 400
-    while steps_done(box) < 10:
+    while steps_done(box) < before + 10:
         assert time.monotonic() < end, box.read("/tmp/out")
         time.sleep(1)
-    box.run("pkill -KILL -f '^[^ ]*python[^ ]* .*bin/provision run'")
-    for _ in range(60):
+
+
+def stop_build(box: Box, sign: str) -> None:
+    """Send a signal to `provision` alone, and see that all it had started ends."""
+    box.run(f"pkill -{sign} -f '^[^ ]*python[^ ]* .*bin/provision run'")
+    for _ in range(30):
         if box.run("pgrep cc1plus; pgrep -f ansible-playbook", check=False).stdout == "":
             break
         time.sleep(0.5)
     else:
-        pytest.fail("the compilers went on after the run was killed")
-    before = steps_done(box)
+        pytest.fail(f"the compilers went on after SIG{sign}")
     box.run("! test -e /opt/mrtrix3")
+
+
+def build_with_a_kill(box: Box) -> None:
+    """Start a build, interrupt it; start it again, kill it; run it to its end."""
+    begin_build(box)
+    stop_build(box, "INT")
+    begin_build(box)
+    stop_build(box, "KILL")
+    begun = steps_done(box)
     result = provision(box, BUILD.removeprefix("provision "))
     assert result["hosts"]["localhost"]["mrtrix3"]["origin"] == "source"
-    total = int(box.run("ls ~/.cache/provision/source/*/tmp/*/ -R | grep -c '\\.o$'").stdout)
-    again = steps_done(box) - total
-    box.write("/srv/kill", f"{before} {total} {again}\n")
+    total = int(box.run("find ~/.cache/provision/source/*/tmp -name '*.o' | wc -l").stdout)
+    box.write("/srv/steps", f"{begun} {total} {steps_done(box)}\n")
 
 
 def test_a_package_gives_working_commands_on_the_path_of_everything(installed: Box) -> None:
@@ -128,10 +170,10 @@ def test_the_plain_playbook_does_the_same(ready_bookworm: Box) -> None:
 
 
 def test_a_killed_build_is_gone_on_with_and_never_taken_for_an_installation(built: Box) -> None:
-    before, total, again = map(int, built.read("/srv/kill").split())
-    assert 10 <= before < total
-    # What the compilers were at when they were killed is done again: two jobs, and no more.
-    assert again <= 2
+    begun, total, done = map(int, built.read("/srv/steps").split())
+    assert 20 <= begun < total
+    # What the two compilers were at when they were interrupted, and when they were killed, is done again: no more.
+    assert done - total <= 4
 
 
 def test_a_build_from_source_is_whole_linked_and_stripped(built: Box) -> None:
@@ -207,12 +249,37 @@ def test_a_full_disk_is_one_sentence_and_nothing_half_done_stays(built: Box) -> 
     assert built.run("ls -A /opt").stdout == ""
 
 
+def test_a_version_with_cmake_is_built_and_installed(ready_trixie: Box) -> None:
+    for name, text in MINIATURE.items():
+        ready_trixie.write(f"/srv/mini/{name}", text, mode="755")
+    commit = "git init -q -b dev; git add -A; git -c user.name=t -c user.email=t@example.org commit -q -m mini"
+    ready_trixie.run(f"apt-get install -y -qq --no-install-recommends git > /dev/null; cd /srv/mini; {commit}")
+    report = provision(ready_trixie, "run mrtrix3 --origin source --repo /srv/mini --version dev")
+    assert report["hosts"]["localhost"]["mrtrix3"]["version"] == "9.9.9"
+    ready_trixie.run("rm -r ~/.cache/provision; mrinfo -version; dwi2response -version")
+
+
+def test_other_machines_are_reached_through_an_inventory(ready_trixie: Box) -> None:
+    ready_trixie.run(
+        "apt-get install -y -qq --no-install-recommends openssh-server openssh-client > /dev/null; mkdir -p /run/sshd\n"
+        "ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519; cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys\n"
+        "/usr/sbin/sshd -p 2222 -o ListenAddress=127.0.0.1 -o ListenAddress=127.0.0.2\n"
+        "ssh-keyscan -q -p 2222 127.0.0.1 127.0.0.2 > ~/.ssh/known_hosts"
+    )
+    ready_trixie.write("/srv/fleet.yml", FLEET)
+    line = "run mrtrix3 --version any --on /srv/fleet.yml"
+    hosts = provision(ready_trixie, line)["hosts"]
+    assert {name: found["mrtrix3"]["version"] for name, found in hosts.items()} == {"one": "3.0.4", "two": "3.0.4"}
+    assert provision(ready_trixie, line)["changed"] == 0
+    ready_trixie.run("sed -i 's/127.0.0.2/127.0.0.3/' /srv/fleet.yml")
+    error = refused(ready_trixie, line)
+    assert error["host"] == "two" and "could not be reached" in error["message"] and error["hint"]
+
+
 def test_two_runs_at_once_do_not_ruin_each_other(installed: Box) -> None:
     installed.run("rm -r /var/lib/provision")
-    with ExitStack() as stack:
-        runs = [installed.popen("./bootstrap provision run mrtrix3 --version any") for _ in range(2)]
-        for run in runs:
-            stack.callback(run.kill)
-            run.communicate(timeout=120)
+    runs = [installed.popen("./bootstrap provision run mrtrix3 --version any") for _ in range(2)]
+    for run in runs:
+        run.communicate(timeout=120)
     assert 0 in [run.returncode for run in runs]
     assert provision(installed, "run mrtrix3 --version any")["changed"] == 0
