@@ -36,7 +36,7 @@ DATA = ("phantom", "sherbrooke_3shell")
 LIMITS = {"single fibre": 3.0, "crossing": 10.0}
 """Largest median angles in degrees: MRtrix3 3.0.3 finds 0.4 and 1.4, and 37 and 15 where b-vectors are mirrored."""
 
-COMMANDS = [  # fmt: skip
+COMMANDS = [
     "mrinfo", "mrconvert", "mrcalc", "mrcat", "mrmath", "mrstats", "mrthreshold", "maskfilter", "dwi2mask",
     "dwi2tensor", "tensor2metric", "dwiextract", "amp2response", "peaks2amp", "sh2peaks", "dwi2fod",
     "dwi2response",
