@@ -65,6 +65,7 @@ options:
     description: How long all of it has taken before.
 """
 
+import glob
 import os
 import re
 import shutil
@@ -122,7 +123,14 @@ def gather(trees, folder):
         for tree in trees:
             if os.path.exists(os.path.join(tree, name)):
                 shutil.copy2(os.path.join(tree, name), folder)
-    finish(folder)
+
+
+def gather_libraries(build, folder):
+    """Copy the shared libraries that CMake left beside their objects to ``lib``, where the programs look for them."""
+    for path in glob.glob(os.path.join(build, "**", "lib*.so*"), recursive=True):
+        target = os.path.join(folder, "lib", os.path.basename(path))
+        if not os.path.lexists(target):
+            shutil.copy2(path, target, follow_symlinks=False)
 
 
 def finish(folder):
@@ -256,8 +264,10 @@ def fill(given, folder):
     if given["archive"]:
         unpack_build(given["archive"], folder)
     else:
-        # CMake builds in a folder of its own.
-        gather([os.path.join(given["tree"], "build"), given["tree"]], folder)
+        build = os.path.join(given["tree"], "build")  # of CMake; the older build system has a script of that name
+        gather([build, given["tree"]], folder)
+        gather_libraries(build, folder)
+    finish(folder)
 
 
 def check_version(version, given):

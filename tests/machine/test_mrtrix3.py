@@ -25,13 +25,14 @@ MINIATURE = {
 cmake_minimum_required(VERSION 3.22)
 project(mini LANGUAGES CXX)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
-set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/cpp/core)
 set(CMAKE_INSTALL_RPATH $ORIGIN/../lib)
 add_library(core SHARED core.cpp)
 add_executable(mrinfo cpp/cmd/mrinfo.cpp)
 target_link_libraries(mrinfo core)
 add_custom_target(dwi2response ALL COMMAND
   ${CMAKE_COMMAND} -E copy ${CMAKE_SOURCE_DIR}/python/mrtrix3/commands/dwi2response.py bin/dwi2response)
+file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/lib/mrtrix3)
 """,
     "core.cpp": 'const char* version() { return "9.9.9"; }\n',
     "cpp/cmd/mrinfo.cpp": """
