@@ -46,7 +46,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checks import read_json, read_text
+from ..module_utils.provision_checks import read_json, read_text, run
 from ..module_utils.provision_files import explain, locked, write_json
 
 # One step of the build peaks at 3.4 GiB: src/registration, g++ 12, measured with GNU time on MRtrix3 3.0.8.
@@ -55,7 +55,6 @@ _STEP = re.compile(r"^[(\[]\s*(\d+)/(\d+)[)\]]\s*(.*)")
 _MACHINE_WORDS = (
     ("No space left on device", "The disk is full.", "Free some space (a full build needs 0.3 GB) and run it again."),
     ("Killed signal terminated program", "The compiler was killed: memory ran out.", "Use fewer jobs: mrtrix3_jobs=1."),
-    ("error: command not found", "The compiler is missing.", "Install the build dependencies: the role deps."),
 )
 
 
@@ -137,9 +136,10 @@ class Build:
 
     def settings(self):
         """Return what the objects of this tree depend on besides the sources."""
-        with subprocess.Popen(["c++", "--version"], stdout=subprocess.PIPE, text=True) as compiler:
-            version = compiler.stdout.readline().strip()
-        return {"cpu": self.cpu, "compiler": version, "system": type(self).__name__}
+        code, out, _ = run(["c++", "--version"])
+        if code:
+            raise BuildError("There is no C++ compiler that works.", "The role deps installs one: provision run deps.")
+        return {"cpu": self.cpu, "compiler": out.partition("\n")[0], "system": type(self).__name__}
 
     def call(self, argv, environment=None, watch=False):
         """Run a command in the tree, its output to the log, and stop it when nobody waits for it any more."""

@@ -32,8 +32,12 @@ if os.path.exists('say'):
 
 
 @pytest.fixture
-def source(tmp_path):
-    """A source tree laid out as MRtrix3's, whose build takes no time."""
+def source(tmp_path, monkeypatch):
+    """A source tree laid out as MRtrix3's, whose build takes no time, and a compiler that only tells its version."""
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "c++").write_text("#!/bin/sh\necho c++ 12\n")
+    (tmp_path / "path" / "c++").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "path"), prepend=os.pathsep)
     tree = tmp_path / "mrtrix3"
     for folder in ("bin", "cmd", "lib", "tmp"):
         (tree / folder).mkdir(parents=True)
@@ -107,6 +111,13 @@ def test_another_processor_is_configured_anew(source):
     assert (source / "config").read_text() == "x86-64"
     compile_(source, cpu="x86-64-v3")
     assert (source / "config").read_text() == "x86-64-v3"
+
+
+def test_a_machine_without_a_compiler_is_told_what_brings_one(source, tmp_path):
+    (tmp_path / "path" / "c++").write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(build.BuildError, match="no C\\+\\+ compiler") as caught:
+        compile_(source)
+    assert "deps" in caught.value.hint
 
 
 def test_a_half_written_program_is_built_again(source):
