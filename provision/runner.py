@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -120,6 +121,26 @@ def _write_log(text: str, roles: Sequence[str], secrets: Sequence[str]) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def _private_folder() -> Iterator[Path]:
+    """Give a folder that only this user can read, deleted at the end, and delete those that killed runs left.
+
+    The kernel drops the lock of a run that is killed; that tells its folder from one in use.
+    """
+    for left in Path(tempfile.gettempdir()).glob("provision-*/alive"):
+        with contextlib.suppress(OSError), left.open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.parent)
+    folder = Path(tempfile.mkdtemp(prefix="provision-"))
+    try:
+        with (folder / "new").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            (folder / "new").rename(folder / "alive")  # locked before anybody can find it
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 # Starts ansible-playbook so that the kernel interrupts it when this process dies, even of SIGKILL: otherwise it would
 # go on compiling for nobody. 1 is PR_SET_PDEATHSIG of prctl(2), which survives exec.
 _LAUNCHER = """#!{python} -IS
@@ -220,20 +241,19 @@ def run(
     {'localhost': {'mrtrix3': {'version': '3.0.3', ...}}}
     """
     root = content.root()
-    private = Path(tempfile.mkdtemp(prefix="provision-"))
     seen = _Seen()
     stop = _Stop(seen)
-    progress = private / "progress" / "now.json"
-    progress.parent.mkdir()
-    extra = {"provision_roles": list(roles), "provision_progress": str(progress), "provision_python": sys.executable}
     begin = time.monotonic()
-    try:
+    with _private_folder() as private:
+        progress = private / "progress" / "now.json"
+        progress.parent.mkdir()
+        extra = {
+            "provision_roles": list(roles), "provision_progress": str(progress), "provision_python": sys.executable
+        }
         with _signals(stop):
             watcher = _Watcher(seen, on_step, on_line, progress)
             finished = _start(private, root, {**variables, **extra}, inventory, check, watcher, stop)
         said = finished.stdout.read()
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
     log = _write_log(said, roles, secrets)
     if stop.signal:
         raise KeyboardInterrupt

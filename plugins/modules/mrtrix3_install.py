@@ -324,8 +324,14 @@ def install(given):
 
 
 def remove(given):
-    """Take away what the state file notes; return it."""
+    """Take away what the state file notes, or what a prefix that carries our receipt tells without one; return it."""
+    prefix = given["prefix"] or ""
     state = read_json(given["state_file"])
+    if not state and os.path.exists(os.path.join(prefix, RECEIPT)):
+        folder = os.path.join(prefix, "bin")
+        state = {
+            "report": {"prefix": prefix, "bin": folder}, "link_dir": given["link_dir"], "commands": os.listdir(folder)
+        }
     drop_links(state)
     drop_prefix(state)
     for path in (given["state_file"], given["state_file"] + ".lock"):

@@ -120,6 +120,14 @@ def test_absent_removes_what_was_put_there_and_nothing_else(given, tmp_path):
     assert snapshot(tmp_path / "state") == []
 
 
+def test_absent_finds_an_installation_whose_notes_are_lost(given, tmp_path):
+    install.install(given)
+    os.unlink(given["state_file"])
+    install.remove(given)
+    assert snapshot(tmp_path / "links") == []
+    assert snapshot(tmp_path / "opt") == []
+
+
 def test_another_prefix_takes_the_old_one_away(given, tmp_path):
     install.install(given)
     install.install({**given, "prefix": str(tmp_path / "elsewhere")})

@@ -1,5 +1,6 @@
 """One run: nothing leaks from it and nothing outlives it. Real Ansible, playbooks of our own."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -99,6 +100,19 @@ def test_nothing_is_left_in_the_temporary_folder_or_the_home(root, tmp_path, mon
     runner.run(["deps"], {"word": "x"})
     assert list((tmp_path / "tmp").iterdir()) == []
     assert not (tmp_path / "home").exists() or list((tmp_path / "home").rglob("*.*")) == []
+
+
+def test_what_a_killed_run_left_is_deleted_and_a_running_ones_is_not(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    for name in ("killed", "running"):
+        (tmp_path / f"provision-{name}" / "env").mkdir(parents=True)
+        (tmp_path / f"provision-{name}" / "alive").touch()
+    with (tmp_path / "provision-running" / "alive").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        root(REPORT)
+        runner.run(["deps"], {"word": "x"})
+    assert [path.name for path in tmp_path.glob("provision-*")] == ["provision-running"]
 
 
 def test_signal_handlers_are_put_back(root):
