@@ -96,9 +96,9 @@ def _run_shown(roles, variables, inventory, check, verbose, progress):
 
 def _extend_path(hosts: dict) -> None:
     """Make the commands just installed on this machine known to this process, and so to ``!`` in a notebook."""
-    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     for reports in hosts.values():
         for report in reports.values():
+            folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
             folder = report.get("bin")
             if folder and folder not in folders and Path(folder).is_dir():
                 os.environ["PATH"] = os.pathsep.join([folder, *folders])

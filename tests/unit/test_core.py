@@ -1,0 +1,74 @@
+"""Running roles from Python, with a run of our own in Ansible's place."""
+
+import json
+import os
+import stat
+
+import pytest
+
+import provision
+from provision import core, runner
+
+
+@pytest.fixture
+def ran(monkeypatch, tmp_path):
+    """Put a run in Ansible's place that reports one folder of commands; return what it was asked for."""
+    asked = {}
+
+    def run(roles, variables, **rest):
+        asked.update(roles=roles, variables=variables, **rest)
+        hosts = {"localhost": {"mrtrix3": {"version": "3.0.8", "bin": str(tmp_path / "bin")}}}
+        return runner.Outcome(1, 2.0, hosts, tmp_path / "log")
+
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setattr(runner, "run", run)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    return asked
+
+
+def test_the_commands_are_on_this_process_path_at_once_and_only_once(ran, tmp_path):
+    for _ in range(2):
+        provision.run("mrtrix3", version="3.0.8")
+    assert os.environ["PATH"] == f"{tmp_path / 'bin'}:/usr/bin:/bin"
+    assert ran["variables"] == {"mrtrix3_version": "3.0.8"}
+
+
+def test_the_path_keeps_its_order_for_a_folder_that_is_on_it(ran, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"/venv/bin:{tmp_path / 'bin'}")
+    provision.run("mrtrix3")
+    assert os.environ["PATH"] == f"/venv/bin:{tmp_path / 'bin'}"
+
+
+def test_other_machines_do_not_change_this_process(ran, tmp_path):
+    (tmp_path / "fleet.yml").write_text("all: {}")
+    provision.run("mrtrix3", on=tmp_path / "fleet.yml")
+    assert os.environ["PATH"] == "/usr/bin:/bin"
+    assert ran["inventory"] == tmp_path / "fleet.yml"
+
+
+def test_nothing_is_started_for_a_wrong_option(ran, tmp_path):
+    for options in ({"versoin": "3"}, {"jobs": "many"}, {"on": tmp_path / "none.yml"}):
+        with pytest.raises(provision.OptionError):
+            provision.run("mrtrix3", **options)
+    assert ran == {}
+
+
+@pytest.mark.parametrize(("script", "works"), [("echo '== mrinfo 3.0.8 =='", True), ("exit 1", False)])
+def test_status_tells_what_is_there_and_whether_it_still_runs(monkeypatch, tmp_path, script, works):
+    checks = core._checks()
+    monkeypatch.setattr(checks, "state_folder", lambda: str(tmp_path))
+    monkeypatch.setattr(core, "_checks", lambda: checks)
+    command = tmp_path / "bin" / "mrinfo"
+    command.parent.mkdir()
+    command.write_text(f"#!/bin/sh\n{script}\n")
+    command.chmod(stat.S_IRWXU)
+    (tmp_path / "mrtrix3.json").write_text(json.dumps({"report": {"version": "3.0.8", "bin": str(command.parent)}}))
+    found = provision.status()["hosts"]["localhost"]["mrtrix3"]
+    assert (found["version"], found["works"]) == ("3.0.8", works)
+
+
+def test_public_names_are_those_that_the_package_lists():
+    for name in provision.__all__:
+        assert getattr(provision, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'rum'"):
+        _ = provision.rum
