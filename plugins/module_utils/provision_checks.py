@@ -179,6 +179,14 @@ def managed_by_distribution(python):
     return run([python, "-c", ask])[1].strip() == "1"
 
 
+def dpkg_was_interrupted():
+    """Tell whether dpkg was stopped in the middle of its work: apt refuses any other until that is finished.
+
+    Like apt's own test (apt-pkg/deb/debsystem.cc, CheckUpdates): a journal with a number for a name is left.
+    """
+    return any(name.isdigit() for name in _listdir("/var/lib/dpkg/updates"))
+
+
 def installed_packages():
     """Return the names of all packages of the distribution that are installed."""
     _, out, _ = run(["dpkg-query", "-W", "-f=${db:Status-Abbrev} ${Package}\n"])
@@ -221,6 +229,7 @@ def look_at_deps(wanted, machine):
     # Looked up only when something will have to be done: each look starts a program.
     if missing:
         result.update(apt_python=apt_python(), sudo=machine["root"] or sudo_works())
+        result.update(interrupted=dpkg_was_interrupted())
     if missing or wanted.get("list"):
         result.update(all_packages=installed_packages())
     if unmet:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
 from box import Box, Machines
 from layers import provision, refused, snapshot
 
@@ -34,6 +37,25 @@ def test_a_python_3_13_in_the_place_of_python3_does_not_break_it(ready_bookworm:
     result = provision(ready_bookworm, "run deps --groups run", program)
     assert "libfftw3-double3" in result["hosts"]["localhost"]["deps"]["packages"]
     assert provision(ready_bookworm, "run deps --groups run", program)["changed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("ended", "code"), [("-INT -f bin/provision", 130), ("-KILL -f 'bin/provision|apt-get|dpkg'", -9)]
+)
+def test_a_run_that_is_cut_off_while_dpkg_works_is_gone_on_with(ready_bookworm: Box, ended: str, code: int) -> None:
+    line = "run deps --groups run,build"
+    process = ready_bookworm.popen(f"exec .venv/bin/provision {line}")
+    unpacking = "grep -q 'status half-installed libc6-dev' /var/log/dpkg.log"
+    while ready_bookworm.run(unpacking, check=False).returncode:
+        assert process.poll() is None
+        time.sleep(0.1)
+    ready_bookworm.run(f"pkill {ended}", check=False)
+    process.communicate(timeout=60)
+    assert process.returncode == code
+    while ready_bookworm.run("pgrep -x 'dpkg|apt-get'", check=False).returncode == 0:
+        time.sleep(0.1)
+    provision(ready_bookworm, line)
+    ready_bookworm.run("test -z \"$(dpkg --audit)\" && echo 'int main() {}' | g++ -x c++ - -o /tmp/a")
 
 
 def test_with_nothing_missing_no_root_is_needed(ready_trixie: Box) -> None:
