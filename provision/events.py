@@ -106,11 +106,6 @@ _KNOWN = (
 )
 
 
-def _name(event_data: dict) -> str:
-    # Ansible writes "role : task" for people only; the event has both apart.
-    return event_data.get("task", "")
-
-
 def step(event: dict) -> Step | None:
     """Return what an event means for somebody who watches.
 
@@ -131,11 +126,11 @@ def step(event: dict) -> Step | None:
     """
     kind, data = event.get("event", ""), event.get("event_data", {})
     if kind == "playbook_on_task_start":
-        return Step("task", data.get("role", ""), _name(data))
+        return Step("task", data.get("role", ""), data.get("task", ""))
     if kind in ("runner_on_ok", "runner_on_skipped", "runner_on_failed", "runner_on_unreachable"):
         result = data.get("res") or {}
         return Step(
-            "done", data.get("role", ""), _name(data), data.get("host", ""),
+            "done", data.get("role", ""), data.get("task", ""), data.get("host", ""),
             changed=bool(result.get("changed")), skipped=kind == "runner_on_skipped",
             failed=kind in ("runner_on_failed", "runner_on_unreachable"),
         )
@@ -188,7 +183,7 @@ def failure(event: dict) -> Failure | None:
     if kind == "runner_on_unreachable":
         message = f"{data.get('host')} could not be reached: {message}"
         hint = "Check the inventory and try ssh by hand."
-    return Failure(message, hint, data.get("role", ""), _name(data), data.get("host", ""))
+    return Failure(message, hint, data.get("role", ""), data.get("task", ""), data.get("host", ""))
 
 
 def report(event: dict) -> dict | None:

@@ -24,12 +24,12 @@ _LEVELS = (
 )
 
 
-def run(argv, timeout=30, env=None):
+def run(argv):
     """Return (exit code, standard output, standard error) of a command; 127 when it cannot be started."""
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=timeout, env=env, check=False,
+            timeout=30, check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return 127, "", str(error)
@@ -102,18 +102,14 @@ def look_at_machine():
     """Return what every role may want to know of the machine."""
     release = os_release()
     return {
-        "os": release.get("ID", ""),
         "release": release.get("ID", "") + "-" + release.get("VERSION_ID", ""),
-        "like": release.get("ID_LIKE", "").split(),
         "name": release.get("PRETTY_NAME", platform.system()),
         "arch": platform.machine(),
         "cpu": cpu_level(),
         "root": os.getuid() == 0,
-        "user": pwd.getpwuid(os.getuid()).pw_name,
         "home": home(),
         "state": state_folder(),
         "cache": cache_folder(),
-        "python": sys.executable,
     }
 
 
@@ -140,12 +136,15 @@ for line in sys.stdin.read().splitlines():
 """
 
 
-def missing_packages(names):
-    """Return those of the distribution's packages that are not installed, asking dpkg-query once."""
-    if not names:
-        return []
+def installed_packages(*names):
+    """Return which of the distribution's packages are installed, of all or of those named, asking dpkg-query once."""
     _, out, _ = run(["dpkg-query", "-W", "-f=${db:Status-Abbrev} ${Package}\n", *names])
-    installed = {line.split()[-1] for line in out.splitlines() if line.startswith("ii")}
+    return [line.split()[-1] for line in out.splitlines() if line.startswith("ii")]
+
+
+def missing_packages(names):
+    """Return those of the distribution's packages that are not installed."""
+    installed = set(installed_packages(*names)) if names else set()
     return [name for name in names if name not in installed]
 
 
@@ -185,12 +184,6 @@ def dpkg_was_interrupted():
     Like apt's own test (apt-pkg/deb/debsystem.cc, CheckUpdates): a journal with a number for a name is left.
     """
     return any(name.isdigit() for name in _listdir("/var/lib/dpkg/updates"))
-
-
-def installed_packages():
-    """Return the names of all packages of the distribution that are installed."""
-    _, out, _ = run(["dpkg-query", "-W", "-f=${db:Status-Abbrev} ${Package}\n"])
-    return [line.split()[-1] for line in out.splitlines() if line.startswith("ii")]
 
 
 def unmet_requirements(python, requirements):
@@ -262,13 +255,22 @@ def _listdir(folder):
         return []
 
 
-def is_elf(path):
-    """Tell whether a file is a program or a library."""
+def _starts_with(path, start):
     try:
         with open(path, "rb") as file:
-            return file.read(4) == b"\x7fELF"
+            return file.read(len(start)) == start
     except OSError:
         return False
+
+
+def is_elf(path):
+    """Tell whether a file is a program or a library."""
+    return _starts_with(path, b"\x7fELF")
+
+
+def is_script(path):
+    """Tell whether a file starts with ``#!``."""
+    return _starts_with(path, b"#!")
 
 
 def satisfies(version, wanted):
@@ -380,7 +382,6 @@ def look_at_mrtrix3(wanted, machine):
         "prefix": prefix,
         "link_dir": default_link_dir(wanted["link_dir"], machine),
         "report": state.get("report", {}),
-        "installed": bool(state),
     }
     if wanted["state"] == "absent":
         return dict(result, converged=not state and not os.path.exists(os.path.join(prefix, RECEIPT)))

@@ -17,7 +17,7 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # linux/fs.h
 
 
-def write_json(path, value, mode=0o644):
+def write_json(path, value):
     """Write a value as JSON under a temporary name and rename it, so that a reader never sees half of it."""
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
@@ -27,7 +27,7 @@ def write_json(path, value, mode=0o644):
             json.dump(value, file, indent=1, sort_keys=True)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, mode)
+        os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
         os.unlink(name)
@@ -136,13 +136,6 @@ def staging(target):
     finally:
         with suppress(OSError):
             shutil.rmtree(folder)
-
-
-def free_bytes(path):
-    """Return the free bytes of the file system that holds a path or the nearest folder above it that exists."""
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    return shutil.disk_usage(path).free
 
 
 def explain(error):

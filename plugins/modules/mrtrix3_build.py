@@ -46,7 +46,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checks import read_json, read_text, run
+from ..module_utils.provision_checks import is_script, read_json, read_text, run
 from ..module_utils.provision_files import explain, locked, write_json
 
 # One step of the build peaks at 3.4 GiB: src/registration, g++ 12, measured with GNU time on MRtrix3 3.0.8.
@@ -158,7 +158,6 @@ class Build:
                 _stop(process)
         if process.returncode:
             raise _failure(tail, self.log)
-        return tail
 
     def _follow(self, process, log, watch):
         """Copy the output to the log, tell the steps seen, and return the last lines."""
@@ -207,7 +206,8 @@ class Configure(Build):
 
     def compile(self, commands):
         """Compile the commands named, or all."""
-        targets = ["bin/" + name for name in commands if not _is_script(self.source, name)]
+        scripts = self._scripts()
+        targets = [name for name in (f"bin/{command}" for command in commands) if name not in scripts]
         if commands and not targets:
             return
         self.call(
@@ -217,8 +217,11 @@ class Configure(Build):
     def known(self):
         """Return the names of all commands that this tree can build."""
         compiled = [name[:-4] for name in os.listdir(os.path.join(self.source, "cmd")) if name.endswith(".cpp")]
-        scripts = [name for name in os.listdir(os.path.join(self.source, "bin")) if _is_script(self.source, name)]
-        return compiled + scripts
+        return compiled + [os.path.basename(name) for name in self._scripts()]
+
+    def _scripts(self):
+        names = [f"bin/{name}" for name in os.listdir(os.path.join(self.source, "bin"))]
+        return [name for name in names if is_script(os.path.join(self.source, name))]
 
 
 class CMake(Build):
@@ -264,14 +267,6 @@ def _parents():
         found = re.search(r"^PPid:\s*(\d+)", status, re.M)
         pids.append(int(found.group(1)) if found else 0)
     return pids
-
-
-def _is_script(source, name):
-    try:
-        with open(os.path.join(source, "bin", name), "rb") as file:
-            return file.read(2) == b"#!"
-    except OSError:
-        return False
 
 
 def _stop(process):

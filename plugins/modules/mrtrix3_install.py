@@ -76,7 +76,7 @@ from contextlib import suppress
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checks import RECEIPT, broken_links, is_elf, prefix_problem, read_json
+from ..module_utils.provision_checks import RECEIPT, broken_links, is_elf, is_script, prefix_problem, read_json
 from ..module_utils.provision_files import exchange, explain, locked, staging, unpack, write_json
 
 
@@ -86,15 +86,6 @@ class InstallError(Exception):
     def __init__(self, message, hint=""):
         super().__init__(message)
         self.message, self.hint = message, hint
-
-
-def is_script(path):
-    """Tell whether a file starts with ``#!``."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(2) == b"#!"
-    except OSError:
-        return False
 
 
 def use_python3(path):
