@@ -156,14 +156,24 @@ class Result:
         rows = list(self._rows())
         if len(rows) == 1:
             host, role, report = rows[0]
-            return f"{host}{sentence(role, report, self.seconds)} - {self._changes()}"
-        lines = [host + sentence(role, report) for host, role, report in rows]
-        return "\n".join([*lines, f"done in {format_seconds(self.seconds)} - {self._changes()}"])
+            lines = [f"{host}{sentence(role, report, self.seconds, new=self.changed > 0)} - {self._changes()}"]
+        else:
+            lines = [host + sentence(role, report, new=self.changed > 0) for host, role, report in rows]
+            lines.append(self._end())
+        return "\n".join([*lines, *self._notes()])
+
+    def _end(self) -> str:
+        return f"done in {format_seconds(self.seconds)} - {self._changes()}"
+
+    def _notes(self) -> Iterator[str]:
+        """Give what went less well than it could, though nothing failed."""
+        for host, _, report in self._rows():
+            yield from (f"Note: {host}{note}" for note in report.get("notes", ()))
 
     def _repr_html_(self) -> str:
         """Return a small table for a notebook."""
         rows = "".join(_html_row(host, role, report) for host, role, report in self._rows())
-        caption = escape(f"done in {format_seconds(self.seconds)} - {self._changes()}")
+        caption = "<br>".join(escape(line) for line in (self._end(), *self._notes()))
         return f"<table><caption>{caption}</caption><tbody>{rows}</tbody></table>"
 
     def _rows(self) -> Iterator[tuple[str, str, Report]]:
@@ -178,7 +188,7 @@ class Result:
         return {0: "nothing changed", 1: "1 change"}.get(self.changed, f"{self.changed} changes")
 
 
-def sentence(role: str, report: Mapping[str, Any], seconds: float | None = None) -> str:
+def sentence(role: str, report: Mapping[str, Any], seconds: float | None = None, *, new: bool = False) -> str:
     """Return a role's report as one line.
 
     Parameters
@@ -189,6 +199,8 @@ def sentence(role: str, report: Mapping[str, Any], seconds: float | None = None)
         What it reported; its ``version``, ``state``, ``works`` and ``origin`` are told.
     seconds : float, optional
         How long it took.
+    new : bool
+        Whether something was installed, so that the time which its origin saved is worth telling.
 
     Returns
     -------
@@ -199,13 +211,19 @@ def sentence(role: str, report: Mapping[str, Any], seconds: float | None = None)
     --------
     >>> sentence("mrtrix3", {"version": "3.0.8", "origin": "package"}, 2.1)
     'mrtrix3 3.0.8 ready in 2.1 s (package)'
+    >>> report = {"version": "3.0.8", "origin": "store", "seconds": 0.8, "build_seconds": 1440}
+    >>> sentence("mrtrix3", report, 1.9, new=True)
+    'mrtrix3 3.0.8 ready in 1.9 s, origin: store, 0.8 s (building it took 24 min)'
     """
     words = [role, str(report.get("version") or ""), _state(report)]
     if seconds is not None:
         words.append(f"in {format_seconds(seconds)}")
-    if report.get("origin"):
-        words.append(f"({report['origin']})")
-    return " ".join(filter(None, words))
+    line = " ".join(filter(None, words))
+    origin = report.get("origin")
+    if new and origin in ("store", "archive") and report.get("build_seconds"):
+        took, saved = format_seconds(report["seconds"]), format_seconds(report["build_seconds"])
+        return f"{line}, origin: {origin}, {took} (building it took {saved})"
+    return f"{line} ({origin})" if origin else line
 
 
 def _state(report: Mapping[str, Any]) -> str:

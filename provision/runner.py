@@ -248,7 +248,8 @@ def run(
         progress = private / "progress" / "now.json"
         progress.parent.mkdir()
         extra = {
-            "provision_roles": list(roles), "provision_progress": str(progress), "provision_python": sys.executable
+            "provision_roles": list(roles), "provision_progress": str(progress), "provision_python": sys.executable,
+            "provision_folder": str(Path.cwd()),
         }
         with _signals(stop):
             watcher = _Watcher(seen, on_step, on_line, progress)
@@ -328,6 +329,7 @@ def _start(private, root, variables, inventory, check, watcher, stop):
         "quiet": True,
         "event_handler": watcher.event,
         "cancel_callback": cancel,
+        "verbosity": 1 if watcher.on_line else None,
     }
     if check:
         arguments["cmdline"] = "--check"

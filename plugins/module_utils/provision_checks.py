@@ -17,11 +17,12 @@ import sys
 
 # The instructions of each x86-64 level as /proc/cpuinfo names them: x86-64 psABI 1.0, table 3.1
 # (https://gitlab.com/x86-psABIs/x86-64-ABI); `pni` is SSE3, `abm` LZCNT, and OSXSAVE shows as `xsave`.
-_LEVELS = (
+_LEVEL_FLAGS = (
     ("x86-64-v2", {"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"}),
     ("x86-64-v3", {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"}),
     ("x86-64-v4", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}),
 )
+LEVELS = ("x86-64", *(name for name, _ in _LEVEL_FLAGS))
 
 
 def run(argv):
@@ -52,18 +53,40 @@ def os_release():
     return {key: value.strip().strip('"') for key, value in pairs}
 
 
+def cpu_flags(cpuinfo=None):
+    """Return all that /proc/cpuinfo says the first processor can do."""
+    found = re.search(
+        r"^(?:flags|Features)\s*:\s*(.*)$", read_text("/proc/cpuinfo") if cpuinfo is None else cpuinfo, re.M
+    )
+    return set(found.group(1).split()) if found else set()
+
+
 def cpu_level(cpuinfo=None):
-    """Return the x86-64 level this machine has, such as ``x86-64-v3``; empty on other architectures."""
+    """Return the level this machine has, such as ``x86-64-v3``, ``armv8-a`` on 64-bit ARM, empty elsewhere."""
+    if platform.machine() == "aarch64":
+        return "armv8-a"
     if platform.machine() != "x86_64":
         return ""
-    found = re.search(r"^flags\s*:\s*(.*)$", read_text("/proc/cpuinfo") if cpuinfo is None else cpuinfo, re.M)
-    flags = set(found.group(1).split()) if found else set()
-    level = "x86-64"
-    for name, needed in _LEVELS:
+    flags = cpu_flags(cpuinfo)
+    level = LEVELS[0]
+    for name, needed in _LEVEL_FLAGS:
         if not needed <= flags:
             break
         level = name
     return level
+
+
+def own_cpu(level):
+    """Return the level that a machine compiles for by itself: v4 is left out, which the next machine may well lack."""
+    return "x86-64-v3" if level == "x86-64-v4" else level
+
+
+def glibc():
+    """Return the version of the GNU C library, such as ``2.36``, an empty string where there is another."""
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION").split()[1]
+    except (AttributeError, IndexError, OSError, ValueError):
+        return ""
 
 
 def home():
@@ -81,6 +104,26 @@ def state_folder():
 def cache_folder():
     """Return the folder for what can be made again: source trees, builds, downloads."""
     return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.join(home(), ".cache"), "provision")
+
+
+def drive_folder(root="/"):
+    """Return the user's folder of a mounted Google Drive, an empty string when there is none.
+
+    Colab mounts it where the notebook says; its own examples say /content/drive, older ones /gdrive, and My Drive has
+    been spelt with and without a space.
+    """
+    for mount in ("content/drive", "gdrive"):
+        for name in ("MyDrive", "My Drive"):
+            folder = os.path.join(root, mount, name)
+            if os.path.isdir(folder):
+                return folder
+    return ""
+
+
+def default_store():
+    """Return the folder of the store of builds: on Drive when that is mounted, else the cache."""
+    drive = drive_folder()
+    return os.path.join(drive, "provision") if drive else cache_folder()
 
 
 def read_json(path):
@@ -106,10 +149,13 @@ def look_at_machine():
         "name": release.get("PRETTY_NAME", platform.system()),
         "arch": platform.machine(),
         "cpu": cpu_level(),
+        "own_cpu": own_cpu(cpu_level()),
+        "glibc": glibc(),
         "root": os.getuid() == 0,
         "home": home(),
         "state": state_folder(),
         "cache": cache_folder(),
+        "store": default_store(),
     }
 
 
@@ -294,6 +340,22 @@ def default_link_dir(wanted, machine):
     return "/usr/local/bin" if machine["root"] else os.path.join(machine["home"], ".local/bin")
 
 
+def absolute(path, folder, machine):
+    """Return a path as the one who wrote it meant it: from the folder they were in, or their home on this machine."""
+    if not path or "://" in path:
+        return path
+    if path == "~" or path.startswith("~/"):
+        return os.path.normpath(machine["home"] + path[1:])
+    return os.path.normpath(os.path.join(folder or machine["home"], path))
+
+
+def store_folder(wanted, folder, machine):
+    """Return the folder that `provision_store` names, an empty string for none."""
+    if wanted in ("auto", "none"):
+        return machine["store"] if wanted == "auto" else ""
+    return absolute(wanted, folder, machine)
+
+
 def prefix_problem(prefix):
     """Return why this role may not install into a prefix, an empty string when it may."""
     if not os.path.lexists(prefix):
@@ -345,7 +407,7 @@ def mrtrix3_drift(wanted, state, machine):
         return f"version {state.get('version')} is installed"
     if wanted["origin"] not in ("auto", report["origin"]):
         return f"it came from {report['origin']}"
-    if report["origin"] in ("archive", "source"):
+    if report["origin"] in ("store", "archive", "source"):
         difference = _own_files_drift(wanted, state, machine)
         if difference:
             return difference
@@ -362,7 +424,7 @@ def _own_files_drift(wanted, state, machine):
     lost = (set(state.get("commands", [])) | set(wanted["commands"])) - have
     if lost:
         return f"commands are missing: {', '.join(sorted(lost)[:5])}"
-    if not wanted["commands"] and report["origin"] == "source" and not state.get("complete"):
+    if not wanted["commands"] and report["origin"] != "archive" and not state.get("complete"):
         return "only some of the commands were built"
     if wanted["cpu"] not in ("auto", report["cpu"]):
         return f"it was compiled for {report['cpu']}"
@@ -389,10 +451,14 @@ def look_at_mrtrix3(wanted, machine):
     if not drift:
         return dict(result, converged=True)
     found = foreign_command("mrinfo")
+    store = store_folder(wanted["store"], wanted["folder"], machine)
     return dict(
         result,
         converged=False,
         drift=drift,
+        store=store,
+        store_there=os.path.isdir(store),
+        archive=absolute(wanted["archive"], wanted["folder"], machine),
         prefix_problem=prefix_problem(prefix),
         prefix_writable=writable(prefix),
         present={"bin": os.path.dirname(found), "version": mrtrix3_version(os.path.dirname(found))} if found else {},

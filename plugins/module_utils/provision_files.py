@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import posixpath
 import shutil
 import tarfile
 import tempfile
@@ -27,7 +28,8 @@ def write_json(path, value):
             json.dump(value, file, indent=1, sort_keys=True)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
+        with suppress(OSError):  # a mounted Drive has no permissions
+            os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
         os.unlink(name)
@@ -74,22 +76,58 @@ def locked(path, seconds=0):
         yield file
 
 
-def _check_member(member, folder):
-    """Raise ValueError for a member of an archive that would leave the folder or is not a plain thing."""
-    root = os.path.realpath(folder)
+class Members:
+    """Checks the members of one archive in their order, by their names alone, before any is written.
 
-    def inside(path):
-        real = os.path.realpath(os.path.join(root, path))
-        return real == root or real.startswith(root + os.sep)
+    A name or a link's target may not lead out of the folder, and no member may be reached through a link: so it does
+    not matter what is there already, or comes later. Links between files of one build need no more than that.
+    """
 
-    if member.name.startswith(("/", "~")) or ".." in member.name.split("/") or not inside(member.name):
-        raise ValueError(f"its member {member.name!r} would be written outside the folder it is unpacked to")
-    if member.issym() and not inside(os.path.join(os.path.dirname(member.name), member.linkname)):
-        raise ValueError(f"its link {member.name!r} points outside the folder it is unpacked to")
-    if member.islnk() and (member.linkname.startswith("/") or not inside(member.linkname)):
-        raise ValueError(f"its hard link {member.name!r} points outside the folder it is unpacked to")
-    if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
-        raise ValueError(f"its member {member.name!r} is a device or a pipe")
+    def __init__(self):
+        self._links, self._files, self._folders = set(), set(), {"."}
+
+    def check(self, member):
+        """Raise ValueError for a member that would leave the folder or is not a plain thing."""
+        name = posixpath.normpath(member.name)
+        if not self._stays(member.name) or name in self._links:
+            raise ValueError(f"its member {member.name!r} would be written outside the folder it is unpacked to")
+        if member.issym():
+            self._check_link(member, name)
+        elif member.islnk() and posixpath.normpath(member.linkname) not in self._files:
+            raise ValueError(f"its hard link {member.name!r} points outside the folder it is unpacked to")
+        elif member.isfile():
+            self._files.add(name)
+        elif not (member.isdir() or member.islnk()):
+            raise ValueError(f"its member {member.name!r} is a device or a pipe")
+        self._folders.update(_parents_of(name), [name] if member.isdir() else [])
+
+    def _stays(self, name):
+        """Tell whether a name lies in the folder and is not reached through a link."""
+        if name.startswith(("/", "~")) or ".." in name.split("/"):
+            return False
+        return self._links.isdisjoint(_parents_of(posixpath.normpath(name)))
+
+    def _check_link(self, member, name):
+        # `..` behind the name of a folder could lead anywhere, should that folder be a link itself.
+        words = [word for word in member.linkname.split("/") if word not in ("", ".")]
+        plain = words[next((at for at, word in enumerate(words) if word != ".."), len(words)) :]
+        above = len(words) - len(plain)
+        if member.linkname.startswith("/") or ".." in plain or above > name.count("/") or name in self._folders:
+            raise ValueError(f"its link {member.name!r} points outside the folder it is unpacked to")
+        self._links.add(name)
+
+
+def _parents_of(name):
+    """Return the folders above a name, such as ``a`` and ``a/b`` for ``a/b/c``."""
+    words = name.split("/")[:-1]
+    return ["/".join(words[: count + 1]) for count in range(len(words))]
+
+
+def extract_member(tar, member, folder):
+    """Write a member that was checked, as the user who asks and with plain permissions."""
+    member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+    member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+    tar.extract(member, folder, set_attrs=not member.issym(), **_plain_filter())
 
 
 def unpack(archive, folder):
@@ -99,11 +137,10 @@ def unpack(archive, folder):
     """
     try:
         with tarfile.open(archive) as tar:
+            members = Members()
             for member in tar:
-                _check_member(member, folder)
-                member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
-                member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
-                tar.extract(member, folder, set_attrs=not member.issym(), **_plain_filter())
+                members.check(member)
+                extract_member(tar, member, folder)
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise ValueError(f"{archive} cannot be unpacked: {error}") from error
     except OSError as error:
@@ -136,6 +173,25 @@ def staging(target):
     finally:
         with suppress(OSError):
             shutil.rmtree(folder)
+
+
+def teller(path, unit):
+    """Return a function that writes how far a long step is, such as (3, 401, "core/app.o"), to a file.
+
+    It does nothing without a file, and counts in the unit given, ``steps`` or ``bytes``.
+    """
+    last = [0.0]
+
+    def tell(number, total, what=""):
+        # A build prints many steps at once when they are quick; four times a second is enough for a person.
+        now = time.monotonic()
+        if now - last[0] < 0.25 and number != total:
+            return
+        last[0] = now
+        with suppress(OSError):  # whoever watched has gone; that is no reason to stop the work
+            write_json(path, {"number": number, "total": total, "unit": unit, "what": what})
+
+    return tell if path and os.path.isdir(os.path.dirname(path)) else lambda *_: None
 
 
 def explain(error):

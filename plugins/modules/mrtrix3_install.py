@@ -7,8 +7,11 @@ DOCUMENTATION = """
 module: mrtrix3_install
 short_description: Put an MRtrix3 in its place once it has shown that it runs
 description:
-  - Gathers what runs from a built source tree or an unpacked archive in a folder beside the prefix, tests a C++ and a
-    Python command there, and renames the folder into place. With neither, tests the commands in C(bin) where they are.
+  - Gathers what runs from a built source tree, an archive, or the best archive of a store in a folder beside the
+    prefix, tests a C++ and a Python command there, and renames the folder into place. With none of them, tests the
+    commands in C(bin) where they are.
+  - When no archive of the store can be used, nothing is changed and C(report) is empty; C(passed_over) says why. Those
+    that are broken get a name that ends in C(.bad).
   - Notes what it put on the machine in a state file, from which C(state=absent) removes it again.
 options:
   state:
@@ -36,7 +39,17 @@ options:
     description: A built source tree.
   archive:
     type: path
-    description: A tar archive of a build.
+    description: An archive of a build, packed by this collection or any tar archive of a folder with C(bin).
+  store:
+    type: path
+    description: A folder of archives to choose from.
+  repo:
+    type: str
+    default: ""
+    description: Where a version that is no release must have been cloned from.
+  progress:
+    type: path
+    description: A file that is told how far the unpacking is, as one JSON object.
   bin:
     type: path
     description: The folder of commands that are already where they belong.
@@ -54,7 +67,7 @@ options:
   cpu:
     type: str
     default: ""
-    description: The processor it was compiled for.
+    description: The processor it was compiled for; from a store, the one it must be for, empty for any that runs.
   extra:
     type: dict
     default: {}
@@ -63,9 +76,12 @@ options:
     type: float
     default: 0
     description: How long all of it has taken before.
+  build_seconds:
+    type: float
+    default: 0
+    description: How long compiling the tree has taken.
 """
 
-import glob
 import os
 import re
 import shutil
@@ -76,8 +92,30 @@ from contextlib import suppress
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checks import RECEIPT, broken_links, is_elf, is_script, prefix_problem, read_json
-from ..module_utils.provision_files import exchange, explain, locked, staging, unpack, write_json
+from ..module_utils.provision_checks import (
+    RECEIPT,
+    broken_links,
+    cpu_flags,
+    is_elf,
+    is_script,
+    look_at_machine,
+    prefix_problem,
+    read_json,
+)
+from ..module_utils.provision_files import exchange, explain, locked, staging, teller, unpack, write_json
+from ..module_utils.provision_portable import PortableError, describe, finish, flags_in_config, gather, gather_tree
+from ..module_utils.provision_store import (
+    MANIFEST,
+    BadArchive,
+    StoreError,
+    candidates,
+    is_release,
+    read_archive,
+    set_aside,
+    why_not_here,
+)
+
+_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, section 3.1.1
 
 
 class InstallError(Exception):
@@ -86,58 +124,6 @@ class InstallError(Exception):
     def __init__(self, message, hint=""):
         super().__init__(message)
         self.message, self.hint = message, hint
-
-
-def use_python3(path):
-    """Make a script that asks for ``python`` ask for ``python3``: Debian and Ubuntu have no ``python``."""
-    with open(path, "rb") as file:
-        first, rest = file.readline(), file.read()
-    if re.fullmatch(rb"#!\s*/usr/bin/env python\s*", first):
-        with open(path, "wb") as file:
-            file.write(b"#!/usr/bin/env python3\n" + rest)
-
-
-def strip(paths):
-    """Take the symbols out of programs and libraries, where binutils is there to do it."""
-    if paths and shutil.which("strip"):
-        subprocess.run(["strip", "--strip-unneeded", *paths], check=True, capture_output=True)
-
-
-def gather(trees, folder):
-    """Copy what runs into a folder: ``bin``, ``lib`` and ``share`` of the first tree that has each, and the licence."""
-    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "purged_files", ".*", "*.a", "*.o", "cmake_install.cmake")
-    for top in ("bin", "lib", "share"):
-        source = next((tree for tree in trees if os.path.isdir(os.path.join(tree, top))), None)
-        if source:
-            shutil.copytree(os.path.join(source, top), os.path.join(folder, top), symlinks=True, ignore=ignore)
-    for name in ("LICENCE.txt", "LICENSE"):
-        for tree in trees:
-            if os.path.exists(os.path.join(tree, name)):
-                shutil.copy2(os.path.join(tree, name), folder)
-
-
-def gather_libraries(build, folder):
-    """Copy the shared libraries that CMake left beside their objects to ``lib``, where the programs look for them."""
-    for path in glob.glob(os.path.join(build, "**", "lib*.so*"), recursive=True):
-        target = os.path.join(folder, "lib", os.path.basename(path))
-        if not os.path.lexists(target):
-            shutil.copy2(path, target, follow_symlinks=False)
-
-
-def finish(folder):
-    """Make gathered files fit to run: permissions, symbols, and the name of Python."""
-    elves = []
-    for top in ("bin", "lib"):
-        for parent, _, names in os.walk(os.path.join(folder, top)):
-            for name in names:
-                path = os.path.join(parent, name)
-                if os.path.islink(path):
-                    continue
-                if is_elf(path):
-                    elves.append(path)
-                elif top == "bin" and is_script(path):
-                    use_python3(path)
-    strip(elves)
 
 
 def unpack_build(archive, folder):
@@ -251,14 +237,37 @@ def drop_prefix(state):
 
 
 def fill(given, folder):
-    """Gather the files from where they come from into a folder beside the prefix."""
-    if given["archive"]:
-        unpack_build(given["archive"], folder)
-    else:
-        build = os.path.join(given["tree"], "build")  # of CMake; the older build system has a script of that name
-        gather([build, given["tree"]], folder)
-        gather_libraries(build, folder)
+    """Gather the files from where they come from into a folder beside the prefix; return the manifest, {} for none."""
+    if not given["archive"]:
+        try:
+            gather_tree(given["tree"], folder)
+        except PortableError as error:
+            raise InstallError(str(error), "Install it, or build MRtrix3 again.") from error
+        return {}
+    if given["store"] or _is_zstd(given["archive"]):
+        return read_archive(
+            given["archive"], keep=folder, accept=check_runs_here, tell=teller(given["progress"], "bytes")
+        )
+    unpack_build(given["archive"], folder)
     finish(folder)
+    return {}
+
+
+def _is_zstd(path):
+    with open(path, "rb") as file:
+        return file.read(4) == _ZSTD
+
+
+def check_runs_here(manifest):
+    """Raise InstallError for a build that this machine cannot run."""
+    why = why_not_here(manifest, this_machine())
+    if why or manifest["tool"] != "mrtrix3":
+        raise InstallError(f"This build is not for this machine: {why or 'it is ' + manifest['tool']}.")
+
+
+def this_machine():
+    """Return what is to be known of this machine for choosing a build."""
+    return dict(look_at_machine(), flags=sorted(cpu_flags()))
 
 
 def check_version(version, given):
@@ -268,7 +277,7 @@ def check_version(version, given):
 
 
 def place(given):
-    """Install into the prefix and return (version, folder of commands, names of commands)."""
+    """Install into the prefix and return (version, folder of commands, names of commands, manifest)."""
     prefix = given["prefix"]
     problem = prefix_problem(prefix)
     if problem:
@@ -276,12 +285,25 @@ def place(given):
     with staging(prefix) as folder:
         new = os.path.join(folder, "new")
         os.mkdir(new)
-        fill(given, new)
+        manifest = fill(given, new)
         version, commands = smoke_test(os.path.join(new, "bin"))
         check_version(version, given)
+        if given["tree"]:
+            manifest = note_build(given, new, version, commands)
         write_json(os.path.join(new, RECEIPT), {"tool": "mrtrix3", "version": version, "origin": given["origin"]})
         exchange(new, prefix)
-    return version, os.path.join(prefix, "bin"), commands
+    return version, os.path.join(prefix, "bin"), commands, manifest
+
+
+def note_build(given, folder, version, commands):
+    """Write the manifest of what was built here, which goes where the installation goes, and return it."""
+    label = version if given["exact"] else given["version"]
+    manifest = describe(
+        folder, "mrtrix3", label, given["cpu"], commands, given["commands"], tells=version, repo=given["repo"],
+        build_seconds=given["build_seconds"], flags=flags_in_config(given["tree"]), **given["extra"],
+    )
+    write_json(os.path.join(folder, MANIFEST), manifest)
+    return manifest
 
 
 def install(given):
@@ -292,18 +314,21 @@ def install(given):
         folder, commands = given["bin"], []
         version = try_commands(folder, ["mrinfo", "dwi2response"])
         check_version(version, given)
-        prefix = os.path.dirname(folder)
+        prefix, manifest = os.path.dirname(folder), {}
     else:
-        version, folder, commands = place(given)
+        version, folder, commands, manifest = place(given)
         prefix = given["prefix"]
     report = {
-        "version": version, "prefix": prefix, "bin": folder, "origin": given["origin"], "cpu": given["cpu"],
-        "archive": given["archive"] or "", "seconds": round(given["seconds"] + time.monotonic() - start, 1),
+        "version": version, "prefix": prefix, "bin": folder, "origin": given["origin"],
+        "cpu": manifest.get("cpu", given["cpu"]), "archive": given["archive"] or "",
+        "seconds": round(given["seconds"] + time.monotonic() - start, 1),
     }
+    if manifest.get("build_seconds"):
+        report["build_seconds"] = manifest["build_seconds"]
     own = not given["bin"]
     state = {
-        **given["extra"], "report": report, "version": given["version"] if not given["exact"] else version,
-        "commands": commands if own else [], "complete": not given["commands"],
+        **given["extra"], "report": report, "version": version if given["exact"] else given["version"],
+        "commands": commands if own else [], "complete": manifest.get("complete", not given["commands"]),
         "link_dir": (given["link_dir"] or "") if own else "",
     }
     if old.get("report", {}).get("prefix") != prefix or old.get("link_dir") != state["link_dir"]:
@@ -312,6 +337,31 @@ def install(given):
     state["left_alone"] = make_links(state["link_dir"], folder, commands) if state["link_dir"] else []
     write_json(given["state_file"], state)
     return state
+
+
+def restore(given):
+    """Install the best archive of the store that works here; return (the state, empty when none did, passed over)."""
+    passed_over = []
+
+    def pass_over(path, error):
+        passed_over.append({"archive": path, "why": error.message, "bad": isinstance(error, BadArchive)})
+
+    wanted = {"tool": "mrtrix3", **{name: given[name] for name in ("version", "cpu", "commands", "repo")}}
+    state = {}
+    try:
+        for path, manifest in candidates(given["store"], wanted, this_machine(), passed_over):
+            found = {"archive": path, "version": manifest["version"], "exact": is_release(manifest["version"])}
+            try:
+                state = install({**given, **found})
+                break
+            except (InstallError, StoreError) as error:
+                pass_over(path, error)
+    except StoreError as error:
+        pass_over(given["store"], error)
+    for note in passed_over:
+        if note.pop("bad", False):
+            note["why"] += f"; it is now {set_aside(note['archive'])}"
+    return state, passed_over
 
 
 def remove(given):
@@ -331,6 +381,15 @@ def remove(given):
     return state
 
 
+def act(given):
+    """Do what is asked; return (what was or is noted of it, the archives passed over)."""
+    if given["state"] == "absent":
+        return remove(given), []
+    if given["store"]:
+        return restore(given)
+    return install(given), []
+
+
 def main():
     """Run as an Ansible module."""
     module = AnsibleModule(
@@ -342,6 +401,9 @@ def main():
             "exact": {"type": "bool", "default": True},
             "tree": {"type": "path"},
             "archive": {"type": "path"},
+            "store": {"type": "path"},
+            "repo": {"type": "str", "default": ""},
+            "progress": {"type": "path"},
             "bin": {"type": "path"},
             "prefix": {"type": "path"},
             "link_dir": {"type": "path"},
@@ -349,22 +411,30 @@ def main():
             "cpu": {"type": "str", "default": ""},
             "extra": {"type": "dict", "default": {}},
             "seconds": {"type": "float", "default": 0},
+            "build_seconds": {"type": "float", "default": 0},
         },
         required_if=[("state", "present", ["origin"])],
-        mutually_exclusive=[("tree", "archive", "bin")],
+        mutually_exclusive=[("tree", "archive", "bin", "store")],
     )
     given = module.params
     try:
         with locked(given["state_file"] + ".lock", seconds=60):
-            state = install(given) if given["state"] == "present" else remove(given)
+            state, passed_over = act(given)
     except BlockingIOError:
         module.fail_json(msg="Another run has been installing MRtrix3 for a minute.", hint="Wait for it to end.")
-    except InstallError as error:
+    except BadArchive as error:
+        module.fail_json(
+            msg=f"The archive {given['archive']} cannot be used: {error.message}.", hint="Make or download it again."
+        )
+    except (InstallError, StoreError) as error:
         module.fail_json(msg=error.message, hint=error.hint)
     except OSError as error:
         message, hint = explain(error)
         module.fail_json(msg=message, hint=hint)
-    module.exit_json(changed=bool(state), report=state.get("report", {}), left_alone=state.get("left_alone", []))
+    module.exit_json(
+        changed=bool(state), report=state.get("report", {}), left_alone=state.get("left_alone", []),
+        passed_over=passed_over,
+    )
 
 
 if __name__ == "__main__":

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
+import pytest
 from box import Box, Machines
 
-# MRtrix3 in the shape of a git repository, where no git host can be reached: the distribution's source of it.
+# MRtrix3 in the shape of a git repository, where no git host can be reached: the distribution's source of it. That is
+# 3.0.3, whose Python commands want two modules that Python 3.12 has no more; what they use of them lies beside them.
 SOURCE = """
 set -e
 export DEBIAN_FRONTEND=noninteractive
@@ -19,11 +22,37 @@ apt-get install -y -qq --no-install-recommends git ca-certificates dpkg-dev > /d
 mkdir -p /srv && cd /srv
 apt-get source -qq mrtrix3 > /dev/null
 mv mrtrix3-*/ mrtrix3 && cd mrtrix3
+mkdir bin/distutils && echo 'from shutil import which as find_executable' > bin/distutils/spawn.py
+touch bin/distutils/__init__.py
+cat > bin/imp.py <<'END'
+import importlib.util, os, sys
+def find_module(name, folders):
+    path = os.path.join(folders[0], name, '__init__.py')
+    if not os.path.exists(path):
+        raise ImportError(name)
+    return None, path, None
+def load_module(name, file, path, description):
+    spec = importlib.util.spec_from_file_location(name, path)
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+END
 git init -q && git add -A -f && git -c user.name=t -c user.email=t@example.org commit -q -m source
 git tag 3.0.3 && git branch feature
 git config --system --add safe.directory '*'
 """
 BUILD = "provision run mrtrix3 --origin source --repo /srv/mrtrix3 --version 3.0.3 --commands mrinfo,dwi2response"
+TREE = "~/.cache/provision/source/mrtrix3-3.0.3"
+# Counts the objects in the pieces of an unfinished build.
+COUNT_KEPT = """
+import glob, sys
+sys.path.insert(0, "/root/project")
+from plugins.module_utils.provision_store import stream_of
+names = set()
+for path in glob.glob("/srv/drive/unfinished/*/*.tar.zst"):
+    with stream_of(path) as tar:
+        names.update(member.name for member in tar if member.name.endswith(".o"))
+print(len(names))
+"""
 
 
 def provision(box: Box, line: str, program: str = "./bootstrap provision", **options) -> dict:
@@ -56,3 +85,66 @@ def snapshot(box: Box) -> str:
         "dpkg-query -W; find /opt /usr/local /var/lib/provision /home /root/.local /root/.cache/provision ! -type d "
         "! -path '*/project/*' ! -path '*/.local/state/provision/logs/*' ! -path '*/__pycache__/*' 2> /dev/null | sort"
     ).stdout
+
+
+def steps_done(box: Box) -> int:
+    """Return how many objects the build of the source tree has announced so far."""
+    return int(box.run(f"cat {TREE}/provision-build.log 2> /dev/null | grep -c '\\[CC\\]'; true").stdout)
+
+
+def begin_build(box: Box, options: str = "") -> None:
+    """Start a build and return once it has begun ten more objects."""
+    before = steps_done(box)
+    box.write("/tmp/start", f"cd ~/project; exec .venv/bin/{BUILD} {options} > /tmp/out 2>&1\n")
+    box.run("setsid bash /tmp/start < /dev/null > /dev/null 2>&1 &")
+    end = time.monotonic() + 400
+    while steps_done(box) < before + 10:
+        assert time.monotonic() < end, box.read("/tmp/out")
+        time.sleep(1)
+
+
+def stop_build(box: Box, sign: str) -> None:
+    """Send a signal to `provision` alone, and see that all it had started ends."""
+    box.run(f"pkill -{sign} -f '^[^ ]*python[^ ]* .*bin/provision run'")
+    for _ in range(30):
+        if box.run("pgrep cc1plus; pgrep -f ansible-playbook", check=False).stdout == "":
+            break
+        time.sleep(0.5)
+    else:
+        pytest.fail(f"the compilers went on after SIG{sign}")
+    box.run("! test -e /opt/mrtrix3")
+
+
+def build_with_a_kill(box: Box) -> None:
+    """Build, interrupted in the middle; go on in the same tree; and, killed, on a machine that has only the store."""
+    begin_build(box)
+    stop_build(box, "INT")
+    begin_build(box, "--store /srv/drive")
+    objects = int(box.run(f"find {TREE}/tmp -name '*.o' | wc -l").stdout)
+    announced = steps_done(box)
+    wait_for_piece(box)
+    stop_build(box, "KILL")
+    box.write("/srv/steps", f"{announced} {objects} ")
+    kept = int(box.run(f"/root/project/.venv/bin/python -c '{COUNT_KEPT}'").stdout)
+    box.run("rm -r ~/.cache/provision")
+    result = provision(box, f"{BUILD} --store /srv/drive".removeprefix("provision "))
+    assert result["hosts"]["localhost"]["mrtrix3"]["origin"] == "source"
+    total = int(box.run(f"find {TREE}/tmp -name '*.o' | wc -l").stdout)
+    box.run(f"echo {kept} {total} {steps_done(box)} >> /srv/steps")
+
+
+def wait_for_piece(box: Box) -> None:
+    """Return once the store has another piece of the unfinished build."""
+    count = "ls /srv/drive/unfinished/*/*.tar.zst 2> /dev/null | wc -l"
+    before, end = box.run(count).stdout, time.monotonic() + 200
+    while box.run(count).stdout == before:
+        assert time.monotonic() < end, box.read("/tmp/out")
+        time.sleep(0.5)
+
+
+def built_in(machines: Machines) -> Path:
+    """Return bookworm with a few commands built from source, in a build that was interrupted, killed and gone on with.
+
+    It is in /opt/mrtrix3, and packed in the store /srv/drive.
+    """
+    return machines.layer(with_source(machines), "built", build_with_a_kill)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from box import SUITES, Box, Machines
-from layers import BUILD, packaged, provision, refused, snapshot, with_source
+from layers import BUILD, built_in, packaged, provision, refused, snapshot, with_source
 
 # Two names of one machine, one after the other: both may want its package manager.
 FLEET = """
@@ -53,15 +51,9 @@ def installed(request, machines: Machines) -> Iterator[Box]:
         yield box
 
 
-@pytest.fixture(scope="module")
-def built_root(machines: Machines) -> Path:
-    """Bookworm with a few commands built from source; the build was killed in the middle and run again."""
-    return machines.layer(with_source(machines), "built", build_with_a_kill)
-
-
 @pytest.fixture
-def built(machines: Machines, built_root: Path) -> Iterator[Box]:
-    with machines.box(built_root) as box:
+def built(machines: Machines) -> Iterator[Box]:
+    with machines.box(built_in(machines)) as box:
         yield box
 
 
@@ -70,48 +62,6 @@ def sourced(machines: Machines) -> Iterator[Box]:
     """Bookworm with git and a repository of MRtrix3, and nothing installed by a role."""
     with machines.box(with_source(machines)) as box:
         yield box
-
-
-def steps_done(box: Box) -> int:
-    """Return how many objects the build of the source tree has announced so far."""
-    logs = "~/.cache/provision/source/*/provision-build.log"
-    return int(box.run(f"cat {logs} 2> /dev/null | grep -c '\\[CC\\]'; true").stdout)
-
-
-def begin_build(box: Box) -> None:
-    """Start a build and return once it has begun ten more objects."""
-    before = steps_done(box)
-    box.write("/tmp/start", f"cd ~/project; exec .venv/bin/{BUILD} > /tmp/out 2>&1\n")
-    box.run("setsid bash /tmp/start < /dev/null > /dev/null 2>&1 &")
-    end = time.monotonic() + 400
-    while steps_done(box) < before + 10:
-        assert time.monotonic() < end, box.read("/tmp/out")
-        time.sleep(1)
-
-
-def stop_build(box: Box, sign: str) -> None:
-    """Send a signal to `provision` alone, and see that all it had started ends."""
-    box.run(f"pkill -{sign} -f '^[^ ]*python[^ ]* .*bin/provision run'")
-    for _ in range(30):
-        if box.run("pgrep cc1plus; pgrep -f ansible-playbook", check=False).stdout == "":
-            break
-        time.sleep(0.5)
-    else:
-        pytest.fail(f"the compilers went on after SIG{sign}")
-    box.run("! test -e /opt/mrtrix3")
-
-
-def build_with_a_kill(box: Box) -> None:
-    """Start a build, interrupt it; start it again, kill it; run it to its end."""
-    begin_build(box)
-    stop_build(box, "INT")
-    begin_build(box)
-    stop_build(box, "KILL")
-    begun = steps_done(box)
-    result = provision(box, BUILD.removeprefix("provision "))
-    assert result["hosts"]["localhost"]["mrtrix3"]["origin"] == "source"
-    total = int(box.run("find ~/.cache/provision/source/*/tmp -name '*.o' | wc -l").stdout)
-    box.write("/srv/steps", f"{begun} {total} {steps_done(box)}\n")
 
 
 def test_a_package_gives_working_commands_on_the_path_of_everything(installed: Box) -> None:
@@ -170,11 +120,15 @@ def test_the_plain_playbook_does_the_same(ready_bookworm: Box) -> None:
     assert "changed=0" in ready_bookworm.run(play).stdout
 
 
-def test_a_killed_build_is_gone_on_with_and_never_taken_for_an_installation(built: Box) -> None:
-    begun, total, done = map(int, built.read("/srv/steps").split())
-    assert 20 <= begun < total
-    # What the two compilers were at when they were interrupted, and when they were killed, is done again: no more.
-    assert done - total <= 4
+def test_a_killed_build_is_gone_on_with_on_a_machine_that_has_only_the_store(built: Box) -> None:
+    announced, objects, kept, total, done = map(int, built.read("/srv/steps").split())
+    # What was interrupted in the first run was gone on with in the second, with what two compilers were at done again.
+    assert announced - objects <= 4
+    assert 20 <= kept < total
+    # The last run had nothing but the store: it has compiled what was not kept there, and no more.
+    assert done == total - kept
+    names = built.run("ls /srv/drive").stdout.split()
+    assert len(names) == 2 and all(name.startswith("mrtrix3-3.0.3-debian12-") for name in names)
 
 
 def test_a_build_from_source_is_whole_linked_and_stripped(built: Box) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +17,11 @@ pytest.importorskip("ansible")
 from plugins.module_utils.provision_files import locked
 from plugins.modules import mrtrix3_build as build
 
-CONFIGURE = "#!/usr/bin/env python3\nimport os\nopen('config', 'w').write(os.environ.get('ARCH', ''))\n"
+CONFIGURE = """#!/usr/bin/env python3
+import os
+flags = ['-march=' + os.environ['ARCH']] if 'ARCH' in os.environ else []
+open('config', 'w').write(f"cpp = ['c++']\\ncpp_flags = {flags}\\neigen_cflags = []\\n")
+"""
 BUILD = """#!/usr/bin/env python3
 import os, shutil, sys, time
 targets = [a for a in sys.argv[1:] if a[0] != '-'] or ['bin/mrinfo', 'bin/tckgen']
@@ -43,8 +48,9 @@ def source(tmp_path, monkeypatch):
         (tree / folder).mkdir(parents=True)
     for name, text in (("configure", CONFIGURE), ("build", BUILD), ("bin/dwi2response", "#!/usr/bin/env python\n")):
         (tree / name).write_text(text)
-    for name in ("mrinfo", "tckgen"):
-        (tree / "cmd" / f"{name}.cpp").write_text("")
+    for name in ("cmd/mrinfo.cpp", "cmd/tckgen.cpp", "core/app.h", "core/image.h", "core/algo/threaded_loop.h"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("")
     return tree
 
 
@@ -66,9 +72,9 @@ def wait_for_first_step(source):
     pytest.fail("the build did not start")
 
 
-def compile_(source, commands=(), cpu="", tell=lambda *_: None):
+def compile_(source, commands=(), cpu="", tell=lambda *_: None, store="", commit=""):
     with build.tree_locked(str(source)) as lock:
-        return build.build(str(source), list(commands), cpu, 1, tell, lock)
+        return build.build(str(source), list(commands), cpu, 1, tell, lock, str(store), commit)
 
 
 @pytest.fixture(autouse=True)
@@ -108,9 +114,9 @@ def test_a_second_build_does_nothing(source):
 
 def test_another_processor_is_configured_anew(source):
     compile_(source, cpu="x86-64")
-    assert (source / "config").read_text() == "x86-64"
+    assert "['-march=x86-64']" in (source / "config").read_text()
     compile_(source, cpu="x86-64-v3")
-    assert (source / "config").read_text() == "x86-64-v3"
+    assert "['-march=x86-64-v3']" in (source / "config").read_text()
 
 
 def test_a_machine_without_a_compiler_is_told_what_brings_one(source, tmp_path):
@@ -144,14 +150,6 @@ def test_progress_tells_step_and_total(source):
     told = []
     compile_(source, tell=lambda *step: told.append(step))
     assert told[-1] == (2, 2, "[LB] bin/tckgen") or told[-1][:2] == (2, 2)
-
-
-def test_the_progress_file_is_json_and_is_never_missed_at_the_end(tmp_path):
-    tell = build.teller(str(tmp_path / "now.json"))
-    tell(1, 3, "a")
-    tell(2, 3, "b")
-    tell(3, 3, "c")
-    assert json.loads((tmp_path / "now.json").read_text()) == {"number": 3, "total": 3, "unit": "steps", "what": "c"}
 
 
 @pytest.mark.parametrize(
@@ -238,3 +236,170 @@ def test_memory_is_what_the_container_may_still_use(tmp_path):
     assert build.memory_available(str(tmp_path)) == 3000000000
     (tmp_path / "sys/fs/cgroup/memory.max").write_text("max\n")
     assert build.memory_available(str(tmp_path)) == 16000000 * 1024
+
+
+# --- Going on, on another machine -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clone(source, tmp_path):
+    """Return a function that makes a fresh clone of the source tree, as a fresh machine does, and its commit."""
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
+    environment = {
+        **os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull,
+        **{f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+        "GIT_COMMITTER_DATE": "1600000000 +0000",
+    }  # fmt: skip
+    for folder in ("lib", "tmp"):  # which git does not keep when they are empty
+        (source / folder / ".keep").write_text("")
+
+    def git(*argv):
+        done = subprocess.run(["git", *argv], check=True, env=environment, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("-C", source, "init", "-q")
+    git("-C", source, "add", ".")
+    git("-C", source, "commit", "-q", "-m", "sources")
+
+    def make(name):
+        git("clone", "-q", f"file://{source}", tmp_path / name)
+        return tmp_path / name, git("-C", source, "rev-parse", "HEAD")
+
+    return make
+
+
+def settle(tree):
+    """Make all that was built look as if it had been finished a while ago: what is new is not kept yet."""
+    for path in tree.rglob("*"):
+        if path.is_file() and ".git" not in path.parts:
+            os.utime(path, (path.stat().st_mtime - 60,) * 2)
+
+
+def test_a_fresh_machine_goes_on_from_what_was_kept(clone, tmp_path):
+    first, commit = clone("first")
+    work = compile_(first, ["mrinfo"], store=tmp_path / "store", commit=commit)
+    settle(first)
+    assert work.checkpoint.keep() > 0
+    second, _ = clone("second")
+    work = compile_(second, store=tmp_path / "store", commit=commit)
+    assert (work.steps, work.checkpoint.problem) == (1, "")  # tckgen only
+    assert (second / "bin/mrinfo").stat().st_mtime_ns == (first / "bin/mrinfo").stat().st_mtime_ns
+    assert (second / "config").stat().st_mtime_ns == (first / "config").stat().st_mtime_ns
+    assert (second / "cmd/mrinfo.cpp").stat().st_mtime < (second / "bin/mrinfo").stat().st_mtime
+
+
+@pytest.mark.parametrize("error", [subprocess.TimeoutExpired("c++", 300), FileNotFoundError(2, "No such file", "c++")])
+def test_headers_that_cannot_be_precompiled_stop_no_build(source, tmp_path, monkeypatch, error):
+    (tmp_path / "path" / "c++").write_text("#!/bin/sh\necho c++ 12, Free Software Foundation\n")
+    real = subprocess.run
+
+    def run(argv, **kwargs):
+        if "c++-header" in argv:
+            raise error
+        return real(argv, **kwargs)
+
+    monkeypatch.setattr(build.subprocess, "run", run)
+    assert compile_(source).steps == 2
+
+
+def test_a_fresh_machine_has_all_files_that_its_configuration_includes(clone, tmp_path):
+    (tmp_path / "path" / "c++").write_text("#!/bin/sh\necho c++ 12, Free Software Foundation\n")
+    first, commit = clone("first")
+    work = compile_(first, ["mrinfo"], store=tmp_path / "store", commit=commit)
+    assert "provision-precompiled.h" in (first / "config").read_text()
+    settle(first)
+    work.checkpoint.keep()
+    second, _ = clone("second")
+    compile_(second, store=tmp_path / "store", commit=commit)
+    assert (second / "config").read_text() == (first / "config").read_text()
+    assert (second / "provision-precompiled.h").exists()
+
+
+def test_a_build_with_other_settings_begins_anew(clone, tmp_path):
+    first, commit = clone("first")
+    work = compile_(first, store=tmp_path / "store", commit=commit)
+    settle(first)
+    work.checkpoint.keep()
+    second, _ = clone("second")
+    assert compile_(second, cpu="x86-64-v3", store=tmp_path / "store", commit=commit).steps == 2
+
+
+def test_a_tree_that_was_built_in_takes_nothing_from_the_store(clone, tmp_path):
+    first, commit = clone("first")
+    work = compile_(first, store=tmp_path / "store", commit=commit)
+    settle(first)
+    work.checkpoint.keep()
+    (first / "bin/mrinfo").unlink()
+    assert compile_(first, store=tmp_path / "store", commit=commit).steps == 1
+
+
+def test_a_build_without_a_store_keeps_nothing(source):
+    assert compile_(source).checkpoint is None
+
+
+def test_a_store_that_cannot_be_used_stops_no_build(clone, tmp_path):
+    first, commit = clone("first")
+    (tmp_path / "store").write_text("no folder")
+    assert compile_(first, store=tmp_path / "store", commit=commit).steps == 2
+
+
+def test_the_time_of_a_build_goes_on_where_the_other_machine_stopped(clone, tmp_path):
+    first, commit = clone("first")
+    work = compile_(first, ["mrinfo"], store=tmp_path / "store", commit=commit)
+    (first / ".provision-spent.json").write_text('{"seconds": 1000}')
+    settle(first)
+    work.checkpoint.keep()
+    second, _ = clone("second")
+    assert 1000 <= compile_(second, store=tmp_path / "store", commit=commit).clock.seconds() < 1100
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """The time, which passes when it is told to."""
+    now = [5000.0]
+    monkeypatch.setattr(build, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_the_time_of_all_runs_is_added_up(tmp_path, now):
+    clock = build.Clock(str(tmp_path))
+    clock.note()
+    now[0] += 30.0
+    clock.note()
+    assert clock.seconds() == 30.0
+    now[0] += 5000.0  # in which nothing was built
+    clock = build.Clock(str(tmp_path))
+    assert clock.seconds() == 30.0
+    now[0] += 12.0
+    clock.note()
+    assert clock.seconds() == 42.0
+    assert build.Clock(str(tmp_path)).seconds() == 42.0
+
+
+def test_a_run_that_is_killed_has_spent_all_but_ten_seconds(tmp_path, now):
+    clock = build.Clock(str(tmp_path))
+    for _ in range(100):
+        clock.note()
+        now[0] += 1.0
+    assert 90.0 <= build.Clock(str(tmp_path)).seconds() <= 100.0
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\0"])
+def test_a_time_that_was_half_written_counts_as_none(tmp_path, now, text):
+    (tmp_path / ".provision-spent.json").write_text(text)
+    assert build.Clock(str(tmp_path)).seconds() == 0
+
+
+def test_a_run_that_fails_has_spent_all_of_its_time(source, monkeypatch):
+    monkeypatch.setenv("STEP_SECONDS", "0.5")
+    (source / "say").write_text("error: no")
+    with pytest.raises(build.BuildError):
+        compile_(source)
+    assert build.Clock(str(source)).seconds() >= 1.0
+
+
+def test_a_real_build_tells_how_long_it_took(source, monkeypatch):
+    monkeypatch.setenv("STEP_SECONDS", "0.2")
+    assert compile_(source).clock.seconds() >= 0.4
+    assert json.loads((source / ".provision-spent.json").read_text())["seconds"] >= 0

@@ -25,9 +25,10 @@ def test_the_level_is_the_highest_whose_instructions_are_all_there(flags, level,
     assert checks.cpu_level(f"model name: x\nflags\t\t: fpu {flags}\n") == level
 
 
-def test_other_architectures_have_no_level(monkeypatch):
-    monkeypatch.setattr(checks.platform, "machine", lambda: "aarch64")
-    assert checks.cpu_level("Features : fp asimd") == ""
+@pytest.mark.parametrize(("machine", "level"), [("aarch64", "armv8-a"), ("riscv64", ""), ("ppc64le", "")])
+def test_other_architectures_have_one_level_or_none(machine, level, monkeypatch):
+    monkeypatch.setattr(checks.platform, "machine", lambda: machine)
+    assert checks.cpu_level("Features : fp asimd") == level
 
 
 def test_the_level_agrees_with_the_dynamic_loader():

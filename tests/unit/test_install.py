@@ -1,14 +1,30 @@
 """Putting an MRtrix3 in its place, with shell scripts of our own for its compiled commands."""
 
+import builtins
+import errno
+import json
 import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
 import tarfile
+import time
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("ansible")
 
-from plugins.modules import mrtrix3_install as install
+from ansible.module_utils.testing import patch_module_args
 
+from plugins.module_utils import provision_portable as portable
+from plugins.module_utils import provision_store as store
+from plugins.modules import mrtrix3_install as install
+from plugins.modules import store_pack
+
+ROOT = str(Path(install.__file__).parents[2])
 MRINFO = "#!/bin/sh\n# compiled\necho '== mrinfo 3.0.8 =='\n"
 RESPONSE = "#!/usr/bin/env python\nprint('== dwi2response 3.0.8 ==')\n"
 
@@ -23,7 +39,7 @@ def _shell_scripts_are_compiled(monkeypatch):
 
     monkeypatch.setattr(install, "is_elf", is_compiled)
     monkeypatch.setattr(install, "is_script", is_python)
-    monkeypatch.setattr(install, "strip", lambda paths: None)
+    monkeypatch.setattr(portable, "strip", lambda paths: None)
 
 
 @pytest.fixture
@@ -45,8 +61,9 @@ def given(tmp_path, tree):
     """The module's options for an installation from the tree."""
     return {
         "state_file": str(tmp_path / "state" / "mrtrix3.json"), "origin": "source", "version": "3.0.8", "exact": True,
-        "tree": str(tree), "archive": None, "bin": None, "prefix": str(tmp_path / "opt" / "mrtrix3"),
-        "link_dir": str(tmp_path / "links"), "commands": [], "cpu": "x86-64-v3", "extra": {}, "seconds": 1.0,
+        "tree": str(tree), "archive": None, "bin": None, "store": None, "repo": "there", "progress": None,
+        "prefix": str(tmp_path / "opt" / "mrtrix3"), "link_dir": str(tmp_path / "links"), "commands": [],
+        "cpu": "x86-64-v3", "extra": {}, "seconds": 1.0, "build_seconds": 7.5,
     }  # fmt: skip
 
 
@@ -58,7 +75,7 @@ def test_only_what_runs_is_installed_and_reported(given, tmp_path):
     report = install.install(given)["report"]
     assert report["version"] == "3.0.8"
     assert report["bin"] == str(tmp_path / "opt/mrtrix3/bin")
-    assert sorted(os.listdir(given["prefix"])) == [".provision.json", "bin", "lib", "share"]
+    assert sorted(os.listdir(given["prefix"])) == [".provision.json", "bin", "lib", "manifest.json", "share"]
     assert "opt/mrtrix3/lib/mrtrix3/__pycache__" not in snapshot(tmp_path)
     assert os.listdir(tmp_path / "opt") == ["mrtrix3"]
 
@@ -157,3 +174,583 @@ def test_an_mrtrix3_that_is_there_stays_where_it_is(given, tree):
     assert state["report"]["bin"] == str(tree / "bin")
     install.remove(given)
     assert (tree / "bin" / "mrinfo").exists()
+
+
+# --- From a store -----------------------------------------------------------------------------------------------------
+
+KEY = "mrtrix3-3.0.8-debian12-x86_64-x86-64-v3"
+MANIFEST = {
+    "tool": "mrtrix3", "version": "3.0.8", "release": "debian-12", "arch": "x86_64", "cpu": "x86-64-v3",
+    "glibc": "2.36", "asked": [], "commands": ["dwi2response", "mrinfo"], "complete": True, "repo": "there",
+    "build_seconds": 1234.5,
+}  # fmt: skip
+MACHINE = {
+    "release": "debian-12", "arch": "x86_64", "glibc": "2.36", "cpu": "x86-64-v3", "own_cpu": "x86-64-v3",
+    "flags": ["avx2"],
+}  # fmt: skip
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    """The folder of a store, and a machine of which all is known."""
+    monkeypatch.setattr(install, "this_machine", lambda: MACHINE)
+    (tmp_path / "store").mkdir()
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def wanted(given, shelf):
+    """The module's options for an installation from the store."""
+    return {**given, "tree": None, "store": str(shelf), "origin": "store", "cpu": "", "build_seconds": 0}
+
+
+def prefix_of(folder, library="", mrinfo=MRINFO):
+    """Make what is packed: a folder with commands that run, and a library with a text of its own."""
+    for name, text in (("bin/mrinfo", mrinfo), ("bin/dwi2response", RESPONSE.replace("python", "python3", 1))):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    (folder / "lib").mkdir(exist_ok=True)
+    (folder / "lib/library").write_text(library)
+    return folder
+
+
+def build(shelf, library="", mrinfo=MRINFO, **changes):
+    """Put a build into a store and return the path of its archive."""
+    folder = prefix_of(shelf.parent / "built", library, mrinfo)
+    return store.pack(str(folder), str(shelf), {**MANIFEST, **changes})["archive"]
+
+
+def library(given):
+    return Path(given["prefix"], "lib/library").read_text()
+
+
+def everything(folder):
+    """Return {name: content} of all files and links below a folder."""
+    return {
+        str(path.relative_to(folder)): os.readlink(path) if path.is_symlink() else path.read_bytes()
+        for path in folder.rglob("*") if path.is_symlink() or path.is_file()
+    }  # fmt: skip
+
+
+def cut(path, size=-9):
+    Path(path).write_bytes(Path(path).read_bytes()[:size])
+
+
+def lose_notes(shelf):
+    for path in shelf.glob("*.json"):
+        path.unlink()
+
+
+def test_what_was_built_tells_what_it_is_where_it_is_installed(given, tmp_path):
+    install.install({**given, "extra": {"commit": "abc"}})
+    manifest = json.loads((tmp_path / "opt/mrtrix3/manifest.json").read_text())
+    told = {"tool": "mrtrix3", "version": "3.0.8", "tells": "3.0.8", "cpu": "x86-64-v3", "complete": True,
+            "repo": "there", "commit": "abc", "build_seconds": 7.5, "commands": ["dwi2response", "mrinfo"]}  # fmt: skip
+    assert told.items() <= manifest.items()
+    assert store.key_of(manifest).startswith("mrtrix3-3.0.8-")
+
+
+def test_a_build_of_a_branch_or_of_some_commands_says_so(given, tmp_path):
+    state = install.install({**given, "version": "dev", "exact": False, "commands": ["mrinfo"]})
+    manifest = json.loads((tmp_path / "opt/mrtrix3/manifest.json").read_text())
+    assert (manifest["version"], manifest["tells"], manifest["complete"]) == ("dev", "3.0.8", False)
+    assert not state["complete"]
+
+
+def test_a_build_of_some_commands_is_found_by_its_name(given, shelf, tmp_path, monkeypatch):
+    install.install({**given, "commands": ["mrinfo"]})
+    manifest = json.loads((tmp_path / "opt/mrtrix3/manifest.json").read_text())
+    packed = store.pack(given["prefix"], str(shelf), manifest)
+    monkeypatch.setattr(os, "listdir", lambda *_: pytest.fail("the store was listed"))
+    asked = {"tool": "mrtrix3", "version": "3.0.8", "cpu": "x86-64-v3", "commands": ["mrinfo"], "repo": "there"}
+    found = store.candidates(str(shelf), asked, {**MACHINE, **manifest, "flags": []}, [])
+    assert next(found)[0] == packed["archive"]
+
+
+def test_what_was_built_is_packed_and_restored_the_same(given, wanted, shelf, tmp_path, monkeypatch):
+    state = install.install(given)
+    before = everything(Path(given["prefix"]))
+    manifest = json.loads((tmp_path / "opt/mrtrix3/manifest.json").read_text())
+    monkeypatch.setattr(install, "this_machine", lambda: {**MACHINE, **manifest, "flags": []})
+    packed = store.pack(given["prefix"], str(shelf), manifest)
+    install.remove(given)
+    restored, passed_over = install.restore({**wanted, "seconds": 1.0})
+    assert passed_over == []
+    after = everything(Path(given["prefix"]))
+    for names in (before, after):
+        del names["manifest.json"], names[".provision.json"]
+    assert after == before
+    assert restored["report"]["archive"] == packed["archive"]
+    for name in ("commands", "complete", "version", "link_dir"):
+        assert restored[name] == state[name]
+
+
+def test_the_best_build_of_the_store_is_installed_and_reported(wanted, shelf, tmp_path):
+    build(shelf, "other", cpu="x86-64-v2")
+    best = build(shelf, "best")
+    state, passed_over = install.restore(wanted)
+    report = state["report"]
+    assert {**report, "seconds": 0} == {
+        "version": "3.0.8", "prefix": str(tmp_path / "opt/mrtrix3"), "bin": str(tmp_path / "opt/mrtrix3/bin"),
+        "origin": "store", "cpu": "x86-64-v3", "archive": best, "seconds": 0, "build_seconds": 1234.5,
+    }  # fmt: skip
+    assert report["seconds"] >= wanted["seconds"]
+    assert (state["commands"], state["complete"], passed_over) == (["mrinfo", "dwi2response"], True, [])
+    assert library(wanted) == "best"
+    assert json.loads(Path(wanted["state_file"]).read_text()) == state
+    assert json.loads((tmp_path / "opt/mrtrix3/.provision.json").read_text())["origin"] == "store"
+    assert sorted(os.listdir(tmp_path / "links")) == ["dwi2response", "mrinfo"]
+    assert os.listdir(tmp_path / "opt") == ["mrtrix3"]
+
+
+def test_any_version_is_reported_as_the_one_it_is(wanted, shelf):
+    build(shelf)
+    assert install.restore({**wanted, "version": "any"})[0]["version"] == "3.0.8"
+
+
+def test_a_branch_from_the_store_keeps_its_name(wanted, shelf):
+    build(shelf, version="dev")
+    state, _ = install.restore({**wanted, "version": "dev", "exact": False})
+    assert (state["version"], state["report"]["version"]) == ("dev", "3.0.8")
+
+
+def test_some_commands_from_the_store_are_not_all(wanted, shelf):
+    build(shelf, complete=False)
+    assert install.restore(wanted)[0] == {}
+    assert install.restore({**wanted, "commands": ["mrinfo"]})[0]["complete"] is False
+
+
+def test_all_commands_from_the_store_are_all_also_when_some_were_wanted(wanted, shelf):
+    build(shelf)
+    assert install.restore({**wanted, "commands": ["mrinfo"]})[0]["complete"] is True
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_bad_archive_is_set_aside_and_the_next_one_is_taken(wanted, shelf, beside):
+    build(shelf, "other", cpu="x86-64-v2")
+    best = build(shelf, random.Random(3).randbytes(600_000).hex())  # whose end is not read with its beginning
+    cut(best)
+    if not beside:
+        lose_notes(shelf)
+    state, passed_over = install.restore(wanted)
+    assert (library(wanted), state["report"]["cpu"]) == ("other", "x86-64-v2")
+    assert [note["archive"] for note in passed_over] == [best]
+    assert passed_over[0]["why"].endswith(f"; it is now {best}.bad")
+    assert sorted(name for name in os.listdir(shelf) if KEY in name) == [f"{KEY}.tar.zst.bad"]
+
+
+def test_an_archive_that_is_bad_from_its_beginning_is_set_aside_and_the_next_one_is_taken(wanted, shelf):
+    build(shelf, "other", cpu="x86-64-v2")
+    best = build(shelf, "best")
+    cut(best, 9)
+    lose_notes(shelf)
+    _, passed_over = install.restore(wanted)
+    assert library(wanted) == "other"
+    assert [sorted(note) for note in passed_over] == [["archive", "why"]]
+    assert os.path.exists(best + ".bad")
+
+
+def test_an_archive_with_a_broken_beginning_and_good_notes_is_set_aside(wanted, shelf):
+    build(shelf, "other", cpu="x86-64-v2")
+    best = build(shelf, "best")
+    Path(best).write_bytes(b"X" + Path(best).read_bytes()[1:])
+    install.restore(wanted)
+    assert library(wanted) == "other"
+    assert os.path.exists(best + ".bad")
+
+
+def test_bad_archives_alone_are_set_aside_and_nothing_is_changed(wanted, given, shelf, tmp_path):
+    install.install(given)
+    before = everything(tmp_path / "opt"), everything(tmp_path / "state"), everything(tmp_path / "links")
+    paths = [build(shelf), build(shelf, cpu="x86-64-v2")]
+    lose_notes(shelf)
+    for path, size in zip(paths, (9, -9), strict=True):
+        cut(path, size)
+    state, passed_over = install.restore(wanted)
+    assert state == {}
+    assert sorted(note["archive"] for note in passed_over) == sorted(paths)
+    assert all(note["why"].endswith(".bad") and sorted(note) == ["archive", "why"] for note in passed_over)
+    assert [name for name in os.listdir(shelf) if name.endswith((".zst", ".json"))] == []
+    assert (everything(tmp_path / "opt"), everything(tmp_path / "state"), everything(tmp_path / "links")) == before
+
+
+@pytest.mark.parametrize(
+    ("mrinfo", "why"),
+    [
+        ("#!/bin/sh\n# compiled\necho 'GLIBC_2.38 not found' >&2; exit 1\n", "mrinfo does not run: GLIBC_2.38 not"),
+        ("#!/nowhere\n# compiled\n", "mrinfo does not run"),
+        (MRINFO.replace("3.0.8", "3.0.7"), r"It is MRtrix3 3\.0\.7, not 3\.0\.8"),
+    ],
+)
+def test_an_archive_whose_commands_do_not_run_is_passed_over_but_not_set_aside(wanted, shelf, mrinfo, why, tmp_path):
+    best = build(shelf, "best", mrinfo)
+    build(shelf, "other", cpu="x86-64-v2")
+    _, passed_over = install.restore(wanted)
+    assert library(wanted) == "other"
+    assert [note["archive"] for note in passed_over] == [best]
+    assert passed_over[0]["why"].startswith(why.replace("\\", ""))
+    assert os.path.exists(best) and store.read_archive(best)
+    assert os.listdir(tmp_path / "opt") == ["mrtrix3"]
+
+
+def test_a_store_in_which_nothing_fits_changes_nothing(wanted, given, shelf, tmp_path):
+    install.install(given)
+    paths = [build(shelf, glibc="2.41"), build(shelf, version="3.0.7"), build(shelf, cpu="x86-64-v4")]
+    before = everything(tmp_path)
+    state, passed_over = install.restore(wanted)
+    assert state == {}
+    assert {note["archive"]: note["why"] for note in passed_over} == dict(zip(paths, (
+        "it needs glibc 2.41, and here is 2.36", "it is version 3.0.7",
+        "it is for x86-64-v4, and this processor is x86-64-v3",
+    ), strict=True))  # fmt: skip
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("place", ["empty", "missing", "a file"])
+def test_a_store_with_nothing_in_it_changes_nothing(wanted, shelf, tmp_path, place):
+    if place != "empty":
+        shelf.rmdir()
+    if place == "a file":
+        shelf.write_text("mine")
+    assert install.restore(wanted) == ({}, [])
+    assert not (tmp_path / "opt").exists() and not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOTCONN, errno.EIO])
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_store_that_fails_while_it_is_read_is_passed_over_and_nothing_set_aside(
+    wanted, shelf, tmp_path, monkeypatch, code, beside
+):
+    build(shelf, random.Random(1).randbytes(200_000).hex())
+    if not beside:
+        lose_notes(shelf)
+    before = everything(tmp_path)
+    real, reads = store._Source.read, []
+
+    def read(source, size):
+        reads.append(size)
+        if len(reads) > (beside or 3):  # later for the one that is opened for its manifest first
+            raise store._unreadable(source.path, OSError(code, os.strerror(code)))
+        return real(source, size)
+
+    monkeypatch.setattr(store._Source, "read", read)
+    state, passed_over = install.restore(wanted)
+    assert state == {}
+    assert str(shelf) in passed_over[0]["why"] and "now" not in passed_over[0]["why"].replace("just now", "")
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("code", [errno.ENOTCONN, errno.EIO])
+def test_a_store_that_fails_between_choosing_and_reading_is_passed_over(wanted, shelf, tmp_path, monkeypatch, code):
+    path = build(shelf)
+    before = everything(tmp_path)
+    real = open
+
+    def fail(name, *args, **kwargs):
+        if name == path:
+            raise OSError(code, os.strerror(code), name)
+        return real(name, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builtins, "open", fail)
+        state, passed_over = install.restore(wanted)
+    assert state == {} and str(shelf) in passed_over[0]["why"]
+    assert everything(tmp_path) == before
+
+
+def test_a_full_disk_is_not_laid_on_the_archive(wanted, shelf, tmp_path, monkeypatch):
+    build(shelf)
+    before = everything(tmp_path)
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), wanted["prefix"])
+
+    monkeypatch.setattr(store, "extract_member", fail)
+    with pytest.raises(OSError, match="No space left"):
+        install.restore(wanted)
+    assert everything(tmp_path) == before
+
+
+# --- One archive that was named ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def download(given, shelf, tmp_path):
+    """The module's options for an archive of a store under another name, as it is after it was fetched."""
+    shutil.move(build(shelf, "best"), tmp_path / "abc123")
+    return {
+        **given, "tree": None, "archive": str(tmp_path / "abc123"), "origin": "archive", "cpu": "", "build_seconds": 0
+    }  # fmt: skip
+
+
+def test_an_archive_of_a_store_can_be_named_itself(download):
+    state = install.install(download)
+    assert (state["report"]["origin"], state["report"]["cpu"]) == ("archive", "x86-64-v3")
+    assert (state["report"]["archive"], state["report"]["build_seconds"]) == (download["archive"], 1234.5)
+    assert library(download) == "best"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"glibc": "2.31"}, "it needs glibc 2.36, and here is 2.31"),
+        ({"arch": "aarch64"}, "it is for x86_64, and this is aarch64"),
+        ({"cpu": "x86-64"}, "it is for x86-64-v3, and this processor is x86-64"),
+    ],
+)
+def test_an_archive_for_another_machine_is_refused_before_it_is_unpacked(download, monkeypatch, tmp_path, change, why):
+    monkeypatch.setattr(install, "this_machine", lambda: {**MACHINE, **change})
+    monkeypatch.setattr(store, "extract_member", lambda *_: pytest.fail("something was unpacked"))
+    with pytest.raises(install.InstallError, match=why):
+        install.install(download)
+    assert not Path(download["prefix"]).exists()
+
+
+def test_a_named_archive_that_is_broken_is_refused_and_left_where_it_is(download, tmp_path):
+    cut(download["archive"])
+    before = everything(tmp_path)
+    with pytest.raises(store.BadArchive, match="ends too early"):
+        install.install(download)
+    assert everything(tmp_path) == before
+
+
+# --- The modules as Ansible runs them ---------------------------------------------------------------------------------
+
+
+def run_module(module, capsys, **args):
+    """Run a module with its arguments and return (exit code, what it answered)."""
+    with patch_module_args(args), pytest.raises(SystemExit) as ended:
+        module.main()
+    return ended.value.code, json.loads(capsys.readouterr().out)
+
+
+def asked(given):
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def test_the_module_reports_what_it_took_from_the_store(wanted, shelf, capsys, tmp_path):
+    best = build(shelf, "best")
+    code, answer = run_module(install, capsys, **asked(wanted))
+    assert (code, answer["changed"], answer["report"]["archive"]) == (0, True, best)
+    code, answer = run_module(install, capsys, **asked({**wanted, "version": "3.0.9"}))
+    assert (code, answer["changed"], answer["report"]) == (0, False, {})
+    assert [note["why"] for note in answer["passed_over"]] == ["it is version 3.0.8"]
+    assert library(wanted) == "best"
+
+
+def test_the_module_says_which_archive_is_broken(download, capsys):
+    cut(download["archive"])
+    code, answer = run_module(install, capsys, **asked(download))
+    assert code == 1
+    assert download["archive"] in answer["msg"] and answer["hint"]
+
+
+def test_an_installation_is_packed_and_its_report_tells_where(given, shelf, capsys, tmp_path):
+    install.install(given)
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    (unfinished / "0001.tar.zst").write_text("piece")
+    code, answer = run_module(
+        store_pack, capsys, prefix=given["prefix"], store=str(shelf), state_file=given["state_file"],
+        unfinished=str(unfinished), progress=str(tmp_path / "now.json"),
+    )  # fmt: skip
+    assert (code, answer["changed"], answer["problem"]) == (0, True, "")
+    assert store.read_archive(answer["archive"])["sha256"] == answer["sha256"]
+    assert json.loads(Path(given["state_file"]).read_text())["report"]["archive"] == answer["archive"]
+    assert not unfinished.exists()
+    assert json.loads((tmp_path / "now.json").read_text())["unit"] == "bytes"
+
+
+# Runs a module with a limit for the size of files: argv is where the modules are, and its arguments.
+LIMITED = """
+import json, resource, signal, sys
+sys.path.insert(0, sys.argv[1])
+from ansible.module_utils.testing import patch_module_args
+from plugins.modules import store_pack
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+with patch_module_args(json.loads(sys.argv[2])): store_pack.main()
+"""
+
+
+def test_a_store_that_takes_no_more_is_a_warning_and_the_unfinished_build_stays(given, tree, shelf, tmp_path):
+    (tree / "lib/library").write_bytes(random.Random(2).randbytes(300_000))
+    install.install(given)
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    before = everything(tmp_path / "opt"), everything(tmp_path / "state")
+    arguments = {
+        "prefix": given["prefix"], "store": str(shelf), "state_file": given["state_file"], "unfinished": str(unfinished)
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, ROOT, json.dumps(arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["changed"], answer["archive"]) == (False, "")
+    assert str(shelf) in answer["problem"] and answer["problem"] in str(answer["warnings"])
+    assert [name for name in os.listdir(shelf) if name != ".lock"] == []
+    assert (everything(tmp_path / "opt"), everything(tmp_path / "state")) == before
+    assert unfinished.is_dir()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.ENOTCONN])
+def test_a_store_that_is_full_read_only_or_gone_does_not_fail_the_run(given, shelf, capsys, monkeypatch, code):
+    install.install(given)
+
+    def fail(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(store._Sink, "_put", fail)
+    ended, answer = run_module(store_pack, capsys, prefix=given["prefix"], store=str(shelf))
+    assert (ended, answer["changed"], answer["archive"]) == (0, False, "")
+    assert answer["problem"].startswith("The build was not kept for the next machine: The store")
+    assert answer["problem"] in str(answer["warnings"])
+
+
+# --- Killed -----------------------------------------------------------------------------------------------------------
+
+# What the system is asked for when a name in a folder changes (table of audit events in Python's documentation).
+STEPS = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink")
+
+
+def ended_at(step, work):
+    """Do something in a process that kills itself before that step; tell whether it came to its end before."""
+    child = os.fork()
+    if child == 0:
+        left = list(range(step))
+
+        def count(event, _):
+            if event in STEPS:
+                left.pop()
+                if not left:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            sys.addaudithook(count)
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, -signal.SIGKILL)
+    return code == 0
+
+
+@pytest.mark.parametrize("earlier", [True, False], ids=["earlier", "first"])
+def test_an_installer_killed_before_any_step_leaves_the_old_or_the_new_whole(wanted, shelf, tmp_path, earlier):
+    whole = []
+    for text in ("new", "old"):
+        build(shelf, text, created_for=text)
+        install.restore(wanted)
+        whole.append(everything(Path(wanted["prefix"])))
+    build(shelf, "new", created_for="new")
+    ended, step = False, 0
+    while not ended:
+        step += 1
+        if not earlier:
+            shutil.rmtree(wanted["prefix"], ignore_errors=True)
+        ended = ended_at(step, lambda: install.restore(wanted))
+        if earlier or os.path.exists(wanted["prefix"]):
+            assert library(wanted) in ("old", "new")
+            now = everything(Path(wanted["prefix"]))
+            for names in (now, *whole):
+                names.pop("manifest.json", None)  # which tells when it was packed
+            assert now in whole
+    assert step > 10
+    assert library(wanted) == "new"
+    assert os.listdir(tmp_path / "opt") == ["mrtrix3"]
+    assert json.loads(Path(wanted["state_file"]).read_text())["report"]["origin"] == "store"
+
+
+# Restores once: argv is where the modules are, the options, and the machine.
+RESTORER = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from plugins.module_utils.provision_files import locked
+from plugins.modules import mrtrix3_install as install
+given = json.loads(sys.argv[2])
+install.this_machine = lambda: json.loads(sys.argv[3])
+install.is_elf = lambda path: b"# compiled" in open(path, "rb").read(99)
+print("ready", flush=True)
+sys.stdin.readline()
+with locked(given["state_file"] + ".lock", seconds=60):
+    state, passed_over = install.restore(given)
+sys.exit(not state)
+"""
+
+
+def restorer(wanted):
+    process = subprocess.Popen(
+        [sys.executable, "-c", RESTORER, ROOT, json.dumps(wanted), json.dumps(MACHINE)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return process
+
+
+def test_an_installer_killed_at_any_moment_leaves_the_old_or_the_new_whole(wanted, tmp_path, shelf):
+    whole, stores = [], []
+    for number in range(2):
+        folder = prefix_of(tmp_path / f"built{number}", f"build {number}")
+        for part in range(12):
+            (folder / f"lib/{part}.so").write_bytes(random.Random(part).randbytes(2**19) + bytes([number]) * 2**19)
+        stores.append({**wanted, "store": str(tmp_path / f"store{number}")})
+        store.pack(str(folder), stores[-1]["store"], MANIFEST)
+        process = restorer(stores[-1])
+        start = time.monotonic()
+        assert process.wait(60) == 0
+        duration = time.monotonic() - start
+        process.communicate()
+        whole.append(everything(Path(wanted["prefix"])))
+        shutil.rmtree(folder)
+    archives = [sorted(os.listdir(one["store"])) for one in stores]
+    chance, killed = random.Random(8), 0
+    for number in range(60):
+        if number % 4 == 0:
+            shutil.rmtree(wanted["prefix"], ignore_errors=True)
+        there = os.path.exists(wanted["prefix"])
+        process = restorer(stores[number % 2])
+        start = time.monotonic()
+        try:
+            process.wait(chance.random() * duration)
+            duration = time.monotonic() - start  # the machine has less to do than when it was measured
+        except subprocess.TimeoutExpired:
+            process.kill()
+            killed += 1
+        process.communicate()
+        if there or os.path.exists(wanted["prefix"]):
+            assert everything(Path(wanted["prefix"])) in whole
+        assert [sorted(os.listdir(one["store"])) for one in stores] == archives
+        if killed == 20:
+            break
+    assert killed == 20
+    process = restorer(stores[0])
+    assert process.wait(60) == 0
+    process.communicate()
+    assert everything(Path(wanted["prefix"])) == whole[0]
+    assert os.listdir(tmp_path / "opt") == ["mrtrix3"]
+    assert json.loads(Path(wanted["state_file"]).read_text())["report"]["archive"].startswith(stores[0]["store"])
+    for one in stores:
+        store.read_archive(str(Path(one["store"], f"{KEY}.tar.zst")))
+
+
+# Is killed while it writes a file: argv is where the modules are, and the file.
+HALF_WRITER = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from plugins.module_utils.provision_files import write_json
+os.replace = lambda *_: os.kill(os.getpid(), 9)
+write_json(sys.argv[2], {})
+"""
+
+
+@pytest.mark.xfail(strict=True, reason="what write_json leaves when it is killed is nobody's to delete")
+def test_notes_that_a_killed_run_has_half_written_are_deleted_by_the_next(given, tmp_path):
+    subprocess.run([sys.executable, "-c", HALF_WRITER, ROOT, given["state_file"]], check=False)
+    assert len(os.listdir(tmp_path / "state")) == 1
+    install.install(given)
+    assert os.listdir(tmp_path / "state") == ["mrtrix3.json"]

@@ -1,0 +1,285 @@
+"""Making a built MRtrix3 fit to move: its libraries travel along, and modules can be compiled against it anywhere."""
+
+from __future__ import annotations
+
+import ast
+import glob
+import os
+import platform
+import re
+import shutil
+import subprocess
+
+from .provision_checks import cpu_flags, is_elf, is_script, os_release
+
+# Where the libraries go: `build` deletes other libraries than its own from `lib` itself, but not below it.
+BUNDLE = "lib/bundled"
+
+# Linked with these, a program finds its libraries in BUNDLE and lets the libraries that it loads do so too: what
+# ld.so(8) calls DT_RPATH serves libraries of libraries, the newer DT_RUNPATH does not. $ORIGIN/.. is the prefix for
+# what is in bin and for what is in lib.
+LINK_FLAGS = f"-Wl,--disable-new-dtags -Wl,-rpath,$ORIGIN/../{BUNDLE}"
+
+# The parts of the GNU C library, which belong to the machine: the loader accepts no others. Names: libc6's file list.
+_GLIBC = re.compile(
+    r"^(ld-linux.*|linux-vdso.*|lib(c|m|mvec|pthread|dl|rt|resolv|util|nsl|anl|thread_db|BrokenLocale"
+    r"|c_malloc_debug|memusage|pcprofile|nss_\w+))\.so"
+)
+
+# What MRtrix3's headers include besides the compiler's and glibc's, under /usr/include and its folder for the
+# architecture.
+_HEADERS = ("eigen3", "zlib.h", "zconf.h", "png*.h", "tiff*.h*", "fftw3.h")
+
+# What a relocation table of this form asks for (-z pack-relative-relocs) came with this release.
+_SPECIAL_VERSIONS = {"GLIBC_ABI_DT_RELR": "2.36"}
+
+
+class PortableError(Exception):
+    """A build that cannot be made fit to move; the message is for people."""
+
+
+# --- Gathering --------------------------------------------------------------------------------------------------------
+
+
+def use_python3(path):
+    """Make a script that asks for ``python`` ask for ``python3``: Debian and Ubuntu have no ``python``."""
+    with open(path, "rb") as file:
+        first, rest = file.readline(), file.read()
+    if re.fullmatch(rb"#!\s*/usr/bin/env python\s*", first):
+        with open(path, "wb") as file:
+            file.write(b"#!/usr/bin/env python3\n" + rest)
+
+
+def strip(paths):
+    """Take the symbols out of programs and libraries, where binutils is there to do it."""
+    if paths and shutil.which("strip"):
+        subprocess.run(["strip", "--strip-unneeded", *paths], check=True, capture_output=True)
+
+
+def gather(trees, folder):
+    """Copy what runs into a folder: ``bin``, ``lib`` and ``share`` of the first tree that has each, and the licence."""
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "purged_files", ".*", "*.a", "*.o", "cmake_install.cmake")
+    for top in ("bin", "lib", "share"):
+        source = next((tree for tree in trees if os.path.isdir(os.path.join(tree, top))), None)
+        if source:
+            shutil.copytree(os.path.join(source, top), os.path.join(folder, top), symlinks=True, ignore=ignore)
+    for name in ("LICENCE.txt", "LICENSE"):
+        for tree in trees:
+            if os.path.exists(os.path.join(tree, name)):
+                shutil.copy2(os.path.join(tree, name), folder)
+
+
+def gather_libraries(build, folder):
+    """Copy the shared libraries that CMake left beside their objects to ``lib``, where the programs look for them."""
+    for path in glob.glob(os.path.join(build, "**", "lib*.so*"), recursive=True):
+        target = os.path.join(folder, "lib", os.path.basename(path))
+        if not os.path.lexists(target):
+            shutil.copy2(path, target, follow_symlinks=False)
+
+
+def finish(folder):
+    """Make gathered files fit to run: the name of Python, and no symbols."""
+    for name in os.listdir(os.path.join(folder, "bin")):
+        path = os.path.join(folder, "bin", name)
+        if os.path.isfile(path) and not os.path.islink(path) and is_script(path):
+            use_python3(path)
+    strip(elves_in(folder))
+
+
+def gather_tree(source, folder):
+    """Copy a built source tree into a folder so that it runs, and serves to build modules, on other machines too."""
+    build = os.path.join(source, "build")  # of CMake; the older build system has a script of that name
+    gather([build, source], folder)
+    gather_libraries(build, folder)
+    finish(folder)
+    bundle_libraries(folder)
+    carry_module_parts(source, folder)
+
+
+# --- The libraries that travel along ----------------------------------------------------------------------------------
+
+
+def elves_in(folder):
+    """Return the programs and libraries below ``bin`` and ``lib`` of a folder."""
+    found = []
+    for top in ("bin", "lib"):
+        for parent, _, names in os.walk(os.path.join(folder, top)):
+            paths = [os.path.join(parent, name) for name in sorted(names)]
+            found += [path for path in paths if not os.path.islink(path) and is_elf(path)]
+    return found
+
+
+def needed_libraries(paths):
+    """Return {name: path} of the shared libraries that programs load, with those that the libraries load.
+
+    Raises PortableError when one cannot be found.
+    """
+    found = {}
+    for begin in range(0, len(paths), 100):
+        said = subprocess.run(
+            ["ldd", *paths[begin : begin + 100]], capture_output=True, text=True, errors="replace", check=False
+        ).stdout
+        missing = re.findall(r"^\s*(\S+) => not found", said, re.M)
+        if missing:
+            raise PortableError(f"The library {missing[0]} is missing.")
+        found.update(re.findall(r"^\s*(\S+) => (/\S+) \(0x", said, re.M))
+    return found
+
+
+def bundle_libraries(folder):
+    """Copy the shared libraries that the programs of a folder need, but for glibc's, into it; return their names."""
+    inside = os.path.realpath(folder) + os.sep
+    needed = {
+        name: path for name, path in needed_libraries(elves_in(folder)).items()
+        if not _GLIBC.match(name) and not os.path.realpath(path).startswith(inside)
+    }
+    target = os.path.join(folder, BUNDLE)
+    os.makedirs(target, exist_ok=True)
+    for name, path in needed.items():
+        shutil.copy2(os.path.realpath(path), os.path.join(target, name))
+        os.chmod(os.path.join(target, name), 0o644)
+    _copy_licences(needed.values(), os.path.join(folder, BUNDLE, "licences"))
+    return sorted(needed)
+
+
+def _copy_licences(paths, target):
+    """Copy what the distribution says of the copyright of libraries: theirs want it to go where they go."""
+    os.makedirs(target, exist_ok=True)
+    # A merged /usr has two names for each library, and dpkg knows one of them.
+    spellings = {spelling for path in paths for spelling in (path, os.path.realpath(path), path.replace("/usr", "", 1))}
+    if not shutil.which("dpkg-query"):
+        return
+    said = subprocess.run(
+        ["dpkg-query", "-S", *sorted(spellings)], capture_output=True, text=True, errors="replace", check=False
+    ).stdout
+    for package in sorted(set(re.findall(r"^([^:\s]+)(?::\S+)?: /", said, re.M))):
+        text = f"/usr/share/doc/{package}/copyright"
+        if os.path.exists(text):
+            shutil.copyfile(text, os.path.join(target, f"{package}.txt"))
+
+
+def needed_glibc(folder):
+    """Return the oldest release of glibc that all programs and libraries of a folder run with, such as ``2.34``.
+
+    Each names the releases that the symbols it uses came with, among its strings (ELF's
+    symbol versioning, section .gnu.version_r).
+    """
+    found = {"2.0"}
+    for path in elves_in(folder):
+        with open(path, "rb") as file:
+            content = file.read()
+        found.update(version.decode() for version in re.findall(rb"\0GLIBC_(\d+\.\d+)(?=[.\0])", content))
+        found.update(number for name, number in _SPECIAL_VERSIONS.items() if name.encode() in content)
+    return max(found, key=lambda version: [int(number) for number in version.split(".")])
+
+
+# --- What building a module needs -------------------------------------------------------------------------------------
+
+# What follows this line in a tree's `config` is for compiling that very tree.
+HERE_ALONE = "# Of no use elsewhere:"
+
+# Appended to MRtrix3's `config`, which `build` executes: it stores the paths of the machine that it was written on.
+_RELOCATED = """
+
+# Where this MRtrix3 is now: its own headers and libraries, found from the place of this file. With them a module
+# compiles on a machine that has a compiler and nothing else of what MRtrix3 itself was built with.
+_here = os.path.dirname (os.path.abspath (config_file))
+_bundled = os.path.join (_here, {bundle!r})
+PATH = os.environ.get ('PATH', PATH)
+if not shutil.which (cpp[0]):
+  cpp[0] = ld[0] = ld_lib[0] = 'c++'
+_include = os.path.join (_here, 'include')
+cpp_flags = [ '-isystem', _include ] + cpp_flags
+eigen_cflags = [ '-isystem', os.path.join (_include, 'eigen3') ] + eigen_cflags
+# A library that no command here uses has not come along.
+_names = [ flag[2:] for flag in ld_flags if flag.startswith ('-l') ]
+_gone = [ '-l' + name for name in _names if not os.path.exists (os.path.join (_bundled, 'lib' + name + '.so')) ]
+ld_flags = [ '-L' + _bundled, '-Wl,-rpath-link,' + _bundled ] + [ flag for flag in ld_flags if flag not in _gone ]
+"""
+
+
+def carry_module_parts(source, folder):
+    """Copy into a folder what MRtrix3's script `build` needs for compiling a module against it.
+
+    That is the headers, `build` and `config`, the objects that modules share, and the few sources that `build` looks
+    at: what it does not find there it would write and compile. MRtrix3 up to 3.0.x only; with CMake there is none.
+    """
+    if not os.path.exists(os.path.join(source, "config")):
+        return
+    shutil.copytree(
+        os.path.join(source, "core"), os.path.join(folder, "core"), ignore=lambda _, names: [
+            name for name in names if name.endswith(".cpp") and name != "version.cpp"
+        ],
+    )
+    shutil.copytree(os.path.join(source, "src"), os.path.join(folder, "src"), ignore=shutil.ignore_patterns("gui"))
+    shutil.copytree(os.path.join(source, "tmp/src"), os.path.join(folder, "tmp/src"))
+    os.makedirs(os.path.join(folder, "tmp/core"))
+    shutil.copy2(os.path.join(source, "tmp/core/version.o"), os.path.join(folder, "tmp/core"))
+    shutil.copy2(os.path.join(source, "build"), folder)
+    _carry_headers(os.path.join(folder, "include"))
+    with open(os.path.join(source, "config"), encoding="utf-8") as file:
+        config = file.read().partition(HERE_ALONE)[0]
+    with open(os.path.join(folder, "config"), "w", encoding="utf-8") as file:
+        file.write(config + _RELOCATED.format(bundle=BUNDLE))
+    _link_for_linking(os.path.join(folder, BUNDLE), config)
+
+
+def _carry_headers(target):
+    os.makedirs(target, exist_ok=True)
+    for top in ("/usr/include", *glob.glob(f"/usr/include/{platform.machine()}-linux-gnu")):
+        for pattern in _HEADERS:
+            for path in glob.glob(os.path.join(top, pattern)):
+                copy = shutil.copytree if os.path.isdir(path) else shutil.copyfile
+                copy(path, os.path.join(target, os.path.basename(path)))
+
+
+def _link_for_linking(bundle, config):
+    """Give each library that `config` names with ``-l`` the name that the linker looks for."""
+    for name in set(re.findall(r"'-l(\w+)'", config)):
+        found = sorted(glob.glob(os.path.join(bundle, f"lib{name}.so.*")))
+        link = os.path.join(bundle, f"lib{name}.so")
+        if found and not os.path.lexists(link):
+            os.symlink(os.path.basename(found[0]), link)
+
+
+def flags_in_config(source):
+    """Return the compiler's flags as MRtrix3's `config` has them, an empty string without one."""
+    try:
+        with open(os.path.join(source, "config"), encoding="utf-8") as file:
+            found = re.search(r"^cpp_flags = (\[.*?\])", file.read(), re.M | re.S)
+        return " ".join(ast.literal_eval(found.group(1))) if found else ""
+    except (OSError, ValueError, SyntaxError):
+        return ""
+
+
+# --- What is told of it -----------------------------------------------------------------------------------------------
+
+
+def describe(folder, tool, version, cpu, commands, asked, **more):
+    """Return the manifest of an installation on this machine; packing it fills in the rest.
+
+    Parameters
+    ----------
+    folder : str
+        The installation.
+    tool, version : str
+        Its name, and the version it was asked for by.
+    cpu : str
+        The level it was compiled for.
+    commands : list of str
+        The names of its commands.
+    asked : list of str
+        The commands that were asked for; none means all.
+    **more
+        What else to tell of it.
+    """
+    release = os_release()
+    manifest = {
+        "tool": tool, "version": version, "cpu": cpu, "commands": sorted(commands), "asked": sorted(asked),
+        "complete": not asked,
+        "release": release.get("ID", "") + "-" + release.get("VERSION_ID", ""),
+        "arch": platform.machine(), "glibc": needed_glibc(folder), **more,
+    }  # fmt: skip
+    if cpu == "native":
+        manifest["cpu_flags"] = sorted(cpu_flags())
+    return manifest

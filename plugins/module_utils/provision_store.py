@@ -1,0 +1,652 @@
+"""The store of builds: one archive per build, that is whole or not there, and what each machine can run of them.
+
+An archive ``<key>.tar.zst`` holds its manifest as the first member; ``<key>.json`` beside it has the manifest again,
+with the archive's size and sha256, so that a folder of archives can be read without opening them. Where the two differ
+the archive decides: what stands beside it may be lost, or older.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+import time
+from contextlib import ExitStack, closing, contextmanager, suppress
+
+from .provision_checks import LEVELS, read_json
+from .provision_files import Members, extract_member, locked, write_json
+from .provision_zstd import BLOCK, LEVEL, QUICK, Reader, ZstdError, compressor
+
+PACKER = "provision 0.1.0"
+MANIFEST = "manifest.json"
+SUFFIX = ".tar.zst"
+BAD = ".bad"
+_UNFINISHED = ".new-"
+_HOURS_UNFINISHED = 24  # after which another machine's packing is taken for given up
+_MANIFEST_LIMIT = 1 << 20
+# What a manifest must tell, and as what.
+_FIELDS = {
+    "tool": str, "version": str, "release": str, "arch": str, "cpu": str, "glibc": str, "asked": list,
+    "commands": list, "complete": bool, "unpacked": int, "created": float,
+}
+
+
+class StoreError(Exception):
+    """A store that cannot be used as asked; the message and the hint are for people."""
+
+    def __init__(self, message, hint=""):
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+class BadArchive(StoreError):
+    """An archive that must not be used by anybody: broken, cut off, hostile, or not what its name says."""
+
+
+class Unreadable(StoreError):
+    """A store that cannot be read just now; nothing is known of the archive."""
+
+
+# --- Names ------------------------------------------------------------------------------------------------------------
+
+
+def key_of(manifest):
+    """Return the name of a build, such as ``mrtrix3-3.0.8-debian12-x86_64-x86-64-v3``.
+
+    A build of some commands only has a mark for which ones were asked for behind it.
+    """
+    words = [
+        manifest["tool"], manifest["version"], manifest["release"].replace("-", ""), manifest["arch"],
+        manifest["cpu"] or "default",
+    ]
+    if not manifest["complete"]:
+        names = "\n".join(sorted(manifest["asked"]))
+        words.append("only" + hashlib.sha256(names.encode()).hexdigest()[:8])
+    return re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(words))
+
+
+def archive_path(store, key):
+    """Return where a build's archive is in a store."""
+    return os.path.join(store, key + SUFFIX)
+
+
+def _beside(path):
+    """Return the file with an archive's manifest, size and sha256."""
+    return path[: -len(SUFFIX)] + ".json"
+
+
+# --- Manifests --------------------------------------------------------------------------------------------------------
+
+
+def check_manifest(manifest):
+    """Return a manifest whose fields are there and of their types; raise BadArchive otherwise."""
+    if not isinstance(manifest, dict):
+        raise BadArchive("its manifest is not a JSON object")
+    for name, kind in _FIELDS.items():
+        value = manifest.get(name)
+        if not isinstance(value, (int, float) if kind is float else kind):
+            raise BadArchive(f"its manifest has no right {name!r}")
+    for name in ("asked", "commands", "cpu_flags"):
+        value = manifest.get(name, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise BadArchive(f"its manifest has no right {name!r}")
+    return manifest
+
+
+def _manifest_in(tar):
+    """Return the manifest of an archive, its first member."""
+    member = tar.next()
+    if member is None or member.name != MANIFEST or not member.isfile() or member.size > _MANIFEST_LIMIT:
+        raise BadArchive("it has no manifest at its beginning")
+    try:
+        return check_manifest(json.loads(tar.extractfile(member).read()))
+    except (ValueError, RecursionError) as error:
+        raise BadArchive("its manifest is not JSON") from error
+
+
+def _noted(path):
+    """Return what stands beside an archive, an empty dict when that is lost or makes no sense."""
+    try:
+        manifest = check_manifest(read_json(_beside(path)))
+    except (BadArchive, RecursionError):
+        return {}
+    return manifest if isinstance(manifest.get("sha256"), str) and isinstance(manifest.get("size"), int) else {}
+
+
+def manifest_of(path):
+    """Return the manifest of an archive: what stands beside it, else what is in it.
+
+    Raises BadArchive or Unreadable.
+    """
+    noted = _noted(path)
+    if noted and key_of(noted) == os.path.basename(path)[: -len(SUFFIX)]:
+        return noted
+    with _members(path) as (_, tar):
+        manifest = _manifest_in(tar)
+    return dict(manifest, size=os.path.getsize(path))
+
+
+# --- What runs where --------------------------------------------------------------------------------------------------
+
+
+def release_numbers(version):
+    """Return a version's numbers for comparing: (2, 36) of ``2.36``."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+def why_not_here(manifest, machine):
+    """Return in words why a build cannot run on a machine, an empty string when it can.
+
+    Parameters
+    ----------
+    manifest : dict
+        The build's.
+    machine : dict
+        ``arch``, ``glibc``, ``cpu`` (its level) and ``flags`` (all that /proc/cpuinfo names).
+    """
+    if manifest["arch"] != machine["arch"]:
+        return f"it is for {manifest['arch']}, and this is {machine['arch']}"
+    if release_numbers(manifest["glibc"]) > release_numbers(machine["glibc"]):
+        return f"it needs glibc {manifest['glibc']}, and here is {machine['glibc'] or 'another C library'}"
+    if manifest["cpu"] == "native":
+        if not manifest.get("cpu_flags"):
+            return "it does not say which processor it is for"
+        lacking = sorted(set(manifest["cpu_flags"]) - set(machine["flags"]))
+        return f"this processor lacks {', '.join(lacking[:3])}" if lacking else ""
+    if _level(manifest["cpu"]) > _level(machine["cpu"]):
+        return f"it is for {manifest['cpu']}, and this processor is {machine['cpu']}"
+    return ""
+
+
+def _level(cpu):
+    return LEVELS.index(cpu) if cpu in LEVELS else -1
+
+
+def why_not_wanted(manifest, wanted):
+    """Return in words why a build is not the one wanted, an empty string when it is.
+
+    Parameters
+    ----------
+    manifest : dict
+        The build's.
+    wanted : dict
+        ``tool``; ``version``, which may be ``any``; ``cpu``, empty for whatever runs; ``commands``, none for all; and
+        ``repo``, which is compared unless the version is a release: a release is the same wherever it was cloned from.
+    """
+    if manifest["tool"] != wanted["tool"]:
+        return f"it is {manifest['tool']}"
+    if wanted["version"] not in ("any", manifest["version"]):
+        return f"it is version {manifest['version']}"
+    if not is_release(manifest["version"]) and wanted["version"] != "any" and manifest.get("repo") != wanted["repo"]:
+        return f"it was built from {manifest.get('repo') or 'another repository'}"
+    if wanted["cpu"] not in ("", manifest["cpu"]):
+        return f"it was compiled for {manifest['cpu'] or 'no processor in particular'}"
+    lacking = sorted(set(wanted["commands"]) - set(manifest["commands"]))
+    if not manifest["complete"] and (lacking or not wanted["commands"]):
+        return f"it lacks {', '.join(lacking[:3])}" if lacking else "it has some of the commands only"
+    return ""
+
+
+def is_release(version):
+    """Tell whether a version is a release, which is the same everywhere, and no branch or commit."""
+    return re.fullmatch(r"\d+\.\d+\.\d+", version) is not None
+
+
+def _preference(manifest):
+    """Return what archives are sorted by, the best last: version, processor, whole ones, the newest."""
+    version = manifest["version"]
+    numbers = release_numbers(version) if is_release(version) else ()
+    return numbers, _level(manifest["cpu"]), manifest["complete"], manifest["created"]
+
+
+def candidates(store, wanted, machine, passed_over):
+    """Give (path, manifest) of the archives that fit, the best first, and note for the others why they do not.
+
+    The archive that this very machine would have packed is asked for by its name, so that a folder where each look
+    takes a tenth of a second is listed only when that one is not there.
+
+    Raises Unreadable.
+    """
+    tried = set()
+    if wanted["version"] != "any":
+        for complete in (True, False)[: 2 if wanted["commands"] else 1]:
+            manifest = {
+                **wanted, "release": machine["release"], "arch": machine["arch"], "asked": wanted["commands"],
+                "cpu": wanted["cpu"] or machine["own_cpu"], "complete": complete,
+            }
+            path = archive_path(store, key_of(manifest))
+            if path not in tried and _is_there(path):
+                yield from _fitting([path], wanted, machine, passed_over)
+            tried.add(path)
+    yield from _fitting([path for path in archives(store) if path not in tried], wanted, machine, passed_over)
+
+
+def _fitting(paths, wanted, machine, passed_over):
+    found = []
+    for path in paths:
+        try:
+            manifest = manifest_of(path)
+        except BadArchive as error:
+            passed_over.append({"archive": path, "why": error.message, "bad": True})
+            continue
+        why = why_not_wanted(manifest, wanted) or why_not_here(manifest, machine)
+        if why:
+            passed_over.append({"archive": path, "why": why})
+        else:
+            found.append((path, manifest))
+    yield from sorted(found, key=lambda item: _preference(item[1]), reverse=True)
+
+
+def _is_there(path):
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return True
+
+
+def archives(store):
+    """Return the paths of the archives in a store, sorted; none when it does not exist. Raises Unreadable."""
+    try:
+        names = sorted(os.listdir(store))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _unreadable(os.path.join(store, ""), error) from error
+    return [os.path.join(store, name) for name in names if name.endswith(SUFFIX) and not name.startswith(".")]
+
+
+# --- Reading ----------------------------------------------------------------------------------------------------------
+
+
+def _unreadable(path, error):
+    words = "is no longer mounted" if error.errno == errno.ENOTCONN else f"cannot be read: {error.strerror or error}"
+    return Unreadable(f"The store {os.path.dirname(path) or path} {words}.", "Mount it again, or name another store.")
+
+
+class _Source:
+    """An archive's bytes on their way: counted, summed up, and with their read errors told from all others."""
+
+    def __init__(self, path, tell=None):
+        self.path, self._tell = path, tell
+        try:
+            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
+            self.size = os.fstat(self._file.fileno()).st_size
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        self._sum, self._done = hashlib.sha256(), 0
+
+    def read(self, size):
+        try:
+            data = self._file.read(size)
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+        self._sum.update(data)
+        self._done += len(data)
+        if self._tell:
+            self._tell(self._done, self.size)
+        return data
+
+    def sha256(self):
+        while self.read(BLOCK):
+            pass
+        return self._sum.hexdigest()
+
+    def close(self):
+        self._file.close()
+
+
+@contextmanager
+def _members(path, tell=None):
+    """Give (the source, the tar archive in it, read as a stream); errors of its content become BadArchive."""
+    source = _Source(path, tell)
+    try:
+        content = Reader(source)
+        with tarfile.open(fileobj=content, mode="r|", bufsize=BLOCK) as tar:
+            tar.copybufsize = BLOCK
+            yield content, tar
+    except (tarfile.TarError, EOFError, OverflowError, ValueError) as error:  # ZstdError is a ValueError
+        raise BadArchive(f"it is broken: {error}") from error
+    finally:
+        source.close()
+
+
+@contextmanager
+def stream_of(path):
+    """Give the tar archive in a file, to be read from its beginning to its end; raises BadArchive or Unreadable."""
+    with _members(path) as (content, tar):
+        yield tar
+        content.finish()
+
+
+def read_archive(path, keep=None, accept=None, tell=None):
+    """Read an archive from its beginning to its end, as everybody who wants to trust it must.
+
+    Parameters
+    ----------
+    path : str
+        The archive.
+    keep : str, optional
+        An empty folder that its members are written to; without one they are only checked.
+    accept : callable, optional
+        Called with the manifest before anything is written; it raises what speaks against going on.
+    tell : callable, optional
+        Called with (bytes read, bytes in all).
+
+    Returns
+    -------
+    dict
+        The manifest, with ``size`` and ``sha256`` of the archive.
+
+    Raises
+    ------
+    BadArchive
+        It is broken or cut off, a member would leave the folder, it is not what its name says, or it has another
+        sha256 than what was noted when it was packed.
+    Unreadable
+        The store cannot be read.
+    OSError
+        The folder cannot be written to.
+    """
+    noted, name = _noted(path), os.path.basename(path)
+    if keep and os.listdir(keep):
+        raise StoreError(f"{keep} is not empty.", "Unpack into a new folder.")
+    with _members(path, tell) as (content, tar):
+        manifest = _manifest_in(tar)
+        if name.endswith(SUFFIX) and key_of(manifest) != name[: -len(SUFFIX)]:
+            raise BadArchive(f"it holds {key_of(manifest)}")
+        if accept:
+            accept(manifest)
+        _take_members(tar, manifest, keep)
+        content.finish()
+        source = content.file
+        found = dict(manifest, size=source.size, sha256=source.sha256())
+    if noted and found["sha256"] != noted["sha256"]:
+        raise BadArchive(f"its SHA-256 is {found['sha256']}, not the {noted['sha256']} that was noted beside it")
+    if keep:
+        write_json(os.path.join(keep, MANIFEST), manifest)
+    return found
+
+
+def _take_members(tar, manifest, folder):
+    size, members = 0, Members()
+    while True:  # a loop over `tar` would begin with the manifest again
+        member = tar.next()
+        if member is None:
+            break
+        try:
+            members.check(member)
+        except ValueError as error:
+            raise BadArchive(str(error)) from error
+        if os.path.normpath(member.name) == MANIFEST:
+            raise BadArchive("it has two manifests")
+        size += member.size
+        if size > manifest["unpacked"]:
+            raise BadArchive("it holds more than its manifest says")
+        if folder:
+            _extract(tar, member, folder)
+    if size != manifest["unpacked"]:
+        raise BadArchive("it holds less than its manifest says")
+
+
+def _extract(tar, member, folder):
+    try:
+        extract_member(tar, member, folder)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR):
+            raise
+        raise BadArchive(f"its member {member.name!r} cannot be: {error.strerror}") from error
+
+
+def set_aside(path):
+    """Give a bad archive a name that nobody takes for a good one; return that name, or the old one where it stays."""
+    aside = path + BAD
+    try:
+        os.replace(path, aside)
+        with suppress(FileNotFoundError):
+            os.unlink(_beside(path))
+    except OSError:
+        return path
+    return aside
+
+
+# --- Writing ----------------------------------------------------------------------------------------------------------
+
+
+def _writing(store, error):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError(f"The store {store} is full.", "Free some space there: provision store prune --keep 2.")
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return StoreError(f"The store {store} cannot be written to.", "Name another store.")
+    if error.errno == errno.ENOTCONN:
+        return StoreError(f"The store {store} is no longer mounted.", "Mount it again.")
+    return StoreError(f"The store {store} cannot be written to: {error.strerror or error}.", "")
+
+
+class _Sink:
+    """A compressed stream to a file, counted and summed up."""
+
+    def __init__(self, file, level):
+        self._file, self._frame, self._sum, self.size = file, compressor(level), hashlib.sha256(), 0
+        self.sha256 = ""
+
+    def write(self, data):
+        self._put(self._frame.compress(data))
+        return len(data)
+
+    def _put(self, data):
+        self._sum.update(data)
+        self.size += len(data)
+        self._file.write(data)
+
+    def finish(self):
+        """Write what is left and bring all of it to the disk."""
+        self._put(self._frame.flush())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.sha256 = self._sum.hexdigest()
+
+
+@contextmanager
+def _written(path, level, form):
+    """Give (a tar archive to add to, the sink with its size and sha256 at the end) and write it to a file."""
+    with open(path, "wb") as file:
+        sink = _Sink(file, level)
+        with tarfile.open(fileobj=sink, mode="w|", format=form, bufsize=BLOCK) as tar:
+            tar.copybufsize = BLOCK
+            yield tar, sink
+        sink.finish()
+
+
+@contextmanager
+def written_whole(path):
+    """Give a tar archive to add to, quick to compress, that has its name only once it was read back.
+
+    Raises StoreError.
+    """
+    try:
+        with _unfinished(os.path.dirname(path)) as new:
+            with _written(new, QUICK, tarfile.PAX_FORMAT) as (tar, sink):
+                yield tar
+            with closing(_Source(new)) as source:
+                if source.sha256() != sink.sha256:
+                    raise StoreError(f"The store {os.path.dirname(path)} does not give back what was written.")
+            os.replace(new, path)
+    except ZstdError as error:
+        raise StoreError(f"{error}.", "Install it: pip install zstandard.") from error
+    except OSError as error:
+        raise _writing(os.path.dirname(path), error) from error
+
+
+@contextmanager
+def _unfinished(store):
+    """Give the path of a new file in a store under a name that nobody reads, gone at the end unless renamed.
+
+    Older ones are deleted first: their packers were killed.
+    """
+    os.makedirs(store, exist_ok=True)
+    drop_unfinished(store)
+    handle, path = tempfile.mkstemp(prefix=_UNFINISHED, dir=store)
+    os.close(handle)
+    try:
+        yield path
+    finally:
+        with suppress(OSError):
+            os.unlink(path)
+
+
+def drop_unfinished(store, hours=_HOURS_UNFINISHED):
+    """Delete what packers that were killed have left for so many hours; return the paths."""
+    dropped = []
+    for path in glob.glob(os.path.join(glob.escape(store), _UNFINISHED + "*")):
+        with suppress(OSError):
+            if time.time() - os.path.getmtime(path) > hours * 3600:
+                os.unlink(path)
+                dropped.append(path)
+    return dropped
+
+
+@contextmanager
+def _store_locked(store):
+    """Keep two packers of one machine apart, where the store's file system has locks."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(os.path.join(store, ".lock"), seconds=300))
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                raise
+        yield
+
+
+def _publish(unfinished, store, manifest):
+    """Read an archive back and give it its name, once what was written is what is there."""
+    try:
+        found = read_archive(unfinished)
+    except BadArchive as error:
+        raise StoreError(f"The store {store} does not give back what was written: {error.message}.") from error
+    if (found["size"], found["sha256"]) != (manifest["size"], manifest["sha256"]):
+        raise StoreError(f"The store {store} does not give back what was written: its SHA-256 is another.")
+    path = archive_path(store, key_of(manifest))
+    # Between the two renames the archive stands alone, which is enough; beside another's notes it would seem broken.
+    with suppress(FileNotFoundError):
+        os.unlink(_beside(path))
+    with suppress(OSError):
+        os.chmod(unfinished, 0o644)
+    os.replace(unfinished, path)
+    with suppress(OSError):  # what is noted beside it is in it too
+        write_json(_beside(path), manifest)
+    return path
+
+
+def pack(prefix, store, manifest, tell=None):
+    """Pack an installation into a store.
+
+    Parameters
+    ----------
+    prefix : str
+        The installation.
+    store : str
+        The folder, made when missing.
+    manifest : dict
+        What is packed; ``unpacked``, ``packer`` and ``created`` are filled in.
+    tell : callable, optional
+        Called with (bytes packed, bytes in all).
+
+    Returns
+    -------
+    dict
+        The manifest, with ``archive`` (its path), ``size`` and ``sha256``.
+
+    Raises
+    ------
+    StoreError
+        The store is full, read-only or gone; no new name is in it then.
+    """
+    members = _listed(prefix)
+    manifest = dict(
+        manifest, unpacked=sum(member.size for member in members), packer=PACKER, created=round(time.time(), 1)
+    )
+    check_manifest(manifest)
+    try:
+        os.makedirs(store, exist_ok=True)
+        with _store_locked(store), _unfinished(store) as path:
+            with _written(path, LEVEL, tarfile.GNU_FORMAT) as (tar, sink):
+                _write_members(tar, prefix, members, manifest, tell)
+            manifest.update(size=sink.size, sha256=sink.sha256)
+            return dict(manifest, archive=_publish(path, store, manifest))
+    except BlockingIOError as error:
+        raise StoreError(f"Another run has been packing into the store {store} for five minutes.") from error
+    except ZstdError as error:
+        raise StoreError(f"{error}.", "Install it: pip install zstandard.") from error
+    except OSError as error:
+        raise _writing(store, error) from error
+
+
+def _listed(prefix):
+    """Return an installation's members, in an order that does not depend on the file system."""
+    members = []
+    for folder, folders, names in os.walk(prefix):
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for name in sorted([*names, *links]):
+            path = os.path.join(folder, name)
+            relative = os.path.relpath(path, prefix)
+            if relative == MANIFEST or relative.startswith(".provision"):
+                continue
+            member = tarfile.TarInfo(relative)
+            if os.path.islink(path):
+                member.type, member.linkname = tarfile.SYMTYPE, os.readlink(path)
+            else:
+                member.size = os.path.getsize(path)
+                member.mode = 0o755 if os.access(path, os.X_OK) else 0o644
+            members.append(member)
+    return members
+
+
+def _write_members(tar, prefix, members, manifest, tell):
+    """Add the manifest, then the members, all of one time.
+
+    MRtrix3's build compares times to see what has to be compiled again; equal ones are up to date.
+    """
+    text = json.dumps(manifest, indent=1, sort_keys=True).encode()
+    first = tarfile.TarInfo(MANIFEST)
+    first.size = len(text)
+    done = 0
+    for member in (first, *members):
+        member.mtime = int(manifest["created"])
+        if member is first:
+            tar.addfile(member, io.BytesIO(text))
+        elif member.issym():
+            tar.addfile(member)
+        else:
+            with open(os.path.join(prefix, member.name), "rb") as file:
+                tar.addfile(member, file)
+            done += member.size
+            if tell:
+                tell(done, manifest["unpacked"])
+
+
+def adopt(source, store, sha256=""):
+    """Copy an archive from elsewhere into a store under the name that its manifest gives; return its manifest.
+
+    Raises BadArchive when it is not whole, or has another sha256 than the one given; StoreError.
+    """
+    try:
+        with _unfinished(store) as path:
+            shutil.copyfile(source, path)
+            found = read_archive(path)
+            if sha256 and found["sha256"] != sha256.lower():
+                raise BadArchive(f"its SHA-256 is {found['sha256']}, not {sha256}")
+            with _store_locked(store):
+                return dict(found, archive=_publish(path, store, found))
+    except OSError as error:
+        raise _writing(store, error) from error

@@ -1,0 +1,87 @@
+#!/usr/bin/python
+"""Pack an installation into the store of builds."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: store_pack
+short_description: Pack an installation into the store of builds
+description:
+  - Packs a prefix with its manifest into one archive, reads that back, and gives it its name.
+  - An installation that works is not the worse for a store that is full, read-only or gone, so that the module does
+    not fail then, but says so in C(problem) and as a warning.
+options:
+  prefix:
+    type: path
+    required: true
+    description: The installation, with its C(manifest.json).
+  store:
+    type: path
+    required: true
+    description: The folder of archives, made when it is missing.
+  unfinished:
+    type: path
+    description: A folder with what was kept of the build while it was unfinished, deleted once all of it is packed.
+  state_file:
+    type: path
+    description: Where the role notes what it installed; it is told which archive has it.
+  progress:
+    type: path
+    description: A file that is told how far the packing is, as one JSON object.
+"""
+
+import os
+import shutil
+import time
+from contextlib import suppress
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.provision_checks import read_json
+from ..module_utils.provision_files import teller, write_json
+from ..module_utils.provision_store import MANIFEST, StoreError, pack
+
+
+def note_archive(path, archive):
+    """Add the archive to the report that a role keeps in its state file."""
+    state = read_json(path)
+    state.setdefault("report", {})["archive"] = archive
+    write_json(path, state)
+
+
+def main():
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        argument_spec={
+            "prefix": {"type": "path", "required": True},
+            "store": {"type": "path", "required": True},
+            "unfinished": {"type": "path"},
+            "state_file": {"type": "path"},
+            "progress": {"type": "path"},
+        }
+    )
+    given = module.params
+    start = time.monotonic()
+    try:
+        packed = pack(
+            given["prefix"], given["store"], read_json(os.path.join(given["prefix"], MANIFEST)),
+            teller(given["progress"], "bytes"),
+        )  # fmt: skip
+    except StoreError as error:
+        problem = f"The build was not kept for the next machine: {error.message} {error.hint}".strip()
+        module.warn(problem)
+        module.exit_json(changed=False, archive="", problem=problem)
+    if given["unfinished"]:
+        shutil.rmtree(given["unfinished"], ignore_errors=True)
+        with suppress(OSError):  # other builds are unfinished
+            os.rmdir(os.path.dirname(given["unfinished"]))
+    if given["state_file"]:
+        note_archive(given["state_file"], packed["archive"])
+    module.exit_json(
+        changed=True, archive=packed["archive"], size=packed["size"], sha256=packed["sha256"], problem="",
+        seconds=round(time.monotonic() - start, 1),
+    )
+
+
+if __name__ == "__main__":
+    main()

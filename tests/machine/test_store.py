@@ -1,0 +1,140 @@
+"""What the store of builds promises, on fresh machines."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from box import SUITES, Box, Machines
+from layers import BUILD, built_in, provision, refused, snapshot
+
+RESTORE = BUILD.removeprefix("provision ").replace("--origin source --repo /srv/mrtrix3", "--store /srv/store")
+MODULE = """
+#include "command.h"
+#include "image.h"
+using namespace MR;
+using namespace App;
+void usage () { AUTHOR = "a"; SYNOPSIS = "s"; DESCRIPTION + "d"; ARGUMENTS + Argument ("in", "i").type_image_in(); }
+void run () { auto image = Image<float>::open (argument[0]); CONSOLE (str (image.ndim())); }
+"""
+
+
+@pytest.fixture(scope="module")
+def archive(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the archive of a build of a few commands, made on bookworm."""
+    folder = tmp_path_factory.mktemp("store")
+    with machines.box(built_in(machines)) as box:
+        for name in box.run("ls /srv/drive").stdout.split():
+            (folder / name).write_bytes(base64.b64decode(box.run(f"base64 /srv/drive/{name}").stdout))
+    return folder
+
+
+@pytest.fixture(params=SUITES)
+def bare(request: pytest.FixtureRequest, machines: Machines, archive: Path) -> Iterator[Box]:
+    """A machine with nothing but the project's .venv and the store, and no network."""
+    with machines.box(machines.ready(request.param)) as box:
+        bring(archive, box)
+        box.cut_network()
+        yield box
+
+
+@pytest.fixture
+def bookworm_with_store(machines: Machines, archive: Path) -> Iterator[Box]:
+    with machines.box(machines.ready("bookworm")) as box:
+        bring(archive, box)
+        box.cut_network()
+        yield box
+
+
+def bring(archive: Path, box: Box) -> None:
+    """Lay the archive into /srv/store of a box."""
+    for path in archive.iterdir():
+        box.copy_in(path, f"/srv/store/{path.name}")
+
+
+def only_archive(box: Box) -> str:
+    (path,) = box.run("ls /srv/store/*.tar.zst").stdout.split()
+    return path
+
+
+def test_a_build_of_bookworm_runs_on_bare_machines_without_network_or_packages(bare: Box) -> None:
+    before = bare.run("dpkg-query -W").stdout
+    report = provision(bare, RESTORE)["hosts"]["localhost"]["mrtrix3"]
+    assert (report["origin"], report["version"]) == ("store", "3.0.3")
+    assert report["archive"] == only_archive(bare) and report["build_seconds"] > report["seconds"]
+    said = bare.run("cd /; mrinfo -version; dwi2response -version").stdout
+    assert "== mrinfo 3.0.3 ==" in said and "executing against MRtrix 3.0.3" in said
+    libraries = bare.run("ldd /opt/mrtrix3/bin/mrinfo").stdout
+    assert "not found" not in libraries and "/bundled/libtiff" in libraries and "/bundled/libstdc++" in libraries
+    assert provision(bare, RESTORE)["changed"] == 0
+    assert bare.run("dpkg-query -W").stdout == before
+
+
+def test_the_result_tells_what_the_store_saved_and_which_builds_did_not_fit(bookworm_with_store: Box) -> None:
+    box = bookworm_with_store
+    box.run(f"cd /srv/store; cp {only_archive(box)} mrtrix3-9.9.9-debian12-x86_64-x86-64.tar.zst")
+    said = box.run(f"./bootstrap provision {RESTORE.replace('3.0.3', 'any')} -v").stdout
+    assert "origin: store" in said and "(building it took" in said
+    done = box.run(f"./bootstrap provision {RESTORE} --commands mrcat -v", check=False)
+    assert "it lacks mrcat" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("truncate -s -100 $A", "ends too early"),
+        (": > $A", "ends too early"),
+        ("printf x | dd of=$A bs=1 seek=100000 conv=notrunc status=none", ""),
+        ("mv $A ${A%%-debian*}-debian99-x86_64-x86-64.tar.zst; rm /srv/store/*.json", "it holds mrtrix3-3.0.3-deb"),
+    ],
+)
+def test_a_bad_archive_is_set_aside_and_the_installation_stays_as_it_was(
+    bookworm_with_store: Box, damage: str, words: str
+) -> None:
+    box = bookworm_with_store
+    provision(box, RESTORE)
+    before = snapshot(box)
+    box.run(f"A={only_archive(box)}; {damage}")
+    error = refused(box, f"{RESTORE} --origin store --prefix /opt/other")
+    assert words in error["message"] and ".bad" in error["message"]
+    assert box.run("ls /srv/store/*.tar.zst", check=False).stdout == ""
+    assert box.run("ls /srv/store/*.tar.zst.bad").stdout
+    assert snapshot(box) == before
+
+
+def test_a_full_store_is_a_note_and_no_failure(machines: Machines) -> None:
+    with machines.box(built_in(machines)) as box:
+        box.run("rm -r /opt/mrtrix3 /srv/drive")
+        box.limit_disk("/srv/full", "1m")
+        line = f"{BUILD} --store /srv/full".removeprefix("provision ")
+        report = provision(box, line)["hosts"]["localhost"]["mrtrix3"]
+        assert "is full" in report["notes"][0]
+        box.run("mrinfo -version; ! ls /srv/full/*.tar.zst")
+
+
+def test_two_runs_that_pack_at_once_leave_one_good_archive(machines: Machines) -> None:
+    with machines.box(built_in(machines)) as box:
+        box.run("rm -r /srv/drive; cp -r /opt/mrtrix3 /opt/other")
+        module = "ANSIBLE_CONFIG=ansible.cfg .venv/bin/ansible localhost -m store_pack -a"
+        runs = [box.popen(f"{module} 'prefix={prefix} store=/srv/drive'") for prefix in ("/opt/mrtrix3", "/opt/other")]
+        for run in runs:
+            run.communicate(timeout=120)
+        assert [run.returncode for run in runs] == [0, 0]
+        assert box.run("ls /srv/drive | wc -l").stdout.strip() == "2"
+        box.run("./bootstrap provision store verify --store /srv/drive")
+
+
+def test_a_module_compiles_against_a_restored_mrtrix3_with_a_compiler_alone(machines: Machines) -> None:
+    with machines.box(built_in(machines)) as box:
+        box.run("rm -rf /opt/mrtrix3 /root/.cache/provision /srv/mrtrix3")
+        provision(box, RESTORE.replace("/srv/store", "/srv/drive"))
+        box.run("apt-get purge -qq -y libeigen3-dev zlib1g-dev libtiff-dev libpng-dev libfftw3-dev > /dev/null")
+        box.write("/opt/module/cmd/count.cpp", MODULE)
+        said = box.run("cd /opt/module; ln -s ../mrtrix3/build build; python3 ./build").stdout
+        # Its own file, its version's, and the two that every command has of MRtrix3 are all there is to make.
+        assert "[LB] bin/count" in said and "core/" not in said
+        assert box.run("/opt/module/bin/count -version").stdout.startswith("== count")
+        # MRtrix3 itself is as it was.
+        box.run("mrinfo -version")
