@@ -7,24 +7,28 @@ from typing import TYPE_CHECKING, Any
 from provision.errors import OptionError, ProvisionError
 
 if TYPE_CHECKING:
+    from provision import store
     from provision.core import run, status
     from provision.result import Result
 
 __version__ = "0.1.0"
 
-__all__ = ["OptionError", "ProvisionError", "Result", "run", "status"]
+__all__ = ["OptionError", "ProvisionError", "Result", "run", "status", "store"]
 
 _LAZY = {"Result": "provision.result", "run": "provision.core", "status": "provision.core"}
+_LAZY_MODULES = ("store",)
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that importing this package costs nothing."""
-    if name not in _LAZY:
+    if name not in {*_LAZY, *_LAZY_MODULES}:
         raise AttributeError(f"module 'provision' has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _LAZY_MODULES:
+        return import_module(f"provision.{name}")
     return getattr(import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+    return sorted({*globals(), *_LAZY, *_LAZY_MODULES})

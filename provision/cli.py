@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from provision import __version__, catalog, core
+from provision import __version__, catalog, cli_store, core
 from provision.catalog import Option, Role
 from provision.errors import OptionError, ProvisionError, did_you_mean
 from provision.result import sentence
@@ -39,6 +39,7 @@ examples:
   provision run deps mrtrix3 --on hosts.yml   do it on the machines of an inventory
   provision run mrtrix3 --help                all that mrtrix3 can be told
   provision status --json                     what is installed, for a program to read
+  provision store ls                          which builds are kept, and which run here
 """
 
 _RUN_EXAMPLES = """\
@@ -87,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _exit_code(argv: list[str]) -> int:
     try:
-        _do(argv)
+        return _do(argv) or DONE
     except SystemExit as end:  # argparse has printed a help text or the version
         return int(end.code or DONE)
     except KeyboardInterrupt:
@@ -96,7 +97,6 @@ def _exit_code(argv: list[str]) -> int:
         return _fail(error, WRONG_USAGE, argv)
     except ProvisionError as error:
         return _fail(error, FAILED, argv)
-    return DONE
 
 
 def _fail(error: ProvisionError, code: int, argv: list[str]) -> int:
@@ -112,20 +112,24 @@ def _fail(error: ProvisionError, code: int, argv: list[str]) -> int:
     return code
 
 
-def _do(argv: list[str]) -> None:
-    commands = {"run": _run, "list": _list, "describe": _describe, "demo": _demo, "status": _status}
+def _do(argv: list[str]) -> int | None:
+    commands = {
+        "run": _run, "list": _list, "describe": _describe, "demo": _demo, "status": _status, "store": _store
+    }  # fmt: skip
     command = next((word for word in argv if not word.startswith("-")), None)
     if command and command not in commands:
         hint = _joined(did_you_mean(command, commands), f"The commands are {', '.join(commands)}.")
         raise OptionError(f"There is no command {command!r}.", hint=hint)
+    if command == "store":
+        cli_store.check_command(argv[argv.index(command) + 1 :])
     arguments, rest = _parser(command, argv).parse_known_args(argv)
     if not command:
         _refuse_unknown(rest, ["--version", "--help"], "provision")
         raise OptionError("No command was named.", hint=f"The commands are {', '.join(commands)}.")
-    commands[command](arguments, rest)
+    return commands[command](arguments, rest)
 
 
-# The commands
+# The commands; the exit code is 0 unless one returns another
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> None:
@@ -179,6 +183,14 @@ def _status(arguments: argparse.Namespace, rest: list[str]) -> None:
     print("\n".join(f"{host}: {sentence(role, report)}" for host, role, report in found) or "Nothing is installed.")
 
 
+def _store(arguments: argparse.Namespace, rest: list[str]) -> int:
+    _refuse_rest(rest, f"store {arguments.action}", cli_store.FLAGS[arguments.action])
+    with _kept_for_json(arguments.json):
+        result = cli_store.call(arguments)
+    print(json.dumps(result.to_dict()) if arguments.json else result)
+    return DONE if getattr(result, "ok", True) else FAILED
+
+
 @contextlib.contextmanager
 def _kept_for_json(as_json: bool) -> Iterator[None]:
     """Send what anything prints to standard error, so that standard output holds one JSON object and nothing else."""
@@ -221,6 +233,7 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> _Parser:
     _add_demo_flags(_add_command(commands, "demo", "show that MRtrix3 computes the right thing", _DEMO_EXAMPLES))
     status = _add_command(commands, "status", "tell what is installed")
     status.add_argument("--json", action="store_true", help="print one JSON object")
+    cli_store.add(commands)
     return parser
 
 

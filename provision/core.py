@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from provision import catalog, content
@@ -104,15 +102,6 @@ def _extend_path(hosts: dict) -> None:
                 os.environ["PATH"] = os.pathsep.join([folder, *folders])
 
 
-def _checks() -> ModuleType:
-    """Return the roles' own read-only checks, which need the standard library alone."""
-    path = content.root() / "plugins" / "module_utils" / "provision_checks.py"
-    spec = importlib.util.spec_from_file_location("provision_checks", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def status() -> dict:
     """Tell what the roles have put on this machine, without starting Ansible.
 
@@ -127,7 +116,7 @@ def status() -> dict:
     >>> status()["hosts"]["localhost"]["mrtrix3"]["version"]  # doctest: +SKIP
     '3.0.8'
     """
-    checks = _checks()
+    checks = content.utility("provision_checks")
     found = {}
     for name in catalog.roles():
         report = checks.read_state(name).get("report")

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 import provision
-from provision import core, runner
+from provision import content, runner
 
 
 @pytest.fixture
@@ -55,9 +55,7 @@ def test_nothing_is_started_for_a_wrong_option(ran, tmp_path):
 
 @pytest.mark.parametrize(("script", "works"), [("echo '== mrinfo 3.0.8 =='", True), ("exit 1", False)])
 def test_status_tells_what_is_there_and_whether_it_still_runs(monkeypatch, tmp_path, script, works):
-    checks = core._checks()
-    monkeypatch.setattr(checks, "state_folder", lambda: str(tmp_path))
-    monkeypatch.setattr(core, "_checks", lambda: checks)
+    monkeypatch.setattr(content.utility("provision_checks"), "state_folder", lambda: str(tmp_path))
     command = tmp_path / "bin" / "mrinfo"
     command.parent.mkdir()
     command.write_text(f"#!/bin/sh\n{script}\n")
