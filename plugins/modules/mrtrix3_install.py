@@ -359,7 +359,8 @@ def restore(given):
     except StoreError as error:
         pass_over(given["store"], error)
     for note in passed_over:
-        if note.pop("bad", False):
+        # What is not named as a build of MRtrix3 is somebody else's file, and keeps its name.
+        if note.pop("bad", False) and os.path.basename(note["archive"]).startswith("mrtrix3-"):
             note["why"] += f"; it is now {set_aside(note['archive'])}"
     return state, passed_over
 

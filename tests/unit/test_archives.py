@@ -879,9 +879,11 @@ def test_a_store_that_fails_while_it_is_chosen_from_passes_over_no_archive(prefi
     assert 2 < after < 50
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, pytest.param(
-        errno.ENOTCONN, marks=pytest.mark.xfail(strict=True, reason="a store that is gone cannot be tidied")
-    )])
+@pytest.mark.parametrize(
+    "code",
+    [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES,
+     pytest.param(errno.ENOTCONN, marks=pytest.mark.xfail(strict=True, reason="an error of another kind has no hint"))],
+)  # fmt: skip
 @pytest.mark.parametrize("earlier", [True, False], ids=["earlier", "first"])
 def test_a_store_that_fails_at_any_step_of_packing_has_no_new_name(prefix, shelf, code, earlier):
     before = None

@@ -360,6 +360,13 @@ def test_an_archive_with_a_broken_beginning_and_good_notes_is_set_aside(wanted, 
     assert os.path.exists(best + ".bad")
 
 
+def test_a_file_that_was_never_a_build_keeps_its_name(wanted, shelf):
+    shelf.mkdir(exist_ok=True)
+    (shelf / "backup.tar.zst").write_bytes(b"mine")
+    assert install.restore(wanted)[0] == {}
+    assert (shelf / "backup.tar.zst").read_bytes() == b"mine"
+
+
 def test_bad_archives_alone_are_set_aside_and_nothing_is_changed(wanted, given, shelf, tmp_path):
     install.install(given)
     before = everything(tmp_path / "opt"), everything(tmp_path / "state"), everything(tmp_path / "links")
