@@ -22,7 +22,7 @@ def write_json(path, value):
     """Write a value as JSON under a temporary name and rename it, so that a reader never sees half of it."""
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".new-", dir=folder)
+    handle, name = tempfile.mkstemp(prefix=_half_written(path), dir=folder)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(value, file, indent=1, sort_keys=True)
@@ -34,6 +34,19 @@ def write_json(path, value):
     except BaseException:
         os.unlink(name)
         raise
+
+
+def _half_written(path):
+    return f".new-{os.path.basename(path)}-"
+
+
+def drop_half_written(path):
+    """Delete what killed writers of a JSON file have left beside it; the caller holds the file's lock."""
+    folder = os.path.dirname(path)
+    for name in os.listdir(folder) if os.path.isdir(folder) else []:
+        if name.startswith(_half_written(path)):
+            with suppress(OSError):
+                os.unlink(os.path.join(folder, name))
 
 
 def exchange(new, target):

@@ -22,7 +22,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 
 from .provision_checks import LEVELS, read_json
 from .provision_files import Members, extract_member, locked, write_json
-from .provision_zstd import BLOCK, LEVEL, QUICK, Reader, ZstdError, compressor
+from .provision_zstd import BLOCK, LEVEL, QUICK, NoZstdError, Reader, ZstdError, compressor
 
 PACKER = "provision 0.1.0"
 MANIFEST = "manifest.json"
@@ -31,6 +31,8 @@ BAD = ".bad"
 _UNFINISHED = ".new-"
 _HOURS_UNFINISHED = 24  # after which another machine's packing is taken for given up
 _MANIFEST_LIMIT = 1 << 20
+# What is wrong with one name of a store, and not with the store.
+_ITS_OWN = (errno.ENOENT, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
 # What a manifest must tell, and as what.
 _FIELDS = {
     "tool": str, "version": str, "release": str, "arch": str, "cpu": str, "glibc": str, "asked": list,
@@ -128,9 +130,8 @@ def manifest_of(path):
     noted = _noted(path)
     if noted and key_of(noted) == os.path.basename(path)[: -len(SUFFIX)]:
         return noted
-    with _members(path) as (_, tar):
-        manifest = _manifest_in(tar)
-    return dict(manifest, size=os.path.getsize(path))
+    with _members(path) as (content, tar):
+        return dict(_manifest_in(tar), size=content.file.size)
 
 
 # --- What runs where --------------------------------------------------------------------------------------------------
@@ -138,7 +139,7 @@ def manifest_of(path):
 
 def release_numbers(version):
     """Return a version's numbers for comparing: (2, 36) of ``2.36``."""
-    return tuple(int(number) for number in re.findall(r"\d+", version))
+    return tuple(int(number) for number in re.findall(r"\d{1,9}", version))
 
 
 def why_not_here(manifest, machine):
@@ -236,6 +237,12 @@ def _fitting(paths, wanted, machine, passed_over):
         except BadArchive as error:
             passed_over.append({"archive": path, "why": error.message, "bad": True})
             continue
+        except Unreadable as error:
+            # One name that is a folder, somebody else's, or gone since the listing hides none of the others.
+            if getattr(error.__cause__, "errno", 0) not in _ITS_OWN:
+                raise
+            passed_over.append({"archive": path, "why": error.message})
+            continue
         why = why_not_wanted(manifest, wanted) or why_not_here(manifest, machine)
         if why:
             passed_over.append({"archive": path, "why": why})
@@ -314,6 +321,8 @@ def _members(path, tell=None):
         with tarfile.open(fileobj=content, mode="r|", bufsize=BLOCK) as tar:
             tar.copybufsize = BLOCK
             yield content, tar
+    except NoZstdError as error:
+        raise Unreadable(f"{error}.", "Install it: pip install zstandard.") from error
     except (tarfile.TarError, EOFError, OverflowError, ValueError) as error:  # ZstdError is a ValueError
         raise BadArchive(f"it is broken: {error}") from error
     finally:
@@ -370,7 +379,9 @@ def read_archive(path, keep=None, accept=None, tell=None):
         content.finish()
         source = content.file
         found = dict(manifest, size=source.size, sha256=source.sha256())
-    if noted and found["sha256"] != noted["sha256"]:
+    # Notes of another packing say nothing of this one: two machines pack at once, or one packs while this one reads.
+    is_of_it = noted and (noted["created"], key_of(noted)) == (manifest["created"], key_of(manifest))
+    if is_of_it and found["sha256"] != noted["sha256"]:
         raise BadArchive(f"its SHA-256 is {found['sha256']}, not the {noted['sha256']} that was noted beside it")
     if keep:
         write_json(os.path.join(keep, MANIFEST), manifest)
@@ -429,7 +440,7 @@ def _writing(store, error):
         return StoreError(f"The store {store} cannot be written to.", "Name another store.")
     if error.errno == errno.ENOTCONN:
         return StoreError(f"The store {store} is no longer mounted.", "Mount it again.")
-    return StoreError(f"The store {store} cannot be written to: {error.strerror or error}.", "")
+    return StoreError(f"The store {store} cannot be written to: {error.strerror or error}.", "Name another store.")
 
 
 class _Sink:
@@ -640,6 +651,8 @@ def adopt(source, store, sha256=""):
 
     Raises BadArchive when it is not whole, or has another sha256 than the one given; StoreError.
     """
+    if not os.path.isfile(source):
+        raise StoreError(f"There is no archive {source}.", "Give the path of a file that ends in .tar.zst.")
     try:
         with _unfinished(store) as path:
             shutil.copyfile(source, path)

@@ -17,6 +17,7 @@ LEVEL = 10
 QUICK = 3  # for what will be thrown away
 WINDOW_LOG = 27  # 128 MiB: a build repeats itself over more than level 10 looks back
 BLOCK = 1 << 18
+_PIECE = 1 << 10  # unpacked at once: four bytes can become 128 KiB, and this no more than 32 MiB
 _WINDOW_LOG_MAX = 100  # ZSTD_d_windowLogMax, zstd.h
 
 
@@ -37,6 +38,10 @@ def compressor(level=LEVEL):
     return zstandard.ZstdCompressor(compression_params=parameters).compressobj()
 
 
+class NoZstdError(ZstdError):
+    """A Python that cannot unpack anything; the data may be good."""
+
+
 class _SystemDecompressor:
     """What zstandard's decompression object does, through the system's libzstd."""
 
@@ -47,7 +52,7 @@ class _SystemDecompressor:
         try:
             self._zstd = ctypes.CDLL("libzstd.so.1")
         except OSError as error:
-            raise ZstdError("This Python has no zstandard and the system no libzstd.so.1 to unpack with") from error
+            raise NoZstdError("This Python has no zstandard and the system no libzstd.so.1 to unpack with") from error
         self._zstd.ZSTD_createDCtx.restype = ctypes.c_void_p
         for name in ("ZSTD_decompressStream", "ZSTD_DCtx_setParameter", "ZSTD_freeDCtx"):
             getattr(self._zstd, name).restype = ctypes.c_size_t
@@ -74,7 +79,7 @@ class _SystemDecompressor:
             left = self._check(
                 self._zstd.ZSTD_decompressStream(self._context, ctypes.byref(made), ctypes.byref(given))
             )
-            parts.append(self._room.raw[: made.position])
+            parts.append(ctypes.string_at(self._room, made.position))
             self.eof = left == 0
             # A full buffer may leave more to come out, although all has gone in.
             if given.position == given.size and made.position < made.size:
@@ -106,23 +111,24 @@ class Reader:
 
     def __init__(self, file):
         self.file, self._frame = file, _decompressor()
-        self._rest = memoryview(b"")
+        self._packed, self._rest = memoryview(b""), memoryview(b"")
 
     def _next(self):
         """Return the next block, empty at the end of the frame."""
         while not self._frame.eof:
-            data = self.file.read(BLOCK)
-            if not data:
+            self._packed = self._packed or memoryview(self.file.read(BLOCK))
+            if not self._packed:
                 raise ZstdError("it ends too early")
+            piece, self._packed = bytes(self._packed[:_PIECE]), self._packed[_PIECE:]
             try:
-                block = self._frame.decompress(data)
+                block = self._frame.decompress(piece)
             except Exception as error:
                 if zstandard is None or not isinstance(error, zstandard.ZstdError):
                     raise
                 raise ZstdError(str(error)) from error
             if block:
                 return block
-        if self._frame.unused_data or self.file.read(1):
+        if self._frame.unused_data or self._packed or self.file.read(1):
             raise ZstdError("something follows after its end")
         return b""
 

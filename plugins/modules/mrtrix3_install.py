@@ -102,7 +102,16 @@ from ..module_utils.provision_checks import (
     prefix_problem,
     read_json,
 )
-from ..module_utils.provision_files import exchange, explain, locked, staging, teller, unpack, write_json
+from ..module_utils.provision_files import (
+    drop_half_written,
+    exchange,
+    explain,
+    locked,
+    staging,
+    teller,
+    unpack,
+    write_json,
+)
 from ..module_utils.provision_portable import PortableError, describe, finish, flags_in_config, gather, gather_tree
 from ..module_utils.provision_store import (
     MANIFEST,
@@ -335,6 +344,7 @@ def install(given):
         drop_links(old)
         drop_prefix(old)
     state["left_alone"] = make_links(state["link_dir"], folder, commands) if state["link_dir"] else []
+    drop_half_written(given["state_file"])
     write_json(given["state_file"], state)
     return state
 

@@ -755,7 +755,6 @@ write_json(sys.argv[2], {})
 """
 
 
-@pytest.mark.xfail(strict=True, reason="what write_json leaves when it is killed is nobody's to delete")
 def test_notes_that_a_killed_run_has_half_written_are_deleted_by_the_next(given, tmp_path):
     subprocess.run([sys.executable, "-c", HALF_WRITER, ROOT, given["state_file"]], check=False)
     assert len(os.listdir(tmp_path / "state")) == 1
