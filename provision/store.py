@@ -28,11 +28,10 @@ _archives = content.utility("provision_store")
 DAYS_UNFINISHED = 7
 """After so many days nobody is taken to go on with an unfinished build."""
 
-_HOURS_PACKING = 24
 _BLOCK = 1 << 18
 _UNFINISHED = "unfinished"
 # What the roles write into the folder of an unfinished build; whatever else is there is somebody else's.
-_PIECES = ("[0-9][0-9][0-9][0-9].tar.zst", ".new-*")
+_PIECES = ("[0-9][0-9][0-9][0-9].tar.zst", _archives.NEW + "*")
 
 Tell = Callable[[Step], Any]
 Work = Callable[[int, int], Any]
@@ -497,8 +496,8 @@ def _deleted_build(path: Path) -> int:
 
 def _dropped(place: Path) -> dict[Path, int]:
     """Delete what killed packers have left, and return it with its sizes."""
-    sizes = {path: _size_and_time(path)[0] for path in place.glob(".new-*")}
-    dropped = map(Path, _archives.drop_unfinished(str(place), hours=_HOURS_PACKING))
+    sizes = {path: _size_and_time(path)[0] for path in place.glob(_archives.NEW + "*")}
+    dropped = map(Path, _archives.drop_unfinished(str(place)))
     return {path: sizes.get(path, 0) for path in dropped}
 
 

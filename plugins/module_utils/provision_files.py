@@ -61,7 +61,8 @@ def exchange(new, target):
         if code not in (errno.EINVAL, errno.ENOSYS):
             raise OSError(code, os.strerror(code), target)
         # A file system without the exchange, such as overlayfs with a lower layer: two renames, and a gap between.
-        aside = tempfile.mkdtemp(prefix=os.path.basename(target) + ".old-", dir=os.path.dirname(target))
+        # Should it be cut off in between, the next `staging` clears up.
+        aside = tempfile.mkdtemp(prefix=_staged(os.path.basename(target)), dir=os.path.dirname(target))
         os.rename(target, os.path.join(aside, "was"))
         os.rename(new, target)
         new = aside
@@ -144,10 +145,13 @@ def extract_member(tar, member, folder):
 
 
 def unpack(archive, folder):
-    """Unpack a tar archive into an existing folder, as the user who asks and with plain permissions.
+    """Unpack a tar archive into an empty folder, as the user who asks and with plain permissions.
 
-    Raises ValueError when the archive is not a whole tar archive or has a member that would leave the folder.
+    Raises ValueError when the archive is not a whole tar archive or has a member that would leave the folder, or when
+    the folder is not empty: a link that is there already could lead out of it.
     """
+    if os.listdir(folder):
+        raise ValueError(f"{archive} cannot be unpacked: {folder} is not empty")
     try:
         with tarfile.open(archive) as tar:
             members = Members()
@@ -163,8 +167,13 @@ def unpack(archive, folder):
 
 
 def _plain_filter():
-    # Named from 3.12 on, where leaving it out is deprecated; the members were checked above on every Python.
-    return {"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}
+    # Named from 3.12 on, where leaving it out is deprecated. The members were checked by `Members`, on every Python
+    # alike; to ask the file system once more whether each stays in the folder takes a tenth of the time of unpacking.
+    return {"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}
+
+
+def _staged(name):
+    return f".{name}.provision-"
 
 
 @contextmanager
@@ -175,11 +184,10 @@ def staging(target):
     """
     parent, name = os.path.split(target)
     os.makedirs(parent, exist_ok=True)
-    prefix = f".{name}.provision-"
     for left in os.listdir(parent):
-        if left.startswith(prefix):
+        if left.startswith(_staged(name)):
             shutil.rmtree(os.path.join(parent, left), ignore_errors=True)
-    folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
+    folder = tempfile.mkdtemp(prefix=_staged(name), dir=parent)
     os.chmod(folder, 0o755)
     try:
         yield folder
@@ -213,5 +221,5 @@ def explain(error):
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"The disk is full{f' at {path}' if path else ''}.", "Free some space there and run it again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{path or 'A folder'} cannot be written to by this user.", "Choose a folder of your own, or use sudo."
+        return f"{path or 'A folder'} may not be used by this user.", "Choose a folder of your own, or use sudo."
     return f"{error}.", ""

@@ -8,10 +8,12 @@ the archive decides: what stands beside it may be lost, or older.
 from __future__ import annotations
 
 import errno
+import fcntl
 import glob
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -21,15 +23,15 @@ import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 
 from .provision_checks import LEVELS, read_json
-from .provision_files import Members, extract_member, locked, write_json
+from .provision_files import Members, drop_half_written, extract_member, locked, write_json
 from .provision_zstd import BLOCK, LEVEL, QUICK, NoZstdError, Reader, ZstdError, compressor
 
 PACKER = "provision 0.1.0"
 MANIFEST = "manifest.json"
 SUFFIX = ".tar.zst"
 BAD = ".bad"
-_UNFINISHED = ".new-"
-_HOURS_UNFINISHED = 24  # after which another machine's packing is taken for given up
+NEW = ".new-"  # how the name of an archive begins that is being written
+HOURS_NEW = 24  # after which another machine's packing is taken for given up
 _MANIFEST_LIMIT = 1 << 20
 # What is wrong with one name of a store, and not with the store.
 _ITS_OWN = (errno.ENOENT, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
@@ -62,16 +64,24 @@ class Unreadable(StoreError):
 def key_of(manifest):
     """Return the name of a build, such as ``mrtrix3-3.0.8-debian12-x86_64-x86-64-v3``.
 
-    A build of some commands only has a mark for which ones were asked for behind it.
+    Behind it stand marks: for the repository and the branch or commit of what is no release, for the processor of a
+    ``native`` build, and for the commands of one of which only some were asked for.
     """
     words = [
         manifest["tool"], manifest["version"], manifest["release"].replace("-", ""), manifest["arch"],
         manifest["cpu"] or "default",
     ]
+    if not is_release(manifest["version"]):
+        words.append("from" + _mark([manifest["version"], manifest.get("repo") or ""]))
+    if manifest["cpu"] == "native":
+        words.append("on" + _mark(manifest.get("cpu_flags", [])))
     if not manifest["complete"]:
-        names = "\n".join(sorted(manifest["asked"]))
-        words.append("only" + hashlib.sha256(names.encode()).hexdigest()[:8])
+        words.append("only" + _mark(manifest["asked"]))
     return re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(words))
+
+
+def _mark(words):
+    return hashlib.sha256("\n".join(sorted(words)).encode()).hexdigest()[:8]
 
 
 def archive_path(store, key):
@@ -95,6 +105,10 @@ def check_manifest(manifest):
         value = manifest.get(name)
         if not isinstance(value, (int, float) if kind is float else kind):
             raise BadArchive(f"its manifest has no right {name!r}")
+    if not math.isfinite(manifest["created"]):
+        raise BadArchive("its manifest has no right 'created'")
+    if not isinstance(manifest.get("repo") or "", str):
+        raise BadArchive("its manifest has no right 'repo'")
     for name in ("asked", "commands", "cpu_flags"):
         value = manifest.get(name, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
@@ -220,7 +234,7 @@ def candidates(store, wanted, machine, passed_over):
         for complete in (True, False)[: 2 if wanted["commands"] else 1]:
             manifest = {
                 **wanted, "release": machine["release"], "arch": machine["arch"], "asked": wanted["commands"],
-                "cpu": wanted["cpu"] or machine["own_cpu"], "complete": complete,
+                "cpu": wanted["cpu"] or machine["own_cpu"], "complete": complete, "cpu_flags": machine["flags"],
             }
             path = archive_path(store, key_of(manifest))
             if path not in tried and _is_there(path):
@@ -506,24 +520,51 @@ def _unfinished(store):
     """
     os.makedirs(store, exist_ok=True)
     drop_unfinished(store)
-    handle, path = tempfile.mkstemp(prefix=_UNFINISHED, dir=store)
-    os.close(handle)
+    handle, path = tempfile.mkstemp(prefix=_new_here(), dir=store)
     try:
+        _is_nobodys(handle)
         yield path
     finally:
+        os.close(handle)
         with suppress(OSError):
             os.unlink(path)
 
 
-def drop_unfinished(store, hours=_HOURS_UNFINISHED):
-    """Delete what packers that were killed have left for so many hours; return the paths."""
-    dropped = []
-    for path in glob.glob(os.path.join(glob.escape(store), _UNFINISHED + "*")):
+def _new_here():
+    """Return how the names begin that this machine writes to, until it is started anew."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return f"{NEW}{file.read(8)}-"
+    except OSError:
+        return f"{NEW}unknown-{os.uname().nodename}-"
+
+
+def _is_nobodys(handle):
+    """Take the lock that a packer holds as long as it lives; tell whether nobody had it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held, or a file system without locks
+        return False
+    return True
+
+
+def drop_unfinished(store, hours=HOURS_NEW):
+    """Delete what packers that were killed have left, on other machines for so many hours; return the paths.
+
+    The locks of another machine are not to be seen on a mounted Drive, so only its file's age tells of it.
+    """
+    dropped, here = [], os.path.join(store, _new_here())
+    for path in glob.glob(os.path.join(glob.escape(store), NEW + "*")):
         with suppress(OSError):
-            if time.time() - os.path.getmtime(path) > hours * 3600:
+            if time.time() - os.path.getmtime(path) > hours * 3600 or (path.startswith(here) and _is_left(path)):
                 os.unlink(path)
                 dropped.append(path)
     return dropped
+
+
+def _is_left(path):
+    with open(path, "rb") as file:
+        return _is_nobodys(file.fileno())
 
 
 @contextmanager
@@ -538,14 +579,18 @@ def _store_locked(store):
         yield
 
 
-def _publish(unfinished, store, manifest):
-    """Read an archive back and give it its name, once what was written is what is there."""
+def _check_written(unfinished, store, manifest):
+    """Read an archive back, and raise StoreError unless what was written is what is there."""
     try:
         found = read_archive(unfinished)
     except BadArchive as error:
         raise StoreError(f"The store {store} does not give back what was written: {error.message}.") from error
     if (found["size"], found["sha256"]) != (manifest["size"], manifest["sha256"]):
         raise StoreError(f"The store {store} does not give back what was written: its SHA-256 is another.")
+
+
+def _publish(unfinished, store, manifest):
+    """Give an archive that was read back its name, and return its path."""
     path = archive_path(store, key_of(manifest))
     # Between the two renames the archive stands alone, which is enough; beside another's notes it would seem broken.
     with suppress(FileNotFoundError):
@@ -554,6 +599,7 @@ def _publish(unfinished, store, manifest):
         os.chmod(unfinished, 0o644)
     os.replace(unfinished, path)
     with suppress(OSError):  # what is noted beside it is in it too
+        drop_half_written(_beside(path))
         write_json(_beside(path), manifest)
     return path
 
@@ -593,18 +639,24 @@ def pack(prefix, store, manifest, tell=None):
             with _written(path, LEVEL, tarfile.GNU_FORMAT) as (tar, sink):
                 _write_members(tar, prefix, members, manifest, tell)
             manifest.update(size=sink.size, sha256=sink.sha256)
+            _check_written(path, store, manifest)
             return dict(manifest, archive=_publish(path, store, manifest))
     except BlockingIOError as error:
         raise StoreError(f"Another run has been packing into the store {store} for five minutes.") from error
     except ZstdError as error:
         raise StoreError(f"{error}.", "Install it: pip install zstandard.") from error
     except OSError as error:
+        if str(error.filename or "").startswith(os.path.join(prefix, "")):
+            raise StoreError(f"{error.filename} cannot be packed: {error.strerror}.") from error
         raise _writing(store, error) from error
 
 
 def _listed(prefix):
-    """Return an installation's members, in an order that does not depend on the file system."""
-    members = []
+    """Return an installation's members, in an order that does not depend on the file system.
+
+    Raises StoreError when nobody would unpack them: a link leads out of the installation.
+    """
+    members, checked = [], Members()
     for folder, folders, names in os.walk(prefix):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
@@ -619,6 +671,10 @@ def _listed(prefix):
             else:
                 member.size = os.path.getsize(path)
                 member.mode = 0o755 if os.access(path, os.X_OK) else 0o644
+            try:
+                checked.check(member)
+            except ValueError as error:
+                raise StoreError(f"{prefix} cannot be packed: {error}.") from error
             members.append(member)
     return members
 

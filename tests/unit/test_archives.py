@@ -256,13 +256,26 @@ def test_a_manifest_with_something_missing_is_not_packed(prefix, shelf):
     [
         ({}, KEY),
         ({"release": "ubuntu-22.04"}, "mrtrix3-3.0.8-ubuntu22.04-x86_64-x86-64-v3"),
-        ({"version": "feature/x y"}, "mrtrix3-feature-x-y-debian12-x86_64-x86-64-v3"),
-        ({"version": "../../etc"}, "mrtrix3-..-..-etc-debian12-x86_64-x86-64-v3"),
+        ({"version": "feature/x y"}, "mrtrix3-feature-x-y-debian12-x86_64-x86-64-v3-from6770e4c9"),
+        ({"version": "../../etc"}, "mrtrix3-..-..-etc-debian12-x86_64-x86-64-v3-from024dc957"),
         ({"cpu": ""}, "mrtrix3-3.0.8-debian12-x86_64-default"),
     ],
 )
 def test_a_name_says_what_it_is_and_has_no_odd_letters(changes, key):
     assert store.key_of({**MANIFEST, **changes}) == key
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"version": "feature/x"}, {"version": "feature-x"}),
+        ({"version": "dev", "repo": "here"}, {"version": "dev", "repo": "there"}),
+        ({"cpu": "native", "cpu_flags": ["avx"]}, {"cpu": "native", "cpu_flags": ["avx", "avx512f"]}),
+    ],
+    ids=["branches", "repositories", "processors"],
+)
+def test_builds_that_are_not_the_same_have_not_the_same_name(one, other):
+    assert store.key_of({**MANIFEST, **one}) != store.key_of({**MANIFEST, **other})
 
 
 def test_a_build_of_some_commands_has_a_mark_for_which(prefix, shelf):
@@ -1225,6 +1238,40 @@ def ended_at(step, work):
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert code in (0, -signal.SIGKILL)
     return code == 0
+
+
+def test_what_a_killed_packer_leaves_is_deleted_by_the_next_one_of_this_machine(prefix, shelf):
+    def killed():
+        with store.written_whole(str(shelf / "0001.tar.zst")):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    ended_at(10**6, killed)
+    assert [name[:5] for name in os.listdir(shelf)] == [".new-"]
+    pack(prefix, shelf)
+    assert not list(shelf.glob(".new-*"))
+
+
+def test_what_a_packer_is_writing_is_left_alone(prefix, shelf):
+    with store.written_whole(str(shelf / "0001.tar.zst")):
+        pack(prefix, shelf)
+        assert len(list(shelf.glob(".new-*"))) == 1
+    assert (shelf / "0001.tar.zst").exists()
+
+
+def test_a_link_out_of_the_installation_is_named_and_not_packed(prefix, shelf):
+    (prefix / "share/out").symlink_to("/etc/passwd")
+    with pytest.raises(store.StoreError, match=r"'share/out' points outside"):
+        pack(prefix, shelf)
+    assert not shelf.exists() or not store.archives(str(shelf))
+
+
+def test_a_file_of_the_installation_that_cannot_be_read_is_not_blamed_on_the_store(prefix, shelf, monkeypatch):
+    def members(tar, where, *_):
+        raise PermissionError(errno.EACCES, "Permission denied", os.path.join(where, "bin/mrinfo"))
+
+    monkeypatch.setattr(store, "_write_members", members)
+    with pytest.raises(store.StoreError, match=r"bin/mrinfo cannot be packed: Permission denied"):
+        pack(prefix, shelf)
 
 
 @pytest.mark.parametrize("earlier", [True, False], ids=["earlier", "first"])

@@ -642,7 +642,7 @@ def test_a_folder_that_cannot_be_written_to_is_named_by_its_own_name(tmp_path, p
         raise PermissionError(13, "Permission denied", f"{dir}/{prefix}drawn")
 
     monkeypatch.setattr(store.tempfile, "mkstemp", fail)
-    with pytest.raises(ProvisionError, match=f"^{tmp_path} cannot be written to by this user"):
+    with pytest.raises(ProvisionError, match=f"^{tmp_path} may not be used by this user"):
         store.export(KEY, tmp_path, tmp_path / "store", progress=silent)
 
 
