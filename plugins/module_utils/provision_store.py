@@ -33,6 +33,8 @@ BAD = ".bad"
 NEW = ".new-"  # how the name of an archive begins that is being written
 HOURS_NEW = 24  # after which another machine's packing is taken for given up
 _MANIFEST_LIMIT = 1 << 20
+# tarfile moves what is left of a block whenever it has taken something from it, so that large ones cost time.
+_TAR_BLOCK = 1 << 14
 # What is wrong with one name of a store, and not with the store.
 _ITS_OWN = (errno.ENOENT, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
 # What a manifest must tell, and as what.
@@ -332,8 +334,8 @@ def _members(path, tell=None):
     source = _Source(path, tell)
     try:
         content = Reader(source)
-        with tarfile.open(fileobj=content, mode="r|", bufsize=BLOCK) as tar:
-            tar.copybufsize = BLOCK
+        with tarfile.open(fileobj=content, mode="r|", bufsize=_TAR_BLOCK) as tar:
+            tar.copybufsize = _TAR_BLOCK
             yield content, tar
     except NoZstdError as error:
         raise Unreadable(f"{error}.", "Install it: pip install zstandard.") from error
@@ -486,8 +488,8 @@ def _written(path, level, form):
     """Give (a tar archive to add to, the sink with its size and sha256 at the end) and write it to a file."""
     with open(path, "wb") as file:
         sink = _Sink(file, level)
-        with tarfile.open(fileobj=sink, mode="w|", format=form, bufsize=BLOCK) as tar:
-            tar.copybufsize = BLOCK
+        with tarfile.open(fileobj=sink, mode="w|", format=form, bufsize=_TAR_BLOCK) as tar:
+            tar.copybufsize = _TAR_BLOCK
             yield tar, sink
         sink.finish()
 
