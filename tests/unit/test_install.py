@@ -19,11 +19,13 @@ pytest.importorskip("ansible")
 
 from ansible.module_utils.testing import patch_module_args
 
+from plugins.module_utils import provision_install as shared
 from plugins.module_utils import provision_portable as portable
 from plugins.module_utils import provision_store as store
 from plugins.modules import mrtrix3_install as install
 from plugins.modules import store_pack
 
+TOOL = install.MRtrix3()
 ROOT = str(Path(install.__file__).parents[2])
 MRINFO = "#!/bin/sh\n# compiled\necho '== mrinfo 3.0.8 =='\n"
 RESPONSE = "#!/usr/bin/env python\nprint('== dwi2response 3.0.8 ==')\n"
@@ -72,7 +74,7 @@ def snapshot(folder):
 
 
 def test_only_what_runs_is_installed_and_reported(given, tmp_path):
-    report = install.install(given)["report"]
+    report = TOOL.install(given)["report"]
     assert report["version"] == "3.0.8"
     assert report["bin"] == str(tmp_path / "opt/mrtrix3/bin")
     assert sorted(os.listdir(given["prefix"])) == [".provision.json", "bin", "lib", "manifest.json", "share"]
@@ -81,48 +83,48 @@ def test_only_what_runs_is_installed_and_reported(given, tmp_path):
 
 
 def test_every_command_gets_a_link_and_helpers_get_none(given, tmp_path):
-    install.install(given)
+    TOOL.install(given)
     assert sorted(os.listdir(tmp_path / "links")) == ["dwi2response", "mrinfo"]
 
 
 def test_python_commands_ask_for_python3(given):
-    install.install(given)
+    TOOL.install(given)
     with open(os.path.join(given["prefix"], "bin", "dwi2response")) as file:
         assert file.readline() == "#!/usr/bin/env python3\n"
 
 
 def test_a_command_that_does_not_run_leaves_what_was_there(given, tree, tmp_path):
-    install.install(given)
+    TOOL.install(given)
     before = snapshot(tmp_path / "opt")
     (tree / "bin" / "dwi2response").write_text("#!/usr/bin/env python\nimport no_such_module\n")
-    with pytest.raises(install.InstallError, match="dwi2response does not run: ModuleNotFoundError"):
-        install.install(given)
+    with pytest.raises(shared.InstallError, match="dwi2response does not run: ModuleNotFoundError"):
+        TOOL.install(given)
     assert snapshot(tmp_path / "opt") == before
 
 
 def test_another_version_than_the_one_wanted_is_refused(given, tmp_path):
-    with pytest.raises(install.InstallError, match=r"It is MRtrix3 3\.0\.8, not 3\.0\.9"):
-        install.install({**given, "version": "3.0.9"})
+    with pytest.raises(shared.InstallError, match=r"It is MRtrix3 3\.0\.8, not 3\.0\.9"):
+        TOOL.install({**given, "version": "3.0.9"})
     assert not (tmp_path / "opt" / "mrtrix3").exists()
 
 
 def test_a_branch_is_not_held_to_its_name(given):
-    state = install.install({**given, "version": "dev", "exact": False})
+    state = TOOL.install({**given, "version": "dev", "exact": False})
     assert (state["version"], state["report"]["version"]) == ("dev", "3.0.8")
 
 
 def test_a_prefix_with_somebody_elses_files_is_refused_and_kept(given, tmp_path):
     (tmp_path / "opt" / "mrtrix3").mkdir(parents=True)
     (tmp_path / "opt" / "mrtrix3" / "thesis.tex").write_text("precious")
-    with pytest.raises(install.InstallError, match="not this role's"):
-        install.install(given)
+    with pytest.raises(shared.InstallError, match="not this role's"):
+        TOOL.install(given)
     assert snapshot(tmp_path / "opt") == ["mrtrix3", "mrtrix3/thesis.tex"]
 
 
 def test_a_file_in_the_link_folder_is_left_alone_and_told(given, tmp_path):
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "mrinfo").write_text("mine")
-    assert install.install(given)["left_alone"] == ["mrinfo"]
+    assert TOOL.install(given)["left_alone"] == ["mrinfo"]
     assert (tmp_path / "links" / "mrinfo").read_text() == "mine"
 
 
@@ -130,24 +132,24 @@ def test_absent_removes_what_was_put_there_and_nothing_else(given, tmp_path):
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "mine").write_text("mine")
     (tmp_path / "opt").mkdir()
-    install.install(given)
-    install.remove(given)
+    TOOL.install(given)
+    TOOL.remove(given)
     assert snapshot(tmp_path / "links") == ["mine"]
     assert snapshot(tmp_path / "opt") == []
     assert snapshot(tmp_path / "state") == []
 
 
 def test_absent_finds_an_installation_whose_notes_are_lost(given, tmp_path):
-    install.install(given)
+    TOOL.install(given)
     os.unlink(given["state_file"])
-    install.remove(given)
+    TOOL.remove(given)
     assert snapshot(tmp_path / "links") == []
     assert snapshot(tmp_path / "opt") == []
 
 
 def test_another_prefix_takes_the_old_one_away(given, tmp_path):
-    install.install(given)
-    install.install({**given, "prefix": str(tmp_path / "elsewhere")})
+    TOOL.install(given)
+    TOOL.install({**given, "prefix": str(tmp_path / "elsewhere")})
     assert not (tmp_path / "opt" / "mrtrix3").exists()
     assert os.readlink(tmp_path / "links" / "mrinfo") == str(tmp_path / "elsewhere/bin/mrinfo")
 
@@ -157,22 +159,22 @@ def test_an_archive_may_have_its_files_at_the_top_or_in_one_folder(given, tree, 
     with tarfile.open(tmp_path / "build.tar.gz", "w:gz") as tar:
         for name in ("bin", "lib", "share"):
             tar.add(tree / name, f"{top}/{name}")
-    state = install.install({**given, "tree": None, "archive": str(tmp_path / "build.tar.gz"), "origin": "archive"})
+    state = TOOL.install({**given, "tree": None, "archive": str(tmp_path / "build.tar.gz"), "origin": "archive"})
     assert state["report"]["origin"] == "archive"
 
 
 def test_an_archive_of_something_else_is_refused(given, tree, tmp_path):
     with tarfile.open(tmp_path / "other.tar.gz", "w:gz") as tar:
         tar.add(tree / "share", "share")
-    with pytest.raises(install.InstallError, match="no folder bin"):
-        install.install({**given, "tree": None, "archive": str(tmp_path / "other.tar.gz")})
+    with pytest.raises(shared.InstallError, match="no folder bin"):
+        TOOL.install({**given, "tree": None, "archive": str(tmp_path / "other.tar.gz")})
     assert not (tmp_path / "opt" / "mrtrix3").exists()
 
 
 def test_an_mrtrix3_that_is_there_stays_where_it_is(given, tree):
-    state = install.install({**given, "tree": None, "bin": str(tree / "bin"), "origin": "present", "version": "any"})
+    state = TOOL.install({**given, "tree": None, "bin": str(tree / "bin"), "origin": "present", "version": "any"})
     assert state["report"]["bin"] == str(tree / "bin")
-    install.remove(given)
+    TOOL.remove(given)
     assert (tree / "bin" / "mrinfo").exists()
 
 
@@ -193,7 +195,7 @@ MACHINE = {
 @pytest.fixture
 def shelf(tmp_path, monkeypatch):
     """The folder of a store, and a machine of which all is known."""
-    monkeypatch.setattr(install, "this_machine", lambda: MACHINE)
+    monkeypatch.setattr(shared, "this_machine", lambda: MACHINE)
     (tmp_path / "store").mkdir()
     return tmp_path / "store"
 
@@ -243,7 +245,7 @@ def lose_notes(shelf):
 
 
 def test_what_was_built_tells_what_it_is_where_it_is_installed(given, tmp_path):
-    install.install({**given, "extra": {"commit": "abc"}})
+    TOOL.install({**given, "extra": {"commit": "abc"}})
     manifest = json.loads((tmp_path / "opt/mrtrix3/manifest.json").read_text())
     told = {"tool": "mrtrix3", "version": "3.0.8", "tells": "3.0.8", "cpu": "x86-64-v3", "complete": True,
             "repo": "there", "commit": "abc", "build_seconds": 7.5, "commands": ["dwi2response", "mrinfo"]}  # fmt: skip
@@ -252,14 +254,14 @@ def test_what_was_built_tells_what_it_is_where_it_is_installed(given, tmp_path):
 
 
 def test_a_build_of_a_branch_or_of_some_commands_says_so(given, tmp_path):
-    state = install.install({**given, "version": "dev", "exact": False, "commands": ["mrinfo"]})
+    state = TOOL.install({**given, "version": "dev", "exact": False, "commands": ["mrinfo"]})
     manifest = json.loads((tmp_path / "opt/mrtrix3/manifest.json").read_text())
     assert (manifest["version"], manifest["tells"], manifest["complete"]) == ("dev", "3.0.8", False)
     assert not state["complete"]
 
 
 def test_a_build_of_some_commands_is_found_by_its_name(given, shelf, tmp_path, monkeypatch):
-    install.install({**given, "commands": ["mrinfo"]})
+    TOOL.install({**given, "commands": ["mrinfo"]})
     manifest = json.loads((tmp_path / "opt/mrtrix3/manifest.json").read_text())
     packed = store.pack(given["prefix"], str(shelf), manifest)
     monkeypatch.setattr(os, "listdir", lambda *_: pytest.fail("the store was listed"))
@@ -269,13 +271,13 @@ def test_a_build_of_some_commands_is_found_by_its_name(given, shelf, tmp_path, m
 
 
 def test_what_was_built_is_packed_and_restored_the_same(given, wanted, shelf, tmp_path, monkeypatch):
-    state = install.install(given)
+    state = TOOL.install(given)
     before = everything(Path(given["prefix"]))
     manifest = json.loads((tmp_path / "opt/mrtrix3/manifest.json").read_text())
-    monkeypatch.setattr(install, "this_machine", lambda: {**MACHINE, **manifest, "flags": []})
+    monkeypatch.setattr(shared, "this_machine", lambda: {**MACHINE, **manifest, "flags": []})
     packed = store.pack(given["prefix"], str(shelf), manifest)
-    install.remove(given)
-    restored, passed_over = install.restore({**wanted, "seconds": 1.0})
+    TOOL.remove(given)
+    restored, passed_over = TOOL.restore({**wanted, "seconds": 1.0})
     assert passed_over == []
     after = everything(Path(given["prefix"]))
     for names in (before, after):
@@ -289,7 +291,7 @@ def test_what_was_built_is_packed_and_restored_the_same(given, wanted, shelf, tm
 def test_the_best_build_of_the_store_is_installed_and_reported(wanted, shelf, tmp_path):
     build(shelf, "other", cpu="x86-64-v2")
     best = build(shelf, "best")
-    state, passed_over = install.restore(wanted)
+    state, passed_over = TOOL.restore(wanted)
     report = state["report"]
     assert {**report, "seconds": 0} == {
         "version": "3.0.8", "prefix": str(tmp_path / "opt/mrtrix3"), "bin": str(tmp_path / "opt/mrtrix3/bin"),
@@ -306,24 +308,24 @@ def test_the_best_build_of_the_store_is_installed_and_reported(wanted, shelf, tm
 
 def test_any_version_is_reported_as_the_one_it_is(wanted, shelf):
     build(shelf)
-    assert install.restore({**wanted, "version": "any"})[0]["version"] == "3.0.8"
+    assert TOOL.restore({**wanted, "version": "any"})[0]["version"] == "3.0.8"
 
 
 def test_a_branch_from_the_store_keeps_its_name(wanted, shelf):
     build(shelf, version="dev")
-    state, _ = install.restore({**wanted, "version": "dev", "exact": False})
+    state, _ = TOOL.restore({**wanted, "version": "dev", "exact": False})
     assert (state["version"], state["report"]["version"]) == ("dev", "3.0.8")
 
 
 def test_some_commands_from_the_store_are_not_all(wanted, shelf):
     build(shelf, complete=False)
-    assert install.restore(wanted)[0] == {}
-    assert install.restore({**wanted, "commands": ["mrinfo"]})[0]["complete"] is False
+    assert TOOL.restore(wanted)[0] == {}
+    assert TOOL.restore({**wanted, "commands": ["mrinfo"]})[0]["complete"] is False
 
 
 def test_all_commands_from_the_store_are_all_also_when_some_were_wanted(wanted, shelf):
     build(shelf)
-    assert install.restore({**wanted, "commands": ["mrinfo"]})[0]["complete"] is True
+    assert TOOL.restore({**wanted, "commands": ["mrinfo"]})[0]["complete"] is True
 
 
 @pytest.mark.parametrize("beside", [True, False])
@@ -333,7 +335,7 @@ def test_a_bad_archive_is_set_aside_and_the_next_one_is_taken(wanted, shelf, bes
     cut(best)
     if not beside:
         lose_notes(shelf)
-    state, passed_over = install.restore(wanted)
+    state, passed_over = TOOL.restore(wanted)
     assert (library(wanted), state["report"]["cpu"]) == ("other", "x86-64-v2")
     assert [note["archive"] for note in passed_over] == [best]
     assert passed_over[0]["why"].endswith(f"; it is now {best}.bad")
@@ -345,7 +347,7 @@ def test_an_archive_that_is_bad_from_its_beginning_is_set_aside_and_the_next_one
     best = build(shelf, "best")
     cut(best, 9)
     lose_notes(shelf)
-    _, passed_over = install.restore(wanted)
+    _, passed_over = TOOL.restore(wanted)
     assert library(wanted) == "other"
     assert [sorted(note) for note in passed_over] == [["archive", "why"]]
     assert os.path.exists(best + ".bad")
@@ -355,7 +357,7 @@ def test_an_archive_with_a_broken_beginning_and_good_notes_is_set_aside(wanted, 
     build(shelf, "other", cpu="x86-64-v2")
     best = build(shelf, "best")
     Path(best).write_bytes(b"X" + Path(best).read_bytes()[1:])
-    install.restore(wanted)
+    TOOL.restore(wanted)
     assert library(wanted) == "other"
     assert os.path.exists(best + ".bad")
 
@@ -363,18 +365,18 @@ def test_an_archive_with_a_broken_beginning_and_good_notes_is_set_aside(wanted, 
 def test_a_file_that_was_never_a_build_keeps_its_name(wanted, shelf):
     shelf.mkdir(exist_ok=True)
     (shelf / "backup.tar.zst").write_bytes(b"mine")
-    assert install.restore(wanted)[0] == {}
+    assert TOOL.restore(wanted)[0] == {}
     assert (shelf / "backup.tar.zst").read_bytes() == b"mine"
 
 
 def test_bad_archives_alone_are_set_aside_and_nothing_is_changed(wanted, given, shelf, tmp_path):
-    install.install(given)
+    TOOL.install(given)
     before = everything(tmp_path / "opt"), everything(tmp_path / "state"), everything(tmp_path / "links")
     paths = [build(shelf), build(shelf, cpu="x86-64-v2")]
     lose_notes(shelf)
     for path, size in zip(paths, (9, -9), strict=True):
         cut(path, size)
-    state, passed_over = install.restore(wanted)
+    state, passed_over = TOOL.restore(wanted)
     assert state == {}
     assert sorted(note["archive"] for note in passed_over) == sorted(paths)
     assert all(note["why"].endswith(".bad") and sorted(note) == ["archive", "why"] for note in passed_over)
@@ -393,7 +395,7 @@ def test_bad_archives_alone_are_set_aside_and_nothing_is_changed(wanted, given, 
 def test_an_archive_whose_commands_do_not_run_is_passed_over_but_not_set_aside(wanted, shelf, mrinfo, why, tmp_path):
     best = build(shelf, "best", mrinfo)
     build(shelf, "other", cpu="x86-64-v2")
-    _, passed_over = install.restore(wanted)
+    _, passed_over = TOOL.restore(wanted)
     assert library(wanted) == "other"
     assert [note["archive"] for note in passed_over] == [best]
     assert passed_over[0]["why"].startswith(why.replace("\\", ""))
@@ -402,10 +404,10 @@ def test_an_archive_whose_commands_do_not_run_is_passed_over_but_not_set_aside(w
 
 
 def test_a_store_in_which_nothing_fits_changes_nothing(wanted, given, shelf, tmp_path):
-    install.install(given)
+    TOOL.install(given)
     paths = [build(shelf, glibc="2.41"), build(shelf, version="3.0.7"), build(shelf, cpu="x86-64-v4")]
     before = everything(tmp_path)
-    state, passed_over = install.restore(wanted)
+    state, passed_over = TOOL.restore(wanted)
     assert state == {}
     assert {note["archive"]: note["why"] for note in passed_over} == dict(zip(paths, (
         "it needs glibc 2.41, and here is 2.36", "it is version 3.0.7",
@@ -420,7 +422,7 @@ def test_a_store_with_nothing_in_it_changes_nothing(wanted, shelf, tmp_path, pla
         shelf.rmdir()
     if place == "a file":
         shelf.write_text("mine")
-    assert install.restore(wanted) == ({}, [])
+    assert TOOL.restore(wanted) == ({}, [])
     assert not (tmp_path / "opt").exists() and not (tmp_path / "state").exists()
 
 
@@ -442,7 +444,7 @@ def test_a_store_that_fails_while_it_is_read_is_passed_over_and_nothing_set_asid
         return real(source, size)
 
     monkeypatch.setattr(store._Source, "read", read)
-    state, passed_over = install.restore(wanted)
+    state, passed_over = TOOL.restore(wanted)
     assert state == {}
     assert str(shelf) in passed_over[0]["why"] and "now" not in passed_over[0]["why"].replace("just now", "")
     assert everything(tmp_path) == before
@@ -461,7 +463,7 @@ def test_a_store_that_fails_between_choosing_and_reading_is_passed_over(wanted, 
 
     with monkeypatch.context() as patch:
         patch.setattr(builtins, "open", fail)
-        state, passed_over = install.restore(wanted)
+        state, passed_over = TOOL.restore(wanted)
     assert state == {} and str(shelf) in passed_over[0]["why"]
     assert everything(tmp_path) == before
 
@@ -475,7 +477,7 @@ def test_a_full_disk_is_not_laid_on_the_archive(wanted, shelf, tmp_path, monkeyp
 
     monkeypatch.setattr(store, "extract_member", fail)
     with pytest.raises(OSError, match="No space left"):
-        install.restore(wanted)
+        TOOL.restore(wanted)
     assert everything(tmp_path) == before
 
 
@@ -492,7 +494,7 @@ def download(given, shelf, tmp_path):
 
 
 def test_an_archive_of_a_store_can_be_named_itself(download):
-    state = install.install(download)
+    state = TOOL.install(download)
     assert (state["report"]["origin"], state["report"]["cpu"]) == ("archive", "x86-64-v3")
     assert (state["report"]["archive"], state["report"]["build_seconds"]) == (download["archive"], 1234.5)
     assert library(download) == "best"
@@ -507,10 +509,10 @@ def test_an_archive_of_a_store_can_be_named_itself(download):
     ],
 )
 def test_an_archive_for_another_machine_is_refused_before_it_is_unpacked(download, monkeypatch, tmp_path, change, why):
-    monkeypatch.setattr(install, "this_machine", lambda: {**MACHINE, **change})
+    monkeypatch.setattr(shared, "this_machine", lambda: {**MACHINE, **change})
     monkeypatch.setattr(store, "extract_member", lambda *_: pytest.fail("something was unpacked"))
-    with pytest.raises(install.InstallError, match=why):
-        install.install(download)
+    with pytest.raises(shared.InstallError, match=why):
+        TOOL.install(download)
     assert not Path(download["prefix"]).exists()
 
 
@@ -518,7 +520,7 @@ def test_a_named_archive_that_is_broken_is_refused_and_left_where_it_is(download
     cut(download["archive"])
     before = everything(tmp_path)
     with pytest.raises(store.BadArchive, match="ends too early"):
-        install.install(download)
+        TOOL.install(download)
     assert everything(tmp_path) == before
 
 
@@ -554,7 +556,7 @@ def test_the_module_says_which_archive_is_broken(download, capsys):
 
 
 def test_an_installation_is_packed_and_its_report_tells_where(given, shelf, capsys, tmp_path):
-    install.install(given)
+    TOOL.install(given)
     unfinished = tmp_path / "unfinished"
     unfinished.mkdir()
     (unfinished / "0001.tar.zst").write_text("piece")
@@ -583,7 +585,7 @@ with patch_module_args(json.loads(sys.argv[2])): store_pack.main()
 
 def test_a_store_that_takes_no_more_is_a_warning_and_the_unfinished_build_stays(given, tree, shelf, tmp_path):
     (tree / "lib/library").write_bytes(random.Random(2).randbytes(300_000))
-    install.install(given)
+    TOOL.install(given)
     unfinished = tmp_path / "unfinished"
     unfinished.mkdir()
     before = everything(tmp_path / "opt"), everything(tmp_path / "state")
@@ -604,7 +606,7 @@ def test_a_store_that_takes_no_more_is_a_warning_and_the_unfinished_build_stays(
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.ENOTCONN])
 def test_a_store_that_is_full_read_only_or_gone_does_not_fail_the_run(given, shelf, capsys, monkeypatch, code):
-    install.install(given)
+    TOOL.install(given)
 
     def fail(*_):
         raise OSError(code, os.strerror(code))
@@ -650,7 +652,7 @@ def test_an_installer_killed_before_any_step_leaves_the_old_or_the_new_whole(wan
     whole = []
     for text in ("new", "old"):
         build(shelf, text, created_for=text)
-        install.restore(wanted)
+        TOOL.restore(wanted)
         whole.append(everything(Path(wanted["prefix"])))
     build(shelf, "new", created_for="new")
     ended, step = False, 0
@@ -658,7 +660,7 @@ def test_an_installer_killed_before_any_step_leaves_the_old_or_the_new_whole(wan
         step += 1
         if not earlier:
             shutil.rmtree(wanted["prefix"], ignore_errors=True)
-        ended = ended_at(step, lambda: install.restore(wanted))
+        ended = ended_at(step, lambda: TOOL.restore(wanted))
         if earlier or os.path.exists(wanted["prefix"]):
             assert library(wanted) in ("old", "new")
             now = everything(Path(wanted["prefix"]))
@@ -675,15 +677,16 @@ def test_an_installer_killed_before_any_step_leaves_the_old_or_the_new_whole(wan
 RESTORER = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
+from plugins.module_utils import provision_install as shared
 from plugins.module_utils.provision_files import locked
 from plugins.modules import mrtrix3_install as install
 given = json.loads(sys.argv[2])
-install.this_machine = lambda: json.loads(sys.argv[3])
+shared.this_machine = lambda: json.loads(sys.argv[3])
 install.is_elf = lambda path: b"# compiled" in open(path, "rb").read(99)
 print("ready", flush=True)
 sys.stdin.readline()
 with locked(given["state_file"] + ".lock", seconds=60):
-    state, passed_over = install.restore(given)
+    state, passed_over = install.MRtrix3().restore(given)
 sys.exit(not state)
 """
 
@@ -758,5 +761,5 @@ write_json(sys.argv[2], {})
 def test_notes_that_a_killed_run_has_half_written_are_deleted_by_the_next(given, tmp_path):
     subprocess.run([sys.executable, "-c", HALF_WRITER, ROOT, given["state_file"]], check=False)
     assert len(os.listdir(tmp_path / "state")) == 1
-    install.install(given)
+    TOOL.install(given)
     assert os.listdir(tmp_path / "state") == ["mrtrix3.json"]

@@ -1,0 +1,345 @@
+"""Putting one tool in its place once it has shown that it runs, and taking it away again."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from contextlib import suppress
+
+from .provision_checks import RECEIPT, broken_links, cpu_flags, look_at_machine, prefix_problem, read_json
+from .provision_files import drop_half_written, exchange, explain, locked, staging, teller, write_json
+from .provision_portable import PortableError, describe
+from .provision_store import (
+    MANIFEST,
+    BadArchive,
+    StoreError,
+    candidates,
+    is_release,
+    read_archive,
+    set_aside,
+    why_not_here,
+)
+
+# What every module that installs a tool can be told.
+ARGUMENTS = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state_file": {"type": "path", "required": True},
+    "origin": {"type": "str"},
+    "version": {"type": "str", "default": "any"},
+    "tree": {"type": "path"},
+    "store": {"type": "path"},
+    "repo": {"type": "str", "default": ""},
+    "progress": {"type": "path"},
+    "prefix": {"type": "path"},
+    "link_dir": {"type": "path"},
+    "cpu": {"type": "str", "default": ""},
+    "extra": {"type": "dict", "default": {}},
+    "seconds": {"type": "float", "default": 0},
+    "build_seconds": {"type": "float", "default": 0},
+}
+
+_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, section 3.1.1
+
+
+class InstallError(Exception):
+    """An installation that cannot be used; the message and the hint are for people."""
+
+    def __init__(self, message, hint=""):
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+def this_machine():
+    """Return what is to be known of this machine for choosing a build."""
+    return dict(look_at_machine(), flags=sorted(cpu_flags()))
+
+
+class Tool:
+    """How a tool is installed; what is particular to one is in the methods that it has of its own.
+
+    ``given`` is everywhere what the module was told.
+    """
+
+    name = ""  # as a store's archives name it
+    title = ""  # as people do
+
+    # --- What is particular to a tool ---------------------------------------------------------------------------------
+
+    def gather(self, given, folder):
+        """Copy what runs from a built tree into a folder."""
+        raise NotImplementedError
+
+    def unpack(self, given, folder):
+        """Unpack an archive that is none of a store into a folder."""
+        raise InstallError(f"{given['archive']} was not made by a store of builds.", "Take one that a store exported.")
+
+    def smoke_test(self, folder):
+        """Run what is in a folder's ``bin``; return (the version it tells, its commands), or raise InstallError."""
+        raise NotImplementedError
+
+    def is_exact(self, given):
+        """Tell whether the version wanted is the one that the commands tell, and no branch or commit."""
+        return False
+
+    def about(self, given, folder):
+        """Return what else the manifest of a build is to tell."""
+        return {}
+
+    def report(self, given, manifest):
+        """Return what else the role is to report."""
+        return {}
+
+    # --- Installing ---------------------------------------------------------------------------------------------------
+
+    def install(self, given):
+        """Put the tool in its place and return the state that was noted."""
+        start = time.monotonic()
+        version, commands, manifest = self._place(given)
+        folder = os.path.join(given["prefix"], "bin")
+        report = {
+            "version": version, "prefix": given["prefix"], "bin": folder, "origin": given["origin"],
+            **self.report(given, manifest), "seconds": round(given["seconds"] + time.monotonic() - start, 1),
+        }
+        if manifest.get("build_seconds"):
+            report["build_seconds"] = manifest["build_seconds"]
+        return self.note(given, report, commands, given["link_dir"] or "", manifest.get("complete"))
+
+    def note(self, given, report, commands, link_dir, complete):
+        """Link the commands, note what is installed now instead of what was before, and return that."""
+        old = read_json(given["state_file"])
+        state = {
+            **given["extra"], "report": report, "commands": commands, "link_dir": link_dir,
+            "version": report["version"] if self.is_exact(given) else given["version"],
+            "complete": not given.get("commands") if complete is None else complete,
+        }
+        if old.get("report", {}).get("prefix") != report["prefix"] or old.get("link_dir") != link_dir:
+            drop_links(old)
+            drop_prefix(old)
+        state["left_alone"] = make_links(link_dir, report["bin"], commands) if link_dir else []
+        drop_half_written(given["state_file"])
+        write_json(given["state_file"], state)
+        return state
+
+    def _place(self, given):
+        """Install into the prefix and return (version, names of commands, manifest)."""
+        prefix = given["prefix"]
+        problem = prefix_problem(prefix)
+        if problem:
+            raise InstallError(f"The prefix {prefix} {problem}.", f"Choose another: {self.name}_prefix.")
+        with staging(prefix) as folder:
+            new = os.path.join(folder, "new")
+            os.mkdir(new)
+            manifest = self._fill(given, new)
+            version, commands = self.smoke_test(new)
+            self.check_version(version, given)
+            if given["tree"]:
+                manifest = self._note_build(given, new, version, commands)
+            write_json(os.path.join(new, RECEIPT), {"tool": self.name, "version": version, "origin": given["origin"]})
+            exchange(new, prefix)
+        return version, commands, manifest
+
+    def _fill(self, given, folder):
+        """Gather the files from where they come from into a folder; return the manifest, {} where there is none."""
+        archive = given.get("archive")
+        if not archive:
+            try:
+                self.gather(given, folder)
+            except PortableError as error:
+                raise InstallError(str(error), f"Install it, or build {self.title} again.") from error
+            return {}
+        if given["store"] or _is_zstd(archive):
+            return read_archive(
+                archive, keep=folder, accept=self._check_runs_here, tell=teller(given["progress"], "bytes")
+            )
+        self.unpack(given, folder)
+        return {}
+
+    def _check_runs_here(self, manifest):
+        """Raise InstallError for a build that this machine cannot run."""
+        why = why_not_here(manifest, this_machine())
+        if why or manifest["tool"] != self.name:
+            raise InstallError(f"This build is not for this machine: {why or 'it is ' + manifest['tool']}.")
+
+    def check_version(self, version, given):
+        """Raise InstallError when the commands tell another version than the one wanted."""
+        if self.is_exact(given) and given["version"] not in ("any", version):
+            raise InstallError(
+                f"It is {self.title} {version}, not {given['version']}.", f"Ask for version {version}, or any."
+            )
+
+    def _note_build(self, given, folder, version, commands):
+        """Write the manifest of what was built here, which goes where the installation goes, and return it."""
+        label = version if self.is_exact(given) else given["version"]
+        manifest = describe(
+            folder, self.name, label, given["cpu"], commands, given.get("commands", []), tells=version,
+            repo=given["repo"], build_seconds=given["build_seconds"], **self.about(given, folder), **given["extra"],
+        )
+        write_json(os.path.join(folder, MANIFEST), manifest)
+        return manifest
+
+    # --- From a store, and away ---------------------------------------------------------------------------------------
+
+    def restore(self, given):
+        """Install the best archive of the store that works here.
+
+        Returns (the state, empty when none did, what was passed over).
+        """
+        passed_over = []
+
+        def pass_over(path, error):
+            passed_over.append({"archive": path, "why": error.message, "bad": isinstance(error, BadArchive)})
+
+        wanted = {"tool": self.name, "commands": given.get("commands", []), "belongs_to": given.get("belongs_to", "")}
+        wanted.update((name, given[name]) for name in ("version", "cpu", "repo"))
+        state = {}
+        try:
+            for path, manifest in candidates(given["store"], wanted, this_machine(), passed_over):
+                found = {"archive": path, "version": manifest["version"], "exact": is_release(manifest["version"])}
+                try:
+                    state = self.install({**given, **found})
+                    break
+                except (InstallError, StoreError) as error:
+                    pass_over(path, error)
+        except StoreError as error:
+            pass_over(given["store"], error)
+        for note in passed_over:
+            # What is not named as a build of this tool is somebody else's file, and keeps its name.
+            if note.pop("bad", False) and os.path.basename(note["archive"]).startswith(f"{self.name}-"):
+                note["why"] += f"; it is now {set_aside(note['archive'])}"
+        return state, passed_over
+
+    def remove(self, given):
+        """Take away what the state file notes, or what a prefix with our receipt tells without one; return it."""
+        prefix = given["prefix"] or ""
+        state = read_json(given["state_file"])
+        if not state and os.path.exists(os.path.join(prefix, RECEIPT)):
+            folder = os.path.join(prefix, "bin")
+            state = {
+                "report": {"prefix": prefix, "bin": folder}, "link_dir": given["link_dir"],
+                "commands": os.listdir(folder),
+            }
+        drop_links(state)
+        drop_prefix(state)
+        for path in (given["state_file"], given["state_file"] + ".lock"):
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+        return state
+
+    # --- As an Ansible module -----------------------------------------------------------------------------------------
+
+    def _act(self, given):
+        """Do what is asked; return (what was or is noted of it, the archives passed over)."""
+        if given["state"] == "absent":
+            return self.remove(given), []
+        if given["store"]:
+            return self.restore(given)
+        return self.install(given), []
+
+    def run(self, module):
+        """Do what an Ansible module was asked for, and end it."""
+        given = module.params
+        try:
+            with locked(given["state_file"] + ".lock", seconds=60):
+                state, passed_over = self._act(given)
+        except BlockingIOError:
+            module.fail_json(
+                msg=f"Another run has been installing {self.title} for a minute.", hint="Wait for it to end."
+            )
+        except BadArchive as error:
+            module.fail_json(
+                msg=f"The archive {given['archive']} cannot be used: {error.message}.",
+                hint="Make or download it again.",
+            )
+        except (InstallError, StoreError) as error:
+            module.fail_json(msg=error.message, hint=error.hint)
+        except OSError as error:
+            message, hint = explain(error)
+            module.fail_json(msg=message, hint=hint)
+        module.exit_json(
+            changed=bool(state), report=state.get("report", {}), left_alone=state.get("left_alone", []),
+            passed_over=passed_over,
+        )
+
+
+def _is_zstd(path):
+    with open(path, "rb") as file:
+        return file.read(4) == _ZSTD
+
+
+# --- Links and folders ------------------------------------------------------------------------------------------------
+
+
+def make_links(link_dir, folder, commands):
+    """Link each command into a folder on PATH; return the names left alone because they are somebody else's."""
+    os.makedirs(link_dir, exist_ok=True)
+    for name in broken_links(link_dir, commands, folder):
+        link = os.path.join(link_dir, name)
+        if os.path.islink(link):
+            os.unlink(link)
+        os.symlink(os.path.join(folder, name), link)
+    return [name for name in commands if not _is_our_link(os.path.join(link_dir, name), folder)]
+
+
+def _is_our_link(link, folder):
+    return os.path.islink(link) and os.readlink(link) == os.path.join(folder, os.path.basename(link))
+
+
+def drop_links(state):
+    """Remove the links that an installation made and that still point into it."""
+    link_dir, folder = state.get("link_dir"), state.get("report", {}).get("bin", "")
+    for name in state.get("commands", []) if link_dir else []:
+        link = os.path.join(link_dir, name)
+        if _is_our_link(link, folder):
+            os.unlink(link)
+
+
+def drop_prefix(state):
+    """Remove a prefix that carries our receipt."""
+    prefix = state.get("report", {}).get("prefix", "")
+    if os.path.exists(os.path.join(prefix or "/nonexistent", RECEIPT)):
+        shutil.rmtree(prefix)
+
+
+def tell_version(path):
+    """Run a command with ``-version`` and return (version or empty, what it said when it failed).
+
+    It runs with the PATH that people will have, its own folder first, so that a Python command meets the ``python3``
+    it will meet later.
+    """
+    environment = dict(os.environ, PATH=os.path.dirname(path) + os.pathsep + os.environ.get("PATH", os.defpath))
+    try:
+        done = subprocess.run(
+            [path, "-version"], capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
+            env=environment, timeout=120, check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return "", str(error)
+    found = re.search(r"== \S+ (\S+) ==", done.stdout)
+    said = (done.stderr or done.stdout).strip().splitlines()
+    if done.returncode or "Traceback" in done.stderr or not found:
+        return "", said[-1] if said else f"it ended with code {done.returncode}"
+    return found.group(1), ""
+
+
+def try_commands(folder, names):
+    """Return the version that the first command tells; raise InstallError when one of them does not run."""
+    versions = []
+    for name in names:
+        told, problem = tell_version(os.path.join(folder, name))
+        if not told:
+            raise InstallError(f"{name} does not run: {problem}.", _smoke_hint(problem))
+        versions.append(told)
+    return versions[0]
+
+
+def _smoke_hint(problem):
+    if "cannot open shared object" in problem:
+        return "A library that it needs is missing: the role deps installs it."
+    if "GLIBC" in problem:
+        return "It was built on a newer system than this one."
+    if "No module named" in problem:
+        return "This version of MRtrix3 does not work with the python3 that is first on PATH."
+    return ""
