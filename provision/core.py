@@ -121,7 +121,7 @@ def status() -> dict:
     for name in catalog.roles():
         report = checks.read_state(name).get("report")
         if report:
-            works = not report.get("bin") or bool(checks.mrtrix3_version(report["bin"]))
+            works = not report.get("bin") or checks.works(name, report["bin"])
             found[name] = {**report, "works": works}
     return {"hosts": {"localhost": found}}
 

@@ -324,15 +324,15 @@ def satisfies(version, wanted):
     return wanted == "any" or version == wanted
 
 
-def default_prefix(wanted, machine):
-    """Return the absolute prefix that `mrtrix3_prefix` names."""
+def default_prefix(wanted, machine, tool="mrtrix3"):
+    """Return the absolute prefix that a role's `prefix` names."""
     if wanted != "auto":
         return os.path.abspath(os.path.expanduser(wanted))
-    return "/opt/mrtrix3" if machine["root"] else os.path.join(machine["home"], ".local/opt/mrtrix3")
+    return f"/opt/{tool}" if machine["root"] else os.path.join(machine["home"], ".local/opt", tool)
 
 
 def default_link_dir(wanted, machine):
-    """Return the folder that `mrtrix3_link_dir` names, an empty string for none."""
+    """Return the folder that a role's `link_dir` names, an empty string for none."""
     if wanted == "none":
         return ""
     if wanted != "auto":
@@ -467,7 +467,91 @@ def look_at_mrtrix3(wanted, machine):
     )
 
 
-LOOKS = {"deps": look_at_deps, "mrtrix3": look_at_mrtrix3}
+# --- mrpeek -----------------------------------------------------------------------------------------------------
+
+
+def mrtrix3_for_modules():
+    """Return the MRtrix3 that a module here belongs to.
+
+    Returns
+    -------
+    dict
+        ``version``, empty when there is none or it is no release; ``tree``, the folder to build modules against, empty
+        when it was installed without what that needs, as the distribution's package is; ``cpu``.
+    """
+    report = read_state("mrtrix3").get("report", {})
+    folder = report.get("bin") or os.path.dirname(foreign_command("mrinfo"))
+    version = mrtrix3_version(folder) if folder else ""
+    prefix = os.path.dirname(folder)
+    parts = ("build", "config", "core", "tmp/src")
+    whole = bool(folder) and all(os.path.exists(os.path.join(prefix, name)) for name in parts)
+    return {
+        "version": version if re.fullmatch(r"\d+\.\d+\.\d+", version) else "",
+        "tree": prefix if whole else "",
+        "cpu": report.get("cpu", ""),
+    }
+
+
+def mrpeek_drift(wanted, state, mrtrix3, machine):
+    """Return in words how the mrpeek noted in `state` differs from the one wanted; empty for not at all."""
+    report = state.get("report")
+    if not report:
+        return "nothing is installed"
+    if state.get("version") != wanted["version"]:
+        return f"version {state.get('version')} is installed"
+    if report["prefix"] != default_prefix(wanted["prefix"], machine, "mrpeek"):
+        return f"it is in {report['prefix']}"
+    if mrtrix3["version"] not in ("", report.get("mrtrix3")):
+        return f"it belongs to MRtrix3 {report.get('mrtrix3')}"
+    if not works("mrpeek", report["bin"]):
+        return f"the command in {report['bin']} does not run"
+    if not os.path.exists(report.get("decoder", "")):
+        return "the decoder of its pictures is missing"
+    link_dir = default_link_dir(wanted["link_dir"], machine)
+    if link_dir != state.get("link_dir", ""):
+        return f"its link is in {state.get('link_dir') or 'no folder'}"
+    if link_dir and broken_links(link_dir, ["mrpeek"], report["bin"]):
+        return f"the link is missing in {link_dir}"
+    return ""
+
+
+def look_at_mrpeek(wanted, machine):
+    """Return what is installed of mrpeek, what has drifted, and what building it needs to know."""
+    state = read_state("mrpeek")
+    prefix = default_prefix(wanted["prefix"], machine, "mrpeek")
+    result = {
+        "prefix": prefix,
+        "link_dir": default_link_dir(wanted["link_dir"], machine),
+        "report": state.get("report", {}),
+    }
+    if wanted["state"] == "absent":
+        return dict(result, converged=not state and not os.path.exists(os.path.join(prefix, RECEIPT)))
+    mrtrix3 = mrtrix3_for_modules()
+    drift = mrpeek_drift(wanted, state, mrtrix3, machine)
+    if not drift:
+        return dict(result, converged=True)
+    store = store_folder(wanted["store"], wanted["folder"], machine)
+    return dict(
+        result,
+        converged=False,
+        drift=drift,
+        mrtrix3=mrtrix3,
+        store=store,
+        store_there=os.path.isdir(store),
+        prefix_problem=prefix_problem(prefix),
+        prefix_writable=writable(prefix),
+        git=bool(shutil.which("git")),
+    )
+
+
+def works(tool, folder):
+    """Tell whether the commands of a tool still run."""
+    if tool == "mrpeek":  # it calls its version a preview
+        return run([os.path.join(folder, "mrpeek"), "-version"])[0] == 0
+    return bool(mrtrix3_version(folder))
+
+
+LOOKS = {"deps": look_at_deps, "mrtrix3": look_at_mrtrix3, "mrpeek": look_at_mrpeek}
 
 
 def look(roles):

@@ -84,6 +84,10 @@ class Tool:
         """Tell whether the version wanted is the one that the commands tell, and no branch or commit."""
         return False
 
+    def label(self, told, given):
+        """Return the version to report, by what the commands tell."""
+        return told
+
     def about(self, given, folder):
         """Return what else the manifest of a build is to tell."""
         return {}
@@ -100,7 +104,8 @@ class Tool:
         version, commands, manifest = self._place(given)
         folder = os.path.join(given["prefix"], "bin")
         report = {
-            "version": version, "prefix": given["prefix"], "bin": folder, "origin": given["origin"],
+            "version": self.label(version, given), "prefix": given["prefix"], "bin": folder,
+            "origin": given["origin"],
             **self.report(given, manifest), "seconds": round(given["seconds"] + time.monotonic() - start, 1),
         }
         if manifest.get("build_seconds"):

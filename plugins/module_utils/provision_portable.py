@@ -126,11 +126,14 @@ def needed_libraries(paths):
     return found
 
 
-def bundle_libraries(folder):
-    """Copy the shared libraries that the programs of a folder need, but for glibc's, into it; return their names."""
+def bundle_libraries(folder, programs=()):
+    """Copy the shared libraries that the programs of a folder need, but for glibc's, into it; return their names.
+
+    Programs that find a library from where they were built, and not from their copy in the folder, are named by that.
+    """
     inside = os.path.realpath(folder) + os.sep
     needed = {
-        name: path for name, path in needed_libraries(elves_in(folder)).items()
+        name: path for name, path in needed_libraries(list(programs) or elves_in(folder)).items()
         if not _GLIBC.match(name) and not os.path.realpath(path).startswith(inside)
     }
     target = os.path.join(folder, BUNDLE)

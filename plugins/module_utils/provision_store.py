@@ -66,12 +66,12 @@ class Unreadable(StoreError):
 def key_of(manifest):
     """Return the name of a build, such as ``mrtrix3-3.0.8-debian12-x86_64-x86-64-v3``.
 
-    Behind it stand marks: for the repository and the branch or commit of what is no release, for the processor of a
+    What a module belongs to stands behind its version. At the end stand marks: for the repository and the branch or commit of what is no release, for the processor of a
     ``native`` build, and for the commands of one of which only some were asked for.
     """
     words = [
-        manifest["tool"], manifest["version"], manifest["release"].replace("-", ""), manifest["arch"],
-        manifest["cpu"] or "default",
+        manifest["tool"], manifest["version"], *filter(None, [manifest.get("belongs_to")]),
+        manifest["release"].replace("-", ""), manifest["arch"], manifest["cpu"] or "default",
     ]
     if not is_release(manifest["version"]):
         words.append("from" + _mark([manifest["version"], manifest.get("repo") or ""]))
@@ -109,8 +109,9 @@ def check_manifest(manifest):
             raise BadArchive(f"its manifest has no right {name!r}")
     if not math.isfinite(manifest["created"]):
         raise BadArchive("its manifest has no right 'created'")
-    if not isinstance(manifest.get("repo") or "", str):
-        raise BadArchive("its manifest has no right 'repo'")
+    for name in ("repo", "belongs_to"):
+        if not isinstance(manifest.get(name) or "", str):
+            raise BadArchive(f"its manifest has no right {name!r}")
     for name in ("asked", "commands", "cpu_flags"):
         value = manifest.get(name, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
@@ -194,8 +195,9 @@ def why_not_wanted(manifest, wanted):
     manifest : dict
         The build's.
     wanted : dict
-        ``tool``; ``version``, which may be ``any``; ``cpu``, empty for whatever runs; ``commands``, none for all; and
-        ``repo``, which is compared unless the version is a release: a release is the same wherever it was cloned from.
+        ``tool``; ``version``, which may be ``any``; ``cpu``, empty for whatever runs; ``commands``, none for all;
+        ``belongs_to``, what a module was compiled against, empty or left out for whatever that is; and ``repo``, which
+        is compared unless the version is a release: a release is the same wherever it was cloned from.
     """
     if manifest["tool"] != wanted["tool"]:
         return f"it is {manifest['tool']}"
@@ -203,6 +205,8 @@ def why_not_wanted(manifest, wanted):
         return f"it is version {manifest['version']}"
     if not is_release(manifest["version"]) and wanted["version"] != "any" and manifest.get("repo") != wanted["repo"]:
         return f"it was built from {manifest.get('repo') or 'another repository'}"
+    if wanted.get("belongs_to") not in (None, "", manifest.get("belongs_to")):
+        return f"it belongs to {manifest.get('belongs_to') or 'nothing'}"
     if wanted["cpu"] not in ("", manifest["cpu"]):
         return f"it was compiled for {manifest['cpu'] or 'no processor in particular'}"
     lacking = sorted(set(wanted["commands"]) - set(manifest["commands"]))

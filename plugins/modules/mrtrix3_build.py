@@ -1,11 +1,11 @@
 #!/usr/bin/python
-"""Compile MRtrix3 in its source tree, going on from where an earlier build stopped."""
+"""Compile MRtrix3, or a module of it, in its source tree, going on from where an earlier build stopped."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: mrtrix3_build
-short_description: Compile MRtrix3 in its source tree
+short_description: Compile MRtrix3, or a module of it, in its source tree
 description:
   - Configures without the graphical programs and compiles all commands or those named, with either of MRtrix3's build
     systems (C(configure) and C(build), or CMake with Ninja).
@@ -16,6 +16,12 @@ options:
     type: path
     required: true
     description: The source tree.
+  against:
+    type: path
+    description:
+      - The MRtrix3 that C(source) is an external module of. Either an installation by this collection, which has what
+        modules need, or a source tree, which is configured when it is not, and of which only that is compiled that the
+        module needs.
   commands:
     type: list
     elements: str
@@ -44,6 +50,7 @@ options:
 """
 
 import difflib
+import hashlib
 import os
 import re
 import select
@@ -177,13 +184,13 @@ class Build:
             "release": os_release().get("PRETTY_NAME", ""),
         }
 
-    def call(self, argv, environment=None, watch=False):
-        """Run a command in the tree, its output to the log, and stop it when nobody waits for it any more."""
+    def call(self, argv, environment=None, watch=False, folder=None):
+        """Run a command in the tree, or in another folder, its output to the log, and stop it when nobody waits for it any more."""
         environment = {**os.environ, **(environment or {})}
         with open(self.log, "ab") as log:
             log.write((" ".join(argv) + "\n").encode())
             process = subprocess.Popen(
-                argv, cwd=self.source, env=environment, stdin=subprocess.DEVNULL,
+                argv, cwd=folder or self.source, env=environment, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
                 # If this process is killed, the build keeps the lock until its last compiler has ended.
                 pass_fds=[self.lock.fileno()],
@@ -347,6 +354,47 @@ class CMake(Build):
         return sorted(names - {"CMakeLists", "__init__"})
 
 
+class Module(Build):
+    """An external module of MRtrix3: the script `build` of that MRtrix3, called in the module's folder.
+
+    https://mrtrix.readthedocs.io/en/latest/tips_and_tricks/external_modules.html
+    """
+
+    def __init__(self, against, *given):
+        super().__init__(*given)
+        self.against = against
+
+    def settings(self):
+        """Return what the objects depend on: among it how MRtrix3 is configured, which is done first if need be."""
+        config = os.path.join(self.against, "config")
+        if not os.path.exists(config):
+            environment = {"ARCH": self.cpu} if self.cpu else {}
+            self.call(
+                [sys.executable, "./configure", "-nogui"], {"LINKFLAGS": LINK_FLAGS, **environment}, folder=self.against
+            )
+        with open(config, "rb") as file:
+            return {**super().settings(), "against": self.against, "config": hashlib.sha256(file.read()).hexdigest()}
+
+    def configure(self):
+        """Drop what was made with other settings."""
+        for name in ("tmp", "bin", "lib"):
+            shutil.rmtree(os.path.join(self.source, name), ignore_errors=True)
+
+    def configured(self):
+        """Tell that there is nothing to configure."""
+        return True
+
+    def compile(self, commands):
+        """Compile all commands of the module, or those named."""
+        argv = [sys.executable, os.path.join(self.against, "build"), "-nopaginate"]
+        argv += [f"bin/{command}" for command in commands]
+        self.call(argv, {"NUMBER_OF_PROCESSORS": str(self.jobs)}, watch=True)
+
+    def known(self):
+        """Return the names of the module's commands."""
+        return [name[:-4] for name in os.listdir(os.path.join(self.source, "cmd")) if name.endswith(".cpp")]
+
+
 def _parents():
     """Return our parent, its parent, and that one's: on this machine a shell, Ansible's worker, and ansible-playbook.
 
@@ -401,10 +449,9 @@ def check_commands(build, wanted):
         )
 
 
-def build(source, commands, cpu, jobs, tell, lock, store="", commit=""):
+def build(source, commands, cpu, jobs, tell, lock, store="", commit="", against=""):
     """Configure where needed, compile, and return the Build that did it."""
-    system = CMake if os.path.exists(os.path.join(source, "CMakeLists.txt")) else Configure
-    work = system(source, cpu, jobs, tell, lock)
+    work = system_of(source, against, cpu, jobs, tell, lock)
     check_commands(work, commands)
     stamp = os.path.join(source, _STAMP)
     settings = work.settings()
@@ -420,6 +467,14 @@ def build(source, commands, cpu, jobs, tell, lock, store="", commit=""):
     with kept(work.checkpoint):
         work.compile(commands)
     return work
+
+
+def system_of(source, against, *given):
+    """Return the Build that a tree is for."""
+    if against:
+        return Module(against, source, *given)
+    system = CMake if os.path.exists(os.path.join(source, "CMakeLists.txt")) else Configure
+    return system(source, *given)
 
 
 def go_on_from(store, source, settings):
@@ -468,6 +523,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "source": {"type": "path", "required": True},
+            "against": {"type": "path"},
             "commands": {"type": "list", "elements": "str", "default": []},
             "cpu": {"type": "str", "default": ""},
             "jobs": {"type": "int", "default": 0},
@@ -484,7 +540,7 @@ def main():
     try:
         with tree_locked(given["source"]) as lock:
             tell = teller(given["progress"], "steps")
-            names = ("source", "commands", "cpu", "store", "commit")
+            names = ("source", "against", "commands", "cpu", "store", "commit")
             work = build(jobs=jobs, tell=tell, lock=lock, **{name: given[name] for name in names})
     except BuildError as error:
         module.fail_json(msg=error.message, hint=error.hint, build_log=error.log)
