@@ -66,8 +66,9 @@ class Unreadable(StoreError):
 def key_of(manifest):
     """Return the name of a build, such as ``mrtrix3-3.0.8-debian12-x86_64-x86-64-v3``.
 
-    What a module belongs to stands behind its version. At the end stand marks: for the repository and the branch or commit of what is no release, for the processor of a
-    ``native`` build, and for the commands of one of which only some were asked for.
+    What a module belongs to stands behind its version. At the end stand marks: for the repository and the branch or
+    commit of what is no release, for the processor of a ``native`` build, and for the commands of one of which only
+    some were asked for.
     """
     words = [
         manifest["tool"], manifest["version"], *filter(None, [manifest.get("belongs_to")]),

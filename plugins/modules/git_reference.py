@@ -18,6 +18,10 @@ options:
     type: str
     required: true
     description: A tag, a branch, or a commit by at least seven hexadecimal digits.
+  option:
+    type: str
+    required: true
+    description: The role's option that names the repository, for telling what to do.
 """
 
 RETURN = """
@@ -80,21 +84,23 @@ def nearest(found, version):
             or numbered[:3] or names[:3])
 
 
-def unreachable(repo, said):
+def unreachable(repo, said, option):
     """Return the sentence and the hint for a repository that git could not list."""
     host = urlsplit(repo).hostname or repo
     lines = [line for line in said.strip().splitlines() if line]
     reason = re.sub(r"^(fatal|ssh|error): ", "", lines[0] if lines else "no answer")
     return (
         f"The git repository {repo} could not be reached ({reason}).",
-        f"Check the network and that {host} is right, or name a clone that is here: mrtrix3_repo=/path/to/mrtrix3.",
+        f"Check the network and that {host} is right, or name a clone that is here: {option}=/path/to/clone.",
     )
 
 
 def main():
     """Run as an Ansible module."""
     module = AnsibleModule(
-        argument_spec={"repo": {"type": "str", "required": True}, "version": {"type": "str", "required": True}},
+        argument_spec={
+            name: {"type": "str", "required": True} for name in ("repo", "version", "option")
+        },
         supports_check_mode=True,
     )
     repo, version = as_url(module.params["repo"]), module.params["version"]
@@ -105,7 +111,7 @@ def main():
         environ_update=quiet,
     )
     if code:
-        message, hint = unreachable(module.params["repo"], error)
+        message, hint = unreachable(module.params["repo"], error, module.params["option"])
         module.fail_json(msg=message, hint=hint)
     found = parse(out)
     choice = choose(found, version)

@@ -185,7 +185,7 @@ class Build:
         }
 
     def call(self, argv, environment=None, watch=False, folder=None):
-        """Run a command in the tree, or in another folder, its output to the log, and stop it when nobody waits for it any more."""
+        """Run a command in the tree or another folder, its output to the log; stop it when nobody waits for it."""
         environment = {**os.environ, **(environment or {})}
         with open(self.log, "ab") as log:
             log.write((" ".join(argv) + "\n").encode())

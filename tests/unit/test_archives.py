@@ -259,6 +259,7 @@ def test_a_manifest_with_something_missing_is_not_packed(prefix, shelf):
         ({"version": "feature/x y"}, "mrtrix3-feature-x-y-debian12-x86_64-x86-64-v3-from6770e4c9"),
         ({"version": "../../etc"}, "mrtrix3-..-..-etc-debian12-x86_64-x86-64-v3-from024dc957"),
         ({"cpu": ""}, "mrtrix3-3.0.8-debian12-x86_64-default"),
+        ({"belongs_to": "mrtrix3-3.0.4"}, "mrtrix3-3.0.8-mrtrix3-3.0.4-debian12-x86_64-x86-64-v3"),
     ],
 )
 def test_a_name_says_what_it_is_and_has_no_odd_letters(changes, key):
@@ -679,6 +680,8 @@ def test_a_store_that_is_empty_or_missing_has_nothing(shelf):
         ({"cpu": ""}, {"cpu": "x86-64"}, "it was compiled for no processor in particular"),
         ({"version": "dev", "repo": "there"}, {"version": "dev"}, "it was built from there"),
         ({"version": "dev", "repo": None}, {"version": "dev"}, "it was built from another repository"),
+        ({"belongs_to": "mrtrix3-3.0.4"}, {"belongs_to": "mrtrix3-3.0.8"}, "it belongs to mrtrix3-3.0.4"),
+        ({}, {"belongs_to": "mrtrix3-3.0.8"}, "it belongs to nothing"),
         ({"complete": False}, {}, "it has some of the commands only"),
         ({"complete": False}, {"commands": ["mrinfo", "tckgen"]}, "it lacks tckgen"),
     ],
@@ -698,6 +701,8 @@ def test_a_build_that_does_not_fit_is_passed_over_with_the_reason(shelf, changes
         ({"cpu": "native", "cpu_flags": ["avx", "fma"]}, {}),
         ({"cpu": "native", "cpu_flags": ["avx"]}, {"cpu": "native"}),
         ({"repo": "there"}, {}),  # a release is the same wherever it came from
+        ({"belongs_to": "mrtrix3-3.0.4"}, {}),
+        ({"belongs_to": "mrtrix3-3.0.4"}, {"belongs_to": "mrtrix3-3.0.4"}),
         ({"version": "dev"}, {"version": "dev"}),
         ({"version": "feature/x"}, {"version": "feature/x"}),
         ({"complete": False}, {"commands": ["mrinfo"]}),

@@ -29,6 +29,7 @@ todo = [t for t in targets if not os.path.exists(t)]
 for number, target in enumerate(todo, 1):
     print('({:>2}/{}) [LB] {}'.format(number, len(todo), target), flush=True)
     time.sleep(float(os.environ.get('STEP_SECONDS', '0')))
+    os.makedirs(os.path.dirname(target), exist_ok=True)
     shutil.copy('/bin/true', target)
 print('jobs', os.environ['NUMBER_OF_PROCESSORS'])
 if os.path.exists('say'):
@@ -72,9 +73,9 @@ def wait_for_first_step(source):
     pytest.fail("the build did not start")
 
 
-def compile_(source, commands=(), cpu="", tell=lambda *_: None, store="", commit=""):
+def compile_(source, commands=(), cpu="", tell=lambda *_: None, store="", commit="", against=""):
     with build.tree_locked(str(source)) as lock:
-        return build.build(str(source), list(commands), cpu, 1, tell, lock, str(store), commit)
+        return build.build(str(source), list(commands), cpu, 1, tell, lock, str(store), commit, str(against))
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +106,43 @@ def test_a_command_that_does_not_exist_is_named_with_the_nearest(source):
         compile_(source, ["mrinf"])
     assert "mrinfo" in caught.value.hint
     assert not (source / "config").exists()
+
+
+@pytest.fixture
+def module(source, tmp_path):
+    """An external module of that MRtrix3."""
+    tree = tmp_path / "mrpeek"
+    (tree / "cmd").mkdir(parents=True)
+    (tree / "bin").mkdir()
+    (tree / "cmd/mrpeek.cpp").write_text("")
+    return tree
+
+
+def test_a_module_is_built_by_the_mrtrix3_it_is_built_against(source, module):
+    compile_(source, ["mrinfo"])
+    assert compile_(module, ["mrpeek"], against=source).steps == 1
+    assert (module / "bin/mrpeek").exists()
+    assert not (source / "bin/mrpeek").exists()
+
+
+def test_an_mrtrix3_that_nobody_configured_is_configured_for_a_module_and_not_compiled(source, module):
+    compile_(module, ["mrpeek"], "x86-64-v3", against=source)
+    assert "-march=x86-64-v3" in (source / "config").read_text()
+    assert "-include" not in (source / "config").read_text()  # of a header that the module would not find
+    assert not (source / "bin/mrinfo").exists()
+
+
+def test_a_module_is_built_anew_when_its_mrtrix3_was_configured_otherwise(source, module):
+    compile_(module, ["mrpeek"], against=source)
+    assert compile_(module, ["mrpeek"], against=source).steps == 0
+    (source / "config").write_text((source / "config").read_text() + "ld_flags = []\n")
+    assert compile_(module, ["mrpeek"], against=source).steps == 1
+
+
+def test_a_command_that_a_module_does_not_have_is_named(source, module):
+    with pytest.raises(build.BuildError, match="no command 'mrpek'") as caught:
+        compile_(module, ["mrpek"], against=source)
+    assert "mrpeek" in caught.value.hint
 
 
 def test_a_second_build_does_nothing(source):

@@ -1,6 +1,7 @@
 """The read-only checks that say what has drifted."""
 
 import ast
+import json
 import os
 import shutil
 import subprocess
@@ -160,3 +161,75 @@ def test_a_python_that_is_not_there_meets_nothing():
 def test_a_virtual_environment_is_not_the_distributions(tmp_path):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     assert not checks.managed_by_distribution(str(tmp_path / "venv" / "bin" / "python"))
+
+
+# --- mrpeek -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def viewer(place):
+    """That machine with a viewer of ours, what is noted of it, what the role would want, and what MRtrix3 there is."""
+    _, links, _, _, machine = place
+    prefix = links.parents[1] / ".local/opt/mrpeek"
+    (prefix / "bin").mkdir(parents=True)
+    for name in ("bin/mrpeek", "libsixel.so.1"):
+        (prefix / name).write_text("#!/bin/sh\n")
+        (prefix / name).chmod(0o755)
+    (links / "mrpeek").symlink_to(prefix / "bin/mrpeek")
+    report = {
+        "prefix": str(prefix), "bin": str(prefix / "bin"), "mrtrix3": "3.0.8", "decoder": str(prefix / "libsixel.so.1")
+    }
+    state = {"report": report, "version": "e6432bd6edcb", "link_dir": str(links), "commands": ["mrpeek"]}
+    wanted = {"version": "e6432bd6edcb", "prefix": "auto", "link_dir": "auto", "state": "present"}
+    return prefix, state, wanted, {"version": "3.0.8", "tree": "", "cpu": ""}, machine
+
+
+def test_a_viewer_as_wanted_has_not_drifted(viewer):
+    _, state, wanted, mrtrix3, machine = viewer
+    assert checks.mrpeek_drift(wanted, state, mrtrix3, machine) == ""
+    assert checks.mrpeek_drift(wanted, state, {**mrtrix3, "version": ""}, machine) == ""
+
+
+@pytest.mark.parametrize(
+    ("wish", "there", "words"),
+    [
+        ({"version": "main"}, {}, "version e6432bd6edcb"),
+        ({"prefix": "/elsewhere"}, {}, "it is in"),
+        ({"link_dir": "none"}, {}, "its link is in"),
+        ({}, {"version": "3.0.4"}, "it belongs to MRtrix3 3.0.8"),
+    ],
+)
+def test_another_viewer_or_another_mrtrix3_is_a_drift(viewer, wish, there, words):
+    _, state, wanted, mrtrix3, machine = viewer
+    assert words in checks.mrpeek_drift({**wanted, **wish}, state, {**mrtrix3, **there}, machine)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("bin/mrpeek", "does not run"), ("libsixel.so.1", "the decoder of its pictures is missing")]
+)
+def test_a_viewer_of_which_something_is_gone_is_a_drift(viewer, name, words):
+    prefix, state, wanted, mrtrix3, machine = viewer
+    (prefix / name).unlink()
+    assert words in checks.mrpeek_drift(wanted, state, mrtrix3, machine)
+
+
+@pytest.mark.parametrize(
+    ("parts", "version", "expected"),
+    [
+        (("build", "config", "core", "tmp/src"), "3.0.8", ("3.0.8", True)),
+        (("build", "config", "core"), "3.0.8", ("3.0.8", False)),
+        ((), "3.0.3", ("3.0.3", False)),
+        ((), "3.0.4-1183-g8d3a", ("", False)),
+    ],
+    ids=["built by the role", "something is missing", "a package", "a branch"],
+)
+def test_modules_are_built_against_what_came_with_all_they_need(place, parts, version, expected):
+    prefix, _, state, _, _ = place
+    for name in parts:
+        (prefix / name).mkdir(parents=True)
+    (prefix / "bin/mrinfo").write_text(f"#!/bin/sh\necho '== mrinfo {version} =='\n")
+    folder = Path(checks.state_folder())
+    folder.mkdir(parents=True)
+    (folder / "mrtrix3.json").write_text(json.dumps(state))
+    found = checks.mrtrix3_for_modules()
+    assert (found["version"], found["tree"] == str(prefix)) == expected

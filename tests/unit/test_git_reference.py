@@ -32,7 +32,7 @@ def test_a_misspelt_version_gets_the_nearest_ones():
 
 def test_an_unreachable_repository_is_one_sentence_with_the_host():
     said = "fatal: unable to access 'https://github.com/x.git/': Could not resolve host: github.com\n"
-    message, hint = git_reference.unreachable("https://github.com/x.git", said)
+    message, hint = git_reference.unreachable("https://github.com/x.git", said, "mrtrix3_repo")
     assert "could not be reached" in message and "Could not resolve host" in message and "\n" not in message
     assert "github.com" in hint and "mrtrix3_repo" in hint
 
