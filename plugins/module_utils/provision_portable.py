@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 import subprocess
+import time
 
 from .provision_checks import cpu_flags, is_elf, is_script, os_release
 
@@ -94,6 +95,19 @@ def gather_tree(source, folder):
     finish(folder)
     bundle_libraries(folder)
     carry_module_parts(source, folder)
+    _level_times(folder)
+
+
+def _level_times(folder):
+    """Give all files one time.
+
+    MRtrix3's `build` makes again what is older than something it was made from, when a module is built. The core
+    library, whose objects did not come along, would be linked from next to nothing.
+    """
+    now = time.time()
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            os.utime(os.path.join(parent, name), (now, now), follow_symlinks=False)
 
 
 # --- The libraries that travel along ----------------------------------------------------------------------------------

@@ -167,6 +167,8 @@ class Clock:
 class Build:
     """One of the build systems, driven in a source tree."""
 
+    title = "MRtrix3"
+
     def __init__(self, source, cpu, jobs, tell, lock):
         self.source, self.cpu, self.jobs, self.tell, self.lock = source, cpu, jobs, tell, lock
         self.checkpoint, self.clock = None, Clock(source)
@@ -201,7 +203,7 @@ class Build:
                 _stop(process)
                 self.clock.note(now=True)
         if process.returncode:
-            raise _failure(tail, self.log)
+            raise _failure(tail, self.log, self.title)
 
     def _follow(self, process, log, watch):
         """Copy the output to the log, tell the steps seen, and return the last lines."""
@@ -363,6 +365,7 @@ class Module(Build):
     def __init__(self, against, *given):
         super().__init__(*given)
         self.against = against
+        self.title = f"The module {os.path.basename(self.source)}"
 
     def settings(self):
         """Return what the objects depend on: among it how MRtrix3 is configured, which is done first if need be."""
@@ -424,7 +427,7 @@ def _stop(process):
     process.wait()
 
 
-def _failure(tail, log):
+def _failure(tail, log, title):
     text = "\n".join(tail)
     for words, message, hint in _MACHINE_WORDS:
         if words in text:
@@ -434,7 +437,7 @@ def _failure(tail, log):
     problem = errors[-1]
     if problem.endswith(":"):  # CMake says what is wrong on the next line
         problem = " ".join([problem, *said[said.index(problem) + 1 :][:1]])
-    return BuildError(f"MRtrix3 could not be built: {problem}", f"All of its output is in {log}.", log)
+    return BuildError(f"{title} could not be built: {problem}", f"All of its output is in {log}.", log)
 
 
 def check_commands(build, wanted):

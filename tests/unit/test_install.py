@@ -171,6 +171,17 @@ def test_an_archive_of_something_else_is_refused(given, tree, tmp_path):
     assert not (tmp_path / "opt" / "mrtrix3").exists()
 
 
+def test_all_files_of_a_build_have_one_time_so_that_building_a_module_makes_none_of_them_again(given, tree, tmp_path):
+    for name, age in (("share/old", 9000), ("lib/new", 0)):
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).write_text("")
+        os.utime(tree / name, (time.time() - age,) * 2)
+    TOOL.install(given)
+    files = [path for path in (tmp_path / "opt/mrtrix3").rglob("*") if path.is_file() and "." not in path.name]
+    assert len(files) > 3
+    assert len({path.stat().st_mtime_ns for path in files}) == 1
+
+
 def test_an_mrtrix3_that_is_there_stays_where_it_is(given, tree):
     state = TOOL.install({**given, "tree": None, "bin": str(tree / "bin"), "origin": "present", "version": "any"})
     assert state["report"]["bin"] == str(tree / "bin")
