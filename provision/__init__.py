@@ -9,13 +9,23 @@ from provision.errors import OptionError, ProvisionError
 if TYPE_CHECKING:
     from provision import store
     from provision.core import run, status
+    from provision.fod import glyphs
     from provision.result import Result
+    from provision.slices import peek
+    from provision.webview import view
 
 __version__ = "0.1.0"
 
-__all__ = ["OptionError", "ProvisionError", "Result", "run", "status", "store"]
+__all__ = ["OptionError", "ProvisionError", "Result", "glyphs", "peek", "run", "status", "store", "view"]
 
-_LAZY = {"Result": "provision.result", "run": "provision.core", "status": "provision.core"}
+_LAZY = {
+    "Result": "provision.result",
+    "glyphs": "provision.fod",
+    "peek": "provision.slices",
+    "run": "provision.core",
+    "status": "provision.core",
+    "view": "provision.webview",
+}
 _LAZY_MODULES = ("store",)
 
 

@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from provision import __version__, catalog, cli_store, core
+from provision import __version__, catalog, cli_pictures, cli_store, core
 from provision.catalog import Option, Role
 from provision.errors import OptionError, ProvisionError, did_you_mean
 from provision.result import sentence
@@ -39,6 +39,7 @@ examples:
   provision run deps mrtrix3 --on hosts.yml   do it on the machines of an inventory
   provision run mrtrix3 --help                all that mrtrix3 can be told
   provision status --json                     what is installed, for a program to read
+  provision peek dwi.nii.gz -o dwi.png        slices of an image, as a picture
   provision store ls                          which builds are kept, and which run here
 """
 
@@ -114,7 +115,8 @@ def _fail(error: ProvisionError, code: int, argv: list[str]) -> int:
 
 def _do(argv: list[str]) -> int | None:
     commands = {
-        "run": _run, "list": _list, "describe": _describe, "demo": _demo, "status": _status, "store": _store
+        "run": _run, "list": _list, "describe": _describe, "demo": _demo, "status": _status, "store": _store,
+        "peek": _picture, "glyphs": _picture,
     }  # fmt: skip
     command = next((word for word in argv if not word.startswith("-")), None)
     if command and command not in commands:
@@ -191,6 +193,15 @@ def _store(arguments: argparse.Namespace, rest: list[str]) -> int:
     return DONE if getattr(result, "ok", True) else FAILED
 
 
+def _picture(arguments: argparse.Namespace, rest: list[str]) -> None:
+    _refuse_rest(rest, arguments.command, cli_pictures.flags(arguments.command))
+    found = cli_pictures.call(arguments)
+    if arguments.json:
+        print(json.dumps(found))
+    else:
+        print(f"{found['file']}: {found['alt']}" if found["file"] else found["alt"])
+
+
 @contextlib.contextmanager
 def _kept_for_json(as_json: bool) -> Iterator[None]:
     """Send what anything prints to standard error, so that standard output holds one JSON object and nothing else."""
@@ -233,6 +244,7 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> _Parser:
     _add_demo_flags(_add_command(commands, "demo", "show that MRtrix3 computes the right thing", _DEMO_EXAMPLES))
     status = _add_command(commands, "status", "tell what is installed")
     status.add_argument("--json", action="store_true", help="print one JSON object")
+    cli_pictures.add(commands)
     cli_store.add(commands)
     return parser
 

@@ -315,7 +315,8 @@ def test_help_has_examples(capsys, line):
     assert "examples:\n  provision " in help_of(line, capsys)
 
 
-def test_examples_in_help_are_right_usage(run, demo, status):
+def test_examples_in_help_are_right_usage(run, demo, status, monkeypatch):
+    monkeypatch.setattr(cli.cli_pictures, "call", lambda _: {"file": "dwi.png", "alt": "slices"})
     examples = "".join([cli._EXAMPLES, cli._RUN_EXAMPLES, cli._DEMO_EXAMPLES]).splitlines()
     lines = [line.split("   ")[0].split()[1:] for line in map(str.strip, examples) if line.startswith("provision ")]
     assert len(lines) > 10

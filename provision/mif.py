@@ -1,0 +1,266 @@
+"""MRtrix3's own image formats, ``.mif``, ``.mif.gz`` and ``.mih``, read as nibabel reads the others.
+
+The format is described in MRtrix3's documentation, "Images and other data", section "MRtrix image formats".
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from nibabel.spatialimages import SpatialImage
+
+EXTENSIONS = (".mif", ".mif.gz", ".mih")
+"""How the names of these files end."""
+
+_FIRST_LINE = b"mrtrix image"
+_LONGEST_HEADER = 1 << 24
+_DATATYPE = re.compile(r"(bit|int8|uint8|(c?float|u?int)(16|32|64)(le|be)?)", re.IGNORECASE)
+_KINDS = {"int": "i", "uint": "u", "float": "f", "cfloat": "c"}
+
+
+@dataclass(frozen=True)
+class MifArray:
+    """The voxels of a file, read when they are asked for: what nibabel calls an array proxy.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Voxels along each axis, in the order of the header.
+    stored : numpy.dtype
+        The numbers in the file; bool where eight of them share a byte.
+    order : tuple of int
+        The axes from the one whose voxels lie next to each other to the one whose lie farthest apart.
+    reversed : tuple of int
+        The axes that are stored from their end.
+    slope, inter : float
+        A value is ``slope * stored + inter``.
+    file : pathlib.Path
+        Where the numbers are.
+    offset : int
+        Where in it they begin, in bytes.
+    """
+
+    shape: tuple[int, ...]
+    stored: np.dtype
+    order: tuple[int, ...]
+    reversed: tuple[int, ...]
+    slope: float
+    inter: float
+    file: Path
+    offset: int
+
+    is_proxy = True
+
+    @property
+    def ndim(self) -> int:
+        """How many axes there are."""
+        return len(self.shape)
+
+    @property
+    def is_bits(self) -> bool:
+        """Whether eight voxels share a byte."""
+        return self.stored.kind == "b"
+
+    @property
+    def dtype(self) -> np.dtype:
+        """What the values are once they are read."""
+        stored = np.dtype(np.uint8) if self.is_bits else self.stored
+        return stored if (self.slope, self.inter) == (1, 0) else np.result_type(stored, np.float32)
+
+    @property
+    def size_in_file(self) -> int:
+        """Bytes that the numbers take."""
+        count = int(np.prod(self.shape, dtype=object))
+        return (count + 7) // 8 if self.is_bits else count * self.stored.itemsize
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        values = self[...]
+        values = values if dtype is None else values.astype(dtype, copy=False)
+        return values.copy() if copy else values
+
+    def __getitem__(self, index) -> np.ndarray:
+        values = self._arranged(self._bits() if self.is_bits else self._numbers())[index]
+        return values if (self.slope, self.inter) == (1, 0) else self._rescaled(values)
+
+    def _rescaled(self, values: np.ndarray) -> np.ndarray:
+        kind = self.dtype.type
+        return values.astype(self.dtype) * kind(self.slope) + kind(self.inter)
+
+    def _numbers(self) -> np.ndarray:
+        if not is_compressed(self.file):
+            return np.memmap(self.file, self.stored, mode="c", offset=self.offset, shape=(self._count(),))
+        return np.frombuffer(self._bytes(), self.stored)
+
+    def _bits(self) -> np.ndarray:
+        return np.unpackbits(np.frombuffer(self._bytes(), np.uint8), count=self._count())
+
+    def _count(self) -> int:
+        return int(np.prod(self.shape))
+
+    def _bytes(self) -> bytearray:
+        with opened(self.file) as stream:
+            stream.seek(self.offset)
+            data = bytearray(self.size_in_file)
+            if _fill(stream, data) < len(data):
+                raise EOFError("the file ends before its last voxel")
+            # Only at its end is the checksum of a compressed file compared.
+            while is_compressed(self.file) and stream.read(1 << 20):
+                pass
+        return data
+
+    def _arranged(self, numbers: np.ndarray) -> np.ndarray:
+        """Give numbers in the order of the file the axes of the header."""
+        # The last axis of a C-ordered array is the one whose voxels lie next to each other.
+        slowest_first = self.order[::-1]
+        array = numbers.reshape([self.shape[axis] for axis in slowest_first]).transpose(np.argsort(slowest_first))
+        return np.flip(array, self.reversed)
+
+
+def load(path: Path) -> SpatialImage:
+    """Read a header; the voxels are read when they are asked for.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file whose name ends in one of `EXTENSIONS`.
+
+    Returns
+    -------
+    nibabel.spatialimages.SpatialImage
+        Its axes are those of the header, its affine leads from voxels to the scanner's mm, and its ``dataobj`` is a
+        `MifArray`.
+
+    Raises
+    ------
+    ValueError
+        When it is not such an image; the message says why.
+    OSError, EOFError, zlib.error
+        When it cannot be read.
+
+    Examples
+    --------
+    >>> load(Path("dwi.mif")).shape  # doctest: +SKIP
+    (96, 96, 60, 193)
+    """
+    from nibabel.spatialimages import SpatialImage
+
+    fields = _fields(path)
+    shape = tuple(int(size) for size in fields["dim"][0].split(","))
+    affine = _affine(fields, shape)
+    order, backwards = _layout(fields["layout"][0], len(shape))
+    inter, slope = (float(number) for number in fields.get("scaling", ["0,1"])[0].split(","))
+    file, offset = _place(fields["file"][0], path)
+    stored = _datatype(fields["datatype"][0])
+    return SpatialImage(MifArray(shape, stored, order, backwards, slope, inter, file, offset), affine)
+
+
+def opened(path: Path) -> BinaryIO:
+    """Open a file to read what it holds, decompressed where its name says that it is compressed.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+
+    Returns
+    -------
+    file object
+        Its bytes.
+    """
+    return gzip.open(path) if is_compressed(path) else path.open("rb")
+
+
+def is_compressed(path: Path) -> bool:
+    """Return whether a file's name says that it is compressed by gzip.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_compressed(Path("dwi.nii.gz")), is_compressed(Path("dwi.mif"))
+    (True, False)
+    """
+    return path.suffix in (".gz", ".mgz")
+
+
+def _fill(stream: BinaryIO, data: bytearray) -> int:
+    """Read until the buffer is full or the file ends, and return how much was read."""
+    view, done = memoryview(data), 0
+    while count := stream.readinto(view[done:]):
+        done += count
+    return done
+
+
+def _fields(path: Path) -> dict[str, list[str]]:
+    """Return the lines of the header by their key in lower case."""
+    with opened(path) as stream:
+        if stream.readline(80).rstrip() != _FIRST_LINE:
+            raise ValueError(f"its first line is not {_FIRST_LINE.decode()!r}")
+        fields: dict[str, list[str]] = {}
+        while (line := stream.readline(_LONGEST_HEADER)) and line.strip() != b"END":
+            key, _, value = line.decode(errors="replace").partition("#")[0].partition(":")
+            fields.setdefault(key.strip().lower(), []).append(value.strip())
+    for name in ("dim", "vox", "layout", "datatype", "file"):
+        if name not in fields:
+            raise ValueError(f"its header has no {name!r}")
+    return fields
+
+
+def _datatype(name: str) -> np.dtype:
+    if not (found := _DATATYPE.fullmatch(name)):
+        raise ValueError(f"its data type is {name!r}")
+    if name.lower() == "bit":
+        return np.dtype(bool)
+    _, kind, bits, end = found.groups()
+    if not kind:
+        return np.dtype(name.lower())
+    kind, size = kind.lower(), int(bits) // 8
+    size *= 2 if kind == "cfloat" else 1
+    return np.dtype(f"{'>' if (end or '').lower() == 'be' else '<'}{_KINDS[kind]}{size}")
+
+
+def _affine(fields: dict[str, list[str]], shape: tuple[int, ...]) -> np.ndarray:
+    """Return voxels to mm; without a transform the middle of the image is the scanner's origin, as in MRtrix3."""
+    spacing = np.ones(3)
+    written = [float(number) for number in fields["vox"][0].split(",")][:3]
+    spacing[: len(written)] = written
+    affine = np.diag([*spacing, 1.0])
+    if rows := fields.get("transform"):
+        transform = np.array([[float(number) for number in row.split(",")] for row in rows[:3]])
+        affine[:3] = transform @ affine
+        return affine
+    sizes = np.ones(3)
+    sizes[: len(shape[:3])] = shape[:3]
+    affine[:3, 3] = -spacing * (sizes - 1) / 2
+    return affine
+
+
+def _layout(text: str, axes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the axes from the nearest voxels to the farthest, and those that are stored from their end."""
+    words = [word.strip() for word in text.split(",")]
+    ranks = [int(word.lstrip("+-")) for word in words]
+    if sorted(ranks) != list(range(axes)):
+        raise ValueError(f"its layout is {text!r}")
+    backwards = tuple(axis for axis, word in enumerate(words) if word.startswith("-"))
+    return tuple(sorted(range(axes), key=ranks.__getitem__)), backwards
+
+
+def _place(text: str, path: Path) -> tuple[Path, int]:
+    """Return the file that holds the voxels and where in it they begin."""
+    name, _, offset = text.rpartition(" ") if re.search(r"\s\d+$", text) else (text, "", "0")
+    name = name.strip()
+    return path if name == "." else path.parent / name, int(offset)

@@ -1,0 +1,127 @@
+"""What a terminal would draw is what the decoder gives, to the pixel."""
+
+import os
+
+import numpy as np
+import pytest
+
+from provision import content, sixel
+from provision.errors import ProvisionError
+
+
+@pytest.fixture
+def library():
+    """The libsixel that PROVISION_TEST_SIXEL names, else the system's."""
+    path = os.environ.get("PROVISION_TEST_SIXEL")
+    try:
+        sixel._functions(path or "")
+    except ProvisionError as error:
+        if path:
+            raise
+        pytest.skip(f"{error.message} PROVISION_TEST_SIXEL can name its file.")
+    return path
+
+
+def encoded(picture: np.ndarray) -> bytes:
+    """A picture of palette indices, shape (H, W), as mrpeek writes it: index n is n % of grey."""
+    lines = [b"\x1bP9;1q$"]
+    lines += [b"#%d;2;%d;%d;%d" % (colour, colour, colour, colour) for colour in np.unique(picture)]
+    for top in range(0, len(picture), 6):
+        band = picture[top : top + 6]
+        rows = []
+        for colour in np.unique(band):
+            bits = sum((band[row] == colour).astype(int) << row for row in range(len(band)))
+            rows.append(b"#%d" % colour + bytes(63 + int(column) for column in bits))
+        lines.append(b"$".join(rows) + b"-")
+    return b"".join(lines) + b"\x1b\\"
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(height).integers(0, 101, (height, width))
+
+
+@pytest.mark.parametrize("height", [1, 5, 6, 7, 12, 13])
+def test_a_picture_has_its_own_height_whatever_its_bands_of_six_rows(library, height):
+    assert sixel.decode(encoded(picture(height, 9)), library).shape == (height, 9, 3)
+
+
+def test_every_percent_of_grey_is_told_apart(library):
+    shades = np.arange(101).reshape(1, -1)
+    grey = sixel.decode(encoded(shades), library)[0]
+    np.testing.assert_allclose(grey[:, 0], np.arange(101) * 2.55, atol=0.51)
+    assert len(np.unique(grey[:, 0])) == 101
+
+
+def test_every_pixel_is_in_its_place(library):
+    drawn = sixel.decode(encoded(picture(13, 17)), library)
+    np.testing.assert_allclose(drawn[..., 1], picture(13, 17) * 2.55, atol=0.51)
+
+
+def test_what_is_left_unpainted_is_black(library):
+    drawn = sixel.decode(b"\x1bPq#1;2;100;0;0-#1@\x1b\\", library)
+    assert drawn[:, 0].tolist() == [[0, 0, 0]] * 6 + [[255, 0, 0]]
+
+
+def test_text_around_a_picture_is_passed_over(library):
+    data = b"\x1b[2K138\x1b[0m\n\x1b[2G" + encoded(picture(4, 4)) + b"\x1b[1B\rindex: [ 1 2 3 ]\n"
+    assert sixel.decode(data, library).shape == (4, 4, 3)
+
+
+def test_two_pictures_are_put_one_under_the_other_on_black(library):
+    first, second = np.full((3, 2), 100), np.full((4, 5), 50)
+    drawn = sixel.decode(encoded(first) + b"\n0.5\n" + encoded(second), library)
+    assert drawn.shape == (7, 5, 3)
+    assert (drawn[:3, :2] == 255).all()
+    assert (drawn[:3, 2:] == 0).all()
+    assert (drawn[3:] == 128).all()
+
+
+@pytest.mark.parametrize("data", [b"", b"mrpeek: [ERROR] no image", encoded(picture(4, 4))[:-2]])
+def test_data_without_a_whole_picture_are_refused(library, data):
+    with pytest.raises(ProvisionError, match="no whole sixel picture"):
+        sixel.decode(data, library)
+
+
+def test_a_library_that_is_not_there_is_named_with_how_to_install_it():
+    with pytest.raises(ProvisionError, match=r'/nowhere/libsixel\.so\. Install it: provision\.run\("mrpeek"\)\.'):
+        sixel.decode(encoded(picture(1, 1)), "/nowhere/libsixel.so")
+
+
+def test_a_system_without_libsixel_is_told_how_to_install_it(monkeypatch):
+    def missing(name):
+        raise OSError(name)
+
+    monkeypatch.setattr(sixel.ctypes, "CDLL", missing)
+    sixel._functions.cache_clear()
+    with pytest.raises(ProvisionError, match=r'libsixel is not installed\. Install it: provision\.run\("mrpeek"\)'):
+        sixel.decode(encoded(picture(1, 1)))
+
+
+def test_text_is_given_without_the_pictures():
+    data = b"138\n" + encoded(picture(4, 4)) + b"0.5\n"
+    assert sixel.without_pictures(data).split() == [b"138", b"0.5"]
+
+
+@pytest.mark.parametrize("height", [6, 7, 13])
+def test_what_is_encoded_is_decoded_again(library, height):
+    colours = np.random.default_rng(0).integers(0, 256, (50, 3), dtype=np.uint8)
+    pixels = colours[np.random.default_rng(1).integers(0, 50, (height, 40))]
+    drawn = sixel.decode(sixel.encode(pixels, library), library)
+    assert drawn.shape == pixels.shape
+    # A colour is written in per cent.
+    assert np.abs(drawn.astype(int) - pixels).max() <= 2
+
+
+def test_a_picture_of_more_colours_than_a_terminal_has_is_encoded_nearly_the_same(library):
+    ramp = np.stack(np.meshgrid(np.arange(0, 256, 2), np.arange(0, 256, 2), [90]), axis=-1)[:, :, 0].astype(np.uint8)
+    drawn = sixel.decode(sixel.encode(ramp, library), library)
+    assert drawn.shape == ramp.shape
+    assert np.abs(drawn.astype(int) - ramp).mean() < 10
+
+
+def test_the_library_is_that_which_was_noted_when_mrpeek_was_installed(monkeypatch):
+    checks = content.utility("provision_checks")
+    monkeypatch.setattr(checks, "read_state", lambda role: {"report": {"decoder": f"/opt/{role}/libsixel.so.1"}})
+    assert sixel.installed_library() == "/opt/mrpeek/libsixel.so.1"
+    monkeypatch.setattr(checks, "read_state", lambda role: {})
+    assert sixel.installed_library() is None
