@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from provision import __version__
+from provision import __version__, report
 from provision.errors import OptionError, ProvisionError
 from provision.events import Step
 
@@ -45,6 +45,7 @@ COMMANDS = [
 
 _EXTRA = ("numpy", "nibabel", "dipy", "matplotlib")
 _LOG, _RESULTS, _PICTURE = "demo.log", "results.json", "fod.png"
+_REPORT, _GLYPHS, _PEEK = "report.html", "glyphs.png", "peek.png"
 # Of the largest peak: smaller ones in grey matter and fluid are noise, and would hide the picture's message.
 _SMALLEST_DRAWN_PEAK = 0.15
 # Seconds for a command to end by itself when it is interrupted.
@@ -120,6 +121,16 @@ class DemoResult:
         return self.folder / _PICTURE
 
     @property
+    def glyphs(self) -> Path:
+        """The picture of the FODs of the middle slice; it is not there where VTK is not installed or cannot draw."""
+        return self.folder / _GLYPHS
+
+    @property
+    def report(self) -> Path:
+        """The page that tells all of it, with its pictures in it."""
+        return self.folder / _REPORT
+
+    @property
     def log(self) -> Path:
         """The file with every command and its output."""
         return self.folder / _LOG
@@ -146,6 +157,10 @@ class DemoResult:
             "versions": self.versions,
             "folder": str(self.folder),
         }
+
+    def _repr_html_(self) -> str:
+        """Return the main picture, the angles and where the report is, for a notebook."""
+        return report.cell(self)
 
 
 def run_demo(
@@ -190,7 +205,7 @@ def run_demo(
     Returns
     -------
     DemoResult
-        Angles, times and versions; ``results.json`` in the folder holds the same.
+        Angles, times and versions; ``results.json`` in the folder holds the same, and ``report.html`` shows it.
 
     Raises
     ------
@@ -221,7 +236,9 @@ def run_demo(
         _find_fibres(work, *_download(work))
         settings, angles = {}, {}
     _draw(work)
+    pictures = _pictures(work)
     result = DemoResult(work.folder, data, angles, work.seconds, versions, settings)
+    result.report.write_text(report.page(result, pictures, work.commands), encoding="utf-8")
     (work.folder / _RESULTS).write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
     if angles:
         _print_table(result, console)
@@ -311,12 +328,13 @@ def run_command(argv: Sequence[str], *, folder: Path, environment: Mapping[str, 
 
 @dataclass
 class _Work:
-    """Where a demo works, with what environment, whom it tells, and how long its steps took."""
+    """Where a demo works, with what environment, whom it tells, how long its steps took, and what was run."""
 
     folder: Path
     environment: Mapping[str, str]
     on_step: Callable[[Step], None] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    commands: list[str] = field(default_factory=list)
 
     @property
     def log(self) -> Path:
@@ -334,6 +352,7 @@ class _Work:
 
     def run(self, *argv: str) -> str:
         """Run one command in the folder."""
+        self.commands.append(shlex.join(argv))
         return run_command(argv, folder=self.folder, environment=self.environment, log=self.log)
 
     def _tell(self, step: Step) -> None:
@@ -356,7 +375,7 @@ def _made(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _LOG).write_bytes(b"")
-        for name in (_RESULTS, _PICTURE):
+        for name in (_RESULTS, _PICTURE, _REPORT, _GLYPHS, _PEEK):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise ProvisionError(
@@ -487,6 +506,12 @@ def _draw(work: _Work) -> None:
             nibabel.as_closest_canonical(nibabel.load(work.folder / name)) for name in ("fod_l0.nii.gz", "peaks.nii.gz")
         )
         _save_picture(background.get_fdata(), peaks.get_fdata(), peaks.affine, work.folder / _PICTURE)
+
+
+def _pictures(work: _Work) -> dict[str, report.Drawn]:
+    """Draw what the report shows; where something cannot be drawn, its reason is there instead."""
+    with work.step("show"):
+        return report.pictures(work.folder)
 
 
 def _save_picture(background: np.ndarray, peaks: np.ndarray, affine: np.ndarray, path: Path) -> None:

@@ -1,5 +1,6 @@
 """The demo's plumbing, with stand-ins for MRtrix3's commands that find the true fibres, or fail as they are told."""
 
+import base64
 import io
 import json
 import os
@@ -30,7 +31,7 @@ SIZE = (16, 16, 4)
 NAMES = ("mrinfo", "mrconvert", "dwi2mask", "dwi2response", "dwi2fod", "sh2peaks")
 # A Python that finds this package from any folder, whether it is installed or not.
 PYTHON = {**os.environ, "PYTHONPATH": str(Path(demo.__file__).parents[1])}
-STEPS = ["phantom", "mrconvert", "dwi2response", "dwi2fod", "sh2peaks", "compare", "draw"]
+STEPS = ["phantom", "mrconvert", "dwi2response", "dwi2fod", "sh2peaks", "compare", "draw", "show"]
 
 # All of the commands: each does no more than the demo's later steps need.
 STAND_IN = f"""#!{sys.executable}
@@ -190,6 +191,27 @@ def test_results_json_holds_the_result(good):
     assert stored["seconds"] == pytest.approx(sum(stored["steps"].values()), abs=0.01)
 
 
+def test_report_tells_the_angles_and_every_command_and_why_a_picture_is_missing(good):
+    """The stand-ins leave no FODs and no volumes that could be drawn, and the demo passes all the same."""
+    page = good.result.report.read_text()
+    assert good.result.report == good.folder / "report.html"
+    assert "MRtrix3 3.0.8-12-gabc found the phantom&#39;s fibres" in page
+    commands = [line.removeprefix("$ ") for line in good.result.log.read_text().splitlines() if line.startswith("$ ")]
+    assert "<pre>" + "\n".join(commands) + "</pre>" in page
+    assert page.count('<p class="note">') == 3 and "<img" not in page
+
+
+def test_report_of_a_failed_comparison_is_kept(tmp_path, commands):
+    with pytest.raises(ProvisionError):
+        run(tmp_path, commands, told={"TURNED": "20"})
+    assert "missed the phantom&#39;s fibres" in (tmp_path / "demo" / "report.html").read_text()
+
+
+def test_notebook_shows_the_picture_of_the_peaks_where_there_are_no_glyphs(good):
+    picture = base64.b64encode(good.result.picture.read_bytes()).decode()
+    assert f'src="data:image/png;base64,{picture}"' in good.result._repr_html_()
+
+
 def test_summary_names_version_angles_and_picture(good):
     summary = good.result.summary
     assert "3.0.8-12-gabc found" in summary
@@ -268,10 +290,12 @@ def test_rerun_overwrites_its_own_files_and_nothing_else(tmp_path, commands):
 
 def test_failed_rerun_leaves_no_results_of_the_run_before(tmp_path, commands):
     run(tmp_path, commands)
+    names = ("results.json", "fod.png", "report.html", "glyphs.png", "peek.png")
+    for name in names[3:]:
+        (tmp_path / "demo" / name).write_bytes(b"of a run before")
     with pytest.raises(ProvisionError):
         run(tmp_path, commands, told={"FAILING": "dwi2fod"})
-    assert not (tmp_path / "demo" / "results.json").exists()
-    assert not (tmp_path / "demo" / "fod.png").exists()
+    assert not [name for name in names if (tmp_path / "demo" / name).exists()]
 
 
 def test_path_that_is_a_file_is_an_error_and_the_file_stays(tmp_path, commands):
@@ -438,7 +462,8 @@ def test_head_goes_through_the_pipeline_with_a_mask_and_without_angles(tmp_path,
     monkeypatch.setattr(dipy.data, "fetch_sherbrooke_3shell", lambda: ({}, there))
     result = run(tmp_path, commands, data="sherbrooke_3shell")
     assert (result.passed, result.angles, result.settings) == (None, {}, {})
-    assert list(result.steps) == ["download", "mrconvert", "dwi2mask", "dwi2response", "dwi2fod", "sh2peaks", "draw"]
+    expected = ["download", "mrconvert", "dwi2mask", "dwi2response", "dwi2fod", "sh2peaks", "draw", "show"]
+    assert list(result.steps) == expected
     files = [there / f"HARDI193.{kind}" for kind in ("nii.gz", "bvec", "bval")]
     assert "$ mrconvert {} dwi.mif -fslgrad {} {} -force\n".format(*files) in log_of(tmp_path)
     assert "-mask mask.mif" in log_of(tmp_path)
