@@ -1,0 +1,186 @@
+"""Pictures, sliders and WebGL in a real JupyterLab, run by a real browser.
+
+PROVISION_TEST_MRPEEK names a folder with the command mrpeek; without it the cells that need it are left out.
+PROVISION_TEST_SCREENSHOTS names a folder where the screenshots are kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from box import Box, CommandFailed, Machines
+from PIL import Image
+
+HERE = Path(__file__).parent / "notebook"
+PYTHON = "/opt/notebook/bin/python"
+FOLDER = "/root/notebook"
+# Chromium draws with SwiftShader; libegl1 and Mesa's driver are VTK's, and libsixel1 decodes what mrpeek draws.
+APT = "chromium chromium-driver fonts-dejavu-core libegl1 libgl1-mesa-dri libsixel1 python3-venv"
+# No question about news, and every output in the page whether it is in sight or not.
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"},
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+}
+START = f"""
+setsid /opt/notebook/bin/jupyter lab --allow-root --no-browser --ip=127.0.0.1 --port=8888 \
+    --IdentityProvider.token=t --notebook-dir={FOLDER} > {FOLDER}.log 2>&1 < /dev/null &
+for _ in $(seq 150); do grep -q 'is running at' {FOLDER}.log && exit; sleep 0.2; done; cat {FOLDER}.log; exit 1
+"""
+
+# A ball that is brighter towards the head and twice as bright on the right, its upper half as an overlay, tracks from
+# front to back, and FODs whose one fibre runs to the right.
+MAKE = """
+import provision
+import nibabel
+import numpy as np
+
+place = np.indices((24, 28, 20)) - np.array([11.5, 13.5, 9.5]).reshape(3, 1, 1, 1)
+ball = np.linalg.norm(place, axis=0) < 9
+affine = np.diag([2.0, 2, 2, 1])
+affine[:3, 3] = -23, -27, -19
+brain = (ball * (20 + place[2]) * (1 + (place[0] > 0))).astype(np.float32)
+nibabel.save(nibabel.Nifti1Image(brain, affine), "brain.nii.gz")
+half = nibabel.Nifti1Image((ball & (place[2] > 0)).astype(np.uint8), affine)
+line = np.linspace(-16, 16, 30)
+tracks = [np.stack([0 * line + shift, line, 0 * line], axis=1) for shift in np.linspace(-8, 8, 60)]
+tracks = nibabel.streamlines.Tractogram(tracks, affine_to_rasmm=np.eye(4))
+nibabel.streamlines.save(tracks, "front.tck")
+fod = np.zeros((24, 28, 20, 6), np.float32)
+fod[ball] = 0.28, 0, 0, -0.3, 0, 0.5
+nibabel.save(nibabel.Nifti1Image(fod, affine), "fod.nii.gz")
+"""
+CELLS = {
+    "make": MAKE,
+    "peek": 'picture = provision.peek("brain.nii.gz")\nprint(picture.width, picture.height)\npicture',
+    "interactive": 'provision.peek("brain.nii.gz", interactive=True)',
+    "glyphs": 'picture = provision.glyphs("fod.nii.gz", size=600)\nprint(picture.width, picture.height)\npicture',
+    "view": 'provision.view("brain.nii.gz", half, "front.tck")',
+    "axial": 'provision.view("brain.nii.gz", layout="axial", height=300)',
+}
+NEED_MRPEEK = ("peek", "interactive")
+
+
+@dataclass(frozen=True)
+class Page:
+    """What was to be seen of each cell that was run, by its name, and the screenshots of their outputs."""
+
+    cells: dict[str, dict]
+    screenshots: Path
+
+    def cell(self, name: str) -> dict:
+        if name not in self.cells:
+            pytest.skip("PROVISION_TEST_MRPEEK names no folder with mrpeek, which this cell needs")
+        return self.cells[name]
+
+    def screenshot(self, name: str) -> np.ndarray:
+        """Return the pixels of a cell's output, shape (H, W, 3)."""
+        path = self.screenshots / f"cell-{list(self.cells).index(name)}.png"
+        return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+@pytest.fixture(scope="module")
+def page(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """Run the notebook once, on a fresh machine with Chromium and JupyterLab."""
+    folder = Path(os.environ.get("PROVISION_TEST_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    mrpeek = os.environ.get("PROVISION_TEST_MRPEEK")
+    cells = {name: source for name, source in CELLS.items() if mrpeek or name not in NEED_MRPEEK}
+    with machines.box(with_browser(machines)) as box:
+        if mrpeek:
+            bring_mrpeek(Path(mrpeek), box)
+        box.copy_in(HERE / "browser.py", f"{FOLDER}/browser.py")
+        box.write(f"{FOLDER}/pictures.ipynb", notebook(cells))
+        box.write("/opt/notebook/share/jupyter/lab/settings/overrides.json", json.dumps(SETTINGS))
+        box.run(START, env={"PYTHONPATH": box.project})
+        command = f"{PYTHON} browser.py 'http://127.0.0.1:8888/lab/tree/pictures.ipynb?token=t' {FOLDER}/shots"
+        try:
+            seen = json.loads(box.run(command, cwd=FOLDER, timeout=400).stdout)
+        finally:
+            for name in box.run(f"ls {FOLDER}/shots", check=False).stdout.split():
+                (folder / name).write_bytes(base64.b64decode(box.run(f"base64 {FOLDER}/shots/{name}").stdout))
+    return Page(dict(zip(cells, seen, strict=True)), folder)
+
+
+def with_browser(machines: Machines) -> Path:
+    """Return a root with Chromium and, in an environment of its own, JupyterLab and what the cells import."""
+    requirements = (HERE / "requirements.txt").read_text()
+
+    def install(box: Box) -> None:
+        box.run(f"apt-get update -qq && apt-get install -qq -y --no-install-recommends {APT} && apt-get clean", cwd="/")
+        box.write("/opt/requirements.txt", requirements)
+        box.run(f"python3 -m venv /opt/notebook && {PYTHON} -m pip install -q -r /opt/requirements.txt", cwd="/")
+
+    try:
+        return machines.layer(machines.base("trixie"), "browser", install, key=[APT, requirements])
+    except CommandFailed as error:
+        pytest.skip(f"Chromium or JupyterLab cannot be installed here: {str(error).splitlines()[-1]}")
+
+
+def notebook(cells: dict[str, str]) -> str:
+    fields = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return json.dumps(
+        {
+            "cells": [{"id": name, "source": source, **fields} for name, source in cells.items()],
+            "metadata": {"kernelspec": kernel},
+            "nbformat": 4,
+            "nbformat_minor": 5,
+        }
+    )
+
+
+def bring_mrpeek(folder: Path, box: Box) -> None:
+    """Put mrpeek into a box, with those of its libraries that are not the system's."""
+    listed = subprocess.run(["ldd", folder / "mrpeek"], capture_output=True, text=True, check=True).stdout
+    box.copy_in(folder / "mrpeek", "/opt/mrpeek/bin/mrpeek")
+    for name, path in re.findall(r"(\S+) => (/\S+)", listed):
+        if not path.startswith(("/lib/", "/lib64/", "/usr/lib/")):
+            box.copy_in(Path(path).resolve(), f"/opt/mrpeek/lib/{name}")
+    start = '#!/bin/sh\nLD_LIBRARY_PATH=/opt/mrpeek/lib exec /opt/mrpeek/bin/mrpeek "$@"\n'
+    box.write("/usr/local/bin/mrpeek", start, mode="755")
+
+
+def size_printed(cell: dict) -> list[int]:
+    return [int(number) for number in cell["text"].split()[:2]]
+
+
+def test_every_cell_runs_without_an_error_or_a_warning(page: Page) -> None:
+    assert {name: cell["error"] for name, cell in page.cells.items() if cell["error"]} == {}
+
+
+@pytest.mark.parametrize("name", ["peek", "glyphs"])
+def test_a_picture_is_shown_as_it_was_drawn(page: Page, name: str) -> None:
+    cell = page.cell(name)
+    (picture,) = cell["pictures"]
+    assert [picture["file_width"], picture["file_height"]] == size_printed(cell)
+    # One that is wider than the cell is made to fit, in the same proportions.
+    assert picture["width"] <= picture["file_width"]
+    assert picture["file_width"] * picture["height"] / picture["file_height"] == pytest.approx(picture["width"], abs=2)
+    assert len(np.unique(page.screenshot(name).reshape(-1, 3), axis=0)) > 50
+
+
+def test_moving_a_slider_draws_another_slice(page: Page) -> None:
+    assert page.cell("interactive")["moved"]
+
+
+def test_the_browser_draws_images_overlays_and_tracks(page: Page) -> None:
+    red, green, blue = np.moveaxis(page.screenshot("view"), -1, 0)
+    grey = (abs(red - green) < 12) & (abs(green - blue) < 12) & (red > 40) & (red < 240)
+    overlay = (red > blue + 40) & (green > blue + 40) & (red > 100)
+    tracks = (green > 150) & (red < 110) & (blue < 110)
+    shares = {"grey": grey.mean(), "overlay": overlay.mean(), "tracks": tracks.mean()}
+    assert shares["grey"] > 0.02 and shares["overlay"] > 0.02 and shares["tracks"] > 0.002, shares
+
+
+def test_the_patients_right_is_on_the_left_as_peek_has_it(page: Page) -> None:
+    brightness = page.screenshot("axial").sum(axis=2)
+    left, right = np.array_split(brightness, 2, axis=1)
+    assert left.mean() > 1.5 * right.mean() > 0
