@@ -34,7 +34,7 @@ PLOTS = ("x", "y", "z", "volume")
 # A sixel colour is told in percent, so that more than 101 shades of grey, from 0 to this, would not be told apart.
 _LEVELS = 100
 # Pixels: what fits into a notebook's cell, and what no picture may exceed.
-_HEIGHT, _WIDTH, _LARGEST = 700, 1600, 12_000
+_HEIGHT, _WIDTH, _LARGEST = 600, 1000, 12_000
 _SECONDS = 120
 _GOLDEN = (1 + math.sqrt(5)) / 2
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -201,7 +201,7 @@ def default_zoom(header: Header, plane: str | None, plot: str | None = None) -> 
     Returns
     -------
     float
-        The largest whole number with which the picture is at most 700 pixels high and 1600 wide; 1 up to twice that,
+        The largest whole number with which the picture is at most 600 pixels high and 1000 wide; 1 up to twice that,
         and for larger ones the fraction that makes it fit.
 
     Examples
@@ -209,7 +209,7 @@ def default_zoom(header: Header, plane: str | None, plot: str | None = None) -> 
     >>> import numpy as np
     >>> from provision.images import Header
     >>> default_zoom(Header((48, 48, 20), (2.0, 2.0, 2.0), np.eye(4)), "axial")
-    14
+    12
     """
     width, height = _size(header, plane, plot)
     best = min(_WIDTH / width, _HEIGHT / height)

@@ -267,7 +267,7 @@ def test_mrpeek_is_asked_for_the_middle_of_the_first_volume_of_all_planes(stand_
     peek(values(7, 6, 5, 4))
     (call,) = stand_in.calls
     assert call["arguments"][:-1] == [
-        "-batch", "-levels", "100", "-zoom", "80", "-colourmap", "gray", "-focus", "3,3,2,0",
+        "-batch", "-levels", "100", "-zoom", "50", "-colourmap", "gray", "-focus", "3,3,2,0",
     ]  # fmt: skip
     assert Path(call["arguments"][-1]).parent.parent == temporary
 
@@ -391,11 +391,11 @@ def test_without_mrpeek_the_call_that_installs_it_is_told_and_nothing_is_written
 @pytest.mark.parametrize(
     ("shape", "spacing", "plane", "plot", "zoom"),
     [
-        ((48, 48, 20), (2, 2, 2), "axial", None, 14),
-        ((48, 48, 20), (2, 2, 2), None, None, 11),
-        ((48, 48, 20), (2, 2, 2), "axial", "volume", 6),
+        ((48, 48, 20), (2, 2, 2), "axial", None, 12),
+        ((48, 48, 20), (2, 2, 2), None, None, 6),
+        ((48, 48, 20), (2, 2, 2), "axial", "volume", 5),
         ((256, 256, 256), (1, 1, 1), "axial", None, 2),
-        ((64, 64, 20), (1, 1, 4), "coronal", None, 8),
+        ((64, 64, 20), (1, 1, 4), "coronal", None, 7),
         ((1000, 1000, 10), (1, 1, 1), "axial", None, 1),
     ],
 )
@@ -404,7 +404,7 @@ def test_a_picture_is_as_large_as_a_cell_allows_and_a_voxel_a_whole_number_of_pi
 
 
 def test_a_very_large_image_is_made_smaller():
-    assert slices.default_zoom(images.Header((4000, 4000, 9), (1, 1, 1), np.eye(4)), "axial") == pytest.approx(0.175)
+    assert slices.default_zoom(images.Header((4000, 4000, 9), (1, 1, 1), np.eye(4)), "axial") == pytest.approx(0.15)
 
 
 # --- what is refused before mrpeek is started -----------------------------------------------------------------------
