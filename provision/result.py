@@ -227,6 +227,8 @@ def sentence(role: str, report: Mapping[str, Any], seconds: float | None = None,
 
 
 def _state(report: Mapping[str, Any]) -> str:
+    if not report:  # of a look at a machine that has nothing yet
+        return "not installed"
     if not report.get("works", True):
         return "does not run"
     state = report.get("state", "present")

@@ -118,6 +118,7 @@ def test_a_run_with_no_reports_still_tells_what_it_did():
 
 def test_what_was_removed_or_does_not_run_is_not_called_ready():
     assert sentence("mrtrix3", {"state": "absent"}) == "mrtrix3 absent"
+    assert sentence("mrtrix3", {}) == "mrtrix3 not installed"
     assert sentence("mrtrix3", {"version": "3.0.8", "works": False}) == "mrtrix3 3.0.8 does not run"
     assert sentence("mrtrix3", {"version": "3.0.8", "works": True}) == "mrtrix3 3.0.8 ready"
 

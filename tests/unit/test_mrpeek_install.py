@@ -1,0 +1,75 @@
+"""The picture that a viewer has to draw before it is put in its place."""
+
+import os
+
+import pytest
+
+pytest.importorskip("ansible")
+
+from plugins.module_utils.provision_install import InstallError
+from plugins.modules import mrpeek_install as module
+
+SIXEL = b"text \x1bPq#0;2;0;0;0\x1b\\ text"
+RIGHT = list(range(70, -10, -10))
+
+
+def told(monkeypatch, rows, data=SIXEL):
+    monkeypatch.setattr(module, "decode", lambda *_: rows)
+    return module.wrong_in_picture(data, "libsixel.so.1")
+
+
+def test_the_image_is_one_that_everybody_reads(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    module.write_image(str(tmp_path / "image.nii"))
+    image = nibabel.load(tmp_path / "image.nii")
+    assert image.shape == (8, 8, 1) and (image.affine.diagonal() == 1).all()
+    assert image.get_fdata()[:, 5, 0].tolist() == [30.0 * x for x in range(8)]
+
+
+def test_a_picture_with_the_left_on_the_right_and_a_strip_beside_it_is_right(monkeypatch):
+    assert told(monkeypatch, [[0, 0, *RIGHT]] * 8 + [[0] * 10] * 4) == ""
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([RIGHT[::-1]] * 8, "its grey levels are"),
+        ([[50] * 8] * 8, "its grey levels are"),
+        ([RIGHT] * 7 + [[9, *RIGHT[1:]]], "its rows differ"),
+        ([RIGHT] * 6, "6 rows of 8"),
+        ([RIGHT[:7]] * 8, "8 rows of 7"),
+    ],
+    ids=["mirrored", "flat", "uneven", "low", "narrow"],
+)
+def test_another_picture_is_told_by_what_is_wrong(monkeypatch, rows, words):
+    assert words in told(monkeypatch, rows)
+
+
+def test_output_without_a_picture_is_told(monkeypatch):
+    assert "no sixel picture" in told(monkeypatch, [RIGHT] * 8, b"8 x 8\n")
+
+
+def program(tmp_path, text):
+    path = tmp_path / "mrpeek"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    os.chmod(path, 0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("echo 'mrpeek: no such option' >&2; exit 1", "no such option"), ("exit 3", "exit code 3")],
+)
+def test_a_viewer_that_fails_is_told_in_its_own_words(tmp_path, text, words):
+    with pytest.raises(InstallError, match=f"mrpeek does not run: .*{words}"):
+        module.draw(program(tmp_path, text))
+
+
+def test_a_viewer_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(InstallError, match="mrpeek does not run"):
+        module.draw(str(tmp_path / "none"))
+
+
+def test_a_decoder_that_cannot_be_loaded_is_told(tmp_path):
+    with pytest.raises(InstallError, match="libsixel cannot be loaded"):
+        module.decode(SIXEL, str(tmp_path / "libsixel.so.1"))
