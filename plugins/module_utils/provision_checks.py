@@ -470,14 +470,20 @@ def look_at_mrtrix3(wanted, machine):
 # --- mrpeek -----------------------------------------------------------------------------------------------------
 
 
+# The headers of older releases do not compile with Eigen 3.4, which all systems here have, unless a distribution has
+# mended them (MRtrix3 8a420c772).
+_FIRST_FOR_MODULES = [3, 0, 4]
+
+
 def mrtrix3_for_modules():
     """Return the MRtrix3 that a module here belongs to.
 
     Returns
     -------
     dict
-        ``version``, empty when there is none or it is no release; ``tree``, the folder to build modules against, empty
-        when it was installed without what that needs, as the distribution's package is; ``cpu``.
+        ``tree``, the folder to build modules against, empty when it was installed without what that needs, as the
+        distribution's package is; ``version``, empty when there is none, it is no release, or nothing can be built
+        against the sources of that release; ``cpu``.
     """
     report = read_state("mrtrix3").get("report", {})
     folder = report.get("bin") or os.path.dirname(foreign_command("mrinfo"))
@@ -485,8 +491,10 @@ def mrtrix3_for_modules():
     prefix = os.path.dirname(folder)
     parts = ("build", "config", "core", "tmp/src")
     whole = bool(folder) and all(os.path.exists(os.path.join(prefix, name)) for name in parts)
+    release = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)", version)
+    usable = release and (whole or [int(number) for number in release.groups()] >= _FIRST_FOR_MODULES)
     return {
-        "version": version if re.fullmatch(r"\d+\.\d+\.\d+", version) else "",
+        "version": version if usable else "",
         "tree": prefix if whole else "",
         "cpu": report.get("cpu", ""),
     }

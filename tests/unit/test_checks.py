@@ -218,10 +218,12 @@ def test_a_viewer_of_which_something_is_gone_is_a_drift(viewer, name, words):
     [
         (("build", "config", "core", "tmp/src"), "3.0.8", ("3.0.8", True)),
         (("build", "config", "core"), "3.0.8", ("3.0.8", False)),
-        ((), "3.0.3", ("3.0.3", False)),
+        (("build", "config", "core", "tmp/src"), "3.0.3", ("3.0.3", True)),
+        ((), "3.0.4", ("3.0.4", False)),
+        ((), "3.0.3", ("", False)),
         ((), "3.0.4-1183-g8d3a", ("", False)),
     ],
-    ids=["built by the role", "something is missing", "a package", "a branch"],
+    ids=["built by the role", "something is missing", "built from mended sources", "a package", "an old one", "a branch"],
 )
 def test_modules_are_built_against_what_came_with_all_they_need(place, parts, version, expected):
     prefix, _, state, _, _ = place
