@@ -223,7 +223,7 @@ def test_a_viewer_of_which_something_is_gone_is_a_drift(viewer, name, words):
         ((), "3.0.3", ("", False)),
         ((), "3.0.4-1183-g8d3a", ("", False)),
     ],
-    ids=["built by the role", "something is missing", "built from mended sources", "a package", "an old one", "a branch"],
+    ids=["built", "something is missing", "built from mended sources", "a package", "an old one", "a branch"],
 )
 def test_modules_are_built_against_what_came_with_all_they_need(place, parts, version, expected):
     prefix, _, state, _, _ = place
