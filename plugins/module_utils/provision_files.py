@@ -58,15 +58,27 @@ def exchange(new, target):
     done = libc.renameat2(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(target), _RENAME_EXCHANGE)
     if done != 0:
         code = ctypes.get_errno()
-        if code not in (errno.EINVAL, errno.ENOSYS):
+        if code not in (errno.EINVAL, errno.ENOSYS, errno.EXDEV):
             raise OSError(code, os.strerror(code), target)
-        # A file system without the exchange, such as overlayfs with a lower layer: two renames, and a gap between.
-        # Should it be cut off in between, the next `staging` clears up.
-        aside = tempfile.mkdtemp(prefix=_staged(os.path.basename(target)), dir=os.path.dirname(target))
-        os.rename(target, os.path.join(aside, "was"))
-        os.rename(new, target)
-        new = aside
+        new = _exchange_in_steps(new, target)
     shutil.rmtree(new, ignore_errors=True)
+
+
+def _exchange_in_steps(new, target):
+    """Put `new` in the place of `target` where no file system does it in one step; return what is to be deleted.
+
+    There is a gap between the steps. Should it be cut off there, the next `staging` clears up.
+    """
+    aside = tempfile.mkdtemp(prefix=_staged(os.path.basename(target)), dir=os.path.dirname(target))
+    try:
+        os.rename(target, os.path.join(aside, "was"))
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # A folder that came with a container's image (overlayfs, Documentation/filesystems/overlayfs.rst).
+        shutil.rmtree(target)
+    os.rename(new, target)
+    return aside
 
 
 @contextmanager

@@ -334,11 +334,11 @@ class _Source:
 
 
 @contextmanager
-def _members(path, tell=None):
-    """Give (the source, the tar archive in it, read as a stream); errors of its content become BadArchive."""
-    source = _Source(path, tell)
+def _members(path, tell=None, ahead=False):
+    """Give (the content, the tar archive in it, read as a stream); errors of its content become BadArchive."""
+    source, content = _Source(path, tell), None
     try:
-        content = Reader(source)
+        content = Reader(source, ahead)
         with tarfile.open(fileobj=content, mode="r|", bufsize=_TAR_BLOCK) as tar:
             tar.copybufsize = _TAR_BLOCK
             yield content, tar
@@ -347,6 +347,8 @@ def _members(path, tell=None):
     except (tarfile.TarError, EOFError, OverflowError, ValueError) as error:  # ZstdError is a ValueError
         raise BadArchive(f"it is broken: {error}") from error
     finally:
+        if content:
+            content.close()
         source.close()
 
 
@@ -390,7 +392,7 @@ def read_archive(path, keep=None, accept=None, tell=None):
     noted, name = _noted(path), os.path.basename(path)
     if keep and os.listdir(keep):
         raise StoreError(f"{keep} is not empty.", "Unpack into a new folder.")
-    with _members(path, tell) as (content, tar):
+    with _members(path, tell, ahead=bool(keep)) as (content, tar):
         manifest = _manifest_in(tar)
         if name.endswith(SUFFIX) and key_of(manifest) != name[: -len(SUFFIX)]:
             raise BadArchive(f"it holds {key_of(manifest)}")

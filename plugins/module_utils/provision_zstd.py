@@ -7,6 +7,8 @@ that dpkg itself needs: the Python of another machine that is provisioned has th
 from __future__ import annotations
 
 import ctypes
+import queue
+import threading
 
 try:
     import zstandard
@@ -17,7 +19,7 @@ LEVEL = 10
 QUICK = 3  # for what will be thrown away
 WINDOW_LOG = 27  # 128 MiB: a build repeats itself over more than level 10 looks back
 BLOCK = 1 << 18
-_PIECE = 1 << 10  # unpacked at once: four bytes can become 128 KiB, and this no more than 32 MiB
+_PIECE = 1 << 9  # unpacked at once: four bytes can become 128 KiB, and this no more than 16 MiB
 _WINDOW_LOG_MAX = 100  # ZSTD_d_windowLogMax, zstd.h
 
 
@@ -94,6 +96,51 @@ def _decompressor():
     return zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG).decompressobj()
 
 
+class _Ahead:
+    """Calls a function in a thread, again and again, a little before its results are asked for.
+
+    It ends with the first empty result or error.
+    """
+
+    def __init__(self, function):
+        self._function, self._stopped = function, threading.Event()
+        # One more is being made and one being used meanwhile: four of them are the memory it takes.
+        self._results = queue.Queue(2)
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def _work(self):
+        result = True
+        while result and not self._stopped.is_set():
+            try:
+                result, error = self._function(), None
+            except Exception as problem:
+                result, error = b"", problem
+            self._put((result, error))
+
+    def _put(self, item):
+        while not self._stopped.is_set():
+            try:
+                self._results.put(item, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def get(self):
+        """Return the next result, or raise its error; after the end, an empty one."""
+        if not self._thread.is_alive() and self._results.empty():
+            return b""
+        result, error = self._results.get()
+        if error:
+            raise error
+        return result
+
+    def close(self):
+        """End the thread."""
+        self._stopped.set()
+        self._thread.join()
+
+
 class Reader:
     """The content of a file of one Zstandard frame, block by block.
 
@@ -101,6 +148,8 @@ class Reader:
     ----------
     file : binary file
         Where the frame is read from.
+    ahead : bool
+        Whether a thread unpacks what comes next while the last is being used, until `close`.
 
     Raises
     ------
@@ -109,11 +158,28 @@ class Reader:
         nothing after it.
     """
 
-    def __init__(self, file):
+    def __init__(self, file, ahead=False):
         self.file, self._frame = file, _decompressor()
         self._packed, self._rest = memoryview(b""), memoryview(b"")
+        self._ahead = _Ahead(self._collect) if ahead else None
+        self._next = self._ahead.get if ahead else self._unpack
 
-    def _next(self):
+    def close(self):
+        """Unpack no more; the file is left open."""
+        if self._ahead:
+            self._ahead.close()
+
+    def _collect(self):
+        """Return several blocks at once, about as many bytes as are read at once; none at the end."""
+        parts, size = [], 0
+        while size < BLOCK:
+            parts.append(self._unpack())
+            size += len(parts[-1])
+            if not parts[-1]:
+                break
+        return b"".join(parts)
+
+    def _unpack(self):
         """Return the next block, empty at the end of the frame."""
         while not self._frame.eof:
             self._packed = self._packed or memoryview(self.file.read(BLOCK))

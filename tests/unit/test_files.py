@@ -1,5 +1,7 @@
 """Files that are whole or not there."""
 
+import ctypes
+import errno
 import io
 import json
 import os
@@ -152,3 +154,22 @@ def test_a_watcher_that_goes_away_stops_no_work(tmp_path):
     (tmp_path / "run").write_text("")
     tell(3, 3)
     assert (tmp_path / "run").read_text() == ""
+
+
+def test_a_folder_that_came_with_a_containers_image_is_exchanged_too(tmp_path, monkeypatch):
+    class Library:
+        @staticmethod
+        def renameat2(*_):
+            ctypes.set_errno(errno.EXDEV)
+            return -1
+
+    rename = os.rename
+
+    def refuse(source, target):
+        if str(source).endswith("target"):
+            raise OSError(errno.EXDEV, "Invalid cross-device link", source)
+        rename(source, target)
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Library)
+    monkeypatch.setattr(os, "rename", refuse)
+    test_an_exchange_leaves_the_new_folder_and_nothing_of_the_old(tmp_path)
