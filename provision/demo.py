@@ -138,7 +138,7 @@ class DemoResult:
     @property
     def summary(self) -> str:
         """One sentence for a person."""
-        took = f"in {self.seconds:.0f} s; see {self.picture}"
+        took = f"in {self.seconds:.0f} s; see {self.report}"
         if not self.angles:
             return f"MRtrix3 {self.versions['mrtrix3']} made FODs of {self.data} {took}"
         medians = ", ".join(f"{angles.median:.1f}° ({kind})" for kind, angles in self.angles.items())

@@ -212,11 +212,11 @@ def test_notebook_shows_the_picture_of_the_peaks_where_there_are_no_glyphs(good)
     assert f'src="data:image/png;base64,{picture}"' in good.result._repr_html_()
 
 
-def test_summary_names_version_angles_and_picture(good):
+def test_summary_names_version_angles_and_the_page(good):
     summary = good.result.summary
     assert "3.0.8-12-gabc found" in summary
     assert "0.0° (single fibre), 0.0° (crossing)" in summary
-    assert str(good.folder / "fod.png") in summary
+    assert str(good.folder / "report.html") in summary
 
 
 def test_each_step_is_told_when_it_starts_and_when_it_has_ended(good):
