@@ -103,7 +103,7 @@ class _Ahead:
     """
 
     def __init__(self, function):
-        self._function, self._stopped = function, threading.Event()
+        self._function, self._stopped, self._ended = function, threading.Event(), False
         # One more is being made and one being used meanwhile: four of them are the memory it takes.
         self._results = queue.Queue(2)
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -128,9 +128,10 @@ class _Ahead:
 
     def get(self):
         """Return the next result, or raise its error; after the end, an empty one."""
-        if not self._thread.is_alive() and self._results.empty():
+        if self._ended:
             return b""
         result, error = self._results.get()
+        self._ended = not result
         if error:
             raise error
         return result
