@@ -18,7 +18,7 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # linux/fs.h
 
 
-def write_json(path, value):
+def write_json(path, value, mode=0o644):
     """Write a value as JSON under a temporary name and rename it, so that a reader never sees half of it."""
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
@@ -29,7 +29,7 @@ def write_json(path, value):
             file.flush()
             os.fsync(file.fileno())
         with suppress(OSError):  # a mounted Drive has no permissions
-            os.chmod(name, 0o644)
+            os.chmod(name, mode)
         os.replace(name, path)
     except BaseException:
         os.unlink(name)

@@ -1,0 +1,279 @@
+"""Processes that outlive what started them, and are ended by their pid file alone: the standard library only.
+
+A started process has a session of its own, the environment it is given and no other, a log that its owner alone can
+read, and nothing on its standard input. It outlives the run, the login and the notebook's cell that it was started
+in. Its pid file tells when it began as well, so that another process that was given its number later is never taken
+for it. Secrets belong neither in its arguments nor in its environment, which others can see: give it a file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import signal
+import time
+from contextlib import contextmanager, suppress
+
+from .provision_checks import alive, answers, boot_id, process, read_json, running
+from .provision_files import write_json
+
+# What the started process and its children carry in their environment. When the first of them has ended, it tells
+# the others from processes that were given the number of its session later.
+_MARK = "PROVISION_PROCESS"
+_LINES = 20  # of the log, in an error
+_STEP = 0.05  # seconds between two looks
+
+
+class ProcessError(Exception):
+    """A process that could not be started or ended: one sentence.
+
+    Attributes
+    ----------
+    lines : list of str
+        The last lines that it wrote to its log.
+    """
+
+    def __init__(self, message, lines=()):
+        super().__init__(message)
+        self.lines = list(lines)
+
+
+def start(argv, *, pid_file, log, environment, ready, deadline=30.0):
+    """Start a command that goes on by itself, unless it runs already, and wait until it is ready.
+
+    Parameters
+    ----------
+    argv : list of str
+        The command; found on the PATH of `environment` when it is no path.
+    pid_file, log : str
+        Where to note the process, and where what it prints is appended; only their owner can read them.
+    environment : dict of str to str
+        All of its environment.
+    ready : callable
+        Asked again and again until it returns True: `accepting` or `lasting`.
+    deadline : float
+        Seconds after which a process that is not ready is ended.
+
+    Returns
+    -------
+    bool
+        Whether it was started; False when it was running.
+
+    Raises
+    ------
+    ProcessError
+        When it ended or was not ready in time. Nothing of it is left running then.
+    """
+    with _alone(pid_file):
+        if running(pid_file):
+            return False
+        _end(read_json(pid_file), grace=0)  # what a killed one has left of itself
+        file = _open_log(log)
+        try:
+            begin = os.fstat(file).st_size
+            _launch(argv, pid_file, file, environment)
+        finally:
+            os.close(file)
+        try:
+            _await(argv, pid_file, ready, deadline)
+        except BaseException as error:
+            _end(read_json(pid_file), grace=0)
+            os.unlink(pid_file)
+            if isinstance(error, ProcessError):
+                error.lines = last_lines(log, begin)
+            raise
+        return True
+
+
+def stop(pid_file, grace=10.0):
+    """End the process that a pid file names, with all others of its session, and delete the file.
+
+    Parameters
+    ----------
+    pid_file : str
+        What `start` wrote.
+    grace : float
+        Seconds that they have to end by themselves (SIGTERM) before they are killed.
+
+    Returns
+    -------
+    bool
+        Whether anything was running.
+
+    Raises
+    ------
+    ProcessError
+        When they belong to another user, or do not end.
+    """
+    if not os.path.isdir(os.path.dirname(pid_file)):
+        return False
+    with _alone(pid_file):
+        ended = _end(read_json(pid_file), grace)
+        with suppress(FileNotFoundError):
+            os.unlink(pid_file)
+        return ended
+
+
+def accepting(host, port, banner=""):
+    """Return a condition for `start`: a TCP port accepts connections, and sends the banner first if one is given."""
+    return lambda: answers(host, port, banner, seconds=1.0)
+
+
+def lasting(seconds):
+    """Return a condition for `start`: the process has not ended for so many seconds."""
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() >= end
+
+
+def last_lines(log, begin=0):
+    """Return the last lines of a log, of what was written from the byte `begin` on."""
+    with open(log, encoding="utf-8", errors="replace") as file:
+        file.seek(begin)
+        return [line for line in file.read().splitlines() if line.strip()][-_LINES:]
+
+
+@contextmanager
+def _alone(pid_file):
+    """Keep others away from a pid file while the block runs. The kernel drops the lock when its holder dies."""
+    folder = os.path.dirname(pid_file)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _open_log(log):
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    os.fchmod(file, 0o600)
+    return file
+
+
+def _launch(argv, pid_file, log, environment):
+    """Start the command and note it.
+
+    It waits for the note before it begins: should we be killed in between, it sees the pipe closed and ends.
+    """
+    gate, opener = os.pipe()
+    mark = secrets.token_hex(8)
+    pid = os.fork()
+    if pid == 0:
+        _become(argv, gate, opener, log, {**environment, _MARK: mark})
+    os.close(gate)
+    try:
+        noted = {"pid": pid, "start": process(pid)["start"], "boot": boot_id(), "mark": mark}
+        write_json(pid_file, noted, mode=0o600)
+        os.write(opener, b"1")
+    finally:
+        os.close(opener)
+
+
+def _become(argv, gate, opener, log, environment):
+    """Turn this process, a fork, into the command; it never returns."""
+    try:
+        os.close(opener)
+        os.setsid()
+        # Ansible and nohup ignore signals, which a program that is started would go on ignoring.
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.umask(0o022)
+        os.chdir("/")
+        if os.read(gate, 1):
+            for name in os.listdir("/proc/self/fd"):
+                if int(name) > 2:
+                    with suppress(OSError):  # that of the listing is closed by now
+                        os.close(int(name))
+            os.execvpe(argv[0], argv, environment)
+    except BaseException as error:
+        os.write(2, f"{argv[0]} cannot be started: {error}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def _await(argv, pid_file, ready, deadline):
+    """Wait until the process is ready; raise ProcessError when it has ended or takes too long."""
+    end = time.monotonic() + deadline
+    name = os.path.basename(argv[0])
+    while True:
+        # Asked in this order: what answers in the place of a process that has just ended is another one.
+        done = ready()
+        if not running(pid_file):
+            raise ProcessError(f"{name} ended as soon as it was started.")
+        if done:
+            return
+        if time.monotonic() >= end:
+            raise ProcessError(f"{name} was not ready after {deadline:g} s.")
+        time.sleep(_STEP)
+
+
+def _members(noted):
+    """Return the processes of a session that was noted, as (number, start); none when their number is another's by now.
+
+    While any of them lives the kernel gives the number of their session to no other process.
+    """
+    if not noted or noted.get("boot") != boot_id():
+        return []
+    first = process(noted["pid"])
+    if first and first["start"] != noted["start"]:
+        return []
+    found = []
+    for name in os.listdir("/proc"):
+        one = process(name) if name.isdigit() and int(name) != os.getpid() else {}
+        # One that was forked just now may not have made its session yet.
+        if not alive(one) or noted["pid"] not in (int(name), one["session"]):
+            continue
+        if first or _carries(name, noted["mark"]):
+            found.append((int(name), one["start"]))
+    return found
+
+
+def _carries(pid, mark):
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return f"{_MARK}={mark}".encode() in file.read().split(b"\0")
+    except OSError:
+        return False
+
+
+def _end(noted, grace):
+    """End all processes of a session that was noted; tell whether there were any."""
+    members = _members(noted)
+    if not members:
+        return False
+    for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
+        end = time.monotonic() + patience
+        _signal(members, number)
+        while True:
+            _reap(noted["pid"])
+            members = _members(noted)
+            if not members:
+                return True
+            if time.monotonic() >= end:
+                break
+            time.sleep(_STEP)
+    raise ProcessError(f"The process {noted['pid']} could not be ended.")
+
+
+def _signal(members, number):
+    for pid, start in members:
+        # Numbers are given out in a circle: between the look and the signal none comes round again.
+        if process(pid).get("start") == start:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+            except PermissionError as error:
+                raise ProcessError(f"The process {pid} belongs to another user.") from error
+
+
+def _reap(pid):
+    """Take note of the end of a process that we have started ourselves, so that the kernel forgets it."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)

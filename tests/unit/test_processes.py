@@ -1,0 +1,333 @@
+"""Processes that outlive what started them, and are ended by their pid file alone: with real ones."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from plugins.module_utils import provision_checks as checks
+from plugins.module_utils import provision_processes as processes
+
+PATH = {"PATH": os.environ.get("PATH", os.defpath)}
+# Accepts connections at the port that it is given, and greets whoever comes.
+SERVER = """
+import socket, sys
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as server:
+    while True:
+        connection, _ = server.accept()
+        connection.sendall(sys.argv[2].encode())
+        connection.close()
+"""
+
+
+class Place:
+    """A folder with the pid file and the log of one process."""
+
+    def __init__(self, folder):
+        self.pid_file, self.log = str(folder / "run/it.pid"), str(folder / "run/it.log")
+
+    def start(self, *argv, ready=None, environment=PATH, **options):
+        return processes.start(
+            list(argv), pid_file=self.pid_file, log=self.log, environment=environment,
+            ready=ready or processes.lasting(0.2), **options,
+        )
+
+    def pid(self):
+        return json.loads(Path(self.pid_file).read_text())["pid"]
+
+    def alter(self, **fields):
+        noted = json.loads(Path(self.pid_file).read_text())
+        Path(self.pid_file).write_text(json.dumps({**noted, **fields}))
+
+
+@pytest.fixture
+def place(tmp_path):
+    place = Place(tmp_path)
+    yield place
+    if os.path.exists(place.pid_file):
+        processes.stop(place.pid_file, grace=0)
+
+
+@pytest.fixture
+def port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def lives(pid):
+    return checks.alive(checks.process(pid))
+
+
+def within(seconds, condition):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_process_that_runs_is_left_as_it_is(place):
+    assert place.start("sleep", "100")
+    pid = checks.running(place.pid_file)
+    assert pid and lives(pid)
+    assert not place.start("sleep", "100")
+    assert checks.running(place.pid_file) == pid
+
+
+def test_it_outlives_what_started_it_and_a_hangup_of_its_terminal(place, tmp_path):
+    starter = tmp_path / "starter.py"
+    starter.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "from plugins.module_utils import provision_processes as processes\n"
+        f"processes.start(['sleep', '100'], pid_file={place.pid_file!r}, log={place.log!r}, environment={PATH!r},\n"
+        "    ready=processes.lasting(0.1))\n"
+    )
+    # What it would keep open would keep `run` waiting here; and its whole group is hung up on afterwards.
+    began = time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, starter], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    ) as program:
+        assert program.communicate(timeout=20)[0] == b""
+    assert time.monotonic() - began < 20
+    with pytest.raises(ProcessLookupError):
+        os.killpg(program.pid, signal.SIGHUP)
+    assert checks.process(place.pid())["session"] == place.pid()
+    assert lives(place.pid())
+
+
+def test_it_has_the_environment_it_is_given_and_nothing_else(place, monkeypatch):
+    monkeypatch.setenv("TOKEN", "a-secret")
+    place.start("sleep", "100", environment={**PATH, "LANG": "C.UTF-8"})
+    names = {line.split(b"=")[0] for line in Path(f"/proc/{place.pid()}/environ").read_bytes().split(b"\0") if line}
+    assert names == {b"PATH", b"LANG", b"PROVISION_PROCESS"}
+
+
+def test_it_has_no_terminal_no_open_files_of_ours_and_no_signals_ignored(place):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    read_end, write_end = os.pipe()
+    os.set_inheritable(write_end, True)
+    try:
+        place.start("sleep", "100")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        os.close(read_end)
+        os.close(write_end)
+    root = Path(f"/proc/{place.pid()}")
+    assert {path.name: os.readlink(path) for path in (root / "fd").iterdir()} == {
+        "0": "/dev/null", "1": place.log, "2": place.log
+    }
+    assert os.readlink(root / "cwd") == "/"
+    assert "SigIgn:\t0000000000000000" in (root / "status").read_text()
+
+
+def test_its_pid_file_and_log_are_its_owners_alone_and_the_log_is_appended_to(place):
+    place.start("sh", "-c", "echo first; sleep 100")
+    processes.stop(place.pid_file)
+    os.chmod(place.log, 0o644)
+    place.start("sh", "-c", "echo second >&2; sleep 100")
+    assert Path(place.log).read_text() == "first\nsecond\n"
+    assert [stat.S_IMODE(os.stat(path).st_mode) for path in (place.pid_file, place.log)] == [0o600, 0o600]
+
+
+def test_it_is_ready_when_its_port_accepts(place, port):
+    ready = processes.accepting("127.0.0.1", port)
+    place.start(sys.executable, "-c", SERVER, str(port), "", ready=ready)
+    with socket.create_connection(("127.0.0.1", port), timeout=2):
+        assert lives(place.pid())
+
+
+def test_it_is_ready_when_it_sends_the_banner(place, port):
+    ready = processes.accepting("127.0.0.1", port, "SSH-2.0-")
+    place.start(sys.executable, "-c", SERVER, str(port), "SSH-2.0-x\r\n", ready=ready)
+    assert lives(place.pid())
+
+
+def test_another_banner_is_not_ready_and_nothing_is_left_running(place, port):
+    with pytest.raises(processes.ProcessError, match="not ready after 1 s"):
+        place.start(
+            sys.executable, "-c", SERVER, str(port), "220 mail",
+            ready=processes.accepting("127.0.0.1", port, "SSH-2.0-"), deadline=1,
+        )
+    assert not checks.answers("127.0.0.1", port)
+    assert not os.path.exists(place.pid_file)
+
+
+def test_one_that_ends_is_an_error_with_what_it_said_this_time(place):
+    Path(place.log).parent.mkdir()
+    Path(place.log).write_text("of another time\n")
+    with pytest.raises(processes.ProcessError, match="sh ended as soon as it was started") as caught:
+        place.start("sh", "-c", "echo no such port >&2; exit 3", ready=processes.lasting(5))
+    assert caught.value.lines == ["no such port"]
+    assert not os.path.exists(place.pid_file)
+
+
+def test_a_command_that_is_not_there_is_an_error(place):
+    with pytest.raises(processes.ProcessError) as caught:
+        place.start("/nonexistent/program")
+    assert caught.value.lines == [
+        "/nonexistent/program cannot be started: [Errno 2] No such file or directory: '/nonexistent/program'"
+    ]
+
+
+def test_what_answers_in_the_place_of_one_that_ended_is_not_taken_for_it(place):
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(processes.ProcessError, match="ended"):
+        place.start("sh", "-c", "exit 1", ready=lambda: time.sleep(0.2) or checks.answers(*other.getsockname()))
+
+
+def test_an_interrupt_while_waiting_leaves_nothing_running(place, tmp_path):
+    def interrupted():
+        (tmp_path / "pid").write_text(str(place.pid()))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        place.start("sleep", "100", ready=interrupted)
+    assert not lives(int((tmp_path / "pid").read_text()))
+
+
+def test_stopping_ends_its_children_too_and_those_that_ignore_it_after_the_grace(place, tmp_path):
+    apart = f"(setsid sleep 102 & echo $! > {tmp_path}/apart)"
+    place.start("bash", "-c", f"trap '' TERM; sleep 101 & {apart}; echo $! > {tmp_path}/child; wait")
+    within(5, lambda: (tmp_path / "apart").exists() and (tmp_path / "child").read_text().strip())
+    child, apart = (int((tmp_path / name).read_text()) for name in ("child", "apart"))
+    pid = place.pid()
+    began = time.monotonic()
+    try:
+        assert processes.stop(place.pid_file, grace=0.5)
+        assert 0.5 <= time.monotonic() - began < 5
+        assert not lives(pid) and not lives(child) and not os.path.exists(place.pid_file)
+        assert lives(apart)  # it has made itself a session of its own
+    finally:
+        os.kill(apart, signal.SIGKILL)
+
+
+def test_stopping_is_gentle_first(place, tmp_path):
+    place.start("bash", "-c", f"trap 'echo bye > {tmp_path}/bye; exit' TERM; while :; do sleep 0.05; done")
+    assert processes.stop(place.pid_file)
+    assert (tmp_path / "bye").read_text() == "bye\n"
+
+
+def test_what_a_killed_one_left_is_ended(place, tmp_path):
+    place.start("bash", "-c", f"sleep 100 & echo $! > {tmp_path}/child; wait")
+    within(5, lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip())
+    child = int((tmp_path / "child").read_text())
+    os.kill(place.pid(), signal.SIGKILL)
+    os.waitpid(place.pid(), 0)
+    assert not checks.running(place.pid_file) and lives(child)
+    assert processes.stop(place.pid_file)
+    assert not lives(child)
+
+
+def test_a_number_that_was_given_to_another_process_is_neither_taken_for_it_nor_killed(place):
+    place.start("sleep", "100")
+    processes.stop(place.pid_file)
+    with subprocess.Popen(["sleep", "100"], start_new_session=True) as other:
+        try:
+            for fields in ({"start": 1}, {"boot": "another"}):
+                Path(place.pid_file).write_text(json.dumps({
+                    "pid": other.pid, "start": checks.process(other.pid)["start"], "boot": checks.boot_id(), "mark": "x"
+                }))
+                assert checks.running(place.pid_file) == other.pid
+                place.alter(**fields)
+                assert checks.running(place.pid_file) == 0
+                assert not processes.stop(place.pid_file)
+                assert other.poll() is None
+        finally:
+            other.kill()
+
+
+def test_a_session_that_was_given_the_number_of_a_dead_one_is_not_killed(place):
+    # Its first process has ended; what is left of it does not carry the mark of the one that was noted.
+    place.start("sleep", "100")
+    mark = json.loads(Path(place.pid_file).read_text())
+    processes.stop(place.pid_file)
+    with subprocess.Popen(
+        ["bash", "-c", "sleep 100 & echo $!"], start_new_session=True, stdout=subprocess.PIPE, text=True
+    ) as other:
+        child = int(other.stdout.readline())
+        other.wait()
+        try:
+            Path(place.pid_file).write_text(json.dumps({**mark, "pid": other.pid, "start": 1}))
+            assert not processes.stop(place.pid_file)
+            assert lives(child)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("text", ["", "123\n", "[1]", "{}", '{"pid": "x"}'])
+def test_a_pid_file_that_was_not_written_by_us_names_nothing(place, text):
+    Path(place.pid_file).parent.mkdir()
+    Path(place.pid_file).write_text(text)
+    assert checks.running(place.pid_file) == 0
+    assert not processes.stop(place.pid_file)
+
+
+def test_stopping_what_was_never_started_makes_no_folder(place):
+    assert not processes.stop(place.pid_file)
+    assert not os.path.exists(os.path.dirname(place.pid_file))
+
+
+def test_two_that_start_it_at_once_start_one(place):
+    script = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "from plugins.module_utils import provision_processes as processes\n"
+        f"print(processes.start(['sleep', '100'], pid_file={place.pid_file!r}, log={place.log!r},\n"
+        f"    environment={PATH!r}, ready=processes.lasting(0.3)))\n"
+    )
+    programs = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert sorted(program.communicate(timeout=20)[0].strip() for program in programs) == ["False", "False", "True"]
+
+
+# --- The module -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def module(place, tmp_path):
+    """Return a function that runs the Ansible module and returns what it reports."""
+    pytest.importorskip("ansible")
+    root = Path(__file__).parents[2]
+
+    def run(check=False, **arguments):
+        given = {"pid_file": place.pid_file, "log": place.log, "environment": PATH, **arguments}
+        tell = {"dest": str(tmp_path / "result"), "content": "{{ result | to_json }}"}
+        tasks = [
+            {"detached_process": given, "register": "result", "ignore_errors": True},
+            {"copy": tell, "check_mode": False},
+        ]
+        (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
+        options = {"ANSIBLE_CONFIG": str(root / "ansible.cfg"), "ANSIBLE_HOME": str(tmp_path / "ansible")}
+        subprocess.run(
+            [Path(sys.executable).parent / "ansible-playbook", "play.yml", *(["--check"] if check else [])],
+            cwd=tmp_path, env={**os.environ, **options, "LC_ALL": "C.UTF-8"}, capture_output=True, check=True,
+        )
+        return json.loads((tmp_path / "result").read_text())
+
+    return run
+
+
+def test_the_module_starts_leaves_and_ends_a_process_that_outlives_the_play(module, place):
+    assert module(check=True, argv=["sleep", "100"])["changed"] and not os.path.exists(place.pid_file)
+    started = module(argv=["sleep", "100"], seconds=0.1)
+    assert started["changed"] and lives(started["pid"])
+    assert not module(argv=["sleep", "100"])["changed"]
+    assert module(state="stopped")["changed"] and not lives(started["pid"])
+    assert not module(state="stopped")["changed"]
+
+
+def test_the_module_tells_in_one_sentence_why_it_did_not_start(module, place):
+    failed = module(argv=["sh", "-c", "echo Bind to port 22 failed. >&2; exit 255"])
+    assert failed["msg"] == "sh ended as soon as it was started. Its last words: Bind to port 22 failed."
+    assert place.log in failed["hint"]
+
+
+def test_the_module_refuses_a_port_that_is_taken(module, place):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        failed = module(argv=["sleep", "100"], port=port, option="sshd_port")
+    assert failed["msg"] == f"The port {port} of 127.0.0.1 is taken by another program."
+    assert "sshd_port" in failed["hint"] and not os.path.exists(place.pid_file)
