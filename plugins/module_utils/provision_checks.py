@@ -883,6 +883,7 @@ def look_at_sshd(wanted, machine):
         now=sshd_now(wanted, user, folder, machine) if address else {},
         local_address=_EVERYWHERE.get(address, address),
         node=platform.node(),
+        password_there=bool(password_state(folder)),
         sudo=bool(program) or machine["root"] or sudo_works(),
     )
 
