@@ -766,11 +766,10 @@ def wants_password(wanted):
     return wanted["with_password"] or not wanted["authorized_keys"]
 
 
-def sshd_drift(wanted, state, user, folder, machine):
+def sshd_drift(wanted, state, now, user, folder, machine):
     """Return in words how the server noted in `state` differs from the one wanted; empty for not at all."""
     if not state.get("report"):
         return "none is set up"
-    now = sshd_now(wanted, user, folder, machine)
     for name, value in now["wanted"].items():
         if state["wanted"].get(name) != value:
             return f"sshd_{name} is another"
@@ -866,21 +865,24 @@ def look_at_sshd(wanted, machine):
         return dict(result, converged=not there, roots_files=roots, report={"state": "absent"})
     if wanted["state"] == "stopped":
         return dict(result, converged=not pid, report=dict(result["report"], state="stopped"))
-    drift = sshd_drift(wanted, state, user, folder, machine) if wanted["listen_addresses"] else "none can be reached"
+    problem = sshd_problem(wanted, state, user, pid, machine)
+    if problem:
+        return dict(result, converged=False, drift="", problem=problem)
+    now = sshd_now(wanted, user, folder, machine)
+    result["now"] = now
+    drift = sshd_drift(wanted, state, now, user, folder, machine)
     if not drift:
         return dict(result, converged=True)
     program = find_sshd()
-    problem = sshd_problem(wanted, state, user, pid, machine)
-    address = wanted["listen_addresses"][0] if wanted["listen_addresses"] else ""
+    address = wanted["listen_addresses"][0]
     return dict(
         result,
         converged=False,
         drift=drift,
-        problem=problem,
+        problem=[],
         program=program,
         penalties=bool(program) and has_penalties(program),
-        environment=session_environment(wanted["environment"], machine),
-        now=sshd_now(wanted, user, folder, machine) if address else {},
+        environment=now["environment"],
         local_address=_EVERYWHERE.get(address, address),
         node=platform.node(),
         password_there=bool(password_state(folder)),

@@ -47,11 +47,11 @@ def write_secret(path, text):
 
 
 def call(module, argv, data=None):
-    """Run a command that must succeed, with `data` on its standard input."""
+    """Run a command that must succeed, with a line on its standard input."""
     code, _, error = module.run_command(argv, data=data)
     if code:
         said = error.strip().splitlines()
-        module.fail_json(msg=f"{argv[0]} failed: {said[-1] if said else f'exit code {code}'}.")
+        module.fail_json(msg=f"{argv[0]} failed: {said[0] if said else f'exit code {code}'}.")
 
 
 def give(module, user, folder):
@@ -64,7 +64,7 @@ def give(module, user, folder):
     # A run that was killed has noted what was there before: that must not be lost.
     noted = read_json(notes) or {"user": user, "before": shadow_entry(user)}
     write_json(notes, noted, mode=0o600)
-    call(module, ["chpasswd"], f"{user}:{password}\n")
+    call(module, ["chpasswd"], f"{user}:{password}")
     write_json(notes, {**noted, "after": shadow_entry(user)["hash"]}, mode=0o600)
 
 
@@ -75,7 +75,7 @@ def take_back(module, folder):
     now = shadow_entry(noted["user"]) if noted else {}
     # Without "after" the run was killed while it set the password.
     if now and noted.get("after") in (None, now["hash"]):
-        call(module, ["chpasswd", "--encrypted"], f"{noted['user']}:{noted['before']['hash']}\n")
+        call(module, ["chpasswd", "--encrypted"], f"{noted['user']}:{noted['before']['hash']}")
         call(module, ["chage", "--lastday", noted["before"]["changed"] or "-1", noted["user"]])
     for left in (path, notes):
         if os.path.lexists(left):
