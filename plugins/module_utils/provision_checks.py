@@ -837,8 +837,6 @@ def _wrong_place(wanted, state, pid):
     port = wanted["port"]
     if not 0 < port < 65536:
         return [f"sshd_port must be from 1 to 65535, not {port}", "Leave it out for 2222."]
-    if not wanted["listen_addresses"]:
-        return ["sshd_listen_addresses is empty", "Leave it out for 127.0.0.1; 0.0.0.0 is every address."]
     if pid and state.get("wanted", {}).get("port") == port:
         return []  # what listens there is ours
     for address in wanted["listen_addresses"]:
@@ -865,21 +863,21 @@ def look_at_sshd(wanted, machine):
         return dict(result, converged=not there, roots_files=roots, report={"state": "absent"})
     if wanted["state"] == "stopped":
         return dict(result, converged=not pid, report=dict(result["report"], state="stopped"))
-    problem = sshd_problem(wanted, state, user, pid, machine)
-    if problem:
+    if not wanted["listen_addresses"]:
+        problem = ["sshd_listen_addresses is empty", "Leave it out for 127.0.0.1; 0.0.0.0 is every address."]
         return dict(result, converged=False, drift="", problem=problem)
     now = sshd_now(wanted, user, folder, machine)
-    result["now"] = now
     drift = sshd_drift(wanted, state, now, user, folder, machine)
     if not drift:
-        return dict(result, converged=True)
+        return dict(result, converged=True, now=now)
     program = find_sshd()
     address = wanted["listen_addresses"][0]
     return dict(
         result,
         converged=False,
         drift=drift,
-        problem=[],
+        problem=sshd_problem(wanted, state, user, pid, machine),
+        now=now,
         program=program,
         penalties=bool(program) and has_penalties(program),
         environment=now["environment"],

@@ -32,7 +32,8 @@ time.sleep(60)
 """
 # What must be as before when the role has gone.
 FOUND = (
-    "grep ^root: /etc/shadow; dpkg-query -W | grep -v python3-apt; find /etc/ssh /etc/profile.d /etc/pam.d /var/lib/provision "
+    "grep ^root: /etc/shadow; dpkg-query -W | grep -v python3-apt\n"
+    "find /etc/ssh /etc/profile.d /etc/pam.d /var/lib/provision "
     "/run/sshd ! -type d 2> /dev/null | sort; ls -d /etc/ssh; cat /etc/ssh/ssh_config"
 )
 
