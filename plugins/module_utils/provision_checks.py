@@ -621,6 +621,7 @@ _SESSION_PATH = (
 _COLAB_LIBRARIES = "/usr/lib64-nvidia"  # its graphics driver
 _PROFILE = "/etc/profile.d/provision-sshd.sh"
 _HOLD = "/etc/ssh/sshd_not_to_be_run"
+_RUN = "/run/sshd"
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1"}
 
 
@@ -782,8 +783,8 @@ def sshd_drift(wanted, state, now, user, folder, machine):
         return "its host key is missing"
     if machine["root"] and password_state(folder) != ({"user": user, "set": True} if wants_password(wanted) else {}):
         return "the password is another"
-    if machine["root"] and not os.path.isdir("/run/sshd"):
-        return "/run/sshd is missing"
+    if machine["root"] and not os.path.isdir(_RUN):
+        return f"{_RUN} is missing"
     if not running(os.path.join(folder, "sshd.pid")):
         return "it does not run"
     address = wanted["listen_addresses"][0]
@@ -859,6 +860,8 @@ def look_at_sshd(wanted, machine):
         # Of a file that root alone can write, another user removes the one that their own run has made.
         roots = [path for path in (_PROFILE, _HOLD) if "role sshd of provision" in read_text(path)
                  and (machine["root"] or (path == _HOLD and packages))]
+        if machine["root"] and packages and os.path.isdir(_RUN):
+            roots.append(_RUN)
         there = state or os.path.lexists(folder) or roots or packages
         return dict(result, converged=not there, roots_files=roots, report={"state": "absent"})
     if wanted["state"] == "stopped":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -34,7 +35,7 @@ time.sleep(60)
 FOUND = (
     "grep ^root: /etc/shadow; dpkg-query -W | grep -v python3-apt\n"
     "find /etc/ssh /etc/profile.d /etc/pam.d /var/lib/provision "
-    "/run/sshd ! -type d 2> /dev/null | sort; ls -d /etc/ssh; cat /etc/ssh/ssh_config"
+    "/run/sshd ! -type d 2> /dev/null | sort; ls -d /etc/ssh /run/sshd; cat /etc/ssh/ssh_config"
 )
 
 
@@ -170,8 +171,7 @@ def test_a_second_run_changes_nothing_and_keeps_key_and_password(client: Box) ->
 
 
 def test_a_second_run_with_keys_changes_nothing_in_check_mode_too(trixie_client: Box) -> None:
-    wanted = '{"sshd_authorized_keys": ["~/.ssh/id_ed25519.pub"]}'
-    play = f"./bootstrap ansible-playbook playbooks/sshd.yml -e '{wanted}'"
+    play = "./bootstrap ansible-playbook playbooks/sshd.yml -e sshd_authorized_keys='~/.ssh/id_ed25519.pub'"
     assert "changed=1" in trixie_client.run(f"{play} --check").stdout
     trixie_client.run("! test -e /var/lib/provision/sshd; ! command -v sshd")
     trixie_client.run(play)
@@ -213,7 +213,7 @@ def test_from_password_to_keys_gives_the_old_password_back(trixie_client: Box) -
 
 
 def test_keys_and_a_password_can_be_had_together(trixie_client: Box) -> None:
-    report = up(trixie_client, f"{KEYS} --with-password true")
+    report = up(trixie_client, f"{KEYS} --with-password")
     assert ssh(trixie_client, report, "true").returncode == 0
     assert ssh_with_password(trixie_client, report, "true", trixie_client.read(report["password_file"]).strip()
                              ).returncode == 0
@@ -248,6 +248,15 @@ def test_stopped_lets_nobody_in_and_started_again_is_the_same_server(client: Box
     assert provision(client, "run sshd --state stopped")["changed"] == 0
     assert up(client, KEYS) == report
     assert ssh(client, report, "true").returncode == 0
+
+
+def test_sessions_that_are_open_go_on_when_the_server_is_stopped(trixie_client: Box) -> None:
+    report = up(trixie_client, KEYS)
+    given = SSH.format(batch="yes", options="-i ~/.ssh/id_ed25519", **report)
+    session = trixie_client.popen(f"{given} 'echo begun; read line; echo $line'", stdin=subprocess.PIPE)
+    assert session.stdout.readline() == "begun\n"
+    provision(trixie_client, "run sshd --state stopped")
+    assert session.communicate("ended\n", timeout=10)[0] == "ended\n"
 
 
 @pytest.mark.parametrize("line", [KEYS, PASSWORD])
