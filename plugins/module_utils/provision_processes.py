@@ -229,7 +229,7 @@ def _members(noted):
         # One that was forked just now may not have made its session yet.
         if not alive(one) or noted["pid"] not in (int(name), one["session"]):
             continue
-        if first or _carries(name, noted["mark"]):
+        if first or _carries(name, noted.get("mark")):
             found.append((int(name), one["start"]))
     return found
 
