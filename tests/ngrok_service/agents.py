@@ -43,6 +43,13 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or everyone) / "provision-tests" / "ngrok"
 
 
+def why_no_platform() -> str | None:
+    """Say why there is no real agent for this machine at all; None when there is one."""
+    if (sys.platform, platform.machine()) == ("linux", "x86_64"):
+        return None
+    return "the real agent of ngrok that the tests use is for Linux on x86-64"
+
+
 def install_real_agent(path: Path) -> None:
     """Write the real agent, version 2.3.41, to a path; raise NoAgent where it cannot be had."""
     archive = cache() / ARCHIVE
@@ -82,8 +89,8 @@ def configuration(address: str, ca: Path, token: str, *, web: str, version: int)
 
 
 def _download(archive: Path) -> None:
-    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        raise NoAgent("the real agent of ngrok that the tests use is for Linux on x86-64")
+    if reason := why_no_platform():
+        raise NoAgent(reason)
     if not shutil.which("npm"):
         raise NoAgent("npm is needed to download the real agent of ngrok")
     archive.parent.mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,7 @@ class Stream:
         del self._received[:limit]
         if data:
             await self._session.send(WINDOW, 0, self.number, struct.pack(">I", len(data)))
-        elif self._broken:
+        elif self._broken and not self._ended:
             raise ConnectionResetError(f"stream {self.number} was reset")
         return data
 
@@ -78,9 +78,9 @@ class Stream:
         await self._send(FIN)
 
     async def close(self) -> None:
-        """Forget the stream, and reset it if one side has not finished."""
+        """Forget the stream, and reset it unless we have finished. Data that still comes, the session answers so."""
         self._session.streams.pop(self.number, None)
-        if not (self._finished and self._ended) and not self._broken:
+        if not (self._finished or self._broken):
             with contextlib.suppress(ConnectionError):
                 await self._session.send(RESET, 0, self.number, struct.pack(">I", STREAM_CLOSED))
 
