@@ -93,7 +93,7 @@ class Agent:
         if wanted:
             builder = builder.remote_addr(wanted)
         try:
-            listener = await builder.listen_and_forward(_upstream_url(upstream))
+            listener = await builder.listen_and_forward(upstream if "://" in upstream else f"tcp://{upstream}")
         except ValueError as error:
             raise _refused("failed to start tunnel", error) or error from None
         self._log.write("info", "started tunnel", obj="tunnels", name=name, addr=upstream, url=listener.url())
@@ -250,7 +250,7 @@ def _read_configuration(path: Path) -> dict[str, Any]:
 def _wanted(options: argparse.Namespace, config: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return name, upstream and URL of the endpoints to open at once."""
     if options.command == "tcp":
-        return [(options.name, options.address, options.url)]
+        return [(options.name, _full_address(options.address), options.url)]
     tunnels = [{"name": name, **facts} for name, facts in config.get("tunnels", {}).items()]
     definitions = [_definition(facts) for facts in [*config.get("endpoints", []), *tunnels]]
     known = {name: (name, upstream, url) for name, upstream, url in definitions}
@@ -265,15 +265,13 @@ def _wanted(options: argparse.Namespace, config: dict[str, Any]) -> list[tuple[s
 def _definition(facts: dict[str, Any]) -> tuple[str, str, str]:
     """Return name, upstream and URL of an endpoint, or of a tunnel in the manner of version 2."""
     if "upstream" in facts:
-        return facts["name"], str(facts["upstream"]["url"]), facts.get("url", "")
-    return facts["name"], str(facts["addr"]), facts.get("remote_addr", "")
+        return facts["name"], _full_address(facts["upstream"]["url"]), facts.get("url", "")
+    return facts["name"], _full_address(facts["addr"]), facts.get("remote_addr", "")
 
 
-def _upstream_url(text: str) -> str:
-    """Return what the SDK can connect to: a port alone is one of this machine."""
-    if "://" in text:
-        return text
-    return f"tcp://{text}" if ":" in text else f"tcp://localhost:{text}"
+def _full_address(upstream: str | int) -> str:
+    """Return where to forward to; a port alone is one of this machine."""
+    return str(upstream) if ":" in str(upstream) else f"localhost:{upstream}"
 
 
 def _refused(what: str, error: ValueError) -> Refused | None:
