@@ -145,7 +145,7 @@ class Service(Commands):
         await self._end.wait()
         listener.close()
         control.close()
-        self._control.unlink()
+        self._control.unlink(missing_ok=True)  # from Python 3.13 on it is gone by itself
         await self._edge.drop_sessions()
         # Whatever still runs sees its connection broken now, and ends.
         others = asyncio.all_tasks() - {asyncio.current_task()}
