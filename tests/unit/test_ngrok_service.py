@@ -279,10 +279,10 @@ async def test_agents_are_asked_to_stop(service):
 def test_it_ends_with_all_that_was_connected_and_says_nothing(tmp_path, caplog, capfd):
     @asynchronous
     async def leave_in_the_middle(service):
-        agent, address = await Agent.enter(service)
+        _, address = await Agent.enter(service)
         _, writer = await visit(address)
         writer.write(b"x")
-        service.wait_for(lambda _: agent.streams or service.endpoints()[f"tcp://{address}"])
+        service.wait_for(lambda _: service.endpoints()[f"tcp://{address}"])
         await asyncio.to_thread(service.close)
         assert not can_connect(address)
         assert not can_connect(service.address)
