@@ -8,9 +8,9 @@ else. It knows TCP endpoints only, has no accounts and no limits, and refuses, d
         ...                       # start an agent with service.address and service.ca
         service.drop_sessions()
 
-`Service` runs in a thread of the tests. `python -m ngrok_service FOLDER serve`, started in the folder tests/, runs it as
-a process of its own, for a machine that the tests are not on. Either way `Remote(folder)`, or `python -m ngrok_service
-FOLDER COMMAND`, tells it what to do from another process.
+`Service` runs in a thread of the tests. `python -m ngrok_service FOLDER serve`, started in the folder tests/, runs it
+as a process of its own, for a machine that the tests are not on. Either way `Remote(folder)`, or `python -m
+ngrok_service FOLDER COMMAND`, tells it what to do from another process.
 
 Only the folder of the service tells who may command it; of tokens it keeps a digest. What it refuses, it refuses in the
 words of the real service, which repeat the token.
