@@ -54,7 +54,7 @@ def real_agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def double(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("ngrok", reason="the double of the agent needs ngrok's SDK, which is not for this machine")
+    pytest.importorskip("ngrok", reason="the double of the agent needs ngrok's SDK, which is not installed")
     path = tmp_path_factory.mktemp("double") / "ngrok"
     agents.install_double(path)
     return path

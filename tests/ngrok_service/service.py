@@ -18,10 +18,12 @@ from ngrok_service.certificates import make_certificates
 from ngrok_service.edge import HOST, Edge, token_digest
 
 CONTROL = "control"
+THREAD = "ngrok service"
 COMMANDS = (
     "status", "refuse_sessions", "accept_sessions", "refuse_endpoints", "accept_endpoints", "drop_sessions",
     "stop_agents",
 )  # fmt: skip
+SECONDS_TO_END = 10
 
 
 class Commands(abc.ABC):
@@ -104,7 +106,7 @@ class Service(Commands):
         self._port = port
         self._edge = Edge(digest or token_digest(token))
         self._started: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self._thread = threading.Thread(target=self._run, name="ngrok service", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
 
     def __enter__(self) -> Service:
         self.start()
@@ -150,7 +152,7 @@ class Service(Commands):
         # Whatever still runs sees its connection broken now, and ends.
         others = asyncio.all_tasks() - {asyncio.current_task()}
         if others:
-            await asyncio.wait(others, timeout=1)
+            await asyncio.wait(others, timeout=SECONDS_TO_END)
 
     async def _obey(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Perform one command: a JSON list of its name and its arguments, in a line."""
