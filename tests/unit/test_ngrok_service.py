@@ -61,7 +61,7 @@ class Agent:
 
     @classmethod
     async def enter(cls, service: Service, token: str = TOKEN) -> tuple[Agent, str]:
-        """Authenticate and open an endpoint; return its address, too."""
+        """Authenticate and open an endpoint; return its address, too. An agent lives for as long as it has a name."""
         agent = await cls.connect(service)
         assert (await agent.authenticate(token))["Error"] == ""
         return agent, (await agent.bind())["Opts"]["Addr"]
@@ -192,7 +192,7 @@ async def test_who_has_not_authenticated_gets_no_endpoint_and_nobody_one_that_is
 
 @asynchronous
 async def test_many_windows_of_bytes_come_back_identical_over_several_connections_at_once(service):
-    _, address = await Agent.enter(service)
+    _agent, address = await Agent.enter(service)
     sent = [os.urandom(3 * muxado.WINDOW_SIZE + number) for number in range(4)]
     assert await asyncio.gather(*[echo(address, data) for data in sent]) == sent
     assert service.endpoints() == {f"tcp://{address}": 4}
@@ -227,7 +227,7 @@ async def test_an_agent_that_comes_back_is_given_the_address_it_had(service):
 
 @asynchronous
 async def test_an_address_that_is_taken_is_refused(service):
-    _, address = await Agent.enter(service)
+    _agent, address = await Agent.enter(service)
     other = await Agent.connect(service)
     await other.authenticate()
     error = (await other.bind(address))["Error"]
@@ -280,7 +280,7 @@ async def test_agents_are_asked_to_stop(service):
 def test_it_ends_with_all_that_was_connected_and_complains_of_nothing(tmp_path, caplog):
     @asynchronous
     async def leave_in_the_middle(service):
-        _, address = await Agent.enter(service)
+        _agent, address = await Agent.enter(service)
         _, writer = await visit(address)
         writer.write(b"x")
         service.wait_for(lambda _: service.endpoints()[f"tcp://{address}"])
