@@ -20,9 +20,34 @@ options:
     description: For each role what is wanted, as the role's variable C(__<role>_wanted) says it.
 """
 
-_CHECKS = Path(__file__).resolve().parents[1] / "module_utils" / "provision_checks.py"
+_UTILITIES = Path(__file__).resolve().parents[1] / "module_utils"
+# What runs on the target: it imports what it is sent, under the names that the files have here, and reads of that only
+# what it needs.
+_PROGRAM = """
+import json, sys
+from importlib.machinery import ModuleSpec
+
+class Sent:
+    def find_spec(name, path=None, target=None):
+        return ModuleSpec(name, Sent, is_package=not sources[name]) if name in sources else None
+    def create_module(spec):
+        return None
+    def exec_module(module):
+        exec(compile(sources[module.__name__], module.__name__, "exec"), module.__dict__)
+
+sources = json.loads({sources!r})
+sys.meta_path.insert(0, Sent)
+from provision_probe.provision_checks import look
+print({mark!r} + json.dumps(look(json.loads({roles!r}))))
+"""
 # What the target prints besides, a login message say, stands before this mark.
 _MARK = "provision-probe:"
+
+
+def _sources():
+    """Return the text of all that the checker is made of, by the names under which it imports itself there."""
+    files = [_UTILITIES / "provision_checks.py", *_UTILITIES.glob("provision_look_*.py")]
+    return {"provision_probe": "", **{f"provision_probe.{file.stem}": file.read_text() for file in files}}
 
 
 class ActionModule(ActionBase):
@@ -37,7 +62,7 @@ class ActionModule(ActionBase):
         result["changed"] = False
         roles = json.dumps(self._task.args["roles"], default=str)
         python = (task_vars or {}).get("ansible_python_interpreter") or "/usr/bin/python3"
-        source = f"{_CHECKS.read_text()}\nprint({_MARK!r} + json.dumps(look(json.loads({roles!r}))))\n"
+        source = _PROGRAM.format(sources=json.dumps(_sources()), mark=_MARK, roles=roles)
         # -I and -S keep the user's modules and site packages out: the checker needs neither and starts faster.
         answer = self._low_level_execute_command(
             f"{self._templar.template(python)} -IS -", in_data=source.encode(), sudoable=True

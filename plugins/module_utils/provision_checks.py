@@ -1,12 +1,11 @@
 """What is on this machine and what has drifted: read-only checks in the standard library alone.
 
-The probe sends this file to the target's Python on standard input and asks it everything in one round trip, so it
-must run on its own, on Python 3.9 and later, and never change anything.
+The probe sends this file and those named provision_look_* to the target's Python on standard input and asks it
+everything in one round trip, so they must run on their own, on Python 3.9 and later, and never change anything.
 """
 
 from __future__ import annotations
 
-import binascii
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 
 # The instructions of each x86-64 level as /proc/cpuinfo names them: x86-64 psABI 1.0, table 3.1
 # (https://gitlab.com/x86-psABIs/x86-64-ABI); `pni` is SSE3, `abm` LZCNT, and OSXSAVE shows as `xsave`.
@@ -610,292 +610,17 @@ def works(tool, folder):
     return bool(mrtrix3_version(folder))
 
 
-# --- sshd -------------------------------------------------------------------------------------------------------
+_LOOKS = {"deps": look_at_deps, "mrtrix3": look_at_mrtrix3, "mrpeek": look_at_mrpeek}
 
 
-# Where sessions look for commands: what a login's PATH has, and what Google Colab's notebooks have besides.
-_SESSION_PATH = (
-    "/opt/bin", "/usr/local/nvidia/bin", "/usr/local/cuda/bin", "/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
-    "/usr/bin", "/sbin", "/bin", "/tools/node/bin", "/tools/google-cloud-sdk/bin",
-)
-_COLAB_LIBRARIES = "/usr/lib64-nvidia"  # its graphics driver
-_PROFILE = "/etc/profile.d/provision-sshd.sh"
-_HOLD = "/etc/ssh/sshd_not_to_be_run"
-_RUN = "/run/sshd"
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1"}
-
-
-def user_name():
-    """Return the name of the user who runs this."""
-    return pwd.getpwuid(os.getuid()).pw_name
-
-
-def shadow_entry(user):
-    """Return the ``hash`` of a user's password and the day it was ``changed``, as shadow(5) has them; root only."""
-    for line in read_text("/etc/shadow").splitlines():
-        fields = line.split(":")
-        if fields[0] == user and len(fields) > 2:
-            return {"hash": fields[1], "changed": fields[2]}
-    return {}
-
-
-def password_state(folder):
-    """Return whose password the module sshd_password has set, and whether it still holds; empty when it has not."""
-    noted = read_json(os.path.join(folder, "password.json"))
-    password = read_text(os.path.join(folder, "password")).strip()
-    if not noted and not password:
-        return {}
-    now = shadow_entry(noted.get("user"))
-    return {"user": noted.get("user"), "set": bool(password and now and now["hash"] == noted.get("after"))}
-
-
-def session_environment(extra, machine):
-    """Return the environment variables that sessions get."""
-    folders = [folder for folder in _SESSION_PATH if os.path.isdir(folder)]
-    if not machine["root"]:
-        folders.insert(0, os.path.join(machine["home"], ".local/bin"))
-    for tool in ("mrpeek", "mrtrix3"):
-        state = read_state(tool)
-        folder = state.get("link_dir") or state.get("report", {}).get("bin", "")
-        if folder and folder not in folders:
-            folders.insert(0, folder)
-    found = {"PATH": os.pathsep.join(folders)}
-    if os.path.isdir(_COLAB_LIBRARIES):
-        found["LD_LIBRARY_PATH"] = _COLAB_LIBRARIES
-    found.update({name: str(value) for name, value in extra.items()})
-    # Under another name as well, for login shells, whose /etc/profile sets PATH anew.
-    return dict(found, PROVISION_PATH=found["PATH"])
-
-
-def is_public_key(line):
-    """Tell whether a line of authorized_keys holds a whole public key (RFC 4253, section 6.6)."""
-    found = re.search(r"(?:^|\s)((?:ssh|ecdsa|sk)-\S+)\s+(AAAA\S*)", line)
-    try:
-        blob = binascii.a2b_base64(found.group(2)) if found else b""
-    except ValueError:
-        return False
-    parts = []
-    while blob:
-        length = int.from_bytes(blob[:4], "big")
-        if len(blob) < 4 + length:
-            return False
-        parts.append(blob[4 : 4 + length])
-        blob = blob[4 + length :]
-        if "-cert-" in found.group(1):  # whose other parts have no length before them
-            break
-    return bool(parts) and parts[0] == found.group(1).encode() and ("-cert-" in found.group(1) or len(parts) > 1)
-
-
-def bind_problem(address, port):
-    """Return why a server of this user's cannot listen at an address, an empty string when it can."""
-    import socket
-
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(
-            address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as one:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            one.bind(place)
-            one.listen(1)
-    except OSError as error:
-        return (error.strerror or str(error)).lower()
-    return ""
-
-
-def find_sshd():
-    """Return the path of the OpenSSH server, an empty string when it is not installed."""
-    folders = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
-    return shutil.which("sshd", path=folders) or ""
-
-
-def has_penalties(program):
-    """Tell whether an sshd makes those wait who have failed to log in (PerSourcePenalties, from OpenSSH 9.8 on)."""
-    _, out, error = run([program, "-V"])  # those that know no -V tell it with their usage
-    found = re.search(r"OpenSSH_(\d+)\.(\d+)", out + error)
-    return bool(found) and [int(number) for number in found.groups()] >= [9, 8]
-
-
-def _digest(path):
-    import hashlib
-
-    try:
-        with open(path, "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
-    except OSError:
-        return ""
-
-
-def sshd_report(wanted, user, folder):
-    """Return how the server is reached and known, an empty dict as long as it has no host key."""
-    import base64
-    import hashlib
-
-    key = read_text(os.path.join(folder, "ssh_host_ed25519_key.pub")).split()[:2]
-    if len(key) != 2:
-        return {}
-    digest = hashlib.sha256(binascii.a2b_base64(key[1])).digest()
-    address, port = wanted["listen_addresses"][0], wanted["port"]
-    host = (wanted["host"] or platform.node()) if address in _EVERYWHERE else address
-    report = {
-        "user": user,
-        "host": host,
-        "port": port,
-        "fingerprint": "SHA256:" + base64.b64encode(digest).decode().rstrip("="),
-        "known_hosts": " ".join([host if port == 22 else f"[{host}]:{port}", *key]),
-    }
-    if os.path.exists(os.path.join(folder, "password")):
-        report["password_file"] = os.path.join(folder, "password")
-    return report
-
-
-def sshd_now(wanted, user, folder, machine):
-    """Return what to note of a server that was set up, with which it is compared later."""
-    names = [os.path.join(folder, name) for name in ("sshd_config", "authorized_keys", "ssh_host_ed25519_key.pub")]
-    return {
-        "wanted": {name: value for name, value in wanted.items() if name != "state"},
-        "environment": session_environment(wanted["environment"], machine),
-        "files": {path: _digest(path) for path in [*names, *([_PROFILE] if machine["root"] else [])]},
-        "report": sshd_report(wanted, user, folder),
-    }
-
-
-def wants_password(wanted):
-    """Tell whether there shall be a password: it was asked for, or there is no key."""
-    return wanted["with_password"] or not wanted["authorized_keys"]
-
-
-def sshd_drift(wanted, state, now, user, folder, machine):
-    """Return in words how the server noted in `state` differs from the one wanted; empty for not at all."""
-    if not state.get("report"):
-        return "none is set up"
-    for name, value in now["wanted"].items():
-        if state["wanted"].get(name) != value:
-            return f"sshd_{name} is another"
-    if state["environment"] != now["environment"]:
-        return "the environment of its sessions is another"
-    for path, digest in now["files"].items():
-        if state["files"].get(path) != digest:
-            return f"{path} is another"
-    if not os.path.exists(os.path.join(folder, "ssh_host_ed25519_key")):
-        return "its host key is missing"
-    if machine["root"] and password_state(folder) != ({"user": user, "set": True} if wants_password(wanted) else {}):
-        return "the password is another"
-    if machine["root"] and not os.path.isdir(_RUN):
-        return f"{_RUN} is missing"
-    if not running(os.path.join(folder, "sshd.pid")):
-        return "it does not run"
-    address = wanted["listen_addresses"][0]
-    if not answers(_EVERYWHERE.get(address, address), wanted["port"], "SSH-2.0-"):
-        return "it does not answer"
-    return ""
-
-
-def sshd_problem(wanted, state, user, pid, machine):
-    """Return what is wrong with what was asked for, and what to do, as two texts; none when nothing is."""
-    for look in (_wrong_user, _wrong_keys, _wrong_environment):
-        problem = look(wanted, user, machine)
-        if problem:
-            return problem
-    return _wrong_place(wanted, state, pid)
-
-
-def _wrong_user(wanted, user, machine):
-    if not machine["root"] and user != user_name():
-        return [f"Only root can let another user in than {user_name()}", "Leave sshd_user at auto, or use sudo."]
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        return [f"There is no user {user} on this machine", "Name one that there is (sshd_user), or make it first."]
-    if not machine["root"] and wants_password(wanted):
-        return ["Only root can set a password", "Give a public key: sshd_authorized_keys=~/.ssh/id_ed25519.pub"
-                + (", and leave sshd_with_password out." if wanted["authorized_keys"] else ".")]
-    return []
-
-
-def _wrong_keys(wanted, user, machine):
-    wrong = [line for line in wanted["authorized_keys"] if not is_public_key(line)]
-    if not wrong:
-        return []
-    if any("PRIVATE KEY" in line for line in wrong):
-        return ["sshd_authorized_keys has a private key, which belongs to nobody but you",
-                "Give the public one, in the file of the same name with .pub."]
-    return [f"sshd_authorized_keys has a line that is not a whole public key: {wrong[0][:40]}",
-            "Copy the whole line of a .pub file, or give the path of that file."]
-
-
-def _wrong_environment(wanted, user, machine):
-    for name, value in wanted["environment"].items():
-        if not re.fullmatch(r"[A-Za-z_]\w*", name) or re.search(r'[\x00-\x1f"\\]', str(value)):
-            return [f"sshd_environment cannot set {name}",
-                    "Names have letters, digits and _; values no quotes, backslashes or line ends."]
-    return []
-
-
-def _wrong_place(wanted, state, pid):
-    port = wanted["port"]
-    if not 0 < port < 65536:
-        return [f"sshd_port must be from 1 to 65535, not {port}", "Leave it out for 2222."]
-    if pid and state.get("wanted", {}).get("port") == port:
-        return []  # what listens there is ours
-    for address in wanted["listen_addresses"]:
-        problem = bind_problem(address, port)
-        if problem:
-            return [f"The port {port} of {address} cannot be listened on: {problem}",
-                    "Choose another: sshd_port, sshd_listen_addresses."]
-    return []
-
-
-def look_at_sshd(wanted, machine):
-    """Return whether the server is there as wanted, what has drifted, and what setting it up needs to know."""
-    state = read_state("sshd")
-    folder = os.path.join(machine["state"], "sshd")
-    user = user_name() if wanted["user"] == "auto" else wanted["user"]
-    pid = running(os.path.join(folder, "sshd.pid"))
-    result = {"folder": folder, "user": user, "pid": pid, "report": state.get("report", {})}
-    if wanted["state"] == "absent":
-        packages = read_state("deps").get("installed", {}).get("sshd")
-        # Of a file that root alone can write, another user removes the one that their own run has made.
-        roots = [path for path in (_PROFILE, _HOLD) if "role sshd of provision" in read_text(path)
-                 and (machine["root"] or (path == _HOLD and packages))]
-        if machine["root"] and packages and os.path.isdir(_RUN):
-            roots.append(_RUN)
-        there = state or os.path.lexists(folder) or roots or packages
-        return dict(result, converged=not there, roots_files=roots, report={"state": "absent"})
-    if wanted["state"] == "stopped":
-        return dict(result, converged=not pid, report=dict(result["report"], state="stopped"))
-    if not wanted["listen_addresses"]:
-        problem = ["sshd_listen_addresses is empty", "Leave it out for 127.0.0.1; 0.0.0.0 is every address."]
-        return dict(result, converged=False, drift="", problem=problem)
-    now = sshd_now(wanted, user, folder, machine)
-    drift = sshd_drift(wanted, state, now, user, folder, machine)
-    if not drift:
-        return dict(result, converged=True, now=now)
-    program = find_sshd()
-    address = wanted["listen_addresses"][0]
-    return dict(
-        result,
-        converged=False,
-        drift=drift,
-        problem=sshd_problem(wanted, state, user, pid, machine),
-        now=now,
-        program=program,
-        penalties=bool(program) and has_penalties(program),
-        environment=now["environment"],
-        local_address=_EVERYWHERE.get(address, address),
-        node=platform.node(),
-        password_there=bool(password_state(folder)),
-        sudo=bool(program) or machine["root"] or sudo_works(),
-    )
-
-
-LOOKS = {"deps": look_at_deps, "mrtrix3": look_at_mrtrix3, "mrpeek": look_at_mrpeek, "sshd": look_at_sshd}
+def look_of(role):
+    """Return the function that looks at the machine for a role: it is given what is wanted, and the machine."""
+    # Read when they are asked for: those who look for other roles need not wait for them.
+    return _LOOKS.get(role) or import_module(f".provision_look_{role}", __package__).look_at
 
 
 def look(roles):
     """Return ``{"machine": {...}, "roles": {name: {"converged": bool, ...}}}`` for the roles asked about."""
     machine = look_at_machine()
-    answers = {name: dict(LOOKS[name](wanted, machine), wanted=wanted) for name, wanted in roles.items()}
+    answers = {name: dict(look_of(name)(wanted, machine), wanted=wanted) for name, wanted in roles.items()}
     return {"machine": machine, "roles": answers}

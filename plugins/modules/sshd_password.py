@@ -31,8 +31,9 @@ import secrets
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checks import password_state, read_json, read_text, shadow_entry
+from ..module_utils.provision_checks import read_json, read_text
 from ..module_utils.provision_files import write_json
+from ..module_utils.provision_look_sshd import password_state, shadow_entry
 
 
 def write_secret(path, text):

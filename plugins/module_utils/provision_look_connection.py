@@ -1,0 +1,58 @@
+"""How an SSH server is reached and known: a part of the probe, read-only.
+
+It is sent to the target with provision_checks; see there.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+
+from .provision_checks import run
+
+
+def offered_key(host, port, seconds=5):
+    """Return the Ed25519 host key with which a server answers at an address, as ``ssh-ed25519 AAAA...``.
+
+    An empty string when nothing answers there in time, or what answers is no SSH server.
+    """
+    _, out, _ = run(["ssh-keyscan", "-T", str(seconds), "-t", "ed25519", "-p", str(port), host])
+    keys = [line.split()[1:3] for line in out.splitlines() if not line.startswith("#") and len(line.split()) >= 3]
+    return " ".join(keys[0]) if keys else ""
+
+
+def way_in(user, host, port, key, jump=""):
+    """Return what a person needs to log in with no doubt whom they talk to.
+
+    Parameters
+    ----------
+    user, host, port : str, str, int
+        As whom, and where.
+    key : str
+        The server's host key, ``ssh-ed25519 AAAA...``.
+    jump : str
+        The host from which `host` is reached, as ``ssh -J`` takes it.
+
+    Returns
+    -------
+    dict
+        ``host port``; ``command``, for a terminal; ``known_hosts``, a line for that file (sshd(8)); ``fingerprint``, as
+        ssh shows it at the first connection; ``config``, a stanza for ``~/.ssh/config``.
+    """
+    words = ["ssh", *(["-J", jump] if jump else []), *(["-p", str(port)] if port != 22 else []), f"{user}@{host}"]
+    stanza = {"HostName": host, "Port": port, "User": user, **({"ProxyJump": jump} if jump else {})}
+    return {
+        "host": host,
+        "port": port,
+        "command": " ".join(words),
+        "fingerprint": fingerprint(key),
+        "known_hosts": f"{host if port == 22 else f'[{host}]:{port}'} {key}",
+        "config": "".join(["Host provision\n", *(f"    {name} {value}\n" for name, value in stanza.items())]),
+    }
+
+
+def fingerprint(key):
+    """Return a public key's fingerprint as ``ssh-keygen -l`` prints it: the SHA-256 of the key itself, in base64."""
+    digest = hashlib.sha256(binascii.a2b_base64(key.split()[1])).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")

@@ -1,0 +1,118 @@
+"""What the probe finds out for the role sshd."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+
+from plugins.module_utils import provision_checks as checks
+from plugins.module_utils import provision_look_sshd as look
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+
+
+@pytest.mark.parametrize("line", [KEY, f"{KEY} me@home", f'restrict,command="echo a b" {KEY}'])
+def test_a_whole_public_key_is_one(line):
+    assert look.is_public_key(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [KEY[:-8], KEY.replace("ssh-ed25519", "ssh-rsa"), "ssh-ed25519", "ssh-ed25519 AAAA!", "-----BEGIN PRIVATE KEY-----",
+     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", ""],
+    ids=["cut off", "of another kind", "no key", "no base64", "private", "its name alone", "empty"],
+)
+def test_what_is_not_a_whole_public_key_is_none(line):
+    assert not look.is_public_key(line)
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """What the role would want, and a machine on which this user may let themselves in."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(checks, "state_folder", lambda: str(tmp_path / "state"))
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = one.getsockname()[1]
+    wanted = {
+        "port": port, "listen_addresses": ["127.0.0.1"], "user": "auto", "authorized_keys": [KEY],
+        "with_password": False, "environment": {}, "host": "", "state": "started",
+    }
+    return wanted, {"root": False, "home": str(tmp_path), "state": str(tmp_path / "state")}
+
+
+def test_sound_wishes_are_no_problem(server):
+    wanted, machine = server
+    assert look.look_at(wanted, machine)["problem"] == []
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({"port": 0}, "from 1 to 65535"),
+        ({"listen_addresses": []}, "is empty"),
+        ({"listen_addresses": ["192.0.2.1"]}, "cannot be listened on"),
+        ({"listen_addresses": ["127.0.0.1\nPermitRootLogin yes"]}, "cannot be listened on"),
+        ({"user": "somebody"}, "Only root can let another user in"),
+        ({"authorized_keys": []}, "Only root can set a password"),
+        ({"authorized_keys": [KEY, "-----BEGIN OPENSSH PRIVATE KEY-----"]}, "private key"),
+        ({"authorized_keys": [KEY[:-8]]}, "not a whole public key"),
+        ({"environment": {"A": 'x" PermitTTY "no'}}, "cannot set A"),
+        ({"environment": {"A=B": "x"}}, "cannot set A=B"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_one_sentence_and_what_to_do(server, wish, words):
+    wanted, machine = server
+    message, hint = look.look_at({**wanted, **wish}, machine)["problem"]
+    assert words in message and hint
+
+
+def test_a_port_that_is_taken_is_a_problem(server):
+    wanted, machine = server
+    with socket.create_server(("127.0.0.1", wanted["port"])):
+        assert "in use" in look.look_at(wanted, machine)["problem"][0]
+
+
+def test_sessions_have_the_commands_of_tools_that_are_linked_nowhere_else(server, tmp_path):
+    _, machine = server
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/mrtrix3.json").write_text(json.dumps({"link_dir": "", "report": {"bin": "/srv/mrtrix3/bin"}}))
+    found = look.session_environment({"OMP_NUM_THREADS": 2}, machine)
+    folders = found["PATH"].split(":")
+    assert folders[:2] == ["/srv/mrtrix3/bin", f"{tmp_path}/.local/bin"] and "/usr/bin" in folders
+    assert found["OMP_NUM_THREADS"] == "2" and found["PROVISION_PATH"] == found["PATH"]
+
+
+@pytest.mark.parametrize(
+    ("port", "addresses", "host", "name"),
+    [
+        (2222, ["127.0.0.1"], "", "[127.0.0.1]:2222"),
+        (22, ["192.0.2.7"], "", "192.0.2.7"),
+        (2222, ["0.0.0.0"], "node1.example.org", "[node1.example.org]:2222"),
+    ],
+)
+def test_the_line_of_known_hosts_names_the_server_as_a_client_does(server, tmp_path, port, addresses, host, name):
+    wanted, _ = server
+    (tmp_path / "ssh_host_ed25519_key.pub").write_text(f"{KEY} provision@box\n")
+    report = look.sshd_report(
+        {**wanted, "port": port, "listen_addresses": addresses, "host": host}, "me", str(tmp_path)
+    )
+    assert report["known_hosts"] == f"{name} {KEY}"
+    # As `ssh-keygen -l` prints it.
+    assert report["fingerprint"].startswith("SHA256:") and len(report["fingerprint"]) == 50
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("OpenSSH_9.2p1 Debian-2+deb12u6, OpenSSL 3.0.19", False),
+        ("unknown option -- V\nOpenSSH_8.9p1 Ubuntu-3", False),
+        ("OpenSSH_9.8p1", True),
+        ("OpenSSH_10.0p2", True),
+    ],
+)
+def test_penalties_are_known_by_the_version(monkeypatch, said, expected):
+    monkeypatch.setattr(look, "run", lambda argv: (1, "", said))
+    assert look.has_penalties("sshd") is expected
