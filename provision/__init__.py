@@ -8,7 +8,7 @@ from provision.errors import OptionError, ProvisionError
 
 if TYPE_CHECKING:
     from provision import store
-    from provision.core import run, status
+    from provision.core import run, status, stop
     from provision.fod import glyphs
     from provision.result import Result
     from provision.slices import peek
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["OptionError", "ProvisionError", "Result", "glyphs", "peek", "run", "status", "store", "view"]
+__all__ = ["OptionError", "ProvisionError", "Result", "glyphs", "peek", "run", "status", "stop", "store", "view"]
 
 _LAZY = {
     "Result": "provision.result",
@@ -24,6 +24,7 @@ _LAZY = {
     "peek": "provision.slices",
     "run": "provision.core",
     "status": "provision.core",
+    "stop": "provision.core",
     "view": "provision.webview",
 }
 _LAZY_MODULES = ("store",)

@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from provision import __version__, catalog, cli_pictures, cli_store, core
+from provision import __version__, catalog, cli_pictures, cli_store, connection, core
 from provision.catalog import Option, Role
 from provision.errors import OptionError, ProvisionError, did_you_mean
 from provision.result import sentence
@@ -38,7 +38,9 @@ examples:
   provision run mrtrix3 --check               tell what would change, and change nothing
   provision run deps mrtrix3 --on hosts.yml   do it on the machines of an inventory
   provision run mrtrix3 --help                all that mrtrix3 can be told
-  provision status --json                     what is installed, for a program to read
+  provision run sshd ngrok                    let people in through a tunnel, and tell how
+  provision stop                              close the tunnel and stop the SSH server
+  provision status --json                     what is installed and running, for a program to read
   provision peek dwi.nii.gz -o dwi.png        slices of an image, as a picture
   provision store ls                          which builds are kept, and which run here
 """
@@ -115,8 +117,8 @@ def _fail(error: ProvisionError, code: int, argv: list[str]) -> int:
 
 def _do(argv: list[str]) -> int | None:
     commands = {
-        "run": _run, "list": _list, "describe": _describe, "demo": _demo, "status": _status, "store": _store,
-        "peek": _picture, "glyphs": _picture,
+        "run": _run, "list": _list, "describe": _describe, "demo": _demo, "status": _status, "stop": _stop,
+        "store": _store, "peek": _picture, "glyphs": _picture,
     }  # fmt: skip
     command = next((word for word in argv if not word.startswith("-")), None)
     if command and command not in commands:
@@ -181,8 +183,21 @@ def _status(arguments: argparse.Namespace, rest: list[str]) -> None:
     if arguments.json:
         print(json.dumps(status))
         return
-    found = [(host, role, report) for host, reports in status["hosts"].items() for role, report in reports.items()]
-    print("\n".join(f"{host}: {sentence(role, report)}" for host, role, report in found) or "Nothing is installed.")
+    lines = []
+    for host, reports in status["hosts"].items():
+        lines += [f"{host}: {sentence(role, report)}" for role, report in reports.items()]
+        lines += connection.lines(reports)
+    print("\n".join(lines) or "Nothing is installed.")
+
+
+def _stop(arguments: argparse.Namespace, rest: list[str]) -> None:
+    _refuse_rest(rest, "stop", ["--on", "--json", "--help"])
+    with _kept_for_json(arguments.json):
+        result = core.stop(on=arguments.on)
+    if arguments.json:
+        print(json.dumps(result.to_dict()))
+    else:
+        print(result if result.hosts else "Nothing was running.")
 
 
 def _store(arguments: argparse.Namespace, rest: list[str]) -> int:
@@ -242,8 +257,11 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> _Parser:
     describe = _add_command(commands, "describe", "tell what a role does and what it can be told")
     describe.add_argument("role", metavar="ROLE", help="its name, as provision list tells it")
     _add_demo_flags(_add_command(commands, "demo", "show that MRtrix3 computes the right thing", _DEMO_EXAMPLES))
-    status = _add_command(commands, "status", "tell what is installed")
+    status = _add_command(commands, "status", "tell what is installed and running")
     status.add_argument("--json", action="store_true", help="print one JSON object")
+    stop = _add_command(commands, "stop", "close the tunnels and stop the SSH server")
+    stop.add_argument("--on", metavar="INVENTORY", help="the machines, an Ansible inventory (default: this one)")
+    stop.add_argument("--json", action="store_true", help="print one JSON object")
     cli_pictures.add(commands)
     cli_store.add(commands)
     return parser

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from provision import catalog, content
+from provision import catalog, consent, content
 from provision.errors import OptionError
 from provision.result import Result
 
@@ -60,10 +60,10 @@ def run(
     >>> provision.run("mrtrix3").mrtrix3.version  # doctest: +SKIP
     '3.0.8'
     """
-    variables = catalog.variables(roles, options)
     inventory = _inventory(on)
+    variables = consent.complete(roles, catalog.variables(roles, options), local=inventory is None, check=check)
     outcome = _run_shown(roles, variables, inventory, check, verbose, progress)
-    result = Result(outcome.changed, outcome.seconds, outcome.hosts, check)
+    result = Result(outcome.changed, outcome.seconds, outcome.hosts, check, here=inventory is None)
     if inventory is None:
         _extend_path(outcome.hosts)
     return result
@@ -102,14 +102,71 @@ def _extend_path(hosts: dict) -> None:
                 os.environ["PATH"] = os.pathsep.join([folder, *folders])
 
 
+def stop(on: str | os.PathLike | None = None, *, progress: Callable | None = None) -> Result:
+    """Let nobody in any more: close the tunnels, then stop the SSH server.
+
+    Sessions through a tunnel end with it; what they have started goes on, and all that was installed stays.
+
+    Parameters
+    ----------
+    on : path-like, optional
+        An Ansible inventory. Without one, this machine.
+    progress : callable, optional
+        As for :func:`run`.
+
+    Returns
+    -------
+    Result
+        What was stopped: ``result.changed`` is 0 when nothing ran.
+
+    Raises
+    ------
+    OptionError
+        When there is no such inventory.
+    ProvisionError
+        When something could not be stopped.
+
+    Examples
+    --------
+    >>> stop()  # doctest: +SKIP
+    sshd stopped in 0.9 s - 1 change
+    """
+    # What leads to the server goes first, so that nobody finds a way to nowhere.
+    waves = [[role for role in _stoppable() if role != "sshd"], ["sshd"]]
+    if on is None:
+        known = status()["hosts"]["localhost"]
+        waves = [[role for role in wave if known.get(role, {}).get("state") == "started"] for wave in waves]
+    states = ({f"{role}_state": "stopped" for role in wave} for wave in waves)
+    results = [
+        run(*wave, on=on, progress=progress, **options) for wave, options in zip(waves, states, strict=True) if wave
+    ]
+    return _joined(results, here=on is None)
+
+
+def _stoppable() -> list[str]:
+    """Return the roles whose work goes on after a run."""
+    options = {role.name: role.options.get(f"{role.name}_state") for role in catalog.roles().values()}
+    return [name for name, option in options.items() if option and "stopped" in option.choices]
+
+
+def _joined(results: list[Result], here: bool) -> Result:
+    """Return several runs as one."""
+    hosts: dict[str, dict] = {}
+    for result in results:
+        for host, reports in result.to_dict()["hosts"].items():
+            hosts.setdefault(host, {}).update(reports)
+    seconds = round(sum(result.seconds for result in results), 1)
+    return Result(sum(result.changed for result in results), seconds, hosts, here=here)
+
+
 def status() -> dict:
     """Tell what the roles have put on this machine, without starting Ansible.
 
     Returns
     -------
     dict
-        ``{"hosts": {"localhost": {role: report}}}``; each report has ``works`` besides, which says whether the
-        commands still run.
+        ``{"hosts": {"localhost": {role: report}}}``; each report has ``works`` besides, which says whether it does at
+        this moment: commands are run, servers and tunnels are connected to. Where it does not, ``problem`` may say why.
 
     Examples
     --------
@@ -121,8 +178,7 @@ def status() -> dict:
     for name in catalog.roles():
         report = checks.read_state(name).get("report")
         if report:
-            works = not report.get("bin") or checks.works(name, report["bin"])
-            found[name] = {**report, "works": works}
+            found[name] = {**report, **checks.now(name, report)}
     return {"hosts": {"localhost": found}}
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from provision.events import Step
+from provision.notebook import in_notebook
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -62,7 +63,7 @@ def progress(stream: TextIO | None = None, verbose: bool = False) -> PlainProgre
     >>> with progress() as shown:
     ...     shown.step(Step("task", role="mrtrix3", task="Compile"))
     """
-    notebook = "ipykernel" in sys.modules
+    notebook = in_notebook()
     stream = stream or (sys.stdout if notebook else sys.stderr)
     if notebook or not _is_live_terminal(stream):
         return PlainProgress(stream, verbose)

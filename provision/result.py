@@ -6,10 +6,17 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
-from provision.errors import did_you_mean
+from provision import connection
+from provision.errors import ProvisionError, did_you_mean
+from provision.notebook import in_notebook
 from provision.progress import format_seconds
+
+# What would stand in the table of a notebook twice.
+_TOLD_BY_THE_BOX = ("command", "fingerprint", "known_hosts", "config", "password_file", "expires")
+_READ_PASSWORD = "Only who started the server can read it; provision.run(\"sshd\") makes one that is missing."
 
 
 class Report(Mapping):
@@ -18,7 +25,9 @@ class Report(Mapping):
     Parameters
     ----------
     fields : mapping of str to object
-        What the role reported.
+        What the role reported. Where that is a ``password_file``, the attribute ``password`` reads it.
+    here : bool
+        Whether the host is this machine.
 
     Examples
     --------
@@ -27,10 +36,11 @@ class Report(Mapping):
     ('3.0.8', 'package')
     """
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "_here")
 
-    def __init__(self, fields: Mapping[str, Any]):
+    def __init__(self, fields: Mapping[str, Any], here: bool = True):
         object.__setattr__(self, "_fields", copy.deepcopy(dict(fields)))
+        object.__setattr__(self, "_here", here)
 
     def __getitem__(self, name: str) -> Any:
         return self._fields[name]
@@ -45,9 +55,22 @@ class Report(Mapping):
         # Python asks for underscored names while it copies or shows an object, when there may be no fields yet.
         if name.startswith("_"):
             raise AttributeError(name)
+        if name == "password" and "password_file" in self._fields:
+            return self._read_password()
         if name not in self._fields:
             raise AttributeError(self._missing(name))
         return self._fields[name]
+
+    def _read_password(self) -> str:
+        """Return the password, read at this moment: it is in its file and nowhere else."""
+        path = Path(self._fields["password_file"])
+        if not self._here:
+            raise ProvisionError(f"The password is on that machine, in {path}.", hint="Read it there, as its owner.")
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise ProvisionError(f"The password cannot be read from {path}: {why}.", hint=_READ_PASSWORD) from error
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{name!r} cannot be set, because a report is read-only.")
@@ -56,7 +79,7 @@ class Report(Mapping):
         return sorted({*super().__dir__(), *self._fields})
 
     def __reduce__(self) -> tuple:
-        return type(self), (self._fields,)
+        return type(self), (self._fields, self._here)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.items())})"
@@ -72,6 +95,8 @@ class HostReports(Report):
     ----------
     fields : mapping of str to mapping
         The reports by role.
+    here : bool
+        Whether the host is this machine.
 
     Examples
     --------
@@ -81,8 +106,8 @@ class HostReports(Report):
 
     __slots__ = ()
 
-    def __init__(self, fields: Mapping[str, Mapping[str, Any]]):
-        super().__init__({role: Report(report) for role, report in fields.items()})
+    def __init__(self, fields: Mapping[str, Mapping[str, Any]], here: bool = True):
+        super().__init__({role: Report(report, here) for role, report in fields.items()}, here)
 
     def _missing(self, name: str) -> str:
         return _sentences(f"No role {name!r} was run.", did_you_mean(name, self), f"The roles run: {_listed(self)}.")
@@ -105,6 +130,8 @@ class Result:
         The reports by host and role.
     check : bool, optional
         Whether this was only a look at what a run would change.
+    here : bool, optional
+        Whether the host is this machine.
 
     Examples
     --------
@@ -116,9 +143,11 @@ class Result:
     seconds: float
     hosts: dict[str, HostReports]
     check: bool = False
+    here: bool = True
 
     def __post_init__(self):
-        object.__setattr__(self, "hosts", {name: HostReports(reports) for name, reports in self.hosts.items()})
+        hosts = {name: HostReports(reports, self.here) for name, reports in self.hosts.items()}
+        object.__setattr__(self, "hosts", hosts)
 
     def __getattr__(self, name: str) -> Any:
         # Python asks for underscored names while it copies or shows an object, when there may be no hosts yet.
@@ -160,7 +189,7 @@ class Result:
         else:
             lines = [host + sentence(role, report, new=self.changed > 0) for host, role, report in rows]
             lines.append(self._end())
-        return "\n".join([*lines, *self._notes()])
+        return "\n".join([*lines, *self._notes(), *self._ways_in()])
 
     def _end(self) -> str:
         return f"done in {format_seconds(self.seconds)} - {self._changes()}"
@@ -170,11 +199,31 @@ class Result:
         for host, _, report in self._rows():
             yield from (f"Note: {host}{note}" for note in report.get("notes", ()))
 
+    def _ways_in(self) -> Iterator[str]:
+        """Give how to get into the machines that let somebody in."""
+        for host, reports in self.hosts.items():
+            found = list(connection.lines(reports))
+            yield from ([f"{host}:"] if found and len(self.hosts) > 1 else [])
+            yield from found
+
     def _repr_html_(self) -> str:
-        """Return a small table for a notebook."""
+        """Return a small table for a notebook, and how to get in where somebody is let in."""
         rows = "".join(_html_row(host, role, report) for host, role, report in self._rows())
         caption = "<br>".join(escape(line) for line in (self._end(), *self._notes()))
-        return f"<table><caption>{caption}</caption><tbody>{rows}</tbody></table>"
+        several = len(self.hosts) > 1
+        boxes = (connection.box(reports, host if several else "") for host, reports in self.hosts.items())
+        return "".join([f"<table><caption>{caption}</caption><tbody>{rows}</tbody></table>", *boxes])
+
+    def _repr_mimebundle_(self, **_kwargs: Any) -> dict:
+        """Return, in a notebook, the same with a button that shows the password, where there is one on this machine."""
+        sshd = next(iter(self.hosts.values()), {}).get("sshd", {})
+        if not (self.here and "password_file" in sshd and in_notebook()):
+            return {}
+        widget = connection.with_button(self._repr_html_(), lambda: sshd.password)
+        if not widget:
+            return {}
+        data, _metadata = widget._repr_mimebundle_()
+        return {name: value for name, value in data.items() if "widget" in name}
 
     def _rows(self) -> Iterator[tuple[str, str, Report]]:
         """Give each role's report, with its host's name where there is more than one."""
@@ -229,14 +278,17 @@ def sentence(role: str, report: Mapping[str, Any], seconds: float | None = None,
 def _state(report: Mapping[str, Any]) -> str:
     if not report:  # of a look at a machine that has nothing yet
         return "not installed"
-    if not report.get("works", True):
-        return "does not run"
     state = report.get("state", "present")
-    return "ready" if state == "present" else str(state)
+    if state not in ("present", "started"):
+        return str(state)
+    return "ready" if report.get("works", True) else str(report.get("problem") or "does not run")
 
 
 def _html_row(host: str, role: str, report: Report) -> str:
-    fields = [f"{escape(name)} <b>{escape(_shown(value))}</b>" for name, value in report.items() if value]
+    told = _TOLD_BY_THE_BOX if role in connection.ROLES else ()
+    fields = [
+        f"{escape(name)} <b>{escape(_shown(value))}</b>" for name, value in report.items() if value and name not in told
+    ]
     return f"<tr><th>{escape(host + role)}</th><td style='text-align:left'>{', '.join(fields)}</td></tr>"
 
 

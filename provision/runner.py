@@ -15,11 +15,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from provision import content, events
+from provision.consent import TOKEN_VARIABLE
 from provision.errors import ProvisionError
 
 # How long a run that was asked to stop may take before it is killed; a package manager wants to end its unpacking.
@@ -107,10 +108,14 @@ def logs_folder() -> Path:
     return folder
 
 
-def _write_log(text: str, roles: Sequence[str], secrets: Sequence[str]) -> Path:
-    """Keep what Ansible said, without the secrets, and drop the oldest logs."""
+def _without(secrets: Sequence[str], text: str) -> str:
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
+    return text
+
+
+def _write_log(text: str, roles: Sequence[str]) -> Path:
+    """Keep what Ansible said, and drop the oldest logs."""
     folder = logs_folder()
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
     path = folder / f"{stamp}-{'+'.join(roles)}.log"
@@ -169,6 +174,8 @@ def _environment(private: Path, root: Path) -> dict[str, str]:
     search = os.pathsep.join(path)
     _write_launcher(private / "bin", search)
     return {
+        # What this process was given for itself, its children need not carry where others can read it.
+        **dict.fromkeys({TOKEN_VARIABLE} & set(os.environ), ""),
         "PATH": os.pathsep.join([str(private / "bin"), search]),
         "LC_ALL": "C.UTF-8",
         "ANSIBLE_CONFIG": str(root / "ansible.cfg"),
@@ -252,10 +259,10 @@ def run(
             "provision_folder": str(Path.cwd()),
         }
         with _signals(stop):
-            watcher = _Watcher(seen, on_step, on_line, progress)
+            watcher = _Watcher(seen, on_step, on_line, progress, secrets)
             finished = _start(private, root, {**variables, **extra}, inventory, check, watcher, stop)
-        said = finished.stdout.read()
-    log = _write_log(said, roles, secrets)
+        said = _without(secrets, finished.stdout.read())
+    log = _write_log(said, roles)
     if stop.signal:
         raise KeyboardInterrupt
     if seen.error:
@@ -268,10 +275,12 @@ def run(
 
 
 class _Watcher:
-    """Takes the events of a run and passes on what people want to see."""
+    """Takes the events of a run and passes on what people want to see, without the secrets."""
 
-    def __init__(self, seen: _Seen, on_step: Callable, on_line: Callable | None, progress: Path):
-        self.seen, self.on_step, self.on_line = seen, on_step, on_line
+    def __init__(
+        self, seen: _Seen, on_step: Callable, on_line: Callable | None, progress: Path, secrets: Sequence[str] = ()
+    ):
+        self.seen, self.on_step, self.on_line, self.secrets = seen, on_step, on_line, secrets
         self.current = {"role": "", "task": "", "host": ""}
         self.read_work = _work_reader(progress, on_step, self.current)
 
@@ -292,9 +301,10 @@ class _Watcher:
             seen.stats = event
         failure = events.failure(event)
         if failure:
-            seen.failures.append(failure)
+            message, hint = (_without(self.secrets, text) for text in (failure.message, failure.hint))
+            seen.failures.append(replace(failure, message=message, hint=hint))
         if self.on_line and event.get("stdout"):
-            self.on_line(event["stdout"])
+            self.on_line(_without(self.secrets, event["stdout"]))
         step = events.step(event)
         if step:
             if step.kind == "task":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import math
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from provision import images
 from provision.errors import OptionError, ProvisionError, did_you_mean
+from provision.notebook import in_notebook
 from provision.progress import format_bytes
 
 if TYPE_CHECKING:
@@ -283,9 +283,7 @@ def _check_notebook() -> None:
 
     In Google Colab anywidget, which ipyniivue stands on, enables the manager of custom widgets by itself.
     """
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    if getattr(shell, "kernel", None) is None:
+    if not in_notebook():
         raise ProvisionError(
             "There is no notebook here that could show this.",
             hint="Call it in a cell of JupyterLab or Google Colab; provision.peek shows slices in a terminal.",

@@ -6,6 +6,7 @@ everything in one round trip, so they must run on their own, on Python 3.9 and l
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import platform
@@ -125,6 +126,12 @@ def default_store():
     """Return the folder of the store of builds: on Drive when that is mounted, else the cache."""
     drive = drive_folder()
     return os.path.join(drive, "provision") if drive else cache_folder()
+
+
+def on_colab():
+    """Tell whether this machine is one of Google Colab's: its notebooks say so, and its Python has google.colab."""
+    # A login over SSH has not the notebook's environment, and the probe's Python does not look for packages.
+    return bool(os.environ.get("COLAB_RELEASE_TAG") or glob.glob("/usr/local/lib/python3*/dist-packages/google/colab"))
 
 
 def read_json(path):
@@ -617,6 +624,18 @@ def look_of(role):
     """Return the function that looks at the machine for a role: it is given what is wanted, and the machine."""
     # Read when they are asked for: those who look for other roles need not wait for them.
     return _LOOKS.get(role) or import_module(f".provision_look_{role}", __package__).look_at
+
+
+def now(role, report):
+    """Return whether what a role has put here works at this moment.
+
+    A dict with ``works``; of what outlives the play also with ``state``, started or stopped, and with ``problem``, what
+    is wrong with it in a few words, where it does not work.
+    """
+    look = None if role in _LOOKS else import_module(f".provision_look_{role}", __package__)
+    if hasattr(look, "now"):
+        return look.now(report)
+    return {"works": not report.get("bin") or works(role, report["bin"])}
 
 
 def look(roles):

@@ -9,7 +9,7 @@ import base64
 import binascii
 import hashlib
 
-from .provision_checks import run
+from .provision_checks import on_colab, run
 
 
 def offered_key(host, port, seconds=5):
@@ -17,7 +17,9 @@ def offered_key(host, port, seconds=5):
 
     An empty string when nothing answers there in time, or what answers is no SSH server.
     """
-    _, out, _ = run(["ssh-keyscan", "-T", str(seconds), "-t", "ed25519", "-p", str(port), host])
+    # Its own limit does not hold for looking the name up.
+    scan = ["ssh-keyscan", "-T", str(seconds), "-t", "ed25519", "-p", str(port), host]
+    _, out, _ = run(["timeout", str(seconds), *scan])
     keys = [line.split()[1:3] for line in out.splitlines() if not line.startswith("#") and len(line.split()) >= 3]
     return " ".join(keys[0]) if keys else ""
 
@@ -56,3 +58,23 @@ def fingerprint(key):
     """Return a public key's fingerprint as ``ssh-keygen -l`` prints it: the SHA-256 of the key itself, in base64."""
     digest = hashlib.sha256(binascii.a2b_base64(key.split()[1])).digest()
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def colab_policy_problem(accepted, option="accept_colab_policy"):
+    """Return why this machine may not be made reachable, and what to do, as two texts; none where it may.
+
+    Parameters
+    ----------
+    accepted : bool
+        Whether the user said that Google Colab's terms allow it to them.
+    option : str
+        The option with which they say so.
+    """
+    if accepted or not on_colab():
+        return []
+    return [
+        "Google Colab's terms do not allow remote control, such as SSH shells, to those without compute units they "
+        "have paid for, and connecting to remote proxies to nobody",
+        "Permitted are pictures in the notebook (provision.peek, provision.view), Colab's own terminal, and "
+        f"its own command `colab ssh`. Who may all the same says so with {option}=true.",
+    ]

@@ -14,7 +14,7 @@ import re
 import shutil
 import socket
 
-from .provision_checks import answers, read_json, read_state, read_text, run, running, sudo_works
+from .provision_checks import answers, read_json, read_state, read_text, run, running, state_folder, sudo_works
 from .provision_look_connection import way_in
 
 # Where sessions look for commands: what a login's PATH has, and what Google Colab's notebooks have besides.
@@ -238,6 +238,19 @@ def _wrong_place(wanted, state, pid):
     return []
 
 
+def now(report):
+    """Return whether the server runs and answers at this moment; `provision_checks.now` says how."""
+    folder = os.path.join(state_folder(), "sshd")
+    if not os.path.exists(os.path.join(folder, "sshd.pid")):
+        return {"state": "stopped", "works": False}
+    if not running(os.path.join(folder, "sshd.pid")):
+        return {"state": "started", "works": False, "problem": "has ended"}
+    address = read_state("sshd")["wanted"]["listen_addresses"][0]
+    if not answers(_EVERYWHERE.get(address, address), report["port"], "SSH-2.0-"):
+        return {"state": "started", "works": False, "problem": "does not answer"}
+    return {"state": "started", "works": True}
+
+
 def look_at(wanted, machine):
     """Return whether the server is there as wanted, what has drifted, and what setting it up needs to know."""
     state = read_state("sshd")
@@ -255,7 +268,9 @@ def look_at(wanted, machine):
         there = state or os.path.lexists(folder) or roots or packages
         return dict(result, converged=not there, roots_files=roots, report={"state": "absent"})
     if wanted["state"] == "stopped":
-        return dict(result, converged=not pid, report=dict(result["report"], state="stopped"))
+        # That of one which has ended goes too: from then on it is stopped, and not lost.
+        noted = os.path.exists(os.path.join(folder, "sshd.pid"))
+        return dict(result, converged=not noted, report=dict(result["report"], state="stopped"))
     if not wanted["listen_addresses"]:
         problem = ["sshd_listen_addresses is empty", "Leave it out for 127.0.0.1; 0.0.0.0 is every address."]
         return dict(result, converged=False, drift="", problem=problem)

@@ -28,6 +28,8 @@ APT = "chromium chromium-driver fonts-dejavu-core libegl1 libgl1-mesa-dri libsix
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"},
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+    # As Google Colab does it: what widgets hold is saved with the notebook.
+    "@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True},
 }
 START = f"""
 setsid /opt/notebook/bin/jupyter lab --allow-root --no-browser --ip=127.0.0.1 --port=8888 \
@@ -57,6 +59,20 @@ fod = np.zeros((24, 28, 20, 6), np.float32)
 fod[ball] = 0.28, 0, 0, -0.3, 0, 0.5
 nibabel.save(nibabel.Nifti1Image(fod, affine), "fod.nii.gz")
 """
+PASSWORD = "marker-of-a-password"
+# What a run would return that lets people in; the button asks the kernel for the password.
+LET_IN = """
+from provision.result import Result
+server = {"user": "root", "host": "127.0.0.1", "port": 2222, "password_file": "/root/password"}
+tunnel = {
+    "url": "tcp://1.tcp.example.org:12345", "host": "1.tcp.example.org", "port": 12345, "state": "started",
+    "command": "ssh -p 12345 root@1.tcp.example.org", "fingerprint": "SHA256:" + 43 * "x",
+    "known_hosts": "[1.tcp.example.org]:12345 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + 43 * "x",
+    "config": "Host provision\\n    HostName 1.tcp.example.org\\n    Port 12345\\n    User root\\n",
+    "expires": "2026-11-24T03:14:00+00:00",
+}
+Result(5, 4.1, {"localhost": {"sshd": server, "ngrok": tunnel}})
+"""
 CELLS = {
     "make": MAKE,
     "peek": 'picture = provision.peek("brain.nii.gz")\nprint(picture.width, picture.height)\npicture',
@@ -64,16 +80,18 @@ CELLS = {
     "glyphs": 'picture = provision.glyphs("fod.nii.gz", size=600)\nprint(picture.width, picture.height)\npicture',
     "view": 'provision.view("brain.nii.gz", half, "front.tck")',
     "axial": 'provision.view("brain.nii.gz", layout="axial", height=300)',
+    "let in": LET_IN,
 }
 NEED_MRPEEK = ("peek", "interactive")
 
 
 @dataclass(frozen=True)
 class Page:
-    """What was to be seen of each cell that was run, by its name, and the screenshots of their outputs."""
+    """What was to be seen of each cell that was run, by its name, screenshots of their outputs, the notebook's file."""
 
     cells: dict[str, dict]
     screenshots: Path
+    saved: str
 
     def cell(self, name: str) -> dict:
         if name not in self.cells:
@@ -98,6 +116,7 @@ def page(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Page:
             bring_mrpeek(Path(mrpeek), box)
         box.copy_in(HERE / "browser.py", f"{FOLDER}/browser.py")
         box.write(f"{FOLDER}/pictures.ipynb", notebook(cells))
+        box.write("/root/password", f"{PASSWORD}\n", mode="600")
         box.write("/opt/notebook/share/jupyter/lab/settings/overrides.json", json.dumps(SETTINGS))
         box.run(START, env={"PYTHONPATH": box.project})
         command = f"{PYTHON} browser.py 'http://127.0.0.1:8888/lab/tree/pictures.ipynb?token=t' {FOLDER}/shots"
@@ -106,7 +125,8 @@ def page(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Page:
         finally:
             for name in box.run(f"ls {FOLDER}/shots", check=False).stdout.split():
                 (folder / name).write_bytes(base64.b64decode(box.run(f"base64 {FOLDER}/shots/{name}").stdout))
-    return Page(dict(zip(cells, seen, strict=True)), folder)
+        saved = box.run(f"cat {FOLDER}/pictures.ipynb").stdout
+    return Page(dict(zip(cells, seen, strict=True)), folder, saved)
 
 
 def with_browser(machines: Machines) -> Path:
@@ -184,3 +204,12 @@ def test_the_patients_right_is_on_the_left_as_peek_has_it(page: Page) -> None:
     brightness = page.screenshot("axial").sum(axis=2)
     left, right = np.array_split(brightness, 2, axis=1)
     assert left.mean() > 1.5 * right.mean() > 0
+
+
+def test_the_password_is_shown_when_the_button_is_pressed_and_is_not_saved(page: Page) -> None:
+    cell = page.cell("let in")
+    assert cell["password"] == PASSWORD
+    # Its box is in the file, as what the widget holds; the password has never been before the button was pressed.
+    assert "provision-password" in page.saved and "application/vnd.jupyter.widget-state+json" in page.saved
+    assert PASSWORD not in page.saved and PASSWORD not in cell["text"]
+    assert "ssh -p 12345 root@1.tcp.example.org" in cell["text"]

@@ -66,6 +66,13 @@ def status(monkeypatch):
 
 
 @pytest.fixture
+def stop(monkeypatch):
+    calls = Calls(Result(1, 0.9, {"localhost": {"sshd": {"state": "stopped"}}}))
+    monkeypatch.setattr(core, "stop", calls)
+    return calls
+
+
+@pytest.fixture
 def made_up_roles(monkeypatch):
     """Have roles with the kinds of options that this project's first roles do not have."""
     ngrok = [Option("ngrok_token", "token", secret=True), Option("ngrok_ask", "ask", "bool", True)]
@@ -268,6 +275,28 @@ def test_wrong_usage_is_json_when_json_is_asked_for(capsys):
     assert json.loads(capsys.readouterr().out)["error"]["message"] == "There is no option --vresion of mrtrix3."
 
 
+# Letting in, and stopping
+
+
+def test_what_is_stopped_is_told(stop, capsys):
+    assert provision("stop --on hosts.yml") == 0
+    assert stop == [((), {"on": "hosts.yml"})]
+    assert capsys.readouterr().out.endswith("sshd stopped in 0.9 s - 1 change\n")
+    stop.returns = Result(0, 0.0, {})
+    assert provision("stop") == 0
+    assert capsys.readouterr().out.endswith("Nothing was running.\n")
+
+
+def test_status_tells_how_to_get_in_and_what_has_ended(status, capsys):
+    sshd = {"state": "started", "works": True, "command": "ssh -p 2222 root@node1", "host": "node1"}
+    lost = {"state": "started", "works": False, "problem": "has ended", "command": "ssh -p 1 root@elsewhere"}
+    status.returns = {"hosts": {"localhost": {"sshd": sshd, "ngrok": lost}}}
+    assert provision("status") == 0
+    said = capsys.readouterr().out
+    assert "localhost: sshd ready" in said and "localhost: ngrok has ended" in said
+    assert "ssh -p 2222 root@node1" in said and "elsewhere" not in said
+
+
 # Help
 
 
@@ -315,7 +344,7 @@ def test_help_has_examples(capsys, line):
     assert "examples:\n  provision " in help_of(line, capsys)
 
 
-def test_examples_in_help_are_right_usage(run, demo, status, monkeypatch):
+def test_examples_in_help_are_right_usage(run, demo, status, stop, monkeypatch):
     monkeypatch.setattr(cli.cli_pictures, "call", lambda _: {"file": "dwi.png", "alt": "slices"})
     examples = "".join([cli._EXAMPLES, cli._RUN_EXAMPLES, cli._DEMO_EXAMPLES]).splitlines()
     lines = [line.split("   ")[0].split()[1:] for line in map(str.strip, examples) if line.startswith("provision ")]

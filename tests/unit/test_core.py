@@ -7,7 +7,7 @@ import stat
 import pytest
 
 import provision
-from provision import content, runner
+from provision import content, core, runner
 
 
 @pytest.fixture
@@ -63,6 +63,43 @@ def test_status_tells_what_is_there_and_whether_it_still_runs(monkeypatch, tmp_p
     (tmp_path / "mrtrix3.json").write_text(json.dumps({"report": {"version": "3.0.8", "bin": str(command.parent)}}))
     found = provision.status()["hosts"]["localhost"]["mrtrix3"]
     assert (found["version"], found["works"]) == ("3.0.8", works)
+
+
+def running(monkeypatch, **states):
+    found = {role: {"state": state, "works": True} for role, state in states.items()}
+    monkeypatch.setattr(core, "status", lambda: {"hosts": {"localhost": found}})
+
+
+@pytest.fixture
+def stopped(monkeypatch):
+    """Put a run in Ansible's place that stops what it is asked to; return what it was asked for."""
+    asked = []
+
+    def run(roles, variables, **rest):
+        asked.append((roles, variables))
+        return runner.Outcome(len(roles), 0.5, {"localhost": {role: {"state": "stopped"} for role in roles}}, None)
+
+    monkeypatch.setattr(runner, "run", run)
+    return asked
+
+
+def test_the_tunnel_is_closed_before_the_server_is_stopped(monkeypatch, stopped):
+    running(monkeypatch, sshd="started", ngrok="started", mrtrix3="present")
+    result = provision.stop()
+    assert stopped == [(("ngrok",), {"ngrok_state": "stopped"}), (("sshd",), {"sshd_state": "stopped"})]
+    assert (result.changed, result.seconds) == (2, 1.0)
+    assert "ngrok stopped\nsshd stopped" in repr(result)
+
+
+def test_what_does_not_run_is_not_stopped(monkeypatch, stopped):
+    running(monkeypatch, sshd="stopped", mrtrix3="present")
+    assert provision.stop().hosts == {} and stopped == []
+
+
+def test_on_other_machines_all_that_could_run_is_stopped(stopped, tmp_path):
+    (tmp_path / "fleet.yml").write_text("all: {}")
+    provision.stop(on=tmp_path / "fleet.yml")
+    assert [set(roles) for roles, _ in stopped] == [{"ngrok", "reverse_ssh"}, {"sshd"}]
 
 
 def test_public_names_are_those_that_the_package_lists():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import threading
 
 import pytest
 
@@ -33,7 +35,8 @@ def server(tmp_path, monkeypatch):
     """What the role would want, and a machine on which this user may let themselves in."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(checks, "state_folder", lambda: str(tmp_path / "state"))
+    for module in (checks, look):
+        monkeypatch.setattr(module, "state_folder", lambda: str(tmp_path / "state"))
     with socket.create_server(("127.0.0.1", 0)) as one:
         port = one.getsockname()[1]
     wanted = {
@@ -116,3 +119,24 @@ def test_the_line_of_known_hosts_names_the_server_as_a_client_does(server, tmp_p
 def test_penalties_are_known_by_the_version(monkeypatch, said, expected):
     monkeypatch.setattr(look, "run", lambda argv: (1, "", said))
     assert look.has_penalties("sshd") is expected
+
+
+@pytest.mark.parametrize("case", ["stopped", "ended", "deaf", "works"])
+def test_it_is_told_whether_the_server_runs_and_answers(server, tmp_path, case):
+    wanted, _ = server
+    folder = tmp_path / "state/sshd"
+    folder.mkdir(parents=True)
+    (tmp_path / "state/sshd.json").write_text(json.dumps({"wanted": wanted}))
+    me = {"pid": os.getpid(), "boot": checks.boot_id(), "start": checks.process(os.getpid())["start"]}
+    if case != "stopped":
+        (folder / "sshd.pid").write_text(json.dumps(me if case in ("deaf", "works") else {**me, "start": 1}))
+    with socket.create_server(("127.0.0.1", wanted["port"])) as listening:
+        if case == "works":
+            threading.Thread(target=lambda: listening.accept()[0].sendall(b"SSH-2.0-made up\r\n")).start()
+        found = look.now({"port": wanted["port"]})
+    assert found == {
+        "stopped": {"state": "stopped", "works": False},
+        "ended": {"state": "started", "works": False, "problem": "has ended"},
+        "deaf": {"state": "started", "works": False, "problem": "does not answer"},
+        "works": {"state": "started", "works": True},
+    }[case]

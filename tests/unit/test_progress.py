@@ -2,9 +2,7 @@
 
 import io
 import itertools
-import sys
 import threading
-import types
 
 import pytest
 from rich.console import Console
@@ -378,7 +376,7 @@ def test_a_terminal_without_unicode_gets_plain_text(monkeypatch):
 
 
 def test_a_notebook_gets_plain_text_on_standard_output(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
     assert isinstance(progress.progress(Terminal()), PlainProgress)
     progress.progress().end("ready")
     assert capsys.readouterr() == ("ready\n", "")

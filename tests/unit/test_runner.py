@@ -92,6 +92,26 @@ def test_secrets_are_in_no_argv_environment_log_or_left_file(root, tmp_path, mon
     assert "***" in outcome.log.read_text()
 
 
+def test_secrets_are_in_no_error_and_in_nothing_that_is_shown_on_the_way(root):
+    secret = "marker-7f3a9c"
+    root('\n  - name: Refuse\n    ansible.builtin.fail: {msg: "refused {{ token }}\\nnot {{ token }}"}\n')
+    shown = []
+    with pytest.raises(ProvisionError) as raised:
+        runner.run(["deps"], {"token": secret}, secrets=[secret], on_line=shown.append)
+    assert (raised.value.message, raised.value.hint) == ("refused ***", "not ***")
+    assert any("refused ***" in line for line in shown)
+    assert secret not in "".join([*shown, str(raised.value.to_dict()), raised.value.log.read_text()])
+
+
+def test_a_token_of_this_process_is_not_handed_to_its_children(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("NGROK_AUTHTOKEN", "marker-7f3a9c")
+    look = tmp_path / "seen"
+    root(f"\n  - name: Look\n    ansible.builtin.shell: cat /proc/$PPID/environ > {look}; env >> {look}\n")
+    runner.run(["deps"], {})
+    assert look.stat().st_size > 500 and "marker-7f3a9c" not in look.read_text()
+    assert os.environ["NGROK_AUTHTOKEN"] == "marker-7f3a9c"
+
+
 def test_nothing_is_left_in_the_temporary_folder_or_the_home(root, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
@@ -191,5 +211,5 @@ def sleeping(mark):
 def test_only_the_newest_logs_are_kept(root, monkeypatch):
     root(REPORT)
     monkeypatch.setattr(runner, "_LOGS_KEPT", 2)
-    logs = [runner._write_log("x", ["deps"], []) for _ in range(4)]
+    logs = [runner._write_log("x", ["deps"]) for _ in range(4)]
     assert [log.exists() for log in logs] == [False, False, True, True]

@@ -5,7 +5,8 @@
 prints as JSON, cell by cell, `error` (its traceback and warnings, or nothing), `pictures` (of each: the size of the
 file and the one on the page) and `text`; a screenshot of each cell's output is in FOLDER as `cell-NUMBER.png`. Where
 there is a slider, the first is moved one step by the keyboard, and `moved` tells whether its picture became another,
-with `cell-NUMBER-moved.png`. Where there is a canvas, the screenshot waits until it stands still.
+with `cell-NUMBER-moved.png`. Where there is a canvas, the screenshot waits until it stands still. Where there is a
+button for a password, it is pressed, and `password` is what it shows. At the end the notebook is saved.
 """
 
 import io
@@ -54,7 +55,9 @@ def main(url: str, folder: Path) -> list[dict]:
         run_all(driver, url)
         driver.save_screenshot(str(folder / "page.png"))
         cells = driver.find_elements(By.CSS_SELECTOR, ".jp-CodeCell")
-        return [seen(driver, cell, folder / f"cell-{number}.png") for number, cell in enumerate(cells)]
+        found = [seen(driver, cell, folder / f"cell-{number}.png") for number, cell in enumerate(cells)]
+        save(driver)
+        return found
     except Exception:
         driver.save_screenshot(str(folder / "failure.png"))
         raise
@@ -100,6 +103,10 @@ def seen(driver: webdriver.Chrome, cell, path: Path) -> dict:
     found["text"] = output.text
     found["pictures"] = [size(driver, picture) for picture in output.find_elements(By.TAG_NAME, "img")]
     output.screenshot(str(path))
+    buttons = output.find_elements(By.CSS_SELECTOR, ".provision-password button")
+    if buttons:
+        found["password"] = pressed(driver, buttons[0], output)
+        output.screenshot(str(path.with_name(f"{path.stem}-pressed.png")))
     handles = output.find_elements(By.CSS_SELECTOR, ".noUi-handle")
     if handles:
         found["moved"] = moves(driver, handles[0], output)
@@ -124,6 +131,24 @@ def moves(driver: webdriver.Chrome, handle, output) -> bool:
             return True
         time.sleep(0.2)
     return False
+
+
+def pressed(driver: webdriver.Chrome, button, output) -> str:
+    """Press the button that shows a password, and return it."""
+    place = output.find_element(By.CSS_SELECTOR, ".provision-password code")
+    button.click()
+    WebDriverWait(driver, 20).until(lambda _: place.text, "no password came")
+    return place.text
+
+
+def save(driver: webdriver.Chrome) -> None:
+    """Save the notebook by its menu, and return when it is in its file."""
+    file = Path("pictures.ipynb")
+    before = file.stat().st_mtime_ns
+    driver.find_element(By.XPATH, "//div[contains(@class, 'lm-MenuBar-itemLabel') and text()='File']").click()
+    command = "li[data-command='docmanager:save']"
+    WebDriverWait(driver, 20).until(lambda _: driver.find_elements(By.CSS_SELECTOR, command))[0].click()
+    WebDriverWait(driver, 20).until(lambda _: file.stat().st_mtime_ns > before, "the notebook was not saved")
 
 
 def pixels(element) -> bytes:

@@ -1,0 +1,171 @@
+"""What a person is asked before a tunnel is opened."""
+
+from __future__ import annotations
+
+import io
+import sys
+import types
+
+import pytest
+
+from provision import OptionError, consent, content
+
+TOKEN = "2abc_token_of_mine"
+
+
+class Asked(list):
+    """Takes the place of a prompt: notes the question and gives the answer."""
+
+    answer: object = ""
+
+    def __call__(self, question: str = "") -> str:
+        self.append(question)
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def prompt(monkeypatch):
+    """A person at a terminal who is asked for a secret."""
+    asked = Asked()
+    monkeypatch.setattr(consent.getpass, "getpass", asked)
+    monkeypatch.setattr(consent, "_can_ask", lambda: True)
+    return asked
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch):
+    """A machine that is not Colab's, with no token of ngrok anywhere."""
+    monkeypatch.delenv(consent.TOKEN_VARIABLE, raising=False)
+    monkeypatch.setattr(content.utility("provision_look_connection"), "on_colab", lambda: False)
+    monkeypatch.setattr(content.utility("provision_look_ngrok"), "has_token", lambda: False)
+
+
+@pytest.fixture
+def colab(monkeypatch):
+    """Google Colab, with none of its secrets."""
+    monkeypatch.setattr(content.utility("provision_look_connection"), "on_colab", lambda: True)
+    userdata = types.ModuleType("google.colab.userdata")
+    userdata.SecretNotFoundError = type("SecretNotFoundError", (Exception,), {})
+    userdata.NotebookAccessError = type("NotebookAccessError", (Exception,), {})
+    userdata.raises, userdata.kept = userdata.SecretNotFoundError, {}
+
+    def get(name: str) -> str:
+        if name in userdata.kept:
+            return userdata.kept[name]
+        raise userdata.raises(name)
+
+    userdata.get = get
+    for name in ("google", "google.colab"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, "google.colab.userdata", userdata)
+    return userdata
+
+
+def complete(roles="sshd ngrok", *, local=True, check=False, **variables):
+    return consent.complete(roles.split(), variables, local=local, check=check)
+
+
+def accepted(**variables):
+    return complete(ngrok_accept_colab_policy=True, **variables)
+
+
+def test_the_token_that_is_given_comes_first(prompt, monkeypatch):
+    monkeypatch.setenv(consent.TOKEN_VARIABLE, "another")
+    assert complete(ngrok_authtoken=TOKEN)["ngrok_authtoken"] == TOKEN
+    assert not prompt
+
+
+def test_then_the_one_of_the_environment(prompt, monkeypatch):
+    monkeypatch.setenv(consent.TOKEN_VARIABLE, f" {TOKEN}\n")
+    assert complete()["ngrok_authtoken"] == TOKEN
+    assert not prompt
+
+
+def test_then_the_secret_of_colab(prompt, colab):
+    colab.kept[consent.TOKEN_VARIABLE] = TOKEN
+    assert accepted()["ngrok_authtoken"] == TOKEN
+    assert not prompt
+
+
+def test_then_the_one_that_the_agent_was_given_before(prompt, monkeypatch):
+    monkeypatch.setattr(content.utility("provision_look_ngrok"), "has_token", lambda: True)
+    assert "ngrok_authtoken" not in complete()
+    assert not prompt
+
+
+def test_then_it_is_asked_for_without_being_shown(prompt):
+    prompt.answer = f"{TOKEN} "
+    assert complete()["ngrok_authtoken"] == TOKEN
+    assert "https://dashboard.ngrok.com" in prompt[0]
+
+
+def test_a_secret_that_the_notebook_may_not_read_is_told_of_before_the_prompt(prompt, colab, capsys):
+    colab.raises, prompt.answer = colab.NotebookAccessError, TOKEN
+    assert accepted()["ngrok_authtoken"] == TOKEN
+    assert "has no access to it" in capsys.readouterr().err
+
+
+def test_secrets_that_take_too_long_leave_the_prompt(prompt, colab, capsys):
+    colab.raises, prompt.answer = TimeoutError, TOKEN
+    assert accepted()["ngrok_authtoken"] == TOKEN
+    assert "could not be read (TimeoutError)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("answer", ["", EOFError()])
+def test_without_a_token_nothing_is_started(prompt, answer):
+    prompt.answer = answer
+    with pytest.raises(OptionError, match="needs the authtoken") as raised:
+        complete()
+    assert consent.TOKEN_VARIABLE in raised.value.hint
+
+
+def test_where_nobody_can_be_asked_nobody_is(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(TOKEN))
+    with pytest.raises(OptionError, match="needs the authtoken"):
+        complete()
+
+
+@pytest.mark.parametrize("given", [{"check": True}, {"roles": "sshd mrtrix3"}, {"ngrok_state": "stopped"}])
+def test_nobody_is_asked_where_no_tunnel_is_opened(prompt, colab, given):
+    assert not {"ngrok_authtoken", "ngrok_accept_colab_policy"} & set(complete(**given))
+    assert not prompt
+
+
+def test_for_other_machines_nobody_is_asked(prompt):
+    assert "ngrok_authtoken" not in complete(local=False)
+    assert not prompt
+
+
+def test_on_colab_it_says_what_the_terms_allow_and_what_is_permitted_instead(colab, capsys):
+    assert accepted(ngrok_authtoken=TOKEN)["ngrok_accept_colab_policy"] is True
+    said = capsys.readouterr().err
+    for words in ("SSH", "compute units", "provision.peek", "terminal", "colab ssh"):
+        assert words in said
+
+
+@pytest.mark.parametrize(("answer", "opened"), [("yes", True), (" YES ", True), ("y", False), ("", False)])
+def test_on_colab_only_a_typed_yes_opens_a_tunnel(colab, monkeypatch, answer, opened):
+    asked = Asked()
+    asked.answer = answer
+    monkeypatch.setattr("builtins.input", asked)
+    monkeypatch.setattr(consent, "_can_ask", lambda: True)
+    if opened:
+        assert complete("sshd reverse_ssh")["reverse_ssh_accept_colab_policy"] is True
+    else:
+        with pytest.raises(OptionError, match="No tunnel was opened"):
+            complete("sshd reverse_ssh")
+    assert len(asked) == 1
+
+
+def test_on_colab_nobody_is_taken_to_agree_who_cannot_be_asked(colab, monkeypatch):
+    monkeypatch.setattr(consent, "_can_ask", lambda: False)
+    with pytest.raises(OptionError, match="No tunnel was opened") as raised:
+        complete(ngrok_authtoken=TOKEN)
+    assert "accept_colab_policy=True" in raised.value.hint
+
+
+def test_elsewhere_there_are_no_terms_to_accept(capsys):
+    assert "ngrok_accept_colab_policy" not in complete(ngrok_authtoken=TOKEN)
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,42 @@
+"""How an SSH server is reached and known."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+
+from plugins.module_utils import provision_checks as checks
+from plugins.module_utils import provision_look_connection as look
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """A machine that is not Colab's, whatever the tests run on."""
+    monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
+    monkeypatch.setattr(checks.glob, "glob", lambda pattern: [])
+
+
+def test_elsewhere_than_on_colab_nothing_is_asked(elsewhere):
+    assert look.colab_policy_problem(False) == []
+
+
+def test_on_colab_it_is_said_what_the_terms_allow_until_the_user_has_accepted_them(elsewhere, monkeypatch):
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab_20260909")
+    problem, hint = look.colab_policy_problem(False, "ngrok_accept_colab_policy")
+    assert "compute units" in problem
+    assert "colab ssh" in hint and "provision.peek" in hint and "ngrok_accept_colab_policy=true" in hint
+    assert look.colab_policy_problem(True) == []
+
+
+def test_colab_is_known_in_a_login_that_has_not_the_environment_of_its_notebook(elsewhere, monkeypatch):
+    monkeypatch.setattr(checks.glob, "glob", lambda pattern: ["/usr/local/lib/python3.13/dist-packages/google/colab"])
+    assert checks.on_colab()
+
+
+def test_an_address_that_never_answers_is_given_up_in_time():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begin = time.monotonic()
+        assert look.offered_key("127.0.0.1", silent.getsockname()[1], seconds=1) == ""
+    assert time.monotonic() - begin < 3
