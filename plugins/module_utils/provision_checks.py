@@ -14,7 +14,6 @@ import pwd
 import re
 import shutil
 import subprocess
-import sys
 from importlib import import_module
 
 # The instructions of each x86-64 level as /proc/cpuinfo names them: x86-64 psABI 1.0, table 3.1
@@ -46,6 +45,32 @@ def read_text(path):
             return file.read()
     except OSError:
         return ""
+
+
+def names_in(folder):
+    """Return the names in a folder, none when it cannot be read."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _starts_with(path, start):
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(start)) == start
+    except OSError:
+        return False
+
+
+def is_elf(path):
+    """Tell whether a file is a program or a library."""
+    return _starts_with(path, b"\x7fELF")
+
+
+def is_script(path):
+    """Tell whether a file starts with ``#!``."""
+    return _starts_with(path, b"#!")
 
 
 def os_release():
@@ -89,6 +114,11 @@ def glibc():
         return os.confstr("CS_GNU_LIBC_VERSION").split()[1]
     except (AttributeError, IndexError, OSError, ValueError):
         return ""
+
+
+def sudo_works():
+    """Tell whether sudo works here without a password."""
+    return bool(shutil.which("sudo")) and run(["sudo", "-n", "true"])[0] == 0
 
 
 def home():
@@ -217,172 +247,12 @@ def look_at_machine():
     }
 
 
-# --- deps -------------------------------------------------------------------------------------------------------
-
-# Where a distribution's own Python may be when `python3` is somebody else's, as in Google Colab.
-_PYTHONS = ("/usr/bin/python3", *("/usr/bin/python3." + minor for minor in ("12", "10", "11", "13", "14", "9")))
-
-# Asks a Python which of the requirements on its standard input it does not meet. pip carries `packaging`.
-_UNMET = """
-import importlib.metadata as metadata, sys
-try:
-    from packaging.requirements import Requirement
-except ImportError:
-    from pip._vendor.packaging.requirements import Requirement
-for line in sys.stdin.read().splitlines():
-    requirement = Requirement(line)
-    try:
-        met = requirement.specifier.contains(metadata.version(requirement.name), prereleases=True)
-    except metadata.PackageNotFoundError:
-        met = False
-    if not met:
-        print(line)
-"""
-
-
-def installed_packages(*names):
-    """Return which of the distribution's packages are installed, of all or of those named, asking dpkg-query once."""
-    _, out, _ = run(["dpkg-query", "-W", "-f=${db:Status-Abbrev} ${Package}\n", *names])
-    return [line.split()[-1] for line in out.splitlines() if line.startswith("ii")]
-
-
-def missing_packages(names):
-    """Return those of the distribution's packages that are not installed."""
-    installed = set(installed_packages(*names)) if names else set()
-    return [name for name in names if name not in installed]
-
-
-def apt_python():
-    """Return the first Python that can import apt_pkg, empty when there is none."""
-    for python in _PYTHONS:
-        if os.access(python, os.X_OK) and run([python, "-c", "import apt, apt_pkg"])[0] == 0:
-            return python
-    return ""
-
-
-def sudo_works():
-    """Tell whether sudo works here without a password."""
-    return bool(shutil.which("sudo")) and run(["sudo", "-n", "true"])[0] == 0
-
-
-def python_of(place, caller):
-    """Return the interpreter that a `deps_python` names: the caller's, an interpreter, or the one of a folder."""
-    if place == "auto":
-        return caller or sys.executable
-    place = os.path.expanduser(place)
-    if os.path.isfile(place):
-        return place
-    return os.path.join(place, "bin", "python")
-
-
-def managed_by_distribution(python):
-    """Tell whether pip refuses to install into a Python (PEP 668): the distribution's, outside any environment."""
-    ask = "import os, sys, sysconfig; print(int(sys.prefix == sys.base_prefix and os.path.exists(" \
-        "os.path.join(sysconfig.get_path('stdlib'), 'EXTERNALLY-MANAGED'))))"
-    return run([python, "-c", ask])[1].strip() == "1"
-
-
-def dpkg_was_interrupted():
-    """Tell whether dpkg was stopped in the middle of its work: apt refuses any other until that is finished.
-
-    Like apt's own test (apt-pkg/deb/debsystem.cc, CheckUpdates): a journal with a number for a name is left.
-    """
-    return any(name.isdigit() for name in _listdir("/var/lib/dpkg/updates"))
-
-
-def unmet_requirements(python, requirements):
-    """Return the requirements that this Python does not meet; all of them when it cannot be asked."""
-    if not requirements:
-        return []
-    try:
-        done = subprocess.run(
-            [python, "-c", _UNMET], input="\n".join(requirements),
-            capture_output=True, text=True, check=True, timeout=60,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return list(requirements)
-    return done.stdout.split("\n")[:-1]
-
-
-def look_at_deps(wanted, machine):
-    """Return what the role `deps` would have to install."""
-    known = wanted["packages"].get(machine["release"], {})
-    names = [name for group in wanted["groups"] for name in known.get(group, [])] + wanted["extra"]
-    missing = missing_packages(sorted(set(names)))
-    python = python_of(wanted["python"], wanted["caller"])
-    unmet = unmet_requirements(python, wanted["python_packages"])
-    installed = read_state("deps").get("installed", {})
-    result = {
-        "supported": bool(known),
-        "packages": sorted(set(names)),
-        "missing": missing,
-        "python": python,
-        "unmet": unmet,
-        "installed": installed.get(wanted["who"], []),
-        "installed_for_others": {who: names for who, names in installed.items() if who != wanted["who"]},
-    }
-    if wanted["state"] == "absent":
-        return dict(result, converged=not result["installed"])
-    # Looked up only when something will have to be done: each look starts a program.
-    if missing:
-        result.update(apt_python=apt_python(), sudo=machine["root"] or sudo_works())
-        result.update(interrupted=dpkg_was_interrupted())
-    if missing or wanted.get("list"):
-        result.update(all_packages=installed_packages())
-    if unmet:
-        result.update(python_managed=managed_by_distribution(python))
-    return dict(result, converged=bool(known) and not missing and not unmet)
-
-
-# --- mrtrix3 ----------------------------------------------------------------------------------------------------
+# --- A tool in a prefix of its own: provision_look_tool looks, provision_install puts it there -----------------------
 
 RECEIPT = ".provision.json"  # what the role leaves in a prefix of its own
 
 
-def mrtrix3_version(folder):
-    """Return what ``mrinfo -version`` of a folder of commands says, or an empty string when it does not run."""
-    # A subset of the commands may leave mrinfo out; any compiled command tells the same version.
-    for command in ("mrinfo", *sorted(name for name in _listdir(folder) if is_elf(os.path.join(folder, name)))):
-        code, out, _ = run([os.path.join(folder, command), "-version"])
-        found = re.match(r"== \S+ (\S+) ==", out)
-        if code == 0 and found:
-            return found.group(1)
-        if code != 127:
-            break
-    return ""
-
-
-def _listdir(folder):
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
-
-
-def _starts_with(path, start):
-    try:
-        with open(path, "rb") as file:
-            return file.read(len(start)) == start
-    except OSError:
-        return False
-
-
-def is_elf(path):
-    """Tell whether a file is a program or a library."""
-    return _starts_with(path, b"\x7fELF")
-
-
-def is_script(path):
-    """Tell whether a file starts with ``#!``."""
-    return _starts_with(path, b"#!")
-
-
-def satisfies(version, wanted):
-    """Tell whether an installed version is the one wanted."""
-    return wanted == "any" or version == wanted
-
-
-def default_prefix(wanted, machine, tool="mrtrix3"):
+def default_prefix(wanted, machine, tool):
     """Return the absolute prefix that a role's `prefix` names."""
     if wanted != "auto":
         return os.path.abspath(os.path.expanduser(wanted))
@@ -456,174 +326,23 @@ def broken_links(link_dir, commands, folder):
     return missing
 
 
-def mrtrix3_drift(wanted, state, machine):
-    """Return in words how the installation noted in `state` differs from the one wanted; empty for not at all."""
-    report = state.get("report")
-    if not report:
-        return "nothing is installed"
-    if not satisfies(state.get("version", ""), wanted["version"]):
-        return f"version {state.get('version')} is installed"
-    if wanted["origin"] not in ("auto", report["origin"]):
-        return f"it came from {report['origin']}"
-    if report["origin"] in ("store", "archive", "source"):
-        difference = _own_files_drift(wanted, state, machine)
-        if difference:
-            return difference
-    if not mrtrix3_version(report["bin"]):
-        return f"the commands in {report['bin']} do not run"
-    return ""
+# --- What the roles want to know ------------------------------------------------------------------------------------
 
 
-def _own_files_drift(wanted, state, machine):
-    report = state["report"]
-    if report["prefix"] != default_prefix(wanted["prefix"], machine):
-        return f"it is in {report['prefix']}"
-    have = set(_listdir(report["bin"]))
-    lost = (set(state.get("commands", [])) | set(wanted["commands"])) - have
-    if lost:
-        return f"commands are missing: {', '.join(sorted(lost)[:5])}"
-    if not wanted["commands"] and report["origin"] != "archive" and not state.get("complete"):
-        return "only some of the commands were built"
-    if wanted["cpu"] not in ("auto", report["cpu"]):
-        return f"it was compiled for {report['cpu']}"
-    link_dir = default_link_dir(wanted["link_dir"], machine)
-    if link_dir != state.get("link_dir", ""):
-        return f"its links are in {state.get('link_dir') or 'no folder'}"
-    if link_dir and broken_links(link_dir, state.get("commands", []), report["bin"]):
-        return f"links are missing in {link_dir}"
-    return ""
-
-
-def look_at_mrtrix3(wanted, machine):
-    """Return what is installed of MRtrix3, what has drifted, and what the origins need to know."""
-    state = read_state("mrtrix3")
-    prefix = default_prefix(wanted["prefix"], machine)
-    result = {
-        "prefix": prefix,
-        "link_dir": default_link_dir(wanted["link_dir"], machine),
-        "report": state.get("report", {}),
-    }
-    if wanted["state"] == "absent":
-        return dict(result, converged=not state and not os.path.exists(os.path.join(prefix, RECEIPT)))
-    drift = mrtrix3_drift(wanted, state, machine)
-    if not drift:
-        return dict(result, converged=True)
-    found = foreign_command("mrinfo")
-    store = store_folder(wanted["store"], wanted["folder"], machine)
-    return dict(
-        result,
-        converged=False,
-        drift=drift,
-        store=store,
-        store_there=os.path.isdir(store),
-        archive=absolute(wanted["archive"], wanted["folder"], machine),
-        prefix_problem=prefix_problem(prefix),
-        prefix_writable=writable(prefix),
-        present={"bin": os.path.dirname(found), "version": mrtrix3_version(os.path.dirname(found))} if found else {},
-        sudo=machine["root"] or sudo_works(),
-        git=bool(shutil.which("git")),
-    )
-
-
-# --- mrpeek -----------------------------------------------------------------------------------------------------
-
-
-# The headers of older releases do not compile with Eigen 3.4, which all systems here have, unless a distribution has
-# mended them (MRtrix3 8a420c772).
-_FIRST_FOR_MODULES = [3, 0, 4]
-
-
-def mrtrix3_for_modules():
-    """Return the MRtrix3 that a module here belongs to.
-
-    Returns
-    -------
-    dict
-        ``tree``, the folder to build modules against, empty when it was installed without what that needs, as the
-        distribution's package is; ``version``, empty when there is none, it is no release, or nothing can be built
-        against the sources of that release; ``cpu``.
-    """
-    report = read_state("mrtrix3").get("report", {})
-    folder = report.get("bin") or os.path.dirname(foreign_command("mrinfo"))
-    version = mrtrix3_version(folder) if folder else ""
-    prefix = os.path.dirname(folder)
-    parts = ("build", "config", "core", "tmp/src")
-    whole = bool(folder) and all(os.path.exists(os.path.join(prefix, name)) for name in parts)
-    release = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)", version)
-    usable = release and (whole or [int(number) for number in release.groups()] >= _FIRST_FOR_MODULES)
-    return {
-        "version": version if usable else "",
-        "tree": prefix if whole else "",
-        "cpu": report.get("cpu", ""),
-    }
-
-
-def mrpeek_drift(wanted, state, mrtrix3, machine):
-    """Return in words how the mrpeek noted in `state` differs from the one wanted; empty for not at all."""
-    report = state.get("report")
-    if not report:
-        return "nothing is installed"
-    if state.get("version") != wanted["version"]:
-        return f"version {state.get('version')} is installed"
-    if report["prefix"] != default_prefix(wanted["prefix"], machine, "mrpeek"):
-        return f"it is in {report['prefix']}"
-    if mrtrix3["version"] not in ("", report.get("mrtrix3")):
-        return f"it belongs to MRtrix3 {report.get('mrtrix3')}"
-    if not works("mrpeek", report["bin"]):
-        return f"the command in {report['bin']} does not run"
-    if not os.path.exists(report.get("decoder", "")):
-        return "the decoder of its pictures is missing"
-    link_dir = default_link_dir(wanted["link_dir"], machine)
-    if link_dir != state.get("link_dir", ""):
-        return f"its link is in {state.get('link_dir') or 'no folder'}"
-    if link_dir and broken_links(link_dir, ["mrpeek"], report["bin"]):
-        return f"the link is missing in {link_dir}"
-    return ""
-
-
-def look_at_mrpeek(wanted, machine):
-    """Return what is installed of mrpeek, what has drifted, and what building it needs to know."""
-    state = read_state("mrpeek")
-    prefix = default_prefix(wanted["prefix"], machine, "mrpeek")
-    result = {
-        "prefix": prefix,
-        "link_dir": default_link_dir(wanted["link_dir"], machine),
-        "report": state.get("report", {}),
-    }
-    if wanted["state"] == "absent":
-        return dict(result, converged=not state and not os.path.exists(os.path.join(prefix, RECEIPT)))
-    mrtrix3 = mrtrix3_for_modules()
-    drift = mrpeek_drift(wanted, state, mrtrix3, machine)
-    if not drift:
-        return dict(result, converged=True)
-    store = store_folder(wanted["store"], wanted["folder"], machine)
-    return dict(
-        result,
-        converged=False,
-        drift=drift,
-        mrtrix3=mrtrix3,
-        store=store,
-        store_there=os.path.isdir(store),
-        prefix_problem=prefix_problem(prefix),
-        prefix_writable=writable(prefix),
-        git=bool(shutil.which("git")),
-    )
-
-
-def works(tool, folder):
-    """Tell whether the commands of a tool still run."""
-    if tool == "mrpeek":  # it calls its version a preview
-        return run([os.path.join(folder, "mrpeek"), "-version"])[0] == 0
-    return bool(mrtrix3_version(folder))
-
-
-_LOOKS = {"deps": look_at_deps, "mrtrix3": look_at_mrtrix3, "mrpeek": look_at_mrpeek}
+def _part_of(role):
+    """Return the module that looks for a role."""
+    # Read when it is asked for: those who look for other roles need not wait for it.
+    return import_module(f".provision_look_{role}", __package__)
 
 
 def look_of(role):
     """Return the function that looks at the machine for a role: it is given what is wanted, and the machine."""
-    # Read when they are asked for: those who look for other roles need not wait for them.
-    return _LOOKS.get(role) or import_module(f".provision_look_{role}", __package__).look_at
+    return _part_of(role).look_at
+
+
+def works(tool, folder):
+    """Tell whether the commands of a tool still run."""
+    return _part_of(tool).works(folder)
 
 
 def now(role, report):
