@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
 import time
 from contextlib import suppress
 
@@ -73,20 +71,19 @@ class Tool:
         raise NotImplementedError
 
     def unpack(self, given, folder):
-        """Unpack an archive that is none of a store into a folder."""
-        raise InstallError(f"{given['archive']} was not made by a store of builds.", "Take one that a store exported.")
+        """Unpack an archive that is none of a store into a folder: for a tool whose module takes one."""
+        raise NotImplementedError
 
     def smoke_test(self, folder):
-        """Run what is in a folder's ``bin``; return (the version it tells, its commands), or raise InstallError."""
+        """Run what is in a folder's ``bin``; return (the version it tells, its commands), or raise InstallError.
+
+        The version is empty for a tool that does not tell which one it is.
+        """
         raise NotImplementedError
 
     def is_exact(self, given):
         """Tell whether the version wanted is the one that the commands tell, and no branch or commit."""
         return False
-
-    def label(self, told, given):
-        """Return the version to report, by what the commands tell."""
-        return told
 
     def about(self, given, folder):
         """Return what else the manifest of a build is to tell."""
@@ -101,23 +98,27 @@ class Tool:
     def install(self, given):
         """Put the tool in its place and return the state that was noted."""
         start = time.monotonic()
-        version, commands, manifest = self._place(given)
-        folder = os.path.join(given["prefix"], "bin")
+        told, commands, manifest = self._place(given)
+        place = {"prefix": given["prefix"], "bin": os.path.join(given["prefix"], "bin")}
+        report = self.whole_report(given, told, place, manifest, start)
+        return self.note(given, report, commands, given["link_dir"] or "", manifest.get("complete"))
+
+    def whole_report(self, given, told, place, manifest, start):
+        """Return all that the role is to report; `start` is when installing began, on the monotonic clock."""
         report = {
-            "version": self.label(version, given), "prefix": given["prefix"], "bin": folder,
-            "origin": given["origin"],
-            **self.report(given, manifest), "seconds": round(given["seconds"] + time.monotonic() - start, 1),
+            "version": told or given["version"], **place, "origin": given["origin"], **self.report(given, manifest),
+            "seconds": round(given["seconds"] + time.monotonic() - start, 1),
         }
         if manifest.get("build_seconds"):
             report["build_seconds"] = manifest["build_seconds"]
-        return self.note(given, report, commands, given["link_dir"] or "", manifest.get("complete"))
+        return report
 
     def note(self, given, report, commands, link_dir, complete):
         """Link the commands, note what is installed now instead of what was before, and return that."""
         old = read_json(given["state_file"])
         state = {
             **given["extra"], "report": report, "commands": commands, "link_dir": link_dir,
-            "version": report["version"] if self.is_exact(given) else given["version"],
+            "version": self._version_of_build(report["version"], given),
             "complete": not given.get("commands") if complete is None else complete,
         }
         if old.get("report", {}).get("prefix") != report["prefix"] or old.get("link_dir") != link_dir:
@@ -175,12 +176,16 @@ class Tool:
                 f"It is {self.title} {version}, not {given['version']}.", f"Ask for version {version}, or any."
             )
 
+    def _version_of_build(self, told, given):
+        """Return the version by which a build is found again: a branch or a commit keeps the name it was asked by."""
+        return told if self.is_exact(given) else given["version"]
+
     def _note_build(self, given, folder, version, commands):
         """Write the manifest of what was built here, which goes where the installation goes, and return it."""
-        label = version if self.is_exact(given) else given["version"]
         manifest = describe(
-            folder, self.name, label, given["cpu"], commands, given.get("commands", []), tells=version,
-            repo=given["repo"], build_seconds=given["build_seconds"], **self.about(given, folder), **given["extra"],
+            folder, self.name, self._version_of_build(version, given), given["cpu"], commands,
+            given.get("commands", []), tells=version, repo=given["repo"], build_seconds=given["build_seconds"],
+            **self.about(given, folder), **given["extra"],
         )
         write_json(os.path.join(folder, MANIFEST), manifest)
         return manifest
@@ -306,45 +311,3 @@ def drop_prefix(state):
     prefix = state.get("report", {}).get("prefix", "")
     if os.path.exists(os.path.join(prefix or "/nonexistent", RECEIPT)):
         shutil.rmtree(prefix)
-
-
-def tell_version(path):
-    """Run a command with ``-version`` and return (version or empty, what it said when it failed).
-
-    It runs with the PATH that people will have, its own folder first, so that a Python command meets the ``python3``
-    it will meet later.
-    """
-    environment = dict(os.environ, PATH=os.path.dirname(path) + os.pathsep + os.environ.get("PATH", os.defpath))
-    try:
-        done = subprocess.run(
-            [path, "-version"], capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
-            env=environment, timeout=120, check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return "", str(error)
-    found = re.search(r"== \S+ (\S+) ==", done.stdout)
-    said = (done.stderr or done.stdout).strip().splitlines()
-    if done.returncode or "Traceback" in done.stderr or not found:
-        return "", said[-1] if said else f"it ended with code {done.returncode}"
-    return found.group(1), ""
-
-
-def try_commands(folder, names):
-    """Return the version that the first command tells; raise InstallError when one of them does not run."""
-    versions = []
-    for name in names:
-        told, problem = tell_version(os.path.join(folder, name))
-        if not told:
-            raise InstallError(f"{name} does not run: {problem}.", _smoke_hint(problem))
-        versions.append(told)
-    return versions[0]
-
-
-def _smoke_hint(problem):
-    if "cannot open shared object" in problem:
-        return "A library that it needs is missing: the role deps installs it."
-    if "GLIBC" in problem:
-        return "It was built on a newer system than this one."
-    if "No module named" in problem:
-        return "This version of MRtrix3 does not work with the python3 that is first on PATH."
-    return ""

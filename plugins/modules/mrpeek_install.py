@@ -104,15 +104,11 @@ class Mrpeek(Tool):
         strip([os.path.join(folder, "bin", "mrpeek")])
 
     def smoke_test(self, folder):
-        """Have it draw a picture and decode that; return (the MRtrix3 it was compiled against, its commands)."""
+        """Have it draw a picture and decode that; return ("", its commands): it does not tell which version it is."""
         problem = wrong_in_picture(draw(os.path.join(folder, "bin", "mrpeek")), decoder_in(folder))
         if problem:
             raise InstallError(f"mrpeek does not draw what it should: {problem}.")
         return "", ["mrpeek"]
-
-    def label(self, told, given):
-        """Return the version asked for: what mrpeek tells of itself is ``preview``."""
-        return given["version"]
 
     def about(self, given, folder):
         """Return the MRtrix3 that it belongs to."""

@@ -83,6 +83,8 @@ options:
 """
 
 import os
+import re
+import subprocess
 import tempfile
 import time
 
@@ -90,7 +92,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision_checks import is_elf, is_script
 from ..module_utils.provision_files import unpack
-from ..module_utils.provision_install import ARGUMENTS, InstallError, Tool, try_commands
+from ..module_utils.provision_install import ARGUMENTS, InstallError, Tool
 from ..module_utils.provision_portable import finish, flags_in_config, gather, gather_tree
 
 
@@ -137,13 +139,10 @@ class MRtrix3(Tool):
         if not given["bin"]:
             return super().install(given)
         start = time.monotonic()
-        version = try_commands(given["bin"], ["mrinfo", "dwi2response"])
-        self.check_version(version, given)
-        report = {
-            "version": version, "prefix": os.path.dirname(given["bin"]), "bin": given["bin"],
-            "origin": given["origin"], **self.report(given, {}),
-            "seconds": round(given["seconds"] + time.monotonic() - start, 1),
-        }
+        told = try_commands(given["bin"], ["mrinfo", "dwi2response"])
+        self.check_version(told, given)
+        place = {"prefix": os.path.dirname(given["bin"]), "bin": given["bin"]}
+        report = self.whole_report(given, told, place, {}, start)
         return self.note(given, report, commands=[], link_dir="", complete=None)
 
 
@@ -167,6 +166,48 @@ def commands_in(folder):
     paths = {name: os.path.join(folder, name) for name in names if os.path.isfile(os.path.join(folder, name))}
     compiled = [name for name, path in paths.items() if is_elf(path)]
     return compiled, [name for name, path in paths.items() if is_script(path) and not name.endswith(".py")]
+
+
+def tell_version(path):
+    """Run a command with ``-version`` and return (version or empty, what it said when it failed).
+
+    It runs with the PATH that people will have, its own folder first, so that a Python command meets the ``python3``
+    it will meet later.
+    """
+    environment = dict(os.environ, PATH=os.path.dirname(path) + os.pathsep + os.environ.get("PATH", os.defpath))
+    try:
+        done = subprocess.run(
+            [path, "-version"], capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
+            env=environment, timeout=120, check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return "", str(error)
+    found = re.search(r"== \S+ (\S+) ==", done.stdout)
+    said = (done.stderr or done.stdout).strip().splitlines()
+    if done.returncode or "Traceback" in done.stderr or not found:
+        return "", said[-1] if said else f"it ended with code {done.returncode}"
+    return found.group(1), ""
+
+
+def try_commands(folder, names):
+    """Return the version that the first command tells; raise InstallError when one of them does not run."""
+    versions = []
+    for name in names:
+        told, problem = tell_version(os.path.join(folder, name))
+        if not told:
+            raise InstallError(f"{name} does not run: {problem}.", _smoke_hint(problem))
+        versions.append(told)
+    return versions[0]
+
+
+def _smoke_hint(problem):
+    if "cannot open shared object" in problem:
+        return "A library that it needs is missing: the role deps installs it."
+    if "GLIBC" in problem:
+        return "It was built on a newer system than this one."
+    if "No module named" in problem:
+        return "This version of MRtrix3 does not work with the python3 that is first on PATH."
+    return ""
 
 
 def main():
