@@ -6,9 +6,8 @@ import ctypes
 import ctypes.util
 import functools
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from provision import content
@@ -17,14 +16,7 @@ from provision.errors import ProvisionError
 if TYPE_CHECKING:
     import numpy as np
 
-_SONAME = "libsixel.so.1"
-# A device control string whose final letter is q, to its terminator: DEC STD 070, chapter 9.
-_SIXEL = re.compile(rb"\x1bP[0-9;]*q.*?\x1b\\", re.DOTALL)
-_COLOURS = 256
-# From sixel.h: SIXEL_PIXELFORMAT_PAL8, and what an output calls with text, its size and private data.
-_PALETTE_OF_8_BITS = 0x83
-_WRITE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
-_FAILED = 0x1000  # the bit of a SIXELSTATUS that tells a failure, in sixel.h
+_binding = content.utility("provision_sixel")
 
 
 def decode(data: bytes, library: str | os.PathLike | None = None) -> np.ndarray:
@@ -56,7 +48,7 @@ def decode(data: bytes, library: str | os.PathLike | None = None) -> np.ndarray:
             [255,   0,   0]]], dtype=uint8)
     """
     functions = _functions(str(library) if library else "")
-    pictures = [_decoded(found.group(), functions) for found in _SIXEL.finditer(data)]
+    pictures = [_decoded(found.group(), functions) for found in _binding.PICTURE.finditer(data)]
     if not pictures:
         raise ProvisionError("There is no whole sixel picture in these data.", hint="Run it again.")
     return _stacked(pictures)
@@ -80,7 +72,7 @@ def without_pictures(data: bytes) -> bytes:
     >>> without_pictures(b"above\x1bPq#1;2;100;0;0#1@@@\x1b\\below")
     b'above\nbelow'
     """
-    return _SIXEL.sub(b"\n", data)
+    return _binding.PICTURE.sub(b"\n", data)
 
 
 def encode(pixels: np.ndarray, library: str | os.PathLike | None = None) -> bytes:
@@ -113,16 +105,12 @@ def encode(pixels: np.ndarray, library: str | os.PathLike | None = None) -> byte
 
     functions = _functions(str(library) if library else "")
     # libsixel's own choice of colours rounds them, even where there are few enough to be kept.
-    image = Image.fromarray(pixels).quantize(_COLOURS)
+    image = Image.fromarray(pixels).quantize(_binding.COLOURS)
     palette = bytes(image.getpalette()[: 3 * (max(image.tobytes()) + 1)])
-    written: list[bytes] = []
-    write = _WRITE(lambda text, size, _: written.append(ctypes.string_at(text, size)) or size)
-    with _encoder(functions, write, len(palette) // 3) as (output, dither):
-        functions.sixel_dither_set_pixelformat(dither, _PALETTE_OF_8_BITS)
-        functions.sixel_dither_set_palette(dither, palette)
-        if functions.sixel_encode(image.tobytes(), *image.size, 0, dither, output) & _FAILED:
-            raise ProvisionError(f"libsixel could not encode a picture of {image.width} x {image.height} pixels.")
-    return b"".join(written)
+    try:
+        return _binding.encode(*image.size, image.tobytes(), palette, functions)
+    except _binding.SixelError as error:
+        raise ProvisionError(f"{error}.") from error
 
 
 def installed_library() -> str | None:
@@ -143,35 +131,11 @@ def installed_library() -> str | None:
 
 @functools.cache
 def _functions(library: str) -> ctypes.CDLL:
-    """Return libsixel with its functions declared as in sixel.h."""
-    loaded = _loaded(library)
-    pointer, pointers = ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)
-    number = ctypes.POINTER(ctypes.c_int)
-    loaded.sixel_allocator_new.argtypes = [pointers, pointer, pointer, pointer, pointer]
-    loaded.sixel_allocator_free.argtypes = [pointer, pointer]
-    loaded.sixel_allocator_free.restype = None
-    loaded.sixel_allocator_unref.argtypes = [pointer]
-    loaded.sixel_allocator_unref.restype = None
-    loaded.sixel_decode_raw.argtypes = [
-        ctypes.c_char_p, ctypes.c_int, pointers, number, number, pointers, number, pointer,
-    ]  # fmt: skip
-    loaded.sixel_output_new.argtypes = [pointers, _WRITE, pointer, pointer]
-    loaded.sixel_dither_new.argtypes = [pointers, ctypes.c_int, pointer]
-    loaded.sixel_dither_set_pixelformat.argtypes = [pointer, ctypes.c_int]
-    loaded.sixel_dither_set_palette.argtypes = [pointer, ctypes.c_char_p]
-    loaded.sixel_encode.argtypes = [ctypes.c_char_p, *[ctypes.c_int] * 3, pointer, pointer]
-    for unref in (loaded.sixel_output_unref, loaded.sixel_dither_unref):
-        unref.argtypes = [pointer]
-    return loaded
-
-
-def _loaded(library: str) -> ctypes.CDLL:
-    names = [library] if library else [ctypes.util.find_library("sixel"), _SONAME]
+    """Return the libsixel of a file, of this system when that is empty."""
+    names = [library] if library else [ctypes.util.find_library("sixel"), _binding.SONAME]
     for name in filter(None, names):
-        try:
-            return ctypes.CDLL(name)
-        except OSError:
-            continue
+        with suppress(OSError):
+            return _binding.load(name)
     what = f"libsixel cannot be loaded from {library}." if library else "libsixel is not installed."
     raise ProvisionError(what, hint='Install it: provision.run("mrpeek").')
 
@@ -180,52 +144,12 @@ def _decoded(data: bytes, functions: ctypes.CDLL) -> np.ndarray:
     """Return one picture, shape (H, W, 3)."""
     import numpy as np
 
-    with _allocator(functions) as (allocator, pixels, palette):
-        width, height, colours = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-        status = functions.sixel_decode_raw(
-            data, len(data), ctypes.byref(pixels), ctypes.byref(width), ctypes.byref(height),
-            ctypes.byref(palette), ctypes.byref(colours), allocator,
-        )  # fmt: skip
-        if status & _FAILED or not (pixels.value and palette.value):
-            raise ProvisionError("libsixel does not understand this sixel picture.", hint="Run it again.")
-        indices = np.frombuffer(ctypes.string_at(pixels, width.value * height.value), np.uint8)
-        # What the data leave unpainted has an index that no colour was told for, and is black.
-        table = np.zeros((_COLOURS, 3), np.uint8)
-        told = np.frombuffer(ctypes.string_at(palette, colours.value * 3), np.uint8)
-        table[: colours.value] = told.reshape(-1, 3)
-    return table[indices.reshape(height.value, width.value)]
-
-
-@contextmanager
-def _allocator(functions: ctypes.CDLL) -> Iterator[tuple[ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]]:
-    """Give an allocator of libsixel and two pointers, whose memory is given back to it at the end."""
-    allocator, pixels, palette = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
-    if functions.sixel_allocator_new(ctypes.byref(allocator), None, None, None, None) & _FAILED:
-        raise MemoryError("libsixel found no memory.")
     try:
-        yield allocator, pixels, palette
-    finally:
-        for pointer in filter(None, (pixels, palette)):
-            functions.sixel_allocator_free(allocator, pointer)
-        functions.sixel_allocator_unref(allocator)
-
-
-@contextmanager
-def _encoder(
-    functions: ctypes.CDLL, write: Callable, colours: int
-) -> Iterator[tuple[ctypes.c_void_p, ctypes.c_void_p]]:
-    """Give an output of libsixel that calls a function, and a palette to be filled."""
-    output, dither = ctypes.c_void_p(), ctypes.c_void_p()
-    try:
-        failed = functions.sixel_output_new(ctypes.byref(output), write, None, None) & _FAILED
-        if failed or functions.sixel_dither_new(ctypes.byref(dither), colours, None) & _FAILED:
-            raise MemoryError("libsixel found no memory.")
-        yield output, dither
-    finally:
-        if dither:
-            functions.sixel_dither_unref(dither)
-        if output:
-            functions.sixel_output_unref(output)
+        width, height, indices, palette = _binding.decode(data, functions)
+    except _binding.SixelError as error:
+        raise ProvisionError(f"{error}.", hint="Run it again.") from error
+    table = np.frombuffer(palette, np.uint8).reshape(-1, 3)
+    return table[np.frombuffer(indices, np.uint8).reshape(height, width)]
 
 
 def _stacked(pictures: Sequence[np.ndarray]) -> np.ndarray:

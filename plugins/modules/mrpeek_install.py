@@ -70,7 +70,6 @@ options:
     description: How long compiling the tree has taken.
 """
 
-import ctypes
 import os
 import re
 import shutil
@@ -80,12 +79,10 @@ import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils import provision_sixel as sixel
 from ..module_utils.provision_install import ARGUMENTS, InstallError, Tool
 from ..module_utils.provision_portable import BUNDLE, PortableError, bundle_libraries, strip
 
-_DECODER = "libsixel.so.1"
-# A device control string that ends in q, to its terminator: DEC STD 070, chapter 9.
-_SIXEL = re.compile(rb"\x1bP[0-9;]*q.*?\x1b\\", re.S)
 _SIZE = 8
 
 
@@ -100,7 +97,7 @@ class Mrpeek(Tool):
         os.makedirs(os.path.join(folder, "bin"))
         shutil.copy2(program, os.path.join(folder, "bin"))
         bundle_libraries(folder, [program])
-        shutil.copyfile(_decoder_here(), os.path.join(folder, BUNDLE, _DECODER))
+        shutil.copyfile(_decoder_here(), os.path.join(folder, BUNDLE, sixel.SONAME))
         strip([os.path.join(folder, "bin", "mrpeek")])
 
     def smoke_test(self, folder):
@@ -124,13 +121,13 @@ class Mrpeek(Tool):
 
 def decoder_in(folder):
     """Return where an installation has libsixel."""
-    return os.path.join(folder, BUNDLE, _DECODER)
+    return os.path.join(folder, BUNDLE, sixel.SONAME)
 
 
 def _decoder_here():
     """Return the path of this system's libsixel; raise PortableError when there is none."""
     said = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
-    found = re.search(rf"^\s*{re.escape(_DECODER)} .*=> (/\S+)$", said, re.M)
+    found = re.search(rf"^\s*{re.escape(sixel.SONAME)} .*=> (/\S+)$", said, re.M)
     if not found:
         raise PortableError("The library libsixel is missing.")
     return os.path.realpath(found.group(1))
@@ -179,7 +176,7 @@ def wrong_in_picture(data, library):
 
     mrpeek shows the patient's left on the right, so that what gets brighter along x gets darker from left to right.
     """
-    found = _SIXEL.search(data)
+    found = sixel.PICTURE.search(data)
     if not found:
         return "there is no sixel picture in its output"
     rows = decode(found.group(), library)
@@ -196,19 +193,13 @@ def wrong_in_picture(data, library):
 def decode(data, library):
     """Return the grey levels of a sixel picture, row by row, as libsixel reads it; raise InstallError."""
     try:
-        sixel = ctypes.CDLL(library)
+        width, _, indices, palette = sixel.decode(data, sixel.load(library))
     except OSError as error:
         raise InstallError(f"libsixel cannot be loaded: {error}.") from error
-    pixels, palette = ctypes.POINTER(ctypes.c_ubyte)(), ctypes.POINTER(ctypes.c_ubyte)()
-    width, height, colours = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-    by = ctypes.byref
-    status = sixel.sixel_decode_raw(
-        ctypes.c_char_p(data), len(data), by(pixels), by(width), by(height), by(palette), by(colours), None
-    )
-    if status != 0 or not pixels or not palette:
-        raise InstallError("libsixel cannot decode what mrpeek draws.")
-    levels = [palette[3 * pixels[at]] for at in range(width.value * height.value)]
-    return [levels[at : at + width.value] for at in range(0, len(levels), width.value)]
+    except sixel.SixelError as error:
+        raise InstallError("libsixel cannot decode what mrpeek draws.") from error
+    levels = [palette[3 * index] for index in indices]
+    return [levels[at : at + width] for at in range(0, len(levels), width)]
 
 
 def main():
