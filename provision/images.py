@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from provision import content
 from provision.errors import OptionError, ProvisionError, did_you_mean
 from provision.progress import format_bytes
 
@@ -393,8 +394,8 @@ def _check_memory(opened: SpatialImage, name: str) -> None:
 
     if isinstance(opened.dataobj, np.ndarray):
         return
-    needed, free = _memory_needed(opened), _memory_free()
-    if free is not None and needed > free:
+    needed, free = _memory_needed(opened), content.utility("provision_checks").memory_available()
+    if free and needed > free:  # it is 0 when unknown
         raise OptionError(
             f"{name} needs {format_bytes(needed)} of memory, and {format_bytes(free)} are free.",
             hint="Take a part of it: mrconvert INPUT part.mif -coord 3 0.",
@@ -410,16 +411,6 @@ def _memory_needed(opened: SpatialImage) -> int:
     if _is_scaled(opened.dataobj):
         itemsize += np.result_type(stored, np.float32).itemsize
     return int(np.prod(opened.shape, dtype=object)) * itemsize
-
-
-def _memory_free() -> int | None:
-    """Return the bytes that can be had without swapping; None where the kernel does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    found = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
-    return found[0] * 1024 if found else None
 
 
 def _is_scaled(dataobj) -> bool:

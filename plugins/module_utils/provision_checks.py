@@ -116,6 +116,19 @@ def glibc():
         return ""
 
 
+def memory_available(root="/"):
+    """Return the bytes of memory free for use, also inside a container with a limit; 0 when unknown."""
+    known = []
+    try:
+        with open(os.path.join(root, "proc/meminfo"), encoding="ascii") as file:
+            known += [int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:")]
+        cgroup = [read_text(os.path.join(root, "sys/fs/cgroup/memory." + name)) for name in ("max", "current")]
+        known.append(max(0, int(cgroup[0]) - int(cgroup[1])))
+    except (OSError, ValueError):  # no such file, or the limit is the word "max"
+        pass
+    return min(known, default=0)
+
+
 def sudo_works():
     """Tell whether sudo works here without a password."""
     return bool(shutil.which("sudo")) and run(["sudo", "-n", "true"])[0] == 0

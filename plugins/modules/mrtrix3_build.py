@@ -64,7 +64,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision_checkpoint import SPENT, Checkpoint, age_sources
-from ..module_utils.provision_checks import is_script, os_release, read_json, read_text, run
+from ..module_utils.provision_checks import is_script, memory_available, os_release, read_json, read_text, run
 from ..module_utils.provision_files import explain, locked, teller, write_json
 from ..module_utils.provision_portable import HERE_ALONE, LINK_FLAGS
 
@@ -84,19 +84,6 @@ class BuildError(Exception):
     def __init__(self, message, hint="", log=""):
         super().__init__(message)
         self.message, self.hint, self.log = message, hint, log
-
-
-def memory_available(root="/"):
-    """Return the bytes of memory free for use, also inside a container with a limit; 0 when unknown."""
-    known = []
-    try:
-        with open(os.path.join(root, "proc/meminfo"), encoding="ascii") as file:
-            known += [int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:")]
-        cgroup = [read_text(os.path.join(root, "sys/fs/cgroup/memory." + name)) for name in ("max", "current")]
-        known.append(max(0, int(cgroup[0]) - int(cgroup[1])))
-    except (OSError, ValueError):  # no such file, or the limit is the word "max"
-        pass
-    return min(known, default=0)
 
 
 def choose_jobs(asked, cores, memory):

@@ -264,18 +264,6 @@ def test_jobs_are_cores_but_never_more_than_memory_allows(asked, cores, gib, job
     assert build.choose_jobs(asked, cores, gib * 2**30) == jobs
 
 
-def test_memory_is_what_the_container_may_still_use(tmp_path):
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
-    (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   16000000 kB\n")
-    assert build.memory_available(str(tmp_path)) == 16000000 * 1024
-    (tmp_path / "sys/fs/cgroup/memory.max").write_text("4000000000\n")
-    (tmp_path / "sys/fs/cgroup/memory.current").write_text("1000000000\n")
-    assert build.memory_available(str(tmp_path)) == 3000000000
-    (tmp_path / "sys/fs/cgroup/memory.max").write_text("max\n")
-    assert build.memory_available(str(tmp_path)) == 16000000 * 1024
-
-
 # --- Going on, on another machine -------------------------------------------------------------------------------------
 
 

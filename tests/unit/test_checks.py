@@ -41,6 +41,24 @@ def test_the_level_agrees_with_the_dynamic_loader():
     assert checks.cpu_level() == best
 
 
+def test_memory_is_what_the_container_may_still_use(tmp_path):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   16000000 kB\n")
+    assert checks.memory_available(str(tmp_path)) == 16000000 * 1024
+    (tmp_path / "sys/fs/cgroup/memory.max").write_text("4000000000\n")
+    (tmp_path / "sys/fs/cgroup/memory.current").write_text("1000000000\n")
+    assert checks.memory_available(str(tmp_path)) == 3000000000
+    (tmp_path / "sys/fs/cgroup/memory.max").write_text("max\n")
+    assert checks.memory_available(str(tmp_path)) == 16000000 * 1024
+
+
+def test_the_memory_that_is_free_is_the_kernels_figure():
+    with open("/proc/meminfo") as file:
+        total = int(file.readline().split()[1]) * 1024
+    assert 0 < checks.memory_available() <= total
+
+
 def test_the_checks_run_alone_from_standard_input():
     source = Path(checks.__file__).read_text() + "\nprint(look({})['machine']['arch'])\n"
     done = subprocess.run(

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from nibabel.spatialimages import SpatialImage
 
-from provision import images
+from provision import content, images
 from provision.errors import OptionError, ProvisionError
 from provision.phantom import scanner_affine
 
+checks = content.utility("provision_checks")
 SHAPE = (7, 6, 5)
 OBLIQUE = scanner_affine(SHAPE, (2.0, 1.5, 3.0), rotation=(20, -15, 30))
 AFFINES = {
@@ -357,22 +358,16 @@ def test_an_affine_without_volume_is_refused(tmp_path, broken):
 
 
 def test_voxels_that_exceed_the_memory_are_refused_by_their_header(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "_memory_free", lambda: 500)
+    monkeypatch.setattr(checks, "memory_available", lambda: 500)
     with pytest.raises(OptionError, match=r"a\.nii\.gz needs 840 B of memory, and 500 B are free\."):
         images.loaded(nifti(tmp_path / "a.nii.gz"))
 
 
 def test_scaled_voxels_need_memory_twice(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "_memory_free", lambda: 1000)
+    monkeypatch.setattr(checks, "memory_available", lambda: 1000)
     images.loaded(mif(tmp_path / "a.mif", values(), datatype="UInt8"))
     with pytest.raises(OptionError, match=r"needs 1\.1 kB of memory, and 1\.0 kB are free"):
         images.loaded(mif(tmp_path / "a.mif", values(), datatype="UInt8", scaling="0,2"))
-
-
-def test_the_memory_that_is_free_is_the_kernels_figure():
-    with open("/proc/meminfo") as file:
-        total = int(file.readline().split()[1]) * 1024
-    assert 0 < images._memory_free() <= total
 
 
 def test_a_compressed_file_that_exceeds_the_disk_is_refused_by_its_header(tmp_path, monkeypatch):
