@@ -122,8 +122,11 @@ def memory_available(root="/"):
     try:
         with open(os.path.join(root, "proc/meminfo"), encoding="ascii") as file:
             known += [int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:")]
-        cgroup = [read_text(os.path.join(root, "sys/fs/cgroup/memory." + name)) for name in ("max", "current")]
-        known.append(max(0, int(cgroup[0]) - int(cgroup[1])))
+        folder = os.path.join(root, "sys/fs/cgroup")
+        limit, used, parts = (read_text(os.path.join(folder, "memory." + name)) for name in ("max", "current", "stat"))
+        # What of files has been read and not been asked for again counts as used, and is given up when memory is short.
+        idle = re.search(r"^inactive_file (\d+)$", parts, re.M)
+        known.append(max(0, int(limit) - int(used) + int(idle.group(1) if idle else 0)))
     except (OSError, ValueError):  # no such file, or the limit is the word "max"
         pass
     return min(known, default=0)

@@ -49,6 +49,8 @@ def test_memory_is_what_the_container_may_still_use(tmp_path):
     (tmp_path / "sys/fs/cgroup/memory.max").write_text("4000000000\n")
     (tmp_path / "sys/fs/cgroup/memory.current").write_text("1000000000\n")
     assert checks.memory_available(str(tmp_path)) == 3000000000
+    (tmp_path / "sys/fs/cgroup/memory.stat").write_text("active_file 5\ninactive_file 200000000\n")
+    assert checks.memory_available(str(tmp_path)) == 3200000000
     (tmp_path / "sys/fs/cgroup/memory.max").write_text("max\n")
     assert checks.memory_available(str(tmp_path)) == 16000000 * 1024
 
