@@ -72,3 +72,27 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(name.lower(), list(names), n=1)
     return f"Did you mean {near[0]!r}?" if near else ""
+
+
+def no_such_file(path: Path, name: str) -> OptionError:
+    """Return the error for a file that is not there, which offers the nearest name of its folder.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Where it should be.
+    name : str
+        The path as it is to be shown.
+
+    Returns
+    -------
+    OptionError
+        To be raised.
+
+    Examples
+    --------
+    >>> print(no_such_file(Path("/nowhere/dwi.nii"), "dwi.nii"))
+    There is no file dwi.nii. Check the path.
+    """
+    names = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
+    return OptionError(f"There is no file {name}.", hint=did_you_mean(path.name, names) or "Check the path.")

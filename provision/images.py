@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from provision import content
-from provision.errors import OptionError, ProvisionError, did_you_mean
+from provision.errors import OptionError, ProvisionError, no_such_file
 from provision.progress import format_bytes
 
 if TYPE_CHECKING:
@@ -316,8 +316,7 @@ def _check_file(path: Path, name: str) -> None:
     if not path.parent.is_dir():
         raise OptionError(f"There is no folder {path.parent}.", hint="Check the path.")
     if not path.exists():
-        names = sorted(other.name for other in path.parent.iterdir())
-        raise OptionError(f"There is no file {name}.", hint=did_you_mean(path.name, names) or "Check the path.")
+        raise no_such_file(path, name)
     if not path.name.endswith(EXTENSIONS):
         raise OptionError(
             f"{name} is not an image by its name, which ends in none of {', '.join(EXTENSIONS)}.",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision import images
-from provision.errors import OptionError, ProvisionError, did_you_mean
+from provision.errors import OptionError, ProvisionError, did_you_mean, no_such_file
 from provision.notebook import in_notebook
 from provision.progress import format_bytes
 
@@ -171,8 +171,7 @@ def _item(source: Image, number: int) -> _Item:
 
 def _check_tracks(path: Path) -> None:
     if not path.is_file():
-        names = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise OptionError(f"There is no file {path}.", hint=did_you_mean(path.name, names) or "Check the path.")
+        raise no_such_file(path, str(path))
     size = path.stat().st_size
     if not size:
         raise OptionError(f"{path} is empty.", hint="Make it again.")

@@ -367,10 +367,10 @@ def now(role, report):
     A dict with ``works``; of what outlives the play also with ``state``, started or stopped, and with ``problem``, what
     is wrong with it in a few words, where it does not work.
     """
-    look = None if role in _LOOKS else import_module(f".provision_look_{role}", __package__)
-    if hasattr(look, "now"):
-        return look.now(report)
-    return {"works": not report.get("bin") or works(role, report["bin"])}
+    part = _part_of(role)
+    if hasattr(part, "now"):
+        return part.now(report)
+    return {"works": not report.get("bin") or part.works(report["bin"])}
 
 
 def look(roles):
