@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from killed import NAMES_CHANGE, ended_at
 
 from plugins.module_utils import provision_store as store
 from plugins.module_utils import provision_zstd as zstd
@@ -1218,33 +1219,6 @@ def test_two_packers_at_once_leave_one_good_archive(prefix, shelf, tmp_path):
     assert unpacked(shelf / f"{KEY}.tar.zst", tmp_path / "again") in (carried(prefix), carried(other))
 
 
-# What the system is asked for when a name in a folder changes (table of audit events in Python's documentation).
-STEPS = ("open", "os.chmod", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink")
-
-
-def ended_at(step, work):
-    """Do something in a process that kills itself before that step; tell whether it came to its end before."""
-    child = os.fork()
-    if child == 0:
-        left = list(range(step))
-
-        def count(event, _):
-            if event in STEPS:
-                left.pop()
-                if not left:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        try:
-            sys.addaudithook(count)
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in (0, -signal.SIGKILL)
-    return code == 0
-
-
 def test_what_a_killed_packer_leaves_is_deleted_by_the_next_one_of_this_machine(prefix, shelf):
     def killed():
         with store.written_whole(str(shelf / "0001.tar.zst")):
@@ -1279,6 +1253,10 @@ def test_a_file_of_the_installation_that_cannot_be_read_is_not_blamed_on_the_sto
         pack(prefix, shelf)
 
 
+# A packer is also killed before it opens a file, or changes what may be done with one.
+STEPS = ("open", "os.chmod", *NAMES_CHANGE)
+
+
 @pytest.mark.parametrize("earlier", [True, False], ids=["earlier", "first"])
 def test_a_packer_killed_before_any_step_leaves_only_good_archives(prefix, shelf, tmp_path, earlier):
     old = carried(prefix)
@@ -1290,7 +1268,7 @@ def test_a_packer_killed_before_any_step_leaves_only_good_archives(prefix, shelf
         step += 1
         if not earlier:
             shutil.rmtree(shelf, ignore_errors=True)
-        ended = ended_at(step, lambda: pack(prefix, shelf))
+        ended = ended_at(step, lambda: pack(prefix, shelf), STEPS)
         names = check_store(shelf)
         assert set(names) <= {f"{KEY}.json", f"{KEY}.tar.zst"}
         assert not earlier or f"{KEY}.tar.zst" in names

@@ -6,7 +6,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
@@ -14,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from killed import ended_at
 
 pytest.importorskip("ansible")
 
@@ -630,32 +630,6 @@ def test_a_store_that_is_full_read_only_or_gone_does_not_fail_the_run(given, she
 
 
 # --- Killed -----------------------------------------------------------------------------------------------------------
-
-# What the system is asked for when a name in a folder changes (table of audit events in Python's documentation).
-STEPS = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink")
-
-
-def ended_at(step, work):
-    """Do something in a process that kills itself before that step; tell whether it came to its end before."""
-    child = os.fork()
-    if child == 0:
-        left = list(range(step))
-
-        def count(event, _):
-            if event in STEPS:
-                left.pop()
-                if not left:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        try:
-            sys.addaudithook(count)
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in (0, -signal.SIGKILL)
-    return code == 0
 
 
 @pytest.mark.parametrize("earlier", [True, False], ids=["earlier", "first"])
