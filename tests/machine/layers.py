@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from pathlib import Path
@@ -85,6 +86,19 @@ def snapshot(box: Box) -> str:
         "dpkg-query -W; find /opt /usr/local /var/lib/provision /home /root/.local /root/.cache/provision ! -type d "
         "! -path '*/project/*' ! -path '*/.local/state/provision/logs/*' ! -path '*/__pycache__/*' 2> /dev/null | sort"
     ).stdout
+
+
+def take_builds(box: Box, folder: Path, names: str = "*") -> Path:
+    """Copy what is in the store /srv/drive of a box into a folder, and return that."""
+    for name in box.run(f"cd /srv/drive; ls {names}").stdout.split():
+        (folder / name).write_bytes(base64.b64decode(box.run(f"base64 /srv/drive/{name}").stdout))
+    return folder
+
+
+def bring_builds(folder: Path, box: Box) -> None:
+    """Lay such a folder's files into the store /srv/store of another box."""
+    for path in folder.iterdir():
+        box.copy_in(path, f"/srv/store/{path.name}")
 
 
 def steps_done(box: Box) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from box import SUITES, Box, Machines
-from layers import BUILD, built_in, provision, refused, snapshot
+from layers import BUILD, bring_builds, built_in, provision, refused, snapshot, take_builds
 
 RESTORE = BUILD.removeprefix("provision ").replace("--origin source --repo /srv/mrtrix3", "--store /srv/store")
 MODULE = """
@@ -24,18 +23,15 @@ void run () { auto image = Image<float>::open (argument[0]); CONSOLE (str (image
 @pytest.fixture(scope="module")
 def archive(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the archive of a build of a few commands, made on bookworm."""
-    folder = tmp_path_factory.mktemp("store")
     with machines.box(built_in(machines)) as box:
-        for name in box.run("ls /srv/drive").stdout.split():
-            (folder / name).write_bytes(base64.b64decode(box.run(f"base64 /srv/drive/{name}").stdout))
-    return folder
+        return take_builds(box, tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(params=SUITES)
 def bare(request: pytest.FixtureRequest, machines: Machines, archive: Path) -> Iterator[Box]:
     """A machine with nothing but the project's .venv and the store, and no network."""
     with machines.box(machines.ready(request.param)) as box:
-        bring(archive, box)
+        bring_builds(archive, box)
         box.cut_network()
         yield box
 
@@ -43,15 +39,9 @@ def bare(request: pytest.FixtureRequest, machines: Machines, archive: Path) -> I
 @pytest.fixture
 def bookworm_with_store(machines: Machines, archive: Path) -> Iterator[Box]:
     with machines.box(machines.ready("bookworm")) as box:
-        bring(archive, box)
+        bring_builds(archive, box)
         box.cut_network()
         yield box
-
-
-def bring(archive: Path, box: Box) -> None:
-    """Lay the archive into /srv/store of a box."""
-    for path in archive.iterdir():
-        box.copy_in(path, f"/srv/store/{path.name}")
 
 
 def only_archive(box: Box) -> str:

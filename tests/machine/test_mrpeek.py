@@ -6,7 +6,6 @@ clone of the real mrpeek.
 
 from __future__ import annotations
 
-import base64
 import os
 import tarfile
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from box import SUITES, Box, Machines
-from layers import built_in, provision, refused, snapshot
+from layers import bring_builds, built_in, provision, refused, snapshot, take_builds
 
 STANDIN = Path(__file__).parent / "standin"
 ROLE = "run mrpeek --mrpeek-repo /srv/mrpeek --mrpeek-version main"
@@ -59,11 +58,8 @@ def built(machines: Machines, viewer: Path) -> Iterator[Box]:
 @pytest.fixture(scope="module")
 def archive(machines: Machines, viewer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the archive of that mrpeek and nothing else."""
-    folder = tmp_path_factory.mktemp("store")
     with machines.box(viewer) as box:
-        for name in box.run("cd /srv/drive; ls mrpeek-*").stdout.split():
-            (folder / name).write_bytes(base64.b64decode(box.run(f"base64 /srv/drive/{name}").stdout))
-    return folder
+        return take_builds(box, tmp_path_factory.mktemp("store"), "mrpeek-*")
 
 
 def picture(box: Box, prefix: str = "/opt/mrpeek") -> str:
@@ -105,8 +101,7 @@ def test_a_kept_viewer_draws_on_a_bare_machine_without_network_mrtrix3_or_a_pack
     machines: Machines, archive: Path, suite: str
 ) -> None:
     with machines.box(machines.ready(suite)) as box:
-        for path in archive.iterdir():
-            box.copy_in(path, f"/srv/store/{path.name}")
+        bring_builds(archive, box)
         box.cut_network()
         before = box.run("dpkg-query -W").stdout
         role = f"{ROLE} --store /srv/store --mrpeek-prefix /srv/tools/viewer"
