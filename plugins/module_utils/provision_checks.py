@@ -356,11 +356,6 @@ def look_of(role):
     return _part_of(role).look_at
 
 
-def works(tool, folder):
-    """Tell whether the commands of a tool still run."""
-    return _part_of(tool).works(folder)
-
-
 def now(role, report):
     """Return whether what a role has put here works at this moment.
 
