@@ -41,6 +41,22 @@ git init -q && git add -A -f && git -c user.name=t -c user.email=t@example.org c
 git tag 3.0.3 && git branch feature
 git config --system --add safe.directory '*'
 """
+# A client of SSH with two keys, and a command as MRtrix3's are, for the sessions to find.
+CLIENT = """
+apt-get install -y -qq --no-install-recommends openssh-client sshpass > /dev/null
+mkdir -m 0700 -p ~/.ssh
+ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519
+ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/other
+printf '#!/bin/sh\\necho "== mrinfo 3.0.8 =="\\n' > /usr/local/bin/mrinfo
+chmod +x /usr/local/bin/mrinfo
+"""
+# As it is on Google Colab: the package is there, and no server of its runs.
+SERVER = """
+printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d
+chmod +x /usr/sbin/policy-rc.d
+apt-get install -y -qq --no-install-recommends openssh-server > /dev/null
+rm /usr/sbin/policy-rc.d
+"""
 BUILD = "provision run mrtrix3 --origin source --repo /srv/mrtrix3 --version 3.0.3 --commands mrinfo,dwi2response"
 TREE = "~/.cache/provision/source/mrtrix3-3.0.3"
 # Counts the objects in the pieces of an unfinished build.
@@ -61,9 +77,9 @@ def provision(box: Box, line: str, program: str = "./bootstrap provision", **opt
     return json.loads(box.run(f"{program} {line} --json", **options).stdout)
 
 
-def refused(box: Box, line: str, **options) -> dict:
+def refused(box: Box, line: str, program: str = "./bootstrap provision", **options) -> dict:
     """Run a `provision` command that must fail and return the error it prints as JSON."""
-    done = box.run(f"./bootstrap provision {line} --json", check=False, **options)
+    done = box.run(f"{program} {line} --json", check=False, **options)
     assert done.returncode in (1, 2), done.stdout + done.stderr
     return json.loads(done.stdout)["error"]
 
@@ -73,6 +89,16 @@ def packaged(machines: Machines, suite: str) -> Path:
     return machines.layer(
         machines.ready(suite), "packaged", lambda box: box.run("./bootstrap provision run mrtrix3 --version any")
     )
+
+
+def with_ssh_client(machines: Machines, suite: str) -> Path:
+    """Return a root with an SSH client, two keys in root's home, and no server."""
+    return machines.layer(machines.ready(suite), "ssh-client", lambda box: box.run(CLIENT), key=[CLIENT])
+
+
+def with_ssh(machines: Machines, suite: str) -> Path:
+    """Return the same with openssh-server installed."""
+    return machines.layer(with_ssh_client(machines, suite), "ssh", lambda box: box.run(SERVER), key=[SERVER])
 
 
 def with_source(machines: Machines) -> Path:

@@ -72,6 +72,12 @@ def test_a_wish_that_cannot_be_met_is_one_sentence_and_what_to_do(server, wish, 
     assert words in message and hint
 
 
+def test_a_user_that_there_is_not_is_a_problem_for_root_too(server):
+    wanted, machine = server
+    message, hint = look.look_at({**wanted, "user": "nobody-at-all"}, {**machine, "root": True})["problem"]
+    assert "There is no user nobody-at-all" in message and hint
+
+
 def test_a_port_that_is_taken_is_a_problem(server):
     wanted, machine = server
     with socket.create_server(("127.0.0.1", wanted["port"])):
