@@ -89,6 +89,12 @@ _KNOWN = (
         "Check the network and run it again.",
     ),
     (
+        # What follows when the lists could not be fetched, too.
+        r"Unable to locate package (?P<name>\S+)",
+        "The distribution has no package '{name}'.",
+        "Its package lists may be old or cut down: apt-get update, and see /etc/apt/sources.list.",
+    ),
+    (
         r"urlopen error \[Errno 2\] No such file or directory: '(?P<name>[^']+)'",
         "There is no file {name}.",
         "Check the path of the archive.",

@@ -22,6 +22,7 @@ from .provision_files import write_json
 # the others from processes that were given the number of its session later.
 _MARK = "PROVISION_PROCESS"
 _LINES = 20  # of the log, in an error
+_LARGE = 1 << 20  # bytes of a log that is not gone on with
 _STEP = 0.05  # seconds between two looks
 
 
@@ -47,7 +48,8 @@ def start(argv, *, pid_file, log, environment, ready, deadline=30.0):
     argv : list of str
         The command; found on the PATH of `environment` when it is no path.
     pid_file, log : str
-        Where to note the process, and where what it prints is appended; only their owner can read them.
+        Where to note the process, and where what it prints is appended; only their owner can read them. A log of more
+        than a megabyte is set aside first, in the place of the one before (``.1``).
     environment : dict of str to str
         All of its environment.
     ready : callable
@@ -147,6 +149,9 @@ def _alone(pid_file):
 
 
 def _open_log(log):
+    with suppress(FileNotFoundError):
+        if os.lstat(log).st_size > _LARGE:
+            os.replace(log, f"{log}.1")
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     os.fchmod(file, 0o600)
     return file

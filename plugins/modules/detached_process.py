@@ -33,7 +33,9 @@ options:
     description: Where the process is noted; only its owner can read it.
   log:
     type: path
-    description: Where what it prints is appended; only its owner can read it.
+    description:
+      - Where what it prints is appended; only its owner can read it. A log of more than a megabyte is set aside before,
+        as C(LOG.1).
   host:
     type: str
     default: 127.0.0.1

@@ -135,6 +135,16 @@ def test_its_pid_file_and_log_are_its_owners_alone_and_the_log_is_appended_to(pl
     assert [stat.S_IMODE(os.stat(path).st_mode) for path in (place.pid_file, place.log)] == [0o600, 0o600]
 
 
+def test_a_log_that_has_grown_large_is_set_aside_and_one_such_is_kept(place):
+    Path(place.log).parent.mkdir()
+    for _ in range(2):
+        Path(place.log).write_text("x" * 1_100_000)
+        place.start("sh", "-c", "echo anew; sleep 100", ready=lambda: Path(place.log).read_text() == "anew\n")
+        processes.stop(place.pid_file)
+    assert Path(place.log).read_text() == "anew\n"
+    assert sorted(os.listdir(Path(place.log).parent)) == ["it.log", "it.log.1"]
+
+
 def test_it_is_ready_when_its_port_accepts(place, port):
     ready = processes.accepting("127.0.0.1", port)
     place.start(sys.executable, "-c", SERVER, str(port), "", ready=ready)
