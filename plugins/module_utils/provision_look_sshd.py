@@ -161,6 +161,8 @@ def sshd_drift(wanted, state, now, user, folder, machine):
     """Return in words how the server noted in `state` differs from the one wanted; empty for not at all."""
     if not state.get("report"):
         return "none is set up"
+    if state["wanted"].get("form") != wanted["form"]:
+        return "another version of this role has set it up"
     for name, value in now["wanted"].items():
         if state["wanted"].get(name) != value:
             return f"sshd_{name} is another"

@@ -41,7 +41,7 @@ def server(tmp_path, monkeypatch):
         port = one.getsockname()[1]
     wanted = {
         "port": port, "listen_addresses": ["127.0.0.1"], "user": "auto", "authorized_keys": [KEY],
-        "with_password": False, "environment": {}, "host": "", "state": "started",
+        "with_password": False, "environment": {}, "host": "", "state": "started", "form": "one",
     }
     return wanted, {"root": False, "home": str(tmp_path), "state": str(tmp_path / "state")}
 
@@ -76,6 +76,15 @@ def test_a_user_that_there_is_not_is_a_problem_for_root_too(server):
     wanted, machine = server
     message, hint = look.look_at({**wanted, "user": "nobody-at-all"}, {**machine, "root": True})["problem"]
     assert "There is no user nobody-at-all" in message and hint
+
+
+def test_what_another_version_of_the_role_has_set_up_has_drifted(server, tmp_path):
+    wanted, machine = server
+    noted = look.sshd_now(wanted, look.user_name(), str(tmp_path / "state/sshd"), machine)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/sshd.json").write_text(json.dumps({**noted, "report": {"user": "me"}}))
+    assert "version" not in look.look_at(wanted, machine)["drift"]
+    assert "another version of this role" in look.look_at({**wanted, "form": "two"}, machine)["drift"]
 
 
 def test_a_port_that_is_taken_is_a_problem(server):
