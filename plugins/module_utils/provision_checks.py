@@ -369,7 +369,24 @@ def now(role, report):
 
 
 def look(roles):
-    """Return ``{"machine": {...}, "roles": {name: {"converged": bool, ...}}}`` for the roles asked about."""
+    """Return what there is of the roles asked about, given as ``{name: wanted}`` in the order in which they run.
+
+    Returns
+    -------
+    dict
+        ``machine``; ``roles``, ``{name: {"converged": bool, "report": {...}, ...}}``; ``due``, the first role that has
+        something to do and all after it, which may build on it; ``ready``, the reports of those before.
+    """
     machine = look_at_machine()
     answers = {name: dict(look_of(name)(wanted, machine), wanted=wanted) for name, wanted in roles.items()}
-    return {"machine": machine, "roles": answers}
+    names = list(answers)
+    done = [_nothing_to_do(answer) for answer in answers.values()]
+    first = done.index(False) if False in done else len(names)
+    ready = {name: answers[name]["report"] for name in names[:first]}
+    return {"machine": machine, "roles": answers, "due": names[first:], "ready": ready}
+
+
+def _nothing_to_do(answer):
+    # A role checks its options when it runs. As long as all is as wanted, they are those that it was set up with; but
+    # for the state, and a misspelt one must not pass for being there.
+    return answer["converged"] and answer["wanted"]["state"] in ("present", "started")

@@ -101,7 +101,7 @@ def look_at(wanted, machine):
     installed = read_state("deps").get("installed", {})
     result = {
         "supported": bool(known),
-        "packages": sorted(set(names)),
+        "report": {"packages": sorted(set(names)), "python": python},
         "missing": missing,
         "python": python,
         "unmet": unmet,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ def test_facts_are_read_from_ansible_facts(role: Path) -> None:
 
 @each_role
 def test_included_files_are_there_and_all_files_are_included(role: Path) -> None:
-    reached = set(load(role / "meta/argument_specs.yml")["argument_specs"])
+    reached = set(load(role / "meta/argument_specs.yml")["argument_specs"]) | {"variables"}  # which site.yml imports
     there = {path.stem for path in (role / "tasks").glob("*.yml")}
     for path, task in tasks(role):
         for name in included(task):
@@ -179,6 +180,23 @@ def test_templates_are_valid_and_use_variables_of_the_role(role: Path) -> None:
         if path.is_file():
             free = jinja2.meta.find_undeclared_variables(environment.parse(path.read_text(encoding="utf-8")))
             assert {name for name in free - known if not allowed.match(name)} == set(), path.name
+
+
+@each_role
+def test_the_probe_notices_another_version_of_the_templates(role: Path) -> None:
+    templates = sorted((role / "templates").rglob("*"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in templates if path.is_file())).hexdigest()[:12]
+    wanted = load(role / "vars/main.yml")[f"__{role.name}_wanted"]
+    assert not templates or wanted.get("form") == digest, f"say in __{role.name}_wanted: form: {digest}"
+
+
+@each_role
+def test_the_site_playbook_has_the_variables_of_the_role_and_no_task_of_it_for_that(role: Path) -> None:
+    assert load(role / "tasks/variables.yml") == {}
+    play = load(ROOT / "playbooks/site.yml")[0]
+    imported = [task.get("ansible.builtin.import_role") for task in play["tasks"]]
+    assert {"name": role.name, "tasks_from": "variables"} in imported
+    assert role.name in play["vars"]["__site_order"] and role.name in play["vars"]["__site_wanted"]
 
 
 @each_role

@@ -99,3 +99,26 @@ def test_a_prefix_with_somebody_elses_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     assert "not this role's" in checks.prefix_problem(str(tmp_path))
     assert "is a file" in checks.prefix_problem(str(tmp_path / "thesis.tex"))
+
+
+@pytest.mark.parametrize(
+    ("states", "due"),
+    [
+        ({"deps": True, "mrtrix3": True}, []),
+        ({"deps": True, "mrtrix3": False, "mrpeek": True}, ["mrtrix3", "mrpeek"]),
+        ({"deps": False, "mrtrix3": True}, ["deps", "mrtrix3"]),
+    ],
+    ids=["none", "one in the midst", "the first"],
+)
+def test_the_first_role_that_has_drifted_is_due_and_all_after_it(monkeypatch, states, due):
+    answers = {name: {"converged": converged, "report": {"of": name}} for name, converged in states.items()}
+    monkeypatch.setattr(checks, "look_of", lambda name: lambda wanted, machine: answers[name])
+    seen = checks.look({name: {"state": "present"} for name in states})
+    assert seen["due"] == due
+    assert seen["ready"] == {name: {"of": name} for name in states if name not in due}
+
+
+@pytest.mark.parametrize("state", ["absent", "stopped", "misspelt"])
+def test_a_role_whose_state_is_not_the_usual_one_runs_and_checks_it(monkeypatch, state):
+    monkeypatch.setattr(checks, "look_of", lambda name: lambda wanted, machine: {"converged": True, "report": {}})
+    assert checks.look({"deps": {"state": state}})["due"] == ["deps"]
