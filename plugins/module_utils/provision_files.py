@@ -20,12 +20,17 @@ _RENAME_EXCHANGE = 2  # linux/fs.h
 
 def write_json(path, value, mode=0o644):
     """Write a value as JSON under a temporary name and rename it, so that a reader never sees half of it."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True), mode)
+
+
+def write_text(path, text, mode=0o644):
+    """Write a file under a temporary name, which its owner alone can read, and rename it."""
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=_half_written(path), dir=folder)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(value, file, indent=1, sort_keys=True)
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         with suppress(OSError):  # a mounted Drive has no permissions

@@ -215,7 +215,8 @@ async def _run(options: argparse.Namespace) -> None:
     agent = Agent(settings | {"authtoken": token}, log)
     for sign in (signal.SIGTERM, signal.SIGINT):
         agent.loop.add_signal_handler(sign, agent.ended.set)
-    LocalAPI(settings.get("web_addr", WEB_ADDRESS), agent, log)
+    if settings.get("web_addr") is not False:
+        LocalAPI(settings.get("web_addr", WEB_ADDRESS), agent, log)
     work = asyncio.create_task(_connect_and_open(agent, _wanted(options, config), log))
     ended = asyncio.create_task(agent.ended.wait())
     await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,0 +1,214 @@
+"""What is there of the role ngrok on this machine, and what has drifted: a part of the probe, read-only.
+
+It is sent to the target with provision_checks; see there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import time
+
+from .provision_checks import answers, is_elf, read_json, read_state, run, running
+from .provision_look_connection import colab_policy_problem, offered_key, way_in
+from .provision_look_sshd import user_name
+
+# What makes an open endpoint another one than the one wanted, as the role's options are named.
+OPTIONS = (
+    "port", "remote_addr", "region", "server_addr", "root_cas", "max_seconds", "agent_path", "download_url", "sha256"
+)
+# The first agents whose configuration this role writes, and the first whose configuration has the form of version 3.
+OLDEST, FIRST_OF_FORM_3 = [2, 3, 0], [3, 16, 0]
+# What a free account must have at least. What is older is not taken from PATH.
+_OLDEST_OF_PATH = [3, 0, 0]
+_TOKEN_URL = "https://dashboard.ngrok.com/get-started/your-authtoken"
+
+
+# --- The token -------------------------------------------------------------------------------------------------------
+
+
+def kept_token(folder):
+    """Return the token that the agent's configuration has, an empty string when there is none."""
+    configuration = read_json(os.path.join(folder, "ngrok.yml"))
+    return configuration.get("agent", configuration).get("authtoken", "")
+
+
+def token_mark(token):
+    """Return by what one token is told from the next; empty for none.
+
+    It is made to be seen: 48 bits say nothing of which token it is, of which there are more than 2**190, and the words
+    before it keep it from being looked up among digests that others have noted. The role makes it the same way.
+    """
+    return hashlib.sha256(f"provision ngrok {token}".encode()).hexdigest()[:12] if token else ""
+
+
+# --- The agent -------------------------------------------------------------------------------------------------------
+
+
+def agent_version(path):
+    """Return the version that an agent tells, such as ``3.39.10``, an empty string when it is none or does not run."""
+    found = re.search(r"ngrok version (\d+\.\d+\.\d+)", run([path, "version"])[1])
+    return found.group(1) if found else ""
+
+
+def numbers(version):
+    """Return a version as what can be compared; an empty one is older than all."""
+    return [int(number) for number in version.split(".")] if version else []
+
+
+def find_agent(wanted, folder):
+    """Return the ``path`` and the ``version`` of the agent to use: the one named, one on PATH, or one downloaded."""
+    if wanted["agent_path"]:
+        path = os.path.expanduser(wanted["agent_path"])
+        return {"path": path, "version": agent_version(path)}
+    for place in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        path = os.path.join(place, "ngrok")
+        # pyngrok puts a script of that name there, which would download an agent by itself.
+        if os.access(path, os.X_OK) and is_elf(path) and numbers(agent_version(path)) >= _OLDEST_OF_PATH:
+            return {"path": path, "version": agent_version(path)}
+    path = os.path.join(folder, "agent", "ngrok")
+    version = agent_version(path)
+    return {"path": path, "version": version} if version else {"path": "", "version": ""}
+
+
+# --- The endpoint ----------------------------------------------------------------------------------------------------
+
+
+def public_address(url):
+    """Return host and port of ``tcp://HOST:PORT``."""
+    host, _, port = url.partition("://")[2].rpartition(":")
+    return host, int(port)
+
+
+def user_of(port):
+    """Return as whom one logs in at a port of this machine: the user of the role sshd's server, else who runs this."""
+    server = read_state("sshd")
+    return server["report"]["user"] if server.get("wanted", {}).get("port") == port else user_name()
+
+
+def ngrok_report(url, expires, port, key):
+    """Return what is reported of an endpoint that leads to the server with a host key."""
+    return {"url": url, **way_in(user_of(port), *public_address(url), key), "expires": expires, "state": "started"}
+
+
+def has_passed(moment):
+    """Tell whether a moment, as ``2026-01-31T12:00:00Z``, has passed; an empty one never does."""
+    return bool(moment) and moment <= time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def ngrok_drift(wanted, state, folder, pid, key):
+    """Return in words how what is noted in `state` differs from what is wanted; empty for not at all."""
+    report = state.get("report")
+    if not report:
+        return "none is open"
+    for name in OPTIONS:
+        if state["wanted"].get(name) != wanted[name]:
+            return f"ngrok_{name} is another"
+    kept = token_mark(kept_token(folder))
+    if not kept or kept != state["wanted"]["token_mark"] or wanted["token_mark"] not in ("", kept):
+        return "the token is another"
+    if not pid:
+        return "its time is up" if has_passed(report["expires"]) else "the agent does not run"
+    if not key:
+        return f"no SSH server answers at port {wanted['port']}"
+    if offered_key(*public_address(report["url"]), seconds=3) != key:
+        return f"{report['url']} does not lead to this machine"
+    if report != ngrok_report(report["url"], report["expires"], wanted["port"], key):
+        return "the server is known by another user or key"
+    return ""
+
+
+# --- What is wrong with what was asked for ---------------------------------------------------------------------------
+
+
+def ngrok_problem(wanted, folder, agent, key):
+    """Return what is wrong with what was asked for, and what to do, as two texts; none when nothing is."""
+    return (
+        colab_policy_problem(wanted["accept_colab_policy"], "ngrok_accept_colab_policy")
+        or _wrong_number(wanted)
+        or _wrong_service(wanted)
+        or _wrong_download(wanted)
+        or _wrong_agent(wanted, agent)
+        or _no_token(wanted, folder)
+        or _no_server(wanted, key)
+    )
+
+
+def _wrong_number(wanted):
+    if not 0 < wanted["port"] < 65536:
+        return [f"ngrok_port must be from 1 to 65535, not {wanted['port']}", "Leave it out for 2222."]
+    if wanted["max_seconds"] < 0:
+        return [f"ngrok_max_seconds must not be less than 0, which is {wanted['max_seconds']}", "0 is without limit."]
+    return []
+
+
+def _wrong_service(wanted):
+    for name in ("remote_addr", "server_addr"):
+        if wanted[name] and not re.fullmatch(r"[\w.-]+:\d{1,5}", wanted[name]):
+            return [f"ngrok_{name} must be a host and a port", "Write it as 1.tcp.eu.ngrok.io:12345."]
+    if wanted["region"] and not re.fullmatch(r"[a-z][a-z0-9-]*", wanted["region"]):
+        return ["ngrok_region must be the short name of one of ngrok's regions", "Write eu, us, ap, au, sa, jp or in."]
+    if wanted["region"] and wanted["server_addr"]:
+        return ["ngrok_region and ngrok_server_addr both say where to connect to", "Leave one of them out."]
+    path = os.path.expanduser(wanted["root_cas"])
+    if path not in ("", "trusted", "host") and not os.path.isfile(path):
+        return [f"ngrok_root_cas names {path}, which is no file on this machine",
+                "Give a file of certificates (PEM) there, or the word host for those that the machine trusts."]
+    return []
+
+
+def _wrong_download(wanted):
+    if wanted["download_url"] and not re.fullmatch(r"https?://\S+\.(tgz|tar\.gz|zip)", wanted["download_url"]):
+        return ["ngrok_download_url must be the http address of a .tgz or .zip file", "Leave it out for ngrok's own."]
+    if wanted["sha256"] and not re.fullmatch(r"[0-9A-Fa-f]{64}", wanted["sha256"]):
+        return ["ngrok_sha256 must have 64 hexadecimal digits", "It is what sha256sum prints for the downloaded file."]
+    return []
+
+
+def _wrong_agent(wanted, agent):
+    if not wanted["agent_path"]:
+        return []
+    if not agent["version"]:
+        return [f"{agent['path']} is not an agent of ngrok that runs here",
+                "Name another (ngrok_agent_path), or none: then one is downloaded."]
+    if numbers(agent["version"]) < OLDEST:
+        return [f"The agent {agent['path']} is too old: it is version {agent['version']}",
+                "Name one of version 3 (ngrok_agent_path), or none: then the newest is downloaded."]
+    return []
+
+
+def _no_token(wanted, folder):
+    if wanted["token_mark"] or kept_token(folder):
+        return []
+    return ["ngrok needs a token, and none is kept on this machine", f"Give ngrok_authtoken; it is at {_TOKEN_URL}"]
+
+
+def _no_server(wanted, key):
+    if key:
+        return []
+    port = wanted["port"]
+    if not shutil.which("ssh-keyscan") and answers("127.0.0.1", port, "SSH-2.0-"):
+        return ["ssh-keyscan, by which one server is told from another, is not installed", "Install openssh-client."]
+    return [f"No SSH server answers at port {port} of this machine", "Run the role sshd first, or name another port: "
+            "ngrok_port."]
+
+
+def look_at(wanted, machine):
+    """Return whether the endpoint is open and leads here, what has drifted, and what opening it needs to know."""
+    state = read_state("ngrok")
+    folder = os.path.join(machine["state"], "ngrok")
+    pid = running(os.path.join(folder, "ngrok.pid"))
+    result = {"folder": folder, "report": state.get("report", {})}
+    if wanted["state"] == "absent":
+        return dict(result, converged=not state and not os.path.lexists(folder), report={"state": "absent"})
+    if wanted["state"] == "stopped":
+        return dict(result, converged=not pid, report=dict(result["report"], state="stopped"))
+    key = offered_key("127.0.0.1", wanted["port"], seconds=2)
+    drift = ngrok_drift(wanted, state, folder, pid, key)
+    if not drift:
+        return dict(result, converged=True)
+    agent = find_agent(wanted, folder)
+    problem = ngrok_problem(wanted, folder, agent, key)
+    return dict(result, converged=False, drift=drift, agent=agent, problem=problem)

@@ -1,0 +1,128 @@
+#!/usr/bin/python
+"""Write the configuration of ngrok's agent, with its token, so that its owner alone can read it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: ngrok_configuration
+short_description: Write the configuration of ngrok's agent, with its token
+description:
+  - Writes the configuration with which the agent opens one TCP endpoint, called C(ssh), and nothing else - no local
+    API, no remote management, no updates. Its form is the one that the version of the agent knows.
+  - Beside it goes what takes the token out of all that the agent prints, as commands for sed. Only their owner can read
+    either file.
+options:
+  folder:
+    type: path
+    required: true
+    description: Where the files C(ngrok.yml) and C(redact.sed) go.
+  authtoken:
+    type: str
+    default: ""
+    description: The token. Without one, that of the configuration that is there is kept.
+  agent_version:
+    type: str
+    required: true
+    description: The version of the agent.
+  port:
+    type: int
+    required: true
+    description: The port of this machine to which the endpoint leads.
+  remote_addr:
+    type: str
+    default: ""
+    description: A reserved address, as C(host:port).
+  region:
+    type: str
+    default: ""
+    description: The region of the service.
+  server_addr:
+    type: str
+    default: ""
+    description: The host and port of the service, where it is another than ngrok's own.
+  root_cas:
+    type: str
+    default: ""
+    description: The file of authorities that sign the service's certificate.
+"""
+
+import json
+import os
+import re
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.provision_checks import read_text
+from ..module_utils.provision_files import write_text
+from ..module_utils.provision_look_ngrok import FIRST_OF_FORM_3, kept_token, numbers
+
+
+def configuration(given, token):
+    """Return what the configuration says, in the form of the agent's version."""
+    if numbers(given["agent_version"]) >= FIRST_OF_FORM_3:
+        return _form_3(given, token)
+    # From version 2 on; agents of version 3 know it as well.
+    tunnel = {"proto": "tcp", "addr": f"127.0.0.1:{given['port']}", "remote_addr": given["remote_addr"]}
+    service = {name: given[name] for name in ("region", "server_addr", "root_cas")}
+    return {"version": "2", **_common(token), **_said(service), "update": False, "tunnels": {"ssh": _said(tunnel)}}
+
+
+def _form_3(given, token):
+    region = f"connect.{given['region']}.ngrok-agent.com:443" if given["region"] else ""
+    service = {"connect_url": given["server_addr"] or region, "connect_cas": given["root_cas"]}
+    # Whether a certificate was revoked only ngrok can tell of its own.
+    own = {"crl_noverify": True} if given["root_cas"] else {}
+    endpoint = {
+        "name": "ssh", "url": f"tcp://{given['remote_addr']}", "upstream": {"url": f"tcp://127.0.0.1:{given['port']}"}
+    }  # fmt: skip
+    return {"version": 3, "agent": {**_common(token), **_said(service), **own}, "endpoints": [endpoint]}
+
+
+def _common(token):
+    # The local API asks nobody who they are, so that any user of the machine could open endpoints; with the address
+    # read from the log it is needed for nothing.
+    return {
+        "authtoken": token, "web_addr": False, "remote_management": False, "update_check": False, "console_ui": False,
+        "log_level": "info", "log_format": "logfmt",
+    }  # fmt: skip
+
+
+def _said(options):
+    return {name: value for name, value in options.items() if value}
+
+
+def redaction(token):
+    """Return the command of sed that takes a token out of what the agent prints."""
+    return f"s/{re.sub(r'[][/.*^$]|[|]', lambda found: chr(92) + found[0], token)}/***/g\n"
+
+
+def main():
+    """Run as an Ansible module."""
+    texts = ("remote_addr", "region", "server_addr", "root_cas")
+    module = AnsibleModule(
+        argument_spec={
+            "folder": {"type": "path", "required": True},
+            "authtoken": {"type": "str", "default": "", "no_log": True},
+            "agent_version": {"type": "str", "required": True},
+            "port": {"type": "int", "required": True},
+            **{name: {"type": "str", "default": ""} for name in texts},
+        },
+        supports_check_mode=True,
+    )
+    given = dict(module.params, root_cas=os.path.expanduser(module.params["root_cas"]))
+    folder = given["folder"]
+    token = given["authtoken"] or kept_token(folder)
+    files = {
+        "ngrok.yml": json.dumps(configuration(given, token), indent=1) + "\n",  # JSON is YAML
+        "redact.sed": redaction(token),
+    }
+    changed = [name for name, text in files.items() if read_text(os.path.join(folder, name)) != text]
+    if changed and not module.check_mode:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        for name in changed:
+            write_text(os.path.join(folder, name), files[name], mode=0o600)
+    module.exit_json(changed=bool(changed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+#!/usr/bin/python
+"""Have ngrok's agent keep one TCP endpoint open that leads to this machine's SSH server."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: ngrok_endpoint
+short_description: Keep a TCP endpoint of ngrok's open that leads to this machine's SSH server
+description:
+  - Starts the agent as a process that outlives the play, with the configuration that the module ngrok_configuration has
+    written, and notes the endpoint once its public address answers with the host key of this machine's SSH server.
+  - An agent that runs and was started for the same is left alone. When its address does not lead here it is given some
+    time, for it reconnects by itself, and is replaced then.
+  - Nothing of an agent that was refused, or was not ready in time, is left running.
+options:
+  folder:
+    type: path
+    required: true
+    description: Where the files of the agent are.
+  state_file:
+    type: path
+    required: true
+    description: Where the endpoint is noted.
+  agent:
+    type: dict
+    required: true
+    description: The C(path) and the C(version) of the agent.
+  wanted:
+    type: dict
+    required: true
+    description: What is wanted, as the role's variable C(__ngrok_wanted) says it.
+  deadline:
+    type: float
+    default: 20
+    description: Seconds after which the endpoint must be open.
+  patience:
+    type: float
+    default: 10
+    description: Seconds that an agent that runs is given to reconnect.
+"""
+
+RETURN = """
+report:
+  description: What the role reports.
+  type: dict
+  returned: success
+"""
+
+import os
+import re
+import time
+from contextlib import suppress
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import provision_ngrok_errors as errors
+from ..module_utils.provision_checks import read_json, running
+from ..module_utils.provision_files import write_json
+from ..module_utils.provision_look_connection import offered_key
+from ..module_utils.provision_look_ngrok import OPTIONS, kept_token, ngrok_report, public_address, token_mark
+from ..module_utils.provision_processes import ProcessError, start, stop
+
+_STARTED = re.compile(r"\burl=(tcp://[\w.-]+:\d+)")
+# The agent's log may hold its token: the service repeats the one that it refuses. What is printed passes through sed.
+_SHELL = '"$@" 2>&1 | sed -u -f "$0"'
+
+
+class Refused(Exception):
+    """The agent has said that it will not open the endpoint."""
+
+
+class Agent:
+    """The agent that is to run, and its files."""
+
+    def __init__(self, given):
+        folder = given["folder"]
+        self.wanted, self.deadline = given["wanted"], given["deadline"]
+        self.pid_file, self.log = os.path.join(folder, "ngrok.pid"), os.path.join(folder, "ngrok.log")
+        self.token = kept_token(folder)
+        self.argv = [
+            "sh", "-c", _SHELL, os.path.join(folder, "redact.sed"), given["agent"]["path"], "start", "ssh",
+            "--config", os.path.join(folder, "ngrok.yml"), "--log", "stdout",
+        ]  # fmt: skip
+        # No proxy of the caller's: the agent would obey it, and the service then wants a paid plan (ERR_NGROK_9009).
+        self.environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": folder, "LANG": "C.UTF-8"}
+        self.url = ""
+        self._begin = 0
+
+    def start(self, key):
+        """Start it, and wait until its address leads to the server with the host key; return when it will end."""
+        self._begin = os.path.getsize(self.log) if os.path.exists(self.log) else 0
+        limit = self.wanted["max_seconds"]
+        started = time.time()
+        start(
+            ["timeout", "--kill-after=10", str(limit), *self.argv] if limit else self.argv,
+            pid_file=self.pid_file,
+            log=self.log,
+            environment=self.environment,
+            ready=lambda: self._leads_to(key),
+            deadline=self.deadline,
+        )
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started + limit)) if limit else ""
+
+    def _leads_to(self, key):
+        said = self.said()
+        # What it was refused it asks for again and again, where it does not end; the rest may be over in a moment.
+        if errors.code_in(said) or errors.distrusts(said):
+            raise Refused
+        found = _STARTED.search(said)
+        if found:
+            self.url = found.group(1)
+        return bool(found) and offered_key(*public_address(self.url), seconds=5) == key
+
+    def said(self):
+        """Return what it has written since it was started."""
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            file.seek(self._begin)
+            return file.read()
+
+
+def wait_for_return(url, key, patience):
+    """Tell whether an address leads to the server with a host key, or does so again after some time."""
+    end = time.monotonic() + patience
+    while offered_key(*public_address(url), seconds=3) != key:
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.5)
+    return True
+
+
+def is_the_same(state, given, token):
+    """Tell whether the agent that was noted was started for what is wanted now."""
+    same = all(state["wanted"].get(name) == given["wanted"][name] for name in OPTIONS) if state else False
+    return same and state["agent"] == given["agent"] and state["wanted"]["token_mark"] == token_mark(token)
+
+
+def replace(module, agent, key):
+    """Start the agent in the place of one that may run; return its address and when it will end."""
+    given = module.params
+    stop(agent.pid_file)
+    with suppress(FileNotFoundError):
+        os.unlink(given["state_file"])  # its address leads nowhere now
+    try:
+        expires = agent.start(key)
+    except (Refused, ProcessError):
+        fail(module, agent)
+    return agent.url, expires
+
+
+def fail(module, agent):
+    """Say why the agent, which has ended, has opened nothing; a token that was refused is not kept."""
+    said = agent.said()
+    if errors.code_in(said) in errors.BAD_TOKEN:
+        for name in ("ngrok.yml", "redact.sed"):
+            os.unlink(os.path.join(module.params["folder"], name))
+    if agent.url and not errors.code_in(said):
+        msg = f"ngrok opened {agent.url}, but it did not lead to this machine's SSH server within {agent.deadline:g} s."
+        module.fail_json(msg=msg, hint="Run it again; if it stays so, see https://status.ngrok.com.")
+    msg, hint = errors.explain(said, agent.token)
+    module.fail_json(msg=msg, hint=hint)
+
+
+def main():
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        argument_spec={
+            "folder": {"type": "path", "required": True},
+            "state_file": {"type": "path", "required": True},
+            "agent": {"type": "dict", "required": True},
+            "wanted": {"type": "dict", "required": True},
+            "deadline": {"type": "float", "default": 20.0},
+            "patience": {"type": "float", "default": 10.0},
+        },
+    )
+    given = module.params
+    state = read_json(given["state_file"])
+    agent = Agent(given)
+    port = given["wanted"]["port"]
+    key = offered_key("127.0.0.1", port)
+    if not key:
+        module.fail_json(msg=f"No SSH server answers at port {port} of this machine.", hint="Run the role sshd first.")
+    goes_on = is_the_same(state, given, agent.token) and running(agent.pid_file)
+    if goes_on and wait_for_return(state["report"]["url"], key, given["patience"]):
+        url, expires = state["report"]["url"], state["report"]["expires"]
+    else:
+        url, expires = replace(module, agent, key)
+    wanted = {name: value for name, value in given["wanted"].items() if name != "state"}
+    noted = {
+        "wanted": {**wanted, "token_mark": token_mark(agent.token)},
+        "agent": given["agent"],
+        "report": ngrok_report(url, expires, port, key),
+    }
+    if noted != state:
+        write_json(given["state_file"], noted)
+    module.exit_json(changed=noted != state, report=noted["report"])
+
+
+if __name__ == "__main__":
+    main()
