@@ -93,7 +93,8 @@ def _said(options):
 
 def redaction(token):
     """Return the command of sed that takes a token out of what the agent prints."""
-    return f"s/{re.sub(r'[][/.*^$]|[|]', lambda found: chr(92) + found[0], token)}/***/g\n"
+    plain = re.sub(r"[][\\/.*^$]", r"\\\g<0>", token)
+    return f"s/{plain}/***/g\n"
 
 
 def main():
