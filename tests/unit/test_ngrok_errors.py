@@ -15,14 +15,14 @@ TEXTS = {
           "does not look like", "ngrok_authtoken"),
     106: (f"The authtoken you specified is an ngrok v1 authtoken, but you're using ngrok v2.\n{YOUR_TOKEN}",
           "first version", "ngrok_authtoken"),
-    107: (f"The authtoken you specified is properly formed, but it is invalid.\n{YOUR_TOKEN}\nThis usually happens when:"
-          "\n    - You reset your authtoken", "does not accept it", "ngrok_authtoken"),
-    108: ("Your account is limited to 1 simultaneous ngrok agent sessions.\nRun multiple endpoints at the same time from"
-          " a single agent", "as many agents", "/agents"),
+    107: (f"The authtoken you specified is properly formed, but it is invalid.\n{YOUR_TOKEN}\nThis usually happens "
+          "when:\n    - You reset your authtoken", "does not accept it", "ngrok_authtoken"),
+    108: ("Your account is limited to 1 simultaneous ngrok agent sessions.\nRun multiple endpoints at the same time "
+          "from a single agent", "as many agents", "/agents"),
     116: ("Your IP 192.0.2.7 does not match the IP ACL policy specified for your credentials.", "address", "rule"),
     120: ('Your ngrok-agent version "2.3.41" is no longer supported.', "too old", "ngrok_agent_path"),
-    121: ('Your ngrok-agent version "2.3.41" is too old. The minimum supported agent version for your account is "3.7.0"'
-          ".", "too old", "ngrok_agent_path"),
+    121: ('Your ngrok-agent version "2.3.41" is too old. The minimum supported agent version for your account is '
+          '"3.7.0".', "too old", "ngrok_agent_path"),
     123: ('The account "Ada" may not start an ngrok agent session until the admin\'s email address is verified.',
           "e-mail", "/user/settings"),
     302: ("TCP tunnels are only available to registered users.", "registered", "ngrok_authtoken"),
