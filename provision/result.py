@@ -281,7 +281,9 @@ def _state(report: Mapping[str, Any]) -> str:
     state = report.get("state", "present")
     if state not in ("present", "started"):
         return str(state)
-    return "ready" if report.get("works", True) else str(report.get("problem") or "does not run")
+    if report.get("works", True):
+        return "ready"
+    return f"does not work: {report['problem']}" if report.get("problem") else "does not run"
 
 
 def _html_row(host: str, role: str, report: Report) -> str:

@@ -368,14 +368,6 @@ def now(role, report):
     return {"works": not report.get("bin") or part.works(report["bin"])}
 
 
-def still_works(role, state):
-    """Tell whether what a role has noted is still so."""
-    if "wanted" in state:  # it keeps something running
-        return look_of(role)({**state["wanted"], "state": "started"}, look_at_machine())["converged"]
-    folder = state["report"].get("bin")
-    return not folder or works(role, folder)
-
-
 def look(roles):
     """Return what there is of the roles asked about, given as ``{name: wanted}`` in the order in which they run.
 

@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 
-from .provision_checks import answers, is_elf, read_json, read_state, run, running
+from .provision_checks import answers, is_elf, read_json, read_state, run, running, state_folder
 from .provision_look_connection import colab_policy_problem, offered_key, way_in
 from .provision_look_sshd import user_name
 
@@ -195,18 +195,36 @@ def _no_server(wanted, key):
             "ngrok_port."]
 
 
+def has_token():
+    """Tell whether the agent was given a token before, which it still has."""
+    return bool(kept_token(os.path.join(state_folder(), "ngrok")))
+
+
+def now(report):
+    """Return whether the endpoint is open and leads here at this moment; `provision_checks.now` says how."""
+    state = read_state("ngrok")
+    folder = os.path.join(state_folder(), "ngrok")
+    pid_file = os.path.join(folder, "ngrok.pid")
+    if not os.path.exists(pid_file):
+        return {"state": "stopped", "works": False}
+    key = offered_key("127.0.0.1", state["wanted"]["port"], seconds=2)
+    problem = ngrok_drift(state["wanted"], state, folder, running(pid_file), key)
+    return {"state": "started", "works": not problem, **({"problem": problem} if problem else {})}
+
+
 def look_at(wanted, machine):
     """Return whether the endpoint is open and leads here, what has drifted, and what opening it needs to know."""
     state = read_state("ngrok")
     folder = os.path.join(machine["state"], "ngrok")
-    pid = running(os.path.join(folder, "ngrok.pid"))
+    pid_file = os.path.join(folder, "ngrok.pid")
     result = {"folder": folder, "report": state.get("report", {})}
     if wanted["state"] == "absent":
         return dict(result, converged=not state and not os.path.lexists(folder), report={"state": "absent"})
     if wanted["state"] == "stopped":
-        return dict(result, converged=not pid, report=dict(result["report"], state="stopped"))
+        # That of an agent which has ended goes too: from then on it is stopped, and not lost.
+        return dict(result, converged=not os.path.exists(pid_file), report=dict(result["report"], state="stopped"))
     key = offered_key("127.0.0.1", wanted["port"], seconds=2)
-    drift = ngrok_drift(wanted, state, folder, pid, key)
+    drift = ngrok_drift(wanted, state, folder, running(pid_file), key)
     if not drift:
         return dict(result, converged=True)
     agent = find_agent(wanted, folder)

@@ -246,10 +246,10 @@ def now(report):
     if not os.path.exists(os.path.join(folder, "sshd.pid")):
         return {"state": "stopped", "works": False}
     if not running(os.path.join(folder, "sshd.pid")):
-        return {"state": "started", "works": False, "problem": "has ended"}
+        return {"state": "started", "works": False, "problem": "it has ended"}
     address = read_state("sshd")["wanted"]["listen_addresses"][0]
     if not answers(_EVERYWHERE.get(address, address), report["port"], "SSH-2.0-"):
-        return {"state": "started", "works": False, "problem": "does not answer"}
+        return {"state": "started", "works": False, "problem": "it does not answer"}
     return {"state": "started", "works": True}
 
 

@@ -289,11 +289,11 @@ def test_what_is_stopped_is_told(stop, capsys):
 
 def test_status_tells_how_to_get_in_and_what_has_ended(status, capsys):
     sshd = {"state": "started", "works": True, "command": "ssh -p 2222 root@node1", "host": "node1"}
-    lost = {"state": "started", "works": False, "problem": "has ended", "command": "ssh -p 1 root@elsewhere"}
+    lost = {"state": "started", "works": False, "problem": "it has ended", "command": "ssh -p 1 root@elsewhere"}
     status.returns = {"hosts": {"localhost": {"sshd": sshd, "ngrok": lost}}}
     assert provision("status") == 0
     said = capsys.readouterr().out
-    assert "localhost: sshd ready" in said and "localhost: ngrok has ended" in said
+    assert "localhost: sshd ready" in said and "localhost: ngrok does not work: it has ended" in said
     assert "ssh -p 2222 root@node1" in said and "elsewhere" not in said
 
 

@@ -151,7 +151,7 @@ def test_it_is_told_whether_the_server_runs_and_answers(server, tmp_path, case):
         found = look.now({"port": wanted["port"]})
     assert found == {
         "stopped": {"state": "stopped", "works": False},
-        "ended": {"state": "started", "works": False, "problem": "has ended"},
-        "deaf": {"state": "started", "works": False, "problem": "does not answer"},
+        "ended": {"state": "started", "works": False, "problem": "it has ended"},
+        "deaf": {"state": "started", "works": False, "problem": "it does not answer"},
         "works": {"state": "started", "works": True},
     }[case]
