@@ -16,7 +16,7 @@ from provision import content
 from provision.errors import OptionError, did_you_mean
 
 # The order in which a person meets them; roles not named here follow alphabetically.
-_ORDER = ("deps", "mrtrix3", "mrpeek", "sshd", "ngrok")
+_ORDER = ("deps", "mrtrix3", "mrpeek", "sshd", "ngrok", "reverse_ssh")
 
 # Variables that several roles share carry this instead of a role's name.
 _SHARED_PREFIX = "provision_"

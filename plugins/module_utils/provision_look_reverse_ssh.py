@@ -1,0 +1,246 @@
+"""What is there of the role reverse_ssh on this machine, and what has drifted: a part of the probe, read-only.
+
+It is sent to the target with provision_checks; see there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import time
+from fnmatch import fnmatchcase
+
+from .provision_checks import answers, read_json, read_state, read_text, running
+from .provision_look_connection import colab_policy_problem, offered_key, way_in
+
+_GATEWAY = re.compile(
+    r"(?P<user>[\w.][\w.-]*)@(?:(?P<name>[\w.][\w.-]*)|\[(?P<address>[\da-fA-F:.%]+)\])(?::(?P<port>\d{1,5}))?", re.A
+)
+# What changes the report or the question alone, and not the tunnel; of known_hosts only the gateway's lines matter.
+_NO_DRIFT = ("state", "accept_colab_policy", "jump", "known_hosts")
+
+
+def gateway_parts(gateway):
+    """Return the ``user``, ``host`` and ``port`` of a gateway, ``user@host`` or ``user@host:port``; none of another."""
+    found = _GATEWAY.fullmatch(gateway)
+    port = int(found["port"] or 22) if found else 0
+    if not 0 < port < 65536:
+        return {}
+    return {"user": found["user"], "host": found["name"] or found["address"], "port": port}
+
+
+def _place(host, port):
+    """Return how known_hosts names a server."""
+    return host.lower() if port == 22 else f"[{host.lower()}]:{port}"
+
+
+def known_lines(text, host, port):
+    """Return those lines of a known_hosts that speak of a server, whose names may be patterns or hashed (sshd(8))."""
+    place = _place(host, port)
+    lines = []
+    for line in text.splitlines():
+        words = line.split()
+        names = words[1 if words[0].startswith("@") else 0] if len(words) > 2 and words[0][0] != "#" else ""
+        if _names(names, place):
+            lines.append(line.strip())
+    return lines
+
+
+def _names(names, place):
+    if names.startswith("|1|"):
+        try:
+            salt, digest = (base64.b64decode(part) for part in names[3:].split("|"))
+        except ValueError:
+            return False
+        return hmac.compare_digest(hmac.new(salt, place.encode(), hashlib.sha1).digest(), digest)
+    patterns = [name.lower().replace("[", "[[]") for name in names.split(",")]  # a bracket is one, and no set
+    if any(fnmatchcase(place, pattern[1:]) for pattern in patterns if pattern.startswith("!")):
+        return False
+    return any(fnmatchcase(place, pattern) for pattern in patterns)
+
+
+def key_line(wanted, public_key):
+    """Return the line for the gateway's authorized_keys: with it this machine's key forwards a port, and no more.
+
+    It could run commands without the first, and listen at or connect to other places without the last two.
+    """
+    if not public_key:
+        return ""
+    port = wanted["gateway_port"] or "*"
+    limits = f'restrict,command="false",port-forwarding,permitlisten="127.0.0.1:{port}",permitopen="127.0.0.1:1"'
+    return f"{limits} {public_key}"
+
+
+def tunnel_answers(folder, seconds=4):
+    """Tell whether the gateway answers on the connection that holds the port there.
+
+    It is asked through that connection to open a port that it does not, which the key is not allowed to in any case:
+    its refusal came the whole way. As long as that connection lives, nobody else can have the port, for it is the
+    gateway's end of it that listens there.
+    """
+    ask = ["ssh", "-F", "none", "-S", "control", "-o", "ProxyCommand=false", "-W", "127.0.0.1:1", "gateway"]
+    try:
+        # The path of a socket is short, so it is named from its folder.
+        done = subprocess.run(
+            ask, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=seconds, check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 or "refused by peer" in done.stderr
+
+
+def _login(port):
+    """Return as whom one logs in at this machine's server: the one whom the role sshd lets in, if it is that one's."""
+    sshd = read_state("sshd")
+    if sshd.get("wanted", {}).get("port") == port and sshd.get("report", {}).get("user"):
+        return sshd["report"]["user"]
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
+def _expires(started, seconds):
+    if not started or not seconds:
+        return ""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started + seconds))
+
+
+def _digest(path):
+    try:
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError:
+        return ""
+
+
+def identity_of(wanted):
+    """Return the name of the key's file: one that was given does not take the place of the machine's own."""
+    return "given_key" if wanted["identity"] else "id_ed25519"
+
+
+def tunnel_now(wanted, gateway, folder):
+    """Return what to note of a tunnel that was set up, with which it is compared later, and the report of it."""
+    identity = identity_of(wanted)
+    public_key = " ".join(read_text(os.path.join(folder, identity + ".pub")).split()[:2])
+    key = offered_key("127.0.0.1", wanted["port"], seconds=2)
+    names = ("config.json", "known_hosts", "reverse_tunnel.py", identity, identity + ".pub")
+    return {
+        "wanted": {name: value for name, value in wanted.items() if name not in _NO_DRIFT},
+        "known": known_lines(wanted["known_hosts"], gateway["host"], gateway["port"]),
+        "files": {name: _digest(os.path.join(folder, name)) for name in names},
+        "key": key,
+        "report": tunnel_report(wanted, gateway, read_json(os.path.join(folder, "tunnel.json")), key, public_key),
+    }
+
+
+def tunnel_report(wanted, gateway, tunnel, key, public_key):
+    """Return how the machine is reached and known, an empty dict as long as it was not."""
+    if not tunnel.get("port") or not key:
+        return {}
+    host = f"[{gateway['host']}]" if ":" in gateway["host"] else gateway["host"]
+    jump = wanted["jump"] or (host if gateway["port"] == 22 else f"{host}:{gateway['port']}")
+    user = _login(wanted["port"])
+    return {
+        "user": user,
+        **way_in(user, "127.0.0.1", tunnel["port"], key, jump),
+        "jump": jump,
+        "authorize": key_line(wanted, f"{public_key} provision"),
+        "expires": _expires(tunnel.get("started"), wanted["max_seconds"]),
+        "state": "started",
+    }
+
+
+def tunnel_drift(wanted, state, now, folder):
+    """Return in words how the tunnel noted in `state` differs from the one wanted; empty for not at all."""
+    if not state.get("report"):
+        return "none is set up"
+    for name, value in now["wanted"].items():
+        if state["wanted"].get(name) != value:
+            return f"reverse_ssh_{name} is another"
+    if now["known"] != state["known"]:
+        return "the gateway's line of known_hosts is another"
+    for name, digest in now["files"].items():
+        if state["files"].get(name) != digest:
+            return f"{os.path.join(folder, name)} is another"
+    if not running(os.path.join(folder, "tunnel.pid")):
+        return "it does not run"
+    if now["key"] != state["key"]:
+        return f"the SSH server at port {wanted['port']} " + ("is another" if now["key"] else "does not answer")
+    if not tunnel_answers(folder):
+        said = read_json(os.path.join(folder, "tunnel.json")).get("said")
+        return "the gateway does not answer" + (f": {said[-1]}" if said else "")
+    return ""
+
+
+def tunnel_problem(wanted, gateway, known):
+    """Return what is wrong with what was asked for, and what to do, as two texts; none when nothing is."""
+    problem = colab_policy_problem(wanted["accept_colab_policy"], "reverse_ssh_accept_colab_policy")
+    return problem or _wrong_gateway(wanted, gateway, known) or _wrong_number(wanted)
+
+
+def _wrong_gateway(wanted, gateway, known):
+    if not wanted["gateway"]:
+        return ["reverse_ssh_gateway is missing",
+                "Name a host of yours and the user there: reverse_ssh_gateway=user@host."]
+    if not gateway:
+        return [f"reverse_ssh_gateway must be user@host or user@host:port, not {wanted['gateway'][:80]!r}",
+                "Options of ssh have no place in it."]
+    host, port = gateway["host"], gateway["port"]
+    scan = f"`ssh-keyscan -t ed25519 -p {port} {host}` on a machine and network that you trust"
+    if not known:
+        missing = f"has no line for {_place(host, port)}" if wanted["known_hosts"] else "is missing"
+        return [f"reverse_ssh_known_hosts {missing}: this machine could not know the gateway from an impostor",
+                f"Give the path of your own known_hosts if you have logged in there before, or what {scan} prints."]
+    return []
+
+
+def _wrong_number(wanted):
+    ports = {"reverse_ssh_port": (1, "2222"), "reverse_ssh_gateway_port": (0, "0, with which the gateway chooses")}
+    for name, (least, default) in ports.items():
+        port = wanted[name.replace("reverse_ssh_", "")]
+        if not least <= port < 65536:
+            return [f"{name} must be from {least} to 65535, not {port}", f"Leave it out for {default}."]
+    if wanted["max_seconds"] < 0:
+        return ["reverse_ssh_max_seconds cannot be negative", "0 is no limit."]
+    if not answers("127.0.0.1", wanted["port"], "SSH-2.0-"):
+        return [f"No SSH server answers at port {wanted['port']} of 127.0.0.1",
+                "Start one with the role sshd, or name the port of yours: reverse_ssh_port."]
+    return []
+
+
+def look_at(wanted, machine):
+    """Return whether the tunnel is there as wanted, what has drifted, and what setting it up needs to know."""
+    state = read_state("reverse_ssh")
+    folder = os.path.join(machine["state"], "reverse_ssh")
+    pid_file = os.path.join(folder, "tunnel.pid")
+    pid = running(pid_file)
+    result = {"folder": folder, "pid_file": pid_file, "pid": pid, "report": state.get("report", {})}
+    if wanted["state"] == "absent":
+        there = state or os.path.lexists(folder) or read_state("deps").get("installed", {}).get("reverse_ssh")
+        return dict(result, converged=not there, report={"state": "absent"})
+    if wanted["state"] == "stopped":
+        return dict(result, converged=not pid, report=dict(result["report"], state="stopped"))
+    gateway = gateway_parts(wanted["gateway"])
+    if not gateway:
+        return dict(result, converged=False, drift="", problem=tunnel_problem(wanted, gateway, []))
+    now = tunnel_now(wanted, gateway, folder)
+    drift = tunnel_drift(wanted, state, now, folder)
+    return dict(
+        result,
+        converged=not drift,
+        drift=drift,
+        now=now,
+        report=now["report"] or result["report"],
+        problem=tunnel_problem(wanted, gateway, now["known"]) if drift else [],
+        identity=identity_of(wanted),
+        ssh=shutil.which("ssh") or "",
+        config={
+            "gateway_user": gateway["user"], "gateway_host": gateway["host"], "gateway_port": gateway["port"],
+            "identity": identity_of(wanted), "port": wanted["gateway_port"], "local_port": wanted["port"],
+        },
+    )
