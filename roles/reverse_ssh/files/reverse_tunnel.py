@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -24,6 +25,8 @@ LOGIN = 60.0  # seconds in which ssh must have logged in
 LONGEST_PAUSE = 60.0
 # What ssh says, in its debug messages alone, when the gateway opens the port to others than itself.
 PUBLIC = "overridden by server GatewayPorts"
+# What it says besides when all is well, a look at the tunnel among it.
+NOISE = re.compile(r"debug|OpenSSH_|Authenticated to |Transferred: |Bytes per second: |channel \d+: open failed")
 # This ends with what started it, so that no ssh holds the port after a kill.
 BOUND = ("setpriv", "--pdeathsig", "TERM")
 
@@ -36,8 +39,10 @@ def read_json(path):
         return {}
 
 
-def write_state(**state):
-    """Write down how things stand, so that a reader never sees half of it; only the owner can read it."""
+def tell(state):
+    """Write down how things stand, so that a reader never sees half of it, and in the log, too."""
+    what = f"up at port {state['port']}" if state["up"] else "down: " + " / ".join(state["said"])
+    print(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), what, flush=True)
     new = STATE.with_suffix(".new")
     new.write_text(json.dumps(state), encoding="utf-8")
     new.replace(STATE)
@@ -104,9 +109,8 @@ class Session:
         *lines, self._rest = (self._rest + more).split(b"\n")
         for line in lines:
             text = line.decode(errors="replace").strip()
-            if PUBLIC in text or (text and not text.startswith("debug")):
+            if PUBLIC in text or (text and not NOISE.match(text)):
                 self.said.append(text)
-                print(text, file=sys.stderr, flush=True)
         return bool(more)
 
 
@@ -155,18 +159,25 @@ def keep_up(config, port, started):
         up = bool(given) and is_private(session)
         if up:
             session.said.clear()
-            write_state(started=started, port=given, up=True, said=[])
+            tell({"started": started, "port": given, "up": True, "said": []})
             while session.hear():
                 pass
-        write_state(started=started, port=given or port, up=False, said=list(session.said) or ["The connection ended"])
+        said = list(session.said) or ["The connection ended"]
+        tell({"started": started, "port": given or port, "up": False, "said": said})
         return given or port, up
+
+
+def end(*_):
+    """End in good order, once: the signal may come from several."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(0)
 
 
 def main():
     """Run until SIGTERM comes."""
     os.chdir(Path(__file__).resolve().parent)
     os.umask(0o077)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, end)
     config = read_json(Path("config.json"))
     started, port, pause = time.time(), read_json(STATE).get("port", 0), 1.0
     while True:
