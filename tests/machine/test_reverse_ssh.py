@@ -388,7 +388,8 @@ def test_the_client_is_installed_and_another_kind_of_server_will_do(
         world: SimpleNamespace, ready_trixie: Box) -> None:
     box = ready_trixie
     box.run("apt-get install -y -qq --no-install-recommends dropbear-bin > /dev/null\n"
-            "mkdir -m 700 -p ~/.ssh /etc/dropbear; dropbearkey -t ed25519 -f /etc/dropbear/dropbear_ed25519_host_key > /dev/null")
+            "mkdir -m 700 -p ~/.ssh /etc/dropbear; cd /etc/dropbear\n"
+            "dropbearkey -t ed25519 -f dropbear_ed25519_host_key > /dev/null")
     box.write("/root/.ssh/authorized_keys", world.key + "\n", mode="600")
     box.write("/srv/known", world.known)
     box.run("dropbear -E -p 127.0.0.1:2348 2> /dev/null")

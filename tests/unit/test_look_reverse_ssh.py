@@ -1,0 +1,221 @@
+"""What the probe finds out for the role reverse_ssh, and what a failure of ssh is said to mean."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from plugins.module_utils import provision_checks as checks
+from plugins.module_utils import provision_look_reverse_ssh as look
+from plugins.modules import reverse_ssh_tunnel as module
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "parts"),
+    [
+        ("me@gw", ("me", "gw", 22)),
+        ("me@gw.example.org:2200", ("me", "gw.example.org", 2200)),
+        ("m.e-2@192.0.2.7", ("m.e-2", "192.0.2.7", 22)),
+        ("me@[2001:db8::1]:2200", ("me", "2001:db8::1", 2200)),
+    ],
+)
+def test_a_gateway_is_taken_apart(gateway, parts):
+    assert tuple(look.gateway_parts(gateway).values()) == parts
+
+
+@pytest.mark.parametrize(
+    "gateway",
+    ["", "gw", "me@", "@gw", "me@gw:0", "me@gw:65536", "me@gw:x", "-oProxyCommand=id@gw", "me@-oProxyCommand=id",
+     "me@gw -oProxyCommand=id", "me@gw\n", "me@2001:db8::1", "me@a@b"],
+)
+def test_what_could_be_anything_else_for_ssh_is_no_gateway(gateway):
+    assert look.gateway_parts(gateway) == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"gw.example.org,192.0.2.7 {KEY}",
+        f"GW.example.org {KEY} a comment",
+        f"*.example.org {KEY}",
+        f"@cert-authority *.example.org {KEY}",
+    ],
+)
+def test_the_lines_of_the_gateway_are_found(line):
+    assert look.known_lines(f"# {line}\nother.org {KEY}\n\n{line}\n", "gw.example.org", 22) == [line]
+
+
+@pytest.mark.parametrize(
+    ("port", "name"),
+    [
+        (22, "|1|k58FM5mMPaS44AnlVv3Z7lprqn0=|w/RBzGpGJNcivAY+9SF6d3mjYP8="),
+        (2200, "|1|xEoczhlga8/3nInTKYbbwC0dVag=|dhuUXBzGxKSubYlzzH3HiomncqI="),
+    ],
+)
+def test_hashed_lines_are_found_as_ssh_keygen_writes_them(port, name):
+    assert look.known_lines(f"{name} {KEY}", "gw.example.org", port) == [f"{name} {KEY}"]
+    assert look.known_lines(f"{name} {KEY}", "other.org", port) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [f"gw.example.org {KEY}", f"[gw.example.org]:2201 {KEY}", f"![gw.*,* {KEY}", f"[gw.example.org]:220 {KEY}",
+     "[gw.example.org]:2200", "|1|x|y ssh-ed25519 AAAA", f"[g]:2200 {KEY}"],
+)
+def test_lines_of_others_are_not_sent_along(line):
+    assert look.known_lines(line, "gw.example.org", 2200) == []
+
+
+def test_the_key_is_limited_to_the_port_that_was_asked_for():
+    assert look.key_line({"gateway_port": 0}, KEY) == (
+        f'restrict,command="false",port-forwarding,permitlisten="127.0.0.1:*",permitopen="127.0.0.1:1" {KEY}')
+    assert 'permitlisten="127.0.0.1:2345",' in look.key_line({"gateway_port": 2345}, KEY)
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine whose SSH server answers and to which a tunnel leads, as far as the files say."""
+    folder = tmp_path / "reverse_ssh"
+    folder.mkdir()
+    for name in ("config.json", "known_hosts", "reverse_tunnel.py", "id_ed25519"):
+        (folder / name).write_text(name)
+    (folder / "id_ed25519.pub").write_text(f"{KEY} provision\n")
+    started = time.mktime((2026, 11, 23, 22, 0, 0, 0, 0, 0)) - time.timezone
+    (folder / "tunnel.json").write_text(json.dumps({"started": started, "port": 40123, "up": True, "said": []}))
+    monkeypatch.setattr(checks, "state_folder", lambda: str(tmp_path))
+    monkeypatch.setattr(look, "offered_key", lambda host, port, seconds: KEY)
+    monkeypatch.setattr(look, "answers", lambda host, port, banner: True)
+    monkeypatch.setattr(look, "running", lambda pid_file: 17)
+    monkeypatch.setattr(look, "tunnel_answers", lambda folder: True)
+    monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
+    monkeypatch.setattr(checks.glob, "glob", lambda pattern: [])
+    machine = {"state": str(tmp_path)}
+    found = look.look_at(WANTED, machine)
+    (tmp_path / "reverse_ssh.json").write_text(json.dumps(found["now"]))
+    return machine
+
+
+WANTED = {
+    "gateway": "tunnel@gw.example.org", "known_hosts": f"gw.example.org {KEY}\nother.org {KEY}", "identity": "",
+    "port": 2222, "gateway_port": 0, "jump": "", "max_seconds": 43200, "accept_colab_policy": False, "state": "started",
+}
+
+
+def test_what_is_as_it_was_set_up_has_not_drifted_and_says_how_one_comes_in(machine):
+    found = look.look_at(WANTED, machine)
+    assert found["converged"] and found["drift"] == "" and found["problem"] == []
+    report = found["report"]
+    assert report["command"].startswith("ssh -J gw.example.org -p 40123 ")
+    assert report["command"].endswith("@127.0.0.1") and "ProxyJump gw.example.org\n" in report["config"]
+    assert report["known_hosts"] == f"[127.0.0.1]:40123 {KEY}"
+    assert report["authorize"].endswith(f" {KEY} provision") and report["expires"] == "2026-11-24T10:00:00Z"
+
+
+def test_only_the_gateways_lines_of_known_hosts_matter(machine):
+    more = {**WANTED, "known_hosts": WANTED["known_hosts"] + f"\nthird.org {KEY}"}
+    assert look.look_at(more, machine)["converged"]
+    assert look.look_at(more, machine)["now"]["known"] == [f"gw.example.org {KEY}"]
+
+
+def test_another_port_after_a_new_connection_is_reported_and_no_drift(machine):
+    Path(machine["state"], "reverse_ssh/tunnel.json").write_text(json.dumps({"port": 40999, "started": 0}))
+    found = look.look_at(WANTED, machine)
+    assert found["converged"] and (found["report"]["port"], found["report"]["expires"]) == (40999, "")
+
+
+@pytest.mark.parametrize(
+    ("jump", "gateway", "expected"),
+    [("me@gw", "tunnel@gw.example.org", "me@gw"), ("", "tunnel@gw.example.org:2200", "gw.example.org:2200"),
+     ("", "tunnel@[2001:db8::1]:2200", "[2001:db8::1]:2200")],
+)
+def test_one_comes_by_the_gateway_as_oneself_unless_told_otherwise(machine, jump, gateway, expected):
+    assert look.look_at({**WANTED, "jump": jump, "gateway": gateway}, machine)["report"]["jump"] == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"gateway_port": 2345}, "reverse_ssh_gateway_port is another"),
+        ({"identity": "0123"}, "reverse_ssh_identity is another"),
+        ({"max_seconds": 0}, "reverse_ssh_max_seconds is another"),
+        ({"known_hosts": f"gw.example.org {KEY} again"}, "known_hosts is another"),
+    ],
+)
+def test_what_was_asked_for_otherwise_is_drift(machine, change, words):
+    found = look.look_at({**WANTED, **change}, machine)
+    assert not found["converged"] and words in found["drift"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("running", lambda pid_file: 0, "it does not run"),
+        ("offered_key", lambda host, port, seconds: "", "the SSH server at port 2222 does not answer"),
+        ("offered_key", lambda host, port, seconds: KEY[:-4] + "AAAA", "the SSH server at port 2222 is another"),
+        ("tunnel_answers", lambda folder: False, "the gateway does not answer"),
+    ],
+)
+def test_what_is_not_alive_is_drift(machine, monkeypatch, name, value, words):
+    monkeypatch.setattr(look, name, value)
+    assert look.look_at(WANTED, machine)["drift"] == words
+
+
+@pytest.mark.parametrize("name", ["config.json", "known_hosts", "reverse_tunnel.py", "id_ed25519", "id_ed25519.pub"])
+def test_a_file_that_was_changed_is_drift(machine, name):
+    Path(machine["state"], "reverse_ssh", name).write_text("another")
+    assert name in look.look_at(WANTED, machine)["drift"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"gateway": ""}, "reverse_ssh_gateway is missing"),
+        ({"gateway": "gw.example.org"}, "must be user@host"),
+        ({"known_hosts": ""}, "reverse_ssh_known_hosts is missing"),
+        ({"known_hosts": f"other.org {KEY}"}, "has no line for gw.example.org"),
+        ({"gateway": "tunnel@gw.example.org:2200"}, "has no line for [gw.example.org]:2200"),
+        ({"port": 0}, "reverse_ssh_port must be from 1"),
+        ({"gateway_port": 65536}, "reverse_ssh_gateway_port must be from 0"),
+        ({"max_seconds": -1}, "cannot be negative"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_one_sentence_and_what_to_do(machine, change, words):
+    message, hint = look.look_at({**WANTED, **change}, machine)["problem"]
+    assert words in message and hint
+
+
+def test_without_a_server_to_lead_to_nothing_is_begun(machine, monkeypatch):
+    monkeypatch.setattr(look, "answers", lambda host, port, banner: False)
+    monkeypatch.setattr(look, "running", lambda pid_file: 0)
+    message, hint = look.look_at(WANTED, machine)["problem"]
+    assert message == "No SSH server answers at port 2222 of 127.0.0.1" and "role sshd" in hint
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (["@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @", "Host key verification failed."], "another host key"),
+        (["No ED25519 host key is known for gw and you have requested strict checking.",
+          "Host key verification failed."], "of which reverse_ssh_known_hosts has no line"),
+        (["Debian GNU/Linux 13", "tunnel@gw: Permission denied (publickey,password)."], "refuses this machine's key"),
+        (["ssh: Could not resolve hostname gw: Name or service not known"], "cannot be resolved"),
+        (["ssh: connect to host gw port 22: Connection refused"], "cannot be reached: connect to host gw port 22"),
+        (["ssh: connect to host gw port 22: Connection timed out"], "cannot be reached"),
+        (["kex_exchange_identification: read: Connection reset by peer"], "cannot be reached"),
+        (['debug1: Remote: Forwarding listen address "127.0.0.1" overridden by server GatewayPorts'], "to everybody"),
+        (["mux_client_forward: forwarding request failed: remote port forwarding failed for listen port 0"],
+         "forwards no port"),
+        (["mux_client_forward: forwarding request failed: remote port forwarding failed for listen port 2345"],
+         "does not forward the port 2345"),
+        (["The moon is full."], "could not be used: The moon is full."),
+    ],
+)
+def test_what_ssh_says_becomes_a_sentence_and_what_to_do(said, words):
+    message, hint = module.explain(said, gateway="tunnel@gw", port=2345, authorize="LINE", log="/log")
+    assert words in message and message.endswith(".") and hint and "{" not in message + hint
+    assert ("LINE" in hint) == ("refuses" in message or "forward the port" in message or "no port" in message)
