@@ -16,7 +16,7 @@ import subprocess
 import time
 from fnmatch import fnmatchcase
 
-from .provision_checks import answers, read_json, read_state, read_text, running
+from .provision_checks import answers, read_json, read_state, read_text, running, state_folder
 from .provision_look_connection import colab_policy_problem, offered_key, way_in
 
 _GATEWAY = re.compile(
@@ -167,10 +167,18 @@ def tunnel_drift(wanted, state, now, folder):
     for name, digest in now["files"].items():
         if state["files"].get(name) != digest:
             return f"{os.path.join(folder, name)} is another"
+    return what_is_lost(state, now["key"], folder)
+
+
+def what_is_lost(state, key, folder):
+    """Return in words what of the tunnel noted in `state` is no longer so; empty when it is up and leads here.
+
+    `key` is the host key that this machine's server shows now.
+    """
     if not running(os.path.join(folder, "tunnel.pid")):
         return "it does not run"
-    if now["key"] != state["key"]:
-        return f"the SSH server at port {wanted['port']} " + ("is another" if now["key"] else "does not answer")
+    if key != state["key"]:
+        return f"the SSH server at port {state['wanted']['port']} " + ("is another" if key else "does not answer")
     if not tunnel_answers(folder):
         said = read_json(os.path.join(folder, "tunnel.json")).get("said")
         return "the gateway does not answer" + (f": {said[-1]}" if said else "")
@@ -213,6 +221,16 @@ def _wrong_number(wanted):
     return []
 
 
+def now(report):
+    """Return whether the tunnel is up and leads here at this moment; `provision_checks.now` says how."""
+    state = read_state("reverse_ssh")
+    folder = os.path.join(state_folder(), "reverse_ssh")
+    if not os.path.exists(os.path.join(folder, "tunnel.pid")):
+        return {"state": "stopped", "works": False}
+    problem = what_is_lost(state, offered_key("127.0.0.1", state["wanted"]["port"], seconds=2), folder)
+    return {"state": "started", "works": not problem, **({"problem": problem} if problem else {})}
+
+
 def look_at(wanted, machine):
     """Return whether the tunnel is there as wanted, what has drifted, and what setting it up needs to know."""
     state = read_state("reverse_ssh")
@@ -224,7 +242,8 @@ def look_at(wanted, machine):
         there = state or os.path.lexists(folder) or read_state("deps").get("installed", {}).get("reverse_ssh")
         return dict(result, converged=not there, report={"state": "absent"})
     if wanted["state"] == "stopped":
-        return dict(result, converged=not pid, report=dict(result["report"], state="stopped"))
+        # That of one which has ended goes too: from then on it is stopped, and not lost.
+        return dict(result, converged=not os.path.exists(pid_file), report=dict(result["report"], state="stopped"))
     gateway = gateway_parts(wanted["gateway"])
     if not gateway:
         return dict(result, converged=False, drift="", problem=tunnel_problem(wanted, gateway, []))
