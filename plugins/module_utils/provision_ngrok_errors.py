@@ -82,6 +82,11 @@ def distrusts(text):
     return bool(_UNKNOWN_AUTHORITY.search(text))
 
 
+def finds_nobody(text):
+    """Tell whether the agent says that it cannot reach the service."""
+    return bool(_NO_NETWORK.search(text))
+
+
 def redacted(text, token):
     """Return a text without the token."""
     return text.replace(token, "***") if token else text
@@ -107,7 +112,7 @@ def explain(text, token):
             "The agent does not trust the certificate of ngrok's service.",
             "Something intercepts what goes to ngrok; or name the authority of your own service: ngrok_root_cas.",
         )
-    if _NO_NETWORK.search(text):
+    if finds_nobody(text):
         return (
             "ngrok's service cannot be reached from this machine.",
             "It needs outgoing connections to port 443 of connect.ngrok-agent.com, without a proxy.",

@@ -61,6 +61,7 @@ from ..module_utils.provision_look_ngrok import OPTIONS, kept_token, ngrok_repor
 from ..module_utils.provision_processes import ProcessError, start, stop
 
 _STARTED = re.compile(r"\burl=(tcp://[\w.-]+:\d+)")
+_UNREACHABLE_AFTER = 8  # seconds without having reached the service once
 # The agent's log may hold its token: the service repeats the one that it refuses. What is printed passes through sed.
 _SHELL = '"$@" 2>&1 | sed -u -f "$0"'
 
@@ -84,13 +85,13 @@ class Agent:
         # No proxy of the caller's: the agent would obey it, and the service then wants a paid plan (ERR_NGROK_9009).
         self.environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": folder, "LANG": "C.UTF-8"}
         self.url = ""
-        self._begin = 0
+        self._begin = self._started = 0
 
     def start(self, key):
         """Start it, and wait until its address leads to the server with the host key; return when it will end."""
         self._begin = os.path.getsize(self.log) if os.path.exists(self.log) else 0
         limit = self.wanted["max_seconds"]
-        started = time.time()
+        started, self._started = time.time(), time.monotonic()
         start(
             ["timeout", "--kill-after=10", str(limit), *self.argv] if limit else self.argv,
             pid_file=self.pid_file,
@@ -107,6 +108,8 @@ class Agent:
         if errors.code_in(said) or errors.distrusts(said):
             raise Refused
         found = _STARTED.search(said)
+        if not found and errors.finds_nobody(said) and time.monotonic() > self._started + _UNREACHABLE_AFTER:
+            raise Refused
         if found:
             self.url = found.group(1)
         return bool(found) and offered_key(*public_address(self.url), seconds=5) == key

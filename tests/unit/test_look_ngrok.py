@@ -74,6 +74,13 @@ def test_an_address_that_answers_with_our_host_key_is_open(place):
     assert found["converged"] and found["report"]["url"] == URL
 
 
+def test_status_tells_whether_it_still_is(place):
+    state = checks.read_state("ngrok")
+    assert checks.still_works("ngrok", state)
+    place.keys[PUBLIC] = OTHER
+    assert not checks.still_works("ngrok", state)
+
+
 def test_the_token_kept_on_the_machine_need_not_be_given_again(place):
     assert place.look(token_mark="")["converged"]
 
