@@ -29,7 +29,7 @@ from ngrok_service import Service, agents
 
 # Of this session alone: they are looked for in all files, of which this is one.
 TOKEN, WRONG = secrets.token_hex(20), secrets.token_hex(20)
-SSHD_PORT = 2320
+SSHD_PORT, KEYS = 2320, ["~/.ssh/id_ed25519.pub"]
 FOLDER, STATE = "/var/lib/provision/ngrok", "/var/lib/provision/ngrok.json"
 REAL, OPTIONS = "/opt/agent-2/ngrok", "/root/options.json"
 PREPARE = """
@@ -126,7 +126,7 @@ def host(machines: Machines, root: Path, real_agent: Path) -> Iterator[Box]:
     """One machine for all, on which the role sshd has started a server."""
     with machines.box(root) as box:
         box.copy_in(real_agent, REAL)
-        sshd_up(box)
+        run(box, "sshd", sshd_port=SSHD_PORT, sshd_authorized_keys=KEYS)
         yield box
 
 
@@ -153,11 +153,6 @@ def run(box: Box, *roles: str, **options: object) -> dict:
     box.write(OPTIONS, json.dumps({"roles": roles, **options}), mode="600")
     done = box.run(f".venv/bin/python - <<'END'\n{RUN}END")
     return json.loads(done.stdout)
-
-
-def sshd_up(box: Box, **options: object) -> dict:
-    keys = {} if options else {"sshd_authorized_keys": ["~/.ssh/id_ed25519.pub"]}
-    return run(box, "sshd", sshd_port=SSHD_PORT, **keys, **options)
 
 
 def wishes(service: Service, **options: object) -> dict:
@@ -305,30 +300,13 @@ def test_the_newest_agent_is_downloaded_and_its_address_lets_in(box: Box, servic
     box.run(f"find {FOLDER}/agent -type f | grep -vx {FOLDER}/agent/ngrok && exit 1; true")
 
 
-def test_both_roles_at_once_let_in_with_a_password_and_the_address_outlives_another_server(
-    box: Box, service: Service
-) -> None:
-    before = up(box, service)
-    try:
-        given = wishes(service, sshd_port=SSHD_PORT, sshd_with_password=True, sshd_authorized_keys=[])
-        hosts = run(box, "sshd", "ngrok", **given)["hosts"]["localhost"]
-        assert hosts["ngrok"]["url"] == before["url"]
-        password = box.read(hosts["sshd"]["password_file"])
-        options = "-o PubkeyAuthentication=no -o NumberOfPasswordPrompts=1"
-        place = f"-p {before['port']} root@{before['host']}"
-        said = box.run(f"sshpass -f /dev/stdin {SSH} {options} {place} mrinfo -version", input=password)
-        assert said.stdout == "== mrinfo 3.0.8 ==\n"
-    finally:
-        sshd_up(box)
-
-
-def test_both_roles_at_once_start_server_and_address_on_a_machine_that_has_neither(
+def test_both_roles_at_once_make_a_way_in_and_repair_it_with_key_and_password(
     machines: Machines, root: Path, real_agent: Path, service: Service
 ) -> None:
     with machines.box(root) as box:
         box.copy_in(real_agent, REAL)
         box.copy_in(service.ca, "/opt/ca.pem")
-        given = wishes(service, sshd_port=2321, ngrok_port=2321, sshd_authorized_keys=["~/.ssh/id_ed25519.pub"])
+        given = wishes(service, sshd_port=2321, ngrok_port=2321, sshd_authorized_keys=KEYS)
         announced = run(box, "sshd", "ngrok", check=True, **given)
         assert announced["changed"] == 2
         box.run("! test -e /var/lib/provision/sshd; ! test -e /var/lib/provision/ngrok")
@@ -340,8 +318,14 @@ def test_both_roles_at_once_start_server_and_address_on_a_machine_that_has_neith
         box.run("pkill -x sshd")
         assert not works(box)
         assert "No SSH server answers" in run(box, "ngrok", **given)["error"]["message"]
-        repaired = run(box, "sshd", "ngrok", **given)["hosts"]["localhost"]["ngrok"]
-        assert repaired == report and ssh(box, report).returncode == 0
+        hosts = run(box, "sshd", "ngrok", **given, sshd_with_password=True)["hosts"]["localhost"]
+        assert hosts["ngrok"] == report and ssh(box, report).returncode == 0
+        # This one lets in with a password as well.
+        options = "-o PubkeyAuthentication=no -o NumberOfPasswordPrompts=1"
+        place = f"-p {report['port']} root@{report['host']}"
+        password = box.read(hosts["sshd"]["password_file"])
+        said = box.run(f"sshpass -f /dev/stdin {SSH} {options} {place} mrinfo -version", input=password)
+        assert said.stdout == "== mrinfo 3.0.8 ==\n"
 
 
 def test_a_killed_agent_is_replaced_at_the_reserved_address(box: Box, service: Service) -> None:
