@@ -4,10 +4,10 @@
 
 All roles are brought about first, which stays: use a machine that may be thrown away, as root. What they found to be as
 wanted is then looked at by pyinfra, in a deploy as one would write it, and by a bash script: the packages, the commands
-by running them, the links, the files by their contents, and the server by its process and its banner. Each looks once at
-a spoilt configuration of the server, to see that it notices. A role that needs what this machine has not is left out by name, or gets
-it as an option. Prints the median of each way, and the medians of the ratios of neighbouring runs, which hold when the
-machine's speed drifts: to the empty play started the same way, and to pyinfra.
+by running them, the links, the files by their contents, and the server by its process and its banner. Each looks once
+at a spoilt configuration of the server, to see that it notices. A role that needs what this machine has not is left out
+by name, or gets it as an option. Prints the median of each way, and the medians of the ratios of neighbouring runs,
+which hold when the machine's speed drifts: to the empty play started the same way, and to pyinfra.
 """
 
 from __future__ import annotations

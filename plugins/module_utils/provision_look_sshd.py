@@ -185,13 +185,13 @@ def sshd_drift(wanted, state, now, user, folder, machine):
     return ""
 
 
-def sshd_problem(wanted, state, user, pid, machine):
+def sshd_problem(wanted, user, pid, machine):
     """Return what is wrong with what was asked for, and what to do, as two texts; none when nothing is."""
     for look in (_wrong_user, _wrong_keys, _wrong_environment):
         problem = look(wanted, user, machine)
         if problem:
             return problem
-    return _wrong_place(wanted, state, pid)
+    return _wrong_place(wanted, pid, machine)
 
 
 def _wrong_user(wanted, user, machine):
@@ -226,12 +226,13 @@ def _wrong_environment(wanted, user, machine):
     return []
 
 
-def _wrong_place(wanted, state, pid):
+def _wrong_place(wanted, pid, machine):
     port = wanted["port"]
     if not 0 < port < 65536:
         return [f"sshd_port must be from 1 to 65535, not {port}", "Leave it out for 2222."]
-    if pid and state.get("wanted", {}).get("port") == port:
-        return []  # what listens there is ours
+    # What listens there is ours. A run that was interrupted may have started it and noted nothing but how.
+    if pid and f"\nPort {port}\n" in read_text(os.path.join(machine["state"], "sshd", "sshd_config")):
+        return []
     for address in wanted["listen_addresses"]:
         problem = bind_problem(address, port)
         if problem:
@@ -286,7 +287,7 @@ def look_at(wanted, machine):
         result,
         converged=False,
         drift=drift,
-        problem=sshd_problem(wanted, state, user, pid, machine),
+        problem=sshd_problem(wanted, user, pid, machine),
         now=now,
         program=program,
         penalties=bool(program) and has_penalties(program),

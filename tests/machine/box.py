@@ -347,8 +347,9 @@ class Box:
         """Make an ordinary user with a copy of the project in `~/project`."""
         home = f"/home/{name}"
         self._users.add(name)
-        self.run(f"useradd --create-home --shell /bin/bash {name}; cp -a {self.project} {home}/\n"
-                 f"rm -rf {home}/project/.venv; chown -R {name}: {home}", cwd="/")
+        self.run(f"useradd --create-home --shell /bin/bash {name}; mkdir {home}/project\n"
+                 f"tar -c -C {self.project} --exclude=./.venv . | tar -x -C {home}/project; chown -R {name}: {home}",
+                 cwd="/")
         if sudo:
             self.write(f"/etc/sudoers.d/{name}", f"{name} ALL=(ALL) NOPASSWD: ALL\n", mode="440")
 

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
-from box import SUITES, Box, CommandFailed, Machines
+from box import SUITES, Box, Machines
 from layers import provision, refused, with_ssh, with_ssh_client
 
 KEYS = "run sshd --authorized-keys ~/.ssh/id_ed25519.pub"
@@ -32,6 +32,72 @@ import socket, time
 held = [socket.create_connection(("127.0.0.1", 2222)) for _ in range(200)]
 print("up", flush=True)
 time.sleep(60)
+"""
+# Runs a command, and from when there is a password until the end looks for it wherever others might; where a moment is
+# named, the command is interrupted then as by Ctrl-C. Prints what was found where.
+WATCH = """
+import json, os, signal, stat, subprocess, sys, time
+ours = "/var/lib/provision/sshd/"
+moments = {
+    "never": lambda: False,
+    "host key": lambda: os.path.exists(ours + "ssh_host_ed25519_key"),
+    "password made": lambda: os.path.exists(ours + "password"),
+    "password set": lambda: b'"after"' in read(ours + "password.json"),
+    "server started": lambda: os.path.exists(ours + "sshd.pid"),
+}
+def read(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+def files():
+    for top in "/etc /home /opt /root /run /srv /tmp /usr/local /var".split():
+        for folder, folders, names in os.walk(top):
+            folders[:] = [name for name in folders if name != ".venv"]
+            yield from (os.path.join(folder, name) for name in names)
+def search():
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        for name in ("cmdline", "environ"):
+            if needle in read(f"/proc/{pid}/{name}"):
+                found[name] = read(f"/proc/{pid}/cmdline").decode()
+    for path in files():
+        try:
+            about = os.lstat(path)
+        except OSError:
+            continue
+        if stat.S_ISREG(about.st_mode) and about.st_ctime >= begun and needle in read(path):
+            found[path] = f"{stat.S_IMODE(about.st_mode):o}"
+begun, found, needle, passes, due = time.time() - 1, {}, b"", 0, moments[sys.argv[1]]
+with open("/dev/shm/said", "wb") as said, open("/dev/shm/progress", "wb") as progress:
+    process = subprocess.Popen(sys.argv[2:], stdout=said, stderr=progress, start_new_session=True)
+while process.poll() is None:
+    if due():
+        os.killpg(process.pid, signal.SIGINT)
+        due = moments["never"]
+    needle = read(ours + "password").strip() or needle
+    if needle:
+        search()
+        passes += 1
+    time.sleep(0.01)
+if needle:
+    search()
+    if needle in read("/dev/shm/said") + read("/dev/shm/progress"):
+        found["output"] = ""
+said = read("/dev/shm/said").decode()
+print(json.dumps({"code": process.returncode, "passes": passes, "found": found, "said": said}))
+"""
+# In place of the server's program, to spoil one use of it.
+SPOILT = """#!/bin/sh
+case " $* " in *" {option} "*) {what} ;; esac
+exec /usr/sbin/sshd "$@"
+"""
+LOOK = """
+import sys
+sys.path.insert(0, "/root/project")
+from plugins.module_utils import provision_checks, provision_look_sshd
+wanted = {**provision_checks.read_state("sshd")["wanted"], "state": "started"}
+print(provision_look_sshd.look_at(wanted, provision_checks.look_at_machine()).get("drift", "as wanted"))
 """
 # What must be as before when the role has gone.
 FOUND = (
@@ -93,6 +159,8 @@ def bare(machines: Machines) -> Iterator[Box]:
     """A machine with a client, without openssh-server and without any way to install it; tests leave it as it is."""
     with machines.box(with_ssh_client(machines, "trixie"), offline=True) as box:
         box.run("rm -rf /var/lib/apt/lists/*")
+        box.run("mv /etc/apt/sources.list /etc/apt/kept; chmod 711 /root")
+        box.add_user("eve", sudo=False)
         box.write("/etc/apt/apt.conf.d/90once", 'Acquire::Retries "0";\n')  # apt waits between its attempts
         yield box
 
@@ -152,6 +220,25 @@ def test_sixty_megabytes_go_each_way_unchanged(keyed: Served) -> None:
     copy = SSH.format(batch="yes", options="", **report).replace("ssh -F", "scp -F").replace("-p 2222", "-P 2222")
     copy = copy.replace("root@127.0.0.1", "-q -i ~/.ssh/id_ed25519 root@127.0.0.1:/tmp/there /tmp/copied")
     box.run(f"{copy}; cmp /tmp/sent /tmp/copied; rm /tmp/sent /tmp/there /tmp/back /tmp/copied")
+
+
+def test_eight_sessions_at_once_carry_data_each_way_unchanged(keyed: Served) -> None:
+    box, _, report = keyed
+    given = SSH.format(batch="yes", options="-i ~/.ssh/id_ed25519", **report)
+    # They wait for each other, so that all eight are open before the first byte.
+    box.run(f"""
+        mkdir /tmp/eight && cd /tmp/eight
+        for n in 1 2 3 4 5 6 7 8; do
+            head -c 8000000 /dev/urandom > sent$n
+            {given} "touch /tmp/eight/open$n; until [ -e /tmp/eight/go ]; do sleep 0.05; done; cat" \\
+                < sent$n > back$n & pids="$pids $!"
+        done
+        until [ "$(ls open* 2> /dev/null | wc -l)" = 8 ]; do sleep 0.05; done
+        touch go
+        for pid in $pids; do wait $pid || exit; done
+        for n in 1 2 3 4 5 6 7 8; do cmp sent$n back$n || exit; done
+        rm -r /tmp/eight
+    """)
 
 
 def test_with_keys_nobody_gets_in_but_by_key(keyed_on_each: Served) -> None:
@@ -222,18 +309,57 @@ def test_a_second_run_changes_nothing_and_keeps_key_and_password(with_password: 
     assert with_password.box.run(KEPT).stdout == before
 
 
+def watch(box: Box, line: str, moment: str = "never") -> dict:
+    """Run a command as WATCH does, and see that the password was in no file but its own, which root alone can read."""
+    box.write("/dev/shm/watch.py", WATCH)
+    seen = json.loads(box.run(f"python3 /dev/shm/watch.py '{moment}' ./bootstrap {line}").stdout)
+    assert set(seen["found"]) <= {f"/var/lib/provision/sshd/password{end}" for end in ("", ".new")}
+    assert set(seen["found"].values()) <= {"600"}
+    return seen
+
+
 def test_the_password_is_nowhere_but_in_its_file(client: Box) -> None:
-    before = client.run("cat /etc/shadow; touch /dev/shm/begin").stdout
-    said = client.run(f"./bootstrap provision {PASSWORD} --verbose; ./bootstrap provision status")
-    password = client.read("/var/lib/provision/sshd/password").strip()
-    assert password not in said.stdout + said.stderr
-    client.write("/dev/shm/needle", password)
-    found = client.run(
-        "find /etc /home /opt /root /run /srv /tmp /usr/local /var -type f -cnewer /dev/shm/begin -print0 |"
-        "xargs -0 grep -lFf /dev/shm/needle /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2> /dev/null", check=False
-    ).stdout.split()
-    assert found == ["/var/lib/provision/sshd/password"]
+    before = client.run("cat /etc/shadow").stdout
+    seen = watch(client, f"provision {PASSWORD} --verbose")
+    assert seen["code"] == 0 and seen["found"] and seen["passes"] > 3
     assert client.run("cat /etc/shadow").stdout != before
+    password = client.read("/var/lib/provision/sshd/password").strip()
+    assert password not in client.run("./bootstrap provision status; ./bootstrap provision status --json").stdout
+
+
+def test_a_run_that_fails_leaves_no_password_and_no_server(client: Box) -> None:
+    shadow = client.run("cat /etc/shadow").stdout
+    taken = "python3 -m http.server --bind 127.0.0.1 2222 > /dev/null 2>&1 & sleep 1"
+    for option, what, words in [
+        ("-t", "echo Bad configuration option: X >&2; exit 255", "Bad configuration option: X"),
+        ("-D", taken, "Cannot bind any address"),
+    ]:
+        client.write("/usr/local/sbin/sshd", SPOILT.format(option=option, what=what), mode="755")
+        seen = watch(client, f"provision {PASSWORD} --json")
+        error = json.loads(seen["said"])["error"]
+        assert words in error["message"] and "\n" not in error["message"] and error["hint"]
+        assert client.run("cat /etc/shadow").stdout == shadow
+        assert client.run("pgrep -x sshd; pgrep -f [h]ttp.server; ls /var/lib/provision/sshd/password*", check=False
+                          ).stdout == ""
+    assert seen["found"]  # the password had been there
+    client.run("rm /usr/local/sbin/sshd")
+    report = up(client, PASSWORD)
+    password = client.read(report["password_file"]).strip()
+    assert ssh_with_password(client, report, "mrinfo", password).returncode == 0
+
+
+def test_an_interrupted_run_leaves_no_trace_of_the_password_and_a_rerun_repairs(client: Box) -> None:
+    shadow = client.run("cat /etc/shadow").stdout
+    moments = {"host key": False, "password made": False, "password set": True, "server started": True}
+    for moment, rerun in moments.items():
+        assert watch(client, f"provision {PASSWORD}", moment)["code"] == 130, moment
+        if rerun:
+            report = up(client, PASSWORD)
+            password = client.read(report["password_file"]).strip()
+            assert ssh_with_password(client, report, "mrinfo", password).returncode == 0
+        provision(client, ABSENT)
+        assert client.run("cat /etc/shadow").stdout == shadow
+        assert client.run("pgrep -x sshd; ls -d /var/lib/provision/sshd*", check=False).stdout == ""
 
 
 @pytest.fixture(scope="module")
@@ -272,9 +398,12 @@ def mended(machines: Machines) -> Iterator[Served]:
         yield Served(box, "trixie", up(box, KEYS))
 
 
-def test_a_killed_server_is_started_again_and_known_by_the_same_key(mended: Served) -> None:
+def test_a_killed_server_is_noticed_within_five_seconds_and_started_again_with_the_same_key(mended: Served) -> None:
     box, _, report = mended
-    box.run(f"kill -9 {pid_of(box)}")
+    box.write("/tmp/look.py", LOOK)
+    for sign, words in (("STOP", "it does not answer"), ("CONT", "as wanted"), ("KILL", "it does not run")):
+        box.run(f"kill -{sign} {pid_of(box)}")
+        assert box.run("python3 -IS /tmp/look.py", timeout=5).stdout == f"{words}\n"
     assert ssh(box, report, "true").returncode == 255
     assert up(box, KEYS) == report
     assert ssh(box, report, "true").returncode == 0
@@ -420,8 +549,21 @@ def test_bad_input_is_one_sentence_and_changes_nothing(bare: Box, line: str, wor
     assert bare.run(FOUND, check=False).stdout == before
 
 
-def test_without_a_network_to_install_from_nothing_half_done_stays(bare: Box) -> None:
+@pytest.mark.parametrize(
+    ("sources", "words"), [("", "has no package"), ("kept", "could not be reached")], ids=["no sources", "no network"]
+)
+def test_where_openssh_server_is_not_to_be_had_nothing_half_done_stays(bare: Box, sources: str, words: str) -> None:
     before = bare.run(FOUND, check=False).stdout
-    with pytest.raises(CommandFailed):
-        bare.run(f"./bootstrap provision {KEYS}")
+    bare.run(f"cd /etc/apt; touch sources.list; [ -z '{sources}' ] || cp kept sources.list")
+    error = refused(bare, KEYS)
+    assert words in error["message"] and error["hint"] and "\n" not in error["message"]
     assert bare.run(FOUND, check=False).stdout == before
+
+
+def test_without_root_and_without_openssh_server_it_says_whom_to_ask(bare: Box) -> None:
+    bare.run("install -D -m 644 ~/.ssh/id_ed25519.pub /home/eve/.ssh/id_ed25519.pub")
+    before = bare.run(f"{FOUND}; find /home/eve -type f ! -path '*/logs/*'", check=False).stdout
+    error = refused(bare, KEYS, program="/root/project/.venv/bin/provision", user="eve", cwd="/home/eve")
+    assert "only an administrator can install them: openssh-server" in error["message"]
+    assert "sudo apt-get install openssh-server" in error["hint"]
+    assert bare.run(f"{FOUND}; find /home/eve -type f ! -path '*/logs/*'", check=False).stdout == before
