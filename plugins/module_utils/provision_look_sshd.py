@@ -26,6 +26,7 @@ _COLAB_LIBRARIES = "/usr/lib64-nvidia"  # its graphics driver
 _PROFILE = "/etc/profile.d/provision-sshd.sh"
 _HOLD = "/etc/ssh/sshd_not_to_be_run"
 _RUN = "/run/sshd"
+_RUN_NOTE = f"{_RUN} was there before."  # made by systemd, from 256 on, also where there is no server
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1"}
 
 
@@ -266,7 +267,7 @@ def look_at(wanted, machine):
         # Of a file that root alone can write, another user removes the one that their own run has made.
         roots = [path for path in (_PROFILE, _HOLD) if "role sshd of provision" in read_text(path)
                  and (machine["root"] or (path == _HOLD and packages))]
-        if machine["root"] and packages and os.path.isdir(_RUN):
+        if machine["root"] and packages and os.path.isdir(_RUN) and _RUN_NOTE not in read_text(_HOLD):
             roots.append(_RUN)
         there = state or os.path.lexists(folder) or roots or packages
         return dict(result, converged=not there, roots_files=roots, report={"state": "absent"})
@@ -294,6 +295,7 @@ def look_at(wanted, machine):
         environment=now["environment"],
         local_address=_EVERYWHERE.get(address, address),
         node=platform.node(),
+        run_note=_RUN_NOTE if os.path.isdir(_RUN) else "",
         password_there=bool(password_state(folder)),
         sudo=bool(program) or machine["root"] or sudo_works(),
     )

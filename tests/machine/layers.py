@@ -57,6 +57,7 @@ chmod +x /usr/sbin/policy-rc.d
 apt-get install -y -qq --no-install-recommends openssh-server > /dev/null
 rm /usr/sbin/policy-rc.d
 """
+INIT = "DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd-sysv dbus > /dev/null"
 BUILD = "provision run mrtrix3 --origin source --repo /srv/mrtrix3 --version 3.0.3 --commands mrinfo,dwi2response"
 TREE = "~/.cache/provision/source/mrtrix3-3.0.3"
 # Counts the objects in the pieces of an unfinished build.
@@ -99,6 +100,11 @@ def with_ssh_client(machines: Machines, suite: str) -> Path:
 def with_ssh(machines: Machines, suite: str) -> Path:
     """Return the same with openssh-server installed."""
     return machines.layer(with_ssh_client(machines, suite), "ssh", lambda box: box.run(SERVER), key=[SERVER])
+
+
+def with_systemd(machines: Machines) -> Path:
+    """Return a trixie root with an SSH client, no server, and systemd, which does not run by itself in a box."""
+    return machines.layer(with_ssh_client(machines, "trixie"), "systemd", lambda box: box.run(INIT), key=[INIT])
 
 
 def with_source(machines: Machines) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 from box import SUITES, Box, Machines
-from layers import provision, refused, with_ssh, with_ssh_client
+from layers import provision, refused, with_ssh, with_ssh_client, with_systemd
 
 KEYS = "run sshd --authorized-keys ~/.ssh/id_ed25519.pub"
 PASSWORD = "run sshd"
@@ -98,6 +99,18 @@ sys.path.insert(0, "/root/project")
 from plugins.module_utils import provision_checks, provision_look_sshd
 wanted = {**provision_checks.read_state("sshd")["wanted"], "state": "started"}
 print(provision_look_sshd.look_at(wanted, provision_checks.look_at_machine()).get("drift", "as wanted"))
+"""
+# Starts systemd as process 1 of namespaces in the box, below a control group of its own, and clears that up at the end.
+BOOT = """
+mount --make-rprivate /
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+group=/sys/fs/cgroup/provision-test-$(cat /proc/sys/kernel/random/uuid)
+mkdir $group
+sh -c 'echo $$ > '$group'/cgroup.procs
+exec unshare --mount --pid --fork --kill-child --cgroup --mount-proc --propagation private bash -c "
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup; mount -t tmpfs tmpfs /run; mkdir /run/lock
+    export container=box; exec /lib/systemd/systemd --system --unit=multi-user.target"'
+find $group -depth -type d -exec rmdir {} +
 """
 # What must be as before when the role has gone.
 FOUND = (
@@ -487,6 +500,46 @@ def test_absent_leaves_the_machine_as_it_was_found(installed: SimpleNamespace) -
     assert installed.after == installed.before
     assert installed.left == ""
     assert installed.again["changed"] == 0
+
+
+@pytest.fixture
+def inside_systemd(machines: Machines) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
+    """Run commands as a login does on a machine that systemd has started; openssh-server is not installed."""
+    with machines.box(with_systemd(machines)) as box:
+        booted = box.popen(f"unshare --mount bash -c {shlex.quote(BOOT)}", stderr=subprocess.DEVNULL)
+        find = "pgrep -f '^/lib/systemd/systemd --system'"
+        state = "nsenter -t $pid -m -p -r systemctl is-system-running"
+        box.run(f"until pid=$({find}) && {state} | grep -E 'running|degraded'; do sleep 0.2; done", timeout=60)
+        pid = box.run(find).stdout.strip()
+
+        def inside(command: str, **options) -> subprocess.CompletedProcess:
+            scope = f"systemd-run --quiet --scope bash -c {shlex.quote('cd ~/project; ' + command)}"
+            return box.run(f"nsenter -t {pid} -m -p -C -r -w {scope}", **options)
+
+        try:
+            yield inside
+        finally:
+            box.run(f"kill -9 {pid}")
+            booted.wait(timeout=30)
+
+
+def test_with_systemd_as_process_1_the_server_outlives_the_login_and_the_systems_is_not_started(
+    inside_systemd: Callable[..., subprocess.CompletedProcess],
+) -> None:
+    assert inside_systemd("cat /proc/1/comm").stdout == "systemd\n"
+    before = inside_systemd(FOUND, check=False).stdout
+    run = f"./bootstrap provision {KEYS} --json"
+    report = json.loads(inside_systemd(run).stdout)["hosts"]["localhost"]["sshd"]
+    mine = json.loads(inside_systemd("cat /var/lib/provision/sshd/sshd.pid").stdout)["pid"]
+    assert inside_systemd("pgrep -x sshd").stdout == f"{mine}\n"
+    assert inside_systemd("systemctl is-active ssh.service", check=False).stdout == "inactive\n"
+    login = SSH.format(batch="yes", options="-i ~/.ssh/id_ed25519", **report)
+    inside_systemd("cat > /tmp/known", input=report["known_hosts"] + "\n")
+    assert inside_systemd(f"{login} mrinfo").stdout == "== mrinfo 3.0.8 ==\n"
+    assert json.loads(inside_systemd(run).stdout)["changed"] == 0
+    inside_systemd(f"./bootstrap provision {ABSENT}")
+    assert inside_systemd(FOUND, check=False).stdout == before
+    assert inside_systemd("pgrep -x sshd", check=False).stdout == ""
 
 
 def test_a_server_of_the_systems_goes_on_as_it_was(client: Box) -> None:
