@@ -34,6 +34,7 @@ import hashlib
 import io
 import os
 import platform
+import re
 import tarfile
 import tempfile
 
@@ -74,7 +75,7 @@ def download(module, folder):
         with contextlib.redirect_stdout(io.StringIO()):  # it tells how far it is
             installer.install_ngrok(agent, timeout=_SECONDS)
     except exception.PyngrokError as error:
-        reason = str(error).partition(f"{url}: ")[2] or str(error)
+        reason = re.sub(r"^<urlopen error (.*)>$", r"\1", str(error).partition(f"{url}: ")[2] or str(error))
         module.fail_json(
             msg=f"ngrok's agent could not be downloaded from {url}: {reason}.",
             hint="Try again later, or name another place (ngrok_download_url) or an agent (ngrok_agent_path).",
