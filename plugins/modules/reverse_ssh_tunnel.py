@@ -51,10 +51,10 @@ _KNOWN = (
     (r"REMOTE HOST IDENTIFICATION HAS CHANGED",
      "The gateway {gateway} has another host key than reverse_ssh_known_hosts says: it was set up anew, or somebody "
      "is in between.",
-     "Find out which, on a network that you trust, before you give the new line."),
+     "Compare on a network that you trust, before you give the new line: one of another kind of key will not do."),
     (r"key is known for|Host key verification failed",
      "The gateway {gateway} shows a host key of which reverse_ssh_known_hosts has no line.",
-     "Give the line of that kind of key too: {said}."),
+     "Give the line of a key that it has, which is not marked as revoked."),
     (r"Permission denied",
      "The gateway refuses this machine's key for {gateway}, if it knows that user.",
      "Add this line to ~/.ssh/authorized_keys of that user there: {authorize}"),
@@ -78,16 +78,19 @@ _KNOWN = (
 
 def explain(said, **names):
     """Return the lines that ssh printed as (message, hint)."""
-    text = "\n".join(said)
-    last = re.sub(r"^\w+: (?=\w+ to host)", "", said[-1]).strip(" .\r") if said else "nothing"
+    last = said[-1].strip(" .")
     for pattern, message, hint in _KNOWN:
-        if re.search(pattern, text):
-            return message.format(said=last, **names), hint.format(said=last, **names)
-    return f"The gateway {names['gateway']} could not be used: {last}.", "The log is {log}.".format(**names)
+        if re.search(pattern, "\n".join(said)):
+            return message.format(said=last.rpartition(": ")[2], **names), hint.format(**names)
+    return f"The gateway {names['gateway']} could not be used: {last}.", f"The log is {names['log']}."
 
 
 class Refused(ProcessError):
-    """The gateway did not do it; `lines` has what ssh said."""
+    """The gateway did not do it; `said` has the lines in which ssh told why."""
+
+    def __init__(self, said):
+        super().__init__(said[-1])
+        self.said = said
 
 
 def forwarding(state):
@@ -96,7 +99,7 @@ def forwarding(state):
     def ready():
         found = read_json(state)
         if found.get("said"):
-            raise Refused("refused", found["said"])
+            raise Refused(found["said"])
         return found.get("up", False)
 
     return ready
@@ -140,7 +143,7 @@ def main():
     except ProcessError as error:
         public_key = read_text(os.path.join(given["folder"], given["identity"] + ".pub")).strip()
         message, hint = explain(
-            error.lines if isinstance(error, Refused) else [str(error)],
+            error.said if isinstance(error, Refused) else [str(error)],
             gateway=given["gateway"], port=given["gateway_port"],
             authorize=key_line(given, public_key), log=os.path.join(given["folder"], "tunnel.log"),
         )
