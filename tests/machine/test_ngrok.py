@@ -396,7 +396,7 @@ def test_a_refused_token_is_one_sentence_and_not_kept(box: Box, service: Service
     assert WRONG not in json.dumps(error)
     found = box.run(f"grep -rlF {WRONG} /var/lib/provision", check=False).stdout
     assert found == "" and "***" in box.read(f"{FOLDER}/ngrok.log")
-    assert "needs a token" in refused(box, service, ngrok_authtoken="")["message"]
+    assert "needs the authtoken" in refused(box, service, ngrok_authtoken="")["message"]
 
 
 def test_another_token_replaces_the_agent(box: Box, service: Service) -> None:
@@ -446,7 +446,7 @@ def test_bad_input_is_one_sentence_and_puts_nothing_on_the_machine(
 def test_on_colab_nothing_is_opened_until_its_terms_are_accepted(box: Box, service: Service) -> None:
     box.write(OPTIONS, json.dumps({"roles": ["ngrok"], **wishes(service)}), mode="600")
     done = box.run(f".venv/bin/python - <<'END'\n{RUN}END", env={"COLAB_RELEASE_TAG": "release-colab"})
-    assert "compute units" in json.loads(done.stdout)["error"]["message"]
+    assert "compute units" in done.stderr and "No tunnel was opened" in json.loads(done.stdout)["error"]["message"]
     box.run(f"! test -e {FOLDER}")
 
 
