@@ -53,7 +53,8 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    monkeypatch.setattr(checks, "state_folder", lambda: str(tmp_path / "state"))
+    for module in (checks, look):
+        monkeypatch.setattr(module, "state_folder", lambda: str(tmp_path / "state"))
     monkeypatch.setattr(connection, "on_colab", lambda: False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     place = Place(tmp_path / "state")
@@ -75,10 +76,19 @@ def test_an_address_that_answers_with_our_host_key_is_open(place):
 
 
 def test_status_tells_whether_it_still_is(place):
-    state = checks.read_state("ngrok")
-    assert checks.still_works("ngrok", state)
+    report = checks.read_state("ngrok")["report"]
+    assert look.now(report) == {"state": "stopped", "works": False}
+    (place.folder / "ngrok.pid").touch()
+    assert look.now(report) == {"state": "started", "works": True}
     place.keys[PUBLIC] = OTHER
-    assert not checks.still_works("ngrok", state)
+    lost = look.now(report)
+    assert (lost["state"], lost["works"]) == ("started", False) and "does not lead to this machine" in lost["problem"]
+
+
+def test_a_token_is_there_as_long_as_the_agent_has_it(place):
+    assert look.has_token()
+    (place.folder / "ngrok.yml").unlink()
+    assert not look.has_token()
 
 
 def test_the_token_kept_on_the_machine_need_not_be_given_again(place):
