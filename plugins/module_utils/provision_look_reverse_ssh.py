@@ -175,7 +175,7 @@ def what_is_lost(state, key, folder):
 
     `key` is the host key that this machine's server shows now.
     """
-    if not running(os.path.join(folder, "tunnel.pid")):
+    if not running(os.path.join(folder, "reverse_ssh.pid")):
         return "it does not run"
     if key != state["key"]:
         return f"the SSH server at port {state['wanted']['port']} " + ("is another" if key else "does not answer")
@@ -225,17 +225,22 @@ def now(report):
     """Return whether the tunnel is up and leads here at this moment; `provision_checks.now` says how."""
     state = read_state("reverse_ssh")
     folder = os.path.join(state_folder(), "reverse_ssh")
-    if not os.path.exists(os.path.join(folder, "tunnel.pid")):
+    if not os.path.exists(os.path.join(folder, "reverse_ssh.pid")):
         return {"state": "stopped", "works": False}
-    problem = what_is_lost(state, offered_key("127.0.0.1", state["wanted"]["port"], seconds=2), folder)
-    return {"state": "started", "works": not problem, **({"problem": problem} if problem else {})}
+    key = offered_key("127.0.0.1", state["wanted"]["port"], seconds=2)
+    problem = what_is_lost(state, key, folder)
+    if problem:
+        return {"state": "started", "works": False, "problem": problem}
+    # After a new connection the gateway may have given another port.
+    port = read_json(os.path.join(folder, "tunnel.json"))["port"]
+    return {"state": "started", "works": True, **way_in(report["user"], "127.0.0.1", port, key, report["jump"])}
 
 
 def look_at(wanted, machine):
     """Return whether the tunnel is there as wanted, what has drifted, and what setting it up needs to know."""
     state = read_state("reverse_ssh")
     folder = os.path.join(machine["state"], "reverse_ssh")
-    pid_file = os.path.join(folder, "tunnel.pid")
+    pid_file = os.path.join(folder, "reverse_ssh.pid")
     pid = running(pid_file)
     result = {"folder": folder, "pid_file": pid_file, "pid": pid, "report": state.get("report", {})}
     if wanted["state"] == "absent":

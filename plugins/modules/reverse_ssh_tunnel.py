@@ -108,7 +108,7 @@ def forwarding(state):
 def ensure_started(given):
     """Start the program unless it runs; return whether it was started."""
     folder = given["folder"]
-    state, pid_file = os.path.join(folder, "tunnel.json"), os.path.join(folder, "tunnel.pid")
+    state, pid_file = os.path.join(folder, "tunnel.json"), os.path.join(folder, "reverse_ssh.pid")
     if running(pid_file):
         return False
     stop(pid_file)  # what a killed one has left of itself would still write to its state

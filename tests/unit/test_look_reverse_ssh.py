@@ -87,7 +87,8 @@ def machine(tmp_path, monkeypatch):
     (folder / "id_ed25519.pub").write_text(f"{KEY} provision\n")
     started = time.mktime((2026, 11, 23, 22, 0, 0, 0, 0, 0)) - time.timezone
     (folder / "tunnel.json").write_text(json.dumps({"started": started, "port": 40123, "up": True, "said": []}))
-    monkeypatch.setattr(checks, "state_folder", lambda: str(tmp_path))
+    for part in (checks, look):
+        monkeypatch.setattr(part, "state_folder", lambda: str(tmp_path))
     monkeypatch.setattr(look, "offered_key", lambda host, port, seconds: KEY)
     monkeypatch.setattr(look, "answers", lambda host, port, banner: True)
     monkeypatch.setattr(look, "running", lambda pid_file: 17)
@@ -126,6 +127,19 @@ def test_another_port_after_a_new_connection_is_reported_and_no_drift(machine):
     Path(machine["state"], "reverse_ssh/tunnel.json").write_text(json.dumps({"port": 40999, "started": 0}))
     found = look.look_at(WANTED, machine)
     assert found["converged"] and (found["report"]["port"], found["report"]["expires"]) == (40999, "")
+
+
+def test_status_tells_whether_it_is_up_and_at_which_port(machine, monkeypatch):
+    report = checks.read_state("reverse_ssh")["report"]
+    assert look.now(report) == {"state": "stopped", "works": False}
+    folder = Path(machine["state"], "reverse_ssh")
+    (folder / "reverse_ssh.pid").touch()
+    found = look.now(report)
+    assert (found["state"], found["works"], found["port"]) == ("started", True, 40123)
+    (folder / "tunnel.json").write_text(json.dumps({"port": 40999, "started": 0}))
+    assert "-p 40999" in look.now(report)["command"] and "[127.0.0.1]:40999" in look.now(report)["known_hosts"]
+    monkeypatch.setattr(look, "tunnel_answers", lambda folder: False)
+    assert look.now(report) == {"state": "started", "works": False, "problem": "the gateway does not answer"}
 
 
 @pytest.mark.parametrize(
