@@ -9,7 +9,12 @@ import base64
 import binascii
 import hashlib
 
-from .provision_checks import on_colab, run
+from .provision_checks import on_colab, read_state, run
+
+
+def server_port(given):
+    """Return the port of this machine's SSH server: the one given, else that of the role sshd's, else its default."""
+    return given or read_state("sshd").get("wanted", {}).get("port") or 2222
 
 
 def offered_key(host, port, seconds=5):

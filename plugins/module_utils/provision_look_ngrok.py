@@ -12,7 +12,7 @@ import shutil
 import time
 
 from .provision_checks import answers, is_elf, read_json, read_state, run, running, state_folder
-from .provision_look_connection import colab_policy_problem, offered_key, way_in
+from .provision_look_connection import colab_policy_problem, offered_key, server_port, way_in
 from .provision_look_sshd import user_name
 
 # What makes an open endpoint another one than the one wanted, as the role's options are named.
@@ -138,7 +138,7 @@ def ngrok_problem(wanted, folder, agent, key):
 
 def _wrong_number(wanted):
     if not 0 < wanted["port"] < 65536:
-        return [f"ngrok_port must be from 1 to 65535, not {wanted['port']}", "Leave it out for 2222."]
+        return [f"ngrok_port must be from 1 to 65535, not {wanted['port']}", "Leave it out for that of the role sshd."]
     if wanted["max_seconds"] < 0:
         return [f"ngrok_max_seconds must not be less than 0, which is {wanted['max_seconds']}", "0 is without limit."]
     return []
@@ -223,6 +223,8 @@ def look_at(wanted, machine):
     if wanted["state"] == "stopped":
         # That of an agent which has ended goes too: from then on it is stopped, and not lost.
         return dict(result, converged=not os.path.exists(pid_file), report=dict(result["report"], state="stopped"))
+    wanted = dict(wanted, port=server_port(wanted["port"]))
+    result["port"] = wanted["port"]
     key = offered_key("127.0.0.1", wanted["port"], seconds=2)
     drift = ngrok_drift(wanted, state, folder, running(pid_file), key)
     if not drift:

@@ -17,7 +17,7 @@ import time
 from fnmatch import fnmatchcase
 
 from .provision_checks import answers, read_json, read_state, read_text, running, state_folder
-from .provision_look_connection import colab_policy_problem, offered_key, way_in
+from .provision_look_connection import colab_policy_problem, offered_key, server_port, way_in
 
 _GATEWAY = re.compile(
     r"(?P<user>[\w.][\w.-]*)@(?:(?P<name>[\w.][\w.-]*)|\[(?P<address>[\da-fA-F:.%]+)\])(?::(?P<port>\d{1,5}))?", re.A
@@ -208,7 +208,10 @@ def _wrong_gateway(wanted, gateway, known):
 
 
 def _wrong_number(wanted):
-    ports = {"reverse_ssh_port": (1, "2222"), "reverse_ssh_gateway_port": (0, "0, with which the gateway chooses")}
+    ports = {
+        "reverse_ssh_port": (1, "that of the role sshd"),
+        "reverse_ssh_gateway_port": (0, "0, with which the gateway chooses"),
+    }
     for name, (least, default) in ports.items():
         port = wanted[name.replace("reverse_ssh_", "")]
         if not least <= port < 65536:
@@ -249,6 +252,7 @@ def look_at(wanted, machine):
     if wanted["state"] == "stopped":
         # That of one which has ended goes too: from then on it is stopped, and not lost.
         return dict(result, converged=not os.path.exists(pid_file), report=dict(result["report"], state="stopped"))
+    wanted = dict(wanted, port=server_port(wanted["port"]))
     gateway = gateway_parts(wanted["gateway"])
     if not gateway:
         return dict(result, converged=False, drift="", problem=tunnel_problem(wanted, gateway, []))

@@ -116,6 +116,13 @@ def test_what_has_drifted_is_told(place, spoil, words):
     assert not found["converged"] and words in found["drift"]
 
 
+def test_the_port_is_that_of_the_role_sshd_unless_told_otherwise(place):
+    assert place.look(port=0)["converged"]
+    (place.folder.parent / "sshd.json").write_text(json.dumps({"wanted": {"port": 2200}, "report": {"user": "ada"}}))
+    found = place.look(port=0)
+    assert found["port"] == 2200 and "ngrok_port is another" in found["drift"]
+
+
 @pytest.mark.parametrize("name", look.OPTIONS)
 def test_another_wish_is_another_endpoint(place, name):
     assert place.look(**{name: 4 if isinstance(WANTED[name], int) else "x"})["drift"] == f"ngrok_{name} is another"
@@ -144,7 +151,7 @@ def test_the_role_makes_the_mark_of_a_token_as_the_probe_does(tmp_path):
 @pytest.mark.parametrize(
     ("wish", "words"),
     [
-        ({"port": 0}, "from 1 to 65535"),
+        ({"port": 65536}, "from 1 to 65535"),
         ({"max_seconds": -1}, "less than 0"),
         ({"remote_addr": "12345"}, "ngrok_remote_addr must be a host and a port"),
         ({"server_addr": "tcp://a:1"}, "ngrok_server_addr must be a host and a port"),

@@ -117,6 +117,13 @@ def test_what_is_as_it_was_set_up_has_not_drifted_and_says_how_one_comes_in(mach
     assert report["authorize"].endswith(f" {KEY} provision") and report["expires"] == "2026-11-24T10:00:00Z"
 
 
+def test_the_port_is_that_of_the_role_sshd_unless_told_otherwise(machine):
+    assert look.look_at({**WANTED, "port": 0}, machine)["converged"]
+    Path(machine["state"], "sshd.json").write_text(json.dumps({"wanted": {"port": 2200}}))
+    assert "reverse_ssh_port is another" in look.look_at({**WANTED, "port": 0}, machine)["drift"]
+    assert look.look_at({**WANTED, "port": 0}, machine)["config"]["local_port"] == 2200
+
+
 def test_only_the_gateways_lines_of_known_hosts_matter(machine):
     more = {**WANTED, "known_hosts": WANTED["known_hosts"] + f"\nthird.org {KEY}"}
     assert look.look_at(more, machine)["converged"]
@@ -193,7 +200,7 @@ def test_a_file_that_was_changed_is_drift(machine, name):
         ({"known_hosts": ""}, "reverse_ssh_known_hosts is missing"),
         ({"known_hosts": f"other.org {KEY}"}, "has no line for gw.example.org"),
         ({"gateway": "tunnel@gw.example.org:2200"}, "has no line for [gw.example.org]:2200"),
-        ({"port": 0}, "reverse_ssh_port must be from 1"),
+        ({"port": -1}, "reverse_ssh_port must be from 1"),
         ({"gateway_port": 65536}, "reverse_ssh_gateway_port must be from 0"),
         ({"max_seconds": -1}, "cannot be negative"),
     ],
