@@ -108,6 +108,21 @@ def bind_problem(address, port):
     return ""
 
 
+def listens(pid, port):
+    """Tell whether the process with this number, of this user or asked about by root, listens at a TCP port.
+
+    What was noted or configured may be lost, tampered with, or that of a run that was interrupted.
+    """
+    # proc_net(5): the local address, the state (0A is LISTEN) and the inode are the fields 2, 4 and 10.
+    tables = (read_text(f"/proc/{pid}/net/{name}").splitlines()[1:] for name in ("tcp", "tcp6"))
+    rows = [line.split() for table in tables for line in table]
+    there = {f"socket:[{row[9]}]" for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port}
+    try:
+        return any(os.readlink(entry.path) in there for entry in os.scandir(f"/proc/{pid}/fd"))
+    except OSError:
+        return False
+
+
 def find_sshd():
     """Return the path of the OpenSSH server, an empty string when it is not installed."""
     folders = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
@@ -192,7 +207,7 @@ def sshd_problem(wanted, user, pid, machine):
         problem = look(wanted, user, machine)
         if problem:
             return problem
-    return _wrong_place(wanted, pid, machine)
+    return _wrong_place(wanted, pid)
 
 
 def _wrong_user(wanted, user, machine):
@@ -227,13 +242,12 @@ def _wrong_environment(wanted, user, machine):
     return []
 
 
-def _wrong_place(wanted, pid, machine):
+def _wrong_place(wanted, pid):
     port = wanted["port"]
     if not 0 < port < 65536:
         return [f"sshd_port must be from 1 to 65535, not {port}", "Leave it out for 2222."]
-    # What listens there is ours. A run that was interrupted may have started it and noted nothing but how.
-    if pid and f"\nPort {port}\n" in read_text(os.path.join(machine["state"], "sshd", "sshd_config")):
-        return []
+    if listens(pid, port):
+        return []  # what is there is ours
     for address in wanted["listen_addresses"]:
         problem = bind_problem(address, port)
         if problem:

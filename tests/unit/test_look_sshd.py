@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -78,15 +79,15 @@ def test_a_user_that_there_is_not_is_a_problem_for_root_too(server):
     assert "There is no user nobody-at-all" in message and hint
 
 
-def test_a_port_that_our_own_server_has_taken_is_none(server, tmp_path, monkeypatch):
-    # As after a run that was interrupted when it had started the server: nothing else is noted.
+def test_a_port_that_our_own_server_has_taken_is_no_problem(server, monkeypatch):
+    # Nothing is noted of it, as after a run that was interrupted when it had started the server.
     wanted, machine = server
-    (tmp_path / "state/sshd").mkdir(parents=True)
-    (tmp_path / "state/sshd/sshd_config").write_text(f"# Ours\nPort {wanted['port']}\n")
-    with socket.create_server(("127.0.0.1", wanted["port"])):
-        assert look.look_at(wanted, machine)["problem"]
-        monkeypatch.setattr(look, "running", lambda pid_file: 1234)
-        assert look.look_at(wanted, machine)["problem"] == []
+    with socket.create_server(("127.0.0.1", wanted["port"])), subprocess.Popen(["sleep", "100"]) as other:
+        for pid, words in ((os.getpid(), ""), (other.pid, "in use"), (0, "in use")):
+            monkeypatch.setattr(look, "running", lambda pid_file, pid=pid: pid)
+            assert words in " ".join(look.look_at(wanted, machine)["problem"][:1])
+            assert bool(words) == bool(look.look_at(wanted, machine)["problem"])
+        other.kill()
 
 
 def test_what_another_version_of_the_role_has_set_up_has_drifted(server, tmp_path):
