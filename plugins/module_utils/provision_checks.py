@@ -6,6 +6,7 @@ everything in one round trip, so they must run on their own, on Python 3.9 and l
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
@@ -154,18 +155,33 @@ def cache_folder():
     return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.join(home(), ".cache"), "provision")
 
 
+# Colab mounts Drive where the notebook says: its own examples, older ones, and many people's.
+_DRIVE_MOUNTS = ("content/drive", "gdrive", "content/gdrive")
+
+
 def drive_folder(root="/"):
     """Return the user's folder of a mounted Google Drive, an empty string when there is none.
 
-    Colab mounts it where the notebook says; its own examples say /content/drive, older ones /gdrive, and My Drive has
-    been spelt with and without a space.
+    My Drive has been spelt with and without a space. One that has dropped is still where the builds are: whoever looks
+    into it is told so, instead of finding nothing in another place.
     """
-    for mount in ("content/drive", "gdrive"):
-        for name in ("MyDrive", "My Drive"):
-            folder = os.path.join(root, mount, name)
-            if os.path.isdir(folder):
-                return folder
-    return ""
+    folders = [os.path.join(root, mount, name) for mount in _DRIVE_MOUNTS for name in ("MyDrive", "My Drive")]
+    return next(filter(os.path.isdir, folders), "") or next(filter(has_dropped, folders), "")
+
+
+def has_dropped(folder):
+    """Tell whether a folder is of a drive that is still mounted while the program behind it has ended."""
+    try:
+        os.stat(folder)
+    except OSError as error:
+        return error.errno == errno.ENOTCONN
+    return False
+
+
+def on_drive(path):
+    """Tell whether a path is on a mounted Google Drive, in the user's folder or in one that is shared."""
+    drive = drive_folder()
+    return bool(drive) and os.path.realpath(path).startswith(os.path.realpath(os.path.dirname(drive)) + os.sep)
 
 
 def default_store():

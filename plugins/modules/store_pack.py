@@ -9,7 +9,8 @@ short_description: Pack an installation into the store of builds
 description:
   - Packs a prefix with its manifest into one archive, reads that back, and gives it its name.
   - An installation that works is not the worse for a store that is full, read-only or gone, so that the module does
-    not fail then, but says so in C(problem) and as a warning.
+    not fail then, but says so in a note and as a warning.
+  - Returns C(kept), what a role adds to its report - the C(archive), and C(notes) for people.
 options:
   prefix:
     type: path
@@ -37,9 +38,13 @@ from contextlib import suppress
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checks import read_json
+from ..module_utils.provision_checks import on_drive, read_json
 from ..module_utils.provision_files import teller, write_json
 from ..module_utils.provision_store import MANIFEST, StoreError, pack
+
+ON_DRIVE = (
+    "The build reaches Google Drive some time after this run; provision.drive(flush=True) in the notebook waits for it."
+)
 
 
 def note_archive(path, archive):
@@ -70,15 +75,16 @@ def main():
     except StoreError as error:
         problem = f"The build was not kept for the next machine: {error.message} {error.hint}".strip()
         module.warn(problem)
-        module.exit_json(changed=False, archive="", problem=problem)
+        module.exit_json(changed=False, kept={"notes": [problem]})
     if given["unfinished"]:
         shutil.rmtree(given["unfinished"], ignore_errors=True)
         with suppress(OSError):  # other builds are unfinished
             os.rmdir(os.path.dirname(given["unfinished"]))
     if given["state_file"]:
         note_archive(given["state_file"], packed["archive"])
+    notes = {"notes": [ON_DRIVE]} if on_drive(given["store"]) else {}
     module.exit_json(
-        changed=True, archive=packed["archive"], size=packed["size"], sha256=packed["sha256"], problem="",
+        changed=True, kept={"archive": packed["archive"], **notes}, size=packed["size"], sha256=packed["sha256"],
         seconds=round(time.monotonic() - start, 1),
     )
 

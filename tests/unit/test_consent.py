@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
-import types
 
 import pytest
+from colab import on_colab
 
 from provision import OptionError, consent, content
 
@@ -44,23 +44,10 @@ def elsewhere(monkeypatch):
 
 @pytest.fixture
 def colab(monkeypatch):
-    """Google Colab, with none of its secrets."""
+    """The page of Google Colab, with none of its secrets."""
     monkeypatch.setattr(content.utility("provision_look_connection"), "on_colab", lambda: True)
-    userdata = types.ModuleType("google.colab.userdata")
-    userdata.SecretNotFoundError = type("SecretNotFoundError", (Exception,), {})
-    userdata.NotebookAccessError = type("NotebookAccessError", (Exception,), {})
-    userdata.raises, userdata.kept = userdata.SecretNotFoundError, {}
-
-    def get(name: str) -> str:
-        if name in userdata.kept:
-            return userdata.kept[name]
-        raise userdata.raises(name)
-
-    userdata.get = get
-    for name in ("google", "google.colab"):
-        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    monkeypatch.setitem(sys.modules, "google.colab.userdata", userdata)
-    return userdata
+    with on_colab(monkeypatch) as page:
+        yield page
 
 
 def complete(roles="sshd ngrok", *, local=True, check=False, **variables):
@@ -84,7 +71,7 @@ def test_then_the_one_of_the_environment(prompt, monkeypatch):
 
 
 def test_then_the_secret_of_colab(prompt, colab):
-    colab.kept[consent.TOKEN_VARIABLE] = TOKEN
+    colab.secrets[consent.TOKEN_VARIABLE] = (TOKEN, True)
     assert accepted()["ngrok_authtoken"] == TOKEN
     assert not prompt
 
@@ -102,15 +89,15 @@ def test_then_it_is_asked_for_without_being_shown(prompt):
 
 
 def test_a_secret_that_the_notebook_may_not_read_is_told_of_before_the_prompt(prompt, colab, capsys):
-    colab.raises, prompt.answer = colab.NotebookAccessError, TOKEN
+    colab.secrets[consent.TOKEN_VARIABLE], prompt.answer = (f"{TOKEN}_kept", False), TOKEN
     assert accepted()["ngrok_authtoken"] == TOKEN
     assert "has no access to it" in capsys.readouterr().err
 
 
 def test_secrets_that_take_too_long_leave_the_prompt(prompt, colab, capsys):
-    colab.raises, prompt.answer = TimeoutError, TOKEN
+    colab.open, prompt.answer = False, TOKEN
     assert accepted()["ngrok_authtoken"] == TOKEN
-    assert "could not be read (TimeoutError)" in capsys.readouterr().err
+    assert "could not be read (TimeoutException)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("answer", ["", EOFError()])

@@ -19,6 +19,7 @@ pytest.importorskip("ansible")
 
 from ansible.module_utils.testing import patch_module_args
 
+from plugins.module_utils import provision_checks as checks
 from plugins.module_utils import provision_install as shared
 from plugins.module_utils import provision_portable as portable
 from plugins.module_utils import provision_store as store
@@ -575,11 +576,21 @@ def test_an_installation_is_packed_and_its_report_tells_where(given, shelf, caps
         store_pack, capsys, prefix=given["prefix"], store=str(shelf), state_file=given["state_file"],
         unfinished=str(unfinished), progress=str(tmp_path / "now.json"),
     )  # fmt: skip
-    assert (code, answer["changed"], answer["problem"]) == (0, True, "")
-    assert store.read_archive(answer["archive"])["sha256"] == answer["sha256"]
-    assert json.loads(Path(given["state_file"]).read_text())["report"]["archive"] == answer["archive"]
+    assert (code, answer["changed"], list(answer["kept"])) == (0, True, ["archive"])
+    assert store.read_archive(answer["kept"]["archive"])["sha256"] == answer["sha256"]
+    assert json.loads(Path(given["state_file"]).read_text())["report"]["archive"] == answer["kept"]["archive"]
     assert not unfinished.exists()
     assert json.loads((tmp_path / "now.json").read_text())["unit"] == "bytes"
+
+
+def test_what_is_packed_onto_drive_is_told_to_reach_it_later(given, tmp_path, capsys, monkeypatch):
+    TOOL.install(given)
+    drive = tmp_path / "content/drive/MyDrive"
+    drive.mkdir(parents=True)
+    monkeypatch.setattr(checks, "drive_folder", lambda: str(drive))
+    code, answer = run_module(store_pack, capsys, prefix=given["prefix"], store=str(drive / "provision"))
+    assert (code, answer["kept"]["archive"]) == (0, str(drive / f"provision/{KEY}.tar.zst"))
+    assert "provision.drive(flush=True)" in answer["kept"]["notes"][0]
 
 
 # Runs a module with a limit for the size of files: argv is where the modules are, and its arguments.
@@ -608,8 +619,9 @@ def test_a_store_that_takes_no_more_is_a_warning_and_the_unfinished_build_stays(
     )
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert (answer["changed"], answer["archive"]) == (False, "")
-    assert str(shelf) in answer["problem"] and answer["problem"] in str(answer["warnings"])
+    assert (answer["changed"], list(answer["kept"])) == (False, ["notes"])
+    (problem,) = answer["kept"]["notes"]
+    assert str(shelf) in problem and problem in str(answer["warnings"])
     assert [name for name in os.listdir(shelf) if name != ".lock"] == []
     assert (everything(tmp_path / "opt"), everything(tmp_path / "state")) == before
     assert unfinished.is_dir()
@@ -624,9 +636,10 @@ def test_a_store_that_is_full_read_only_or_gone_does_not_fail_the_run(given, she
 
     monkeypatch.setattr(store._Sink, "_put", fail)
     ended, answer = run_module(store_pack, capsys, prefix=given["prefix"], store=str(shelf))
-    assert (ended, answer["changed"], answer["archive"]) == (0, False, "")
-    assert answer["problem"].startswith("The build was not kept for the next machine: The store")
-    assert answer["problem"] in str(answer["warnings"])
+    assert (ended, answer["changed"], list(answer["kept"])) == (0, False, ["notes"])
+    (problem,) = answer["kept"]["notes"]
+    assert problem.startswith("The build was not kept for the next machine: The store")
+    assert problem in str(answer["warnings"])
 
 
 # --- Killed -----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ pytest.importorskip("ipyniivue", reason="ipyniivue is not installed, which provi
 
 import IPython
 from anywidget import _util as anywidget_util
+from colab import on_colab
 from ipyniivue import ColormapType, ShowRender, SliceType
 
 from provision import webview
@@ -31,25 +32,16 @@ def notebook(monkeypatch):
 
 
 @pytest.fixture
-def colab(monkeypatch):
-    """Modules like those that Google Colab's kernel has loaded; ``calls`` counts what was enabled."""
-    output = types.ModuleType("google.colab.output")
-    output.calls = []
-    output._widgets = types.SimpleNamespace(_installed_url=None)
-
-    def enable_custom_widget_manager():
-        output.calls.append("enabled")
-        output._widgets._installed_url = "https://example.org/manager.min.js"
-
-    output.enable_custom_widget_manager = enable_custom_widget_manager
-    package = types.ModuleType("google.colab")
-    package.output = output
-    google = types.ModuleType("google")
-    google.colab = package
-    for module in (google, package, output):
-        monkeypatch.setitem(sys.modules, module.__name__, module)
+def enabled(monkeypatch):
+    """Google Colab, with a list of how often its manager of custom widgets was enabled."""
+    calls = []
     anywidget_util.enable_custom_widget_manager_once.cache_clear()
-    yield output
+    with on_colab(monkeypatch):
+        from google.colab import output
+
+        enable = output.enable_custom_widget_manager
+        monkeypatch.setattr(output, "enable_custom_widget_manager", lambda: [calls.append("enabled"), enable()])
+        yield calls
     anywidget_util.enable_custom_widget_manager_once.cache_clear()
 
 
@@ -342,12 +334,12 @@ def test_outside_a_notebook_it_names_what_works_there(monkeypatch, shell):
 # Google Colab
 
 
-def test_in_colab_the_manager_of_custom_widgets_is_enabled_once_and_named_with_each_view(colab):
+def test_in_colab_the_manager_of_custom_widgets_is_enabled_once_and_named_with_each_view(enabled):
     for viewer in (view(VALUES), view(VALUES, VALUES)):
         _, metadata = viewer._repr_mimebundle_()
         manager = metadata["application/vnd.jupyter.widget-view+json"]["colab"]["custom_widget_manager"]
         assert manager == {"url": "https://example.org/manager.min.js"}
-    assert colab.calls == ["enabled"]
+    assert enabled == ["enabled"]
 
 
 def test_importing_loads_none_of_the_large_packages():
