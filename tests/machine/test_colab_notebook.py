@@ -15,9 +15,9 @@ LIBRARIES = "/usr/lib64-nvidia"
 RUN = """
 import json, sys, nbclient, nbformat
 notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in json.load(sys.stdin)])
-nbclient.NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
+nbclient.NotebookClient(notebook, kernel_name="python3", timeout=120, allow_errors=True).execute()
 def text(output):
-    return output.get("text") or output.get("data", {}).get("text/plain", "")
+    return output.get("text") or output.get("evalue") or output.get("data", {}).get("text/plain", "")
 print(json.dumps(["".join(map(text, cell.outputs)) for cell in notebook.cells]))
 """
 CELLS = {
