@@ -209,8 +209,9 @@ def pythons(folder, *, with_apt):
 def test_apt_gets_the_distributions_python_where_python3_is_colabs_own(with_apt, found, tmp_path, monkeypatch):
     folder = tmp_path / "usr-bin"
     folder.mkdir()
-    monkeypatch.setattr(checks, "_PYTHONS", (str(folder / "missing"), *pythons(folder, with_apt=with_apt)))
-    assert checks.apt_python() == (str(folder / found) if found else "")
+    look = content.utility("provision_look_deps")
+    monkeypatch.setattr(look, "_PYTHONS", (str(folder / "missing"), *pythons(folder, with_apt=with_apt)))
+    assert look.apt_python() == (str(folder / found) if found else "")
 
 
 def test_what_a_run_starts_keeps_the_library_path_of_the_notebook(tmp_path, monkeypatch):
