@@ -107,11 +107,7 @@ def _fail(error: ProvisionError, code: int, argv: list[str]) -> int:
     if "--json" in argv:
         print(json.dumps(error.to_dict()))
         return code
-    where = [f"{name} {getattr(error, name)}" for name in ("role", "task", "host") if getattr(error, name)]
-    print(f"Error: {error.message}", file=sys.stderr)
-    for line in (error.hint, where and f"At: {', '.join(where)}", error.log and f"Log: {error.log}"):
-        if line:
-            print(line, file=sys.stderr)
+    print("\n".join(error.lines()), file=sys.stderr)
     return code
 
 

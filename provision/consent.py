@@ -65,7 +65,7 @@ def _consent(roles: Sequence[str], variables: Mapping[str, Any]) -> dict[str, bo
     if not problem:
         return {}
     names = [f"{role}_accept_colab_policy" for role in roles]
-    print(". ".join(problem), file=_stream(), flush=True)
+    print(". ".join(problem), file=notebook.stream(), flush=True)
     if not all(variables.get(name) for name in names) and not _typed_yes():
         raise OptionError(
             "No tunnel was opened, because what Google Colab's terms say of them was not accepted.",
@@ -92,7 +92,7 @@ def _token(variables: Mapping[str, Any], local: bool) -> str:
     if kept:
         return kept
     if problem:
-        print(problem, file=_stream(), flush=True)
+        print(problem, file=notebook.stream(), flush=True)
     # One that was given before is in the agent's configuration, which the role can read and others cannot.
     if not local or content.utility("provision_look_ngrok").has_token():
         return ""
@@ -115,8 +115,3 @@ def _asked_for_token() -> str:
 
 def _can_ask() -> bool:
     return notebook.in_notebook() or sys.stdin.isatty()
-
-
-def _stream():
-    # A notebook shows standard error in red; with --json standard output is another program's input.
-    return sys.stdout if notebook.in_notebook() else sys.stderr

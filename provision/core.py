@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from provision import catalog, consent, content
-from provision.errors import OptionError
+from provision import catalog, consent, content, notebook
+from provision.errors import Interrupted, OptionError
 from provision.result import Result
 
 
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have an interrupted cell of a notebook end in a line for people, and not with a traceback of what it stopped."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if notebook.in_notebook():
+            raise Interrupted from None
+        raise
+
+
+@_interruptible()
 def run(
     *roles: str,
     on: str | os.PathLike | None = None,
@@ -33,9 +44,10 @@ def run(
     check : bool
         Change nothing, only count what would change.
     verbose : bool
-        Show Ansible's own output.
+        Show Ansible's own output, on standard error; in a notebook on standard output.
     progress : callable, optional
-        Called with each :class:`provision.events.Step`; without it, progress is shown on standard error.
+        Called with each :class:`provision.events.Step`; without it, progress is shown on standard error, or below the
+        cell of a notebook.
     **options
         Options of the roles, by their full name (``mrtrix3_version="3.0.8"``) or, where only one of the roles has
         such an option, by their short one (``version="3.0.8"``). ``provision describe ROLE`` shows them.
@@ -62,10 +74,9 @@ def run(
     """
     inventory = _inventory(on)
     variables = consent.complete(roles, catalog.variables(roles, options), local=inventory is None, check=check)
-    outcome = _run_shown(roles, variables, inventory, check, verbose, progress)
-    result = Result(outcome.changed, outcome.seconds, outcome.hosts, check, here=inventory is None)
+    result = _run_shown(roles, variables, inventory, check, verbose, progress)
     if inventory is None:
-        _extend_path(outcome.hosts)
+        _extend_path(result.hosts)
     return result
 
 
@@ -78,18 +89,34 @@ def _inventory(on: str | os.PathLike | None) -> Path | None:
     return path
 
 
-def _run_shown(roles, variables, inventory, check, verbose, progress):
+def _run_shown(roles, variables, inventory, check, verbose, progress) -> Result:
     """Run with the progress shown as the caller likes it."""
     from provision import runner
+
+    def start(**watchers) -> Result:
+        secrets = catalog.secrets(variables)
+        outcome = runner.run(roles, variables, inventory=inventory, check=check, secrets=secrets, **watchers)
+        return Result(outcome.changed, outcome.seconds, outcome.hosts, check, here=inventory is None)
+
+    if verbose and progress is None:
+        return start(on_line=lambda line: print(line, file=notebook.stream(), flush=True))
+    with _display(progress) as (on_step, end):
+        return end(start(on_step=on_step))
+
+
+@contextlib.contextmanager
+def _display(progress: Callable | None) -> Iterator[tuple[Callable, Callable]]:
+    """Give what takes steps, and what takes a result at the end and returns it: the caller's, or those of a display."""
     from provision.progress import progress as shown
 
-    arguments = {"inventory": inventory, "check": check, "secrets": catalog.secrets(variables)}
-    if progress is not None:
-        return runner.run(roles, variables, **arguments, on_step=progress)
-    if verbose:
-        return runner.run(roles, variables, **arguments, on_line=lambda line: print(line, file=sys.stderr, flush=True))
-    with shown() as display:
-        return runner.run(roles, variables, **arguments, on_step=display.step)
+    def end(result: Result) -> Result:
+        # Elsewhere whoever has called tells of the result.
+        if not progress and notebook.in_notebook():
+            display.end(repr(result))
+        return result
+
+    with contextlib.nullcontext() if progress else shown() as display:
+        yield progress or display.step, end
 
 
 def _extend_path(hosts: dict) -> None:
@@ -102,6 +129,7 @@ def _extend_path(hosts: dict) -> None:
                 os.environ["PATH"] = os.pathsep.join([folder, *folders])
 
 
+@_interruptible()
 def stop(on: str | os.PathLike | None = None, *, progress: Callable | None = None) -> Result:
     """Let nobody in any more: close the tunnels, then stop the SSH server.
 
@@ -137,10 +165,10 @@ def stop(on: str | os.PathLike | None = None, *, progress: Callable | None = Non
         known = status()["hosts"]["localhost"]
         waves = [[role for role in wave if known.get(role, {}).get("state") == "started"] for wave in waves]
     states = ({f"{role}_state": "stopped" for role in wave} for wave in waves)
-    results = [
-        run(*wave, on=on, progress=progress, **options) for wave, options in zip(waves, states, strict=True) if wave
-    ]
-    return _joined(results, here=on is None)
+    asked = [(wave, options) for wave, options in zip(waves, states, strict=True) if wave]
+    with _display(progress) as (on_step, end):
+        results = [run(*wave, on=on, progress=on_step, **options) for wave, options in asked]
+        return end(_joined(results, here=on is None))
 
 
 def _stoppable() -> list[str]:
@@ -182,6 +210,7 @@ def status() -> dict:
     return {"hosts": {"localhost": found}}
 
 
+@_interruptible()
 def demo(
     folder: str | os.PathLike = "provision-demo",
     *,
@@ -220,10 +249,8 @@ def demo(
     True
     """
     from provision.demo import COMMANDS, run_demo
-    from provision.progress import progress as shown
 
     # A build of these commands alone is enough, and one that has them is taken as it is.
     result = run("mrtrix3", version=version, commands=COMMANDS, progress=progress)
-    with contextlib.nullcontext() if progress else shown() as display:
-        on_step = progress or display.step
+    with _display(progress) as (on_step, _):
         return run_demo(folder, bin=Path(result.mrtrix3.bin), data=data, on_step=on_step, **options)

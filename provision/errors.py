@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
@@ -20,6 +20,8 @@ class ProvisionError(Exception):
         Where it happened; empty when nothing was started.
     log : pathlib.Path, optional
         The file with all that Ansible said; None when nothing was started.
+    said : sequence of str, optional
+        The last lines of what the program said that failed.
 
     Examples
     --------
@@ -29,11 +31,20 @@ class ProvisionError(Exception):
     """
 
     def __init__(
-        self, message: str, *, hint: str = "", role: str = "", task: str = "", host: str = "", log: Path | None = None
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        role: str = "",
+        task: str = "",
+        host: str = "",
+        log: Path | None = None,
+        said: Sequence[str] = (),
     ):
         super().__init__(message)
         self.message, self.hint = message, hint
         self.role, self.task, self.host, self.log = role, task, host, log
+        self.said = tuple(said)
 
     def __str__(self) -> str:
         """Return the sentence, and what to do where that is known."""
@@ -45,9 +56,73 @@ class ProvisionError(Exception):
         fields = {name: getattr(self, name) for name in names}
         return {"error": {**fields, "log": str(self.log) if self.log else None}}
 
+    def lines(self) -> list[str]:
+        """Return all that a person wants to know, as lines of text.
+
+        Returns
+        -------
+        list of str
+            What was wrong, what to do, where it happened, what was said last and the log's path, where these are known.
+
+        Examples
+        --------
+        >>> ProvisionError("It broke.", hint="Mend it.", role="deps", task="Install", said=["E: no"]).lines()
+        ['Error: It broke.', 'Mend it.', 'At: role deps, task Install', 'It said last:', '    E: no']
+        """
+        where = ", ".join(f"{name} {getattr(self, name)}" for name in ("role", "task", "host") if getattr(self, name))
+        told = [f"Error: {self.message}", self.hint, where and f"At: {where}"]
+        if self.said:
+            told += ["It said last:", *(f"    {line}" for line in self.said)]
+        if self.log:
+            told.append(f"Log: {self.log}")
+        return list(filter(None, told))
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows: to a person the way through this package's code says nothing."""
+        first, *rest = map(printable, self.lines())
+        return [f"\x1b[31m{first}\x1b[0m", *rest]
+
 
 class OptionError(ProvisionError, ValueError):
     """A role or option that does not exist, or a value that is not allowed; nothing was started."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """An interrupted cell of a notebook: all that it had started has ended.
+
+    Examples
+    --------
+    >>> print(Interrupted())
+    Interrupted: all that was started has been stopped. Run the cell again, and it goes on from here.
+    """
+
+    def __str__(self) -> str:
+        """Return how to go on."""
+        return "Interrupted: all that was started has been stopped. Run the cell again, and it goes on from here."
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+def printable(line: str) -> str:
+    r"""Return a line without what would steer a terminal, or a notebook, which understands the same.
+
+    Parameters
+    ----------
+    line : str
+        What came from a machine.
+
+    Returns
+    -------
+    str
+        The line, with a space for each control character.
+
+    Examples
+    --------
+    >>> printable("red: \x1b[31m")
+    'red:  [31m'
+    """
+    return "".join(letter if letter.isprintable() else " " for letter in line)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -50,6 +50,8 @@ class Failure:
         What was wrong, and what to do about it; the hint may be empty.
     role, task, host : str
         Where it happened.
+    said : tuple of str
+        The last lines of what the program said that failed, but for those that the message has.
     """
 
     message: str
@@ -57,7 +59,11 @@ class Failure:
     role: str = ""
     task: str = ""
     host: str = ""
+    said: tuple[str, ...] = ()
 
+
+# As many lines of a program's output are told of a failure.
+_LINES_SAID = 10
 
 # What other programs say, and what it means to a person. Sources: sudo(8), apt-get(8), git(1) and OpenSSH as
 # Debian 12 and 13 have them, seen by running them into each.
@@ -189,7 +195,16 @@ def failure(event: dict) -> Failure | None:
     if kind == "runner_on_unreachable":
         message = f"{data.get('host')} could not be reached: {message}"
         hint = "Check the inventory and try ssh by hand."
-    return Failure(message, hint, data.get("role", ""), data.get("task", ""), data.get("host", ""))
+    said = tuple(line for line in _last_lines(result) if line.strip() not in f"{message}\n{hint}")
+    return Failure(message, hint, data.get("role", ""), data.get("task", ""), data.get("host", ""), said)
+
+
+def _last_lines(result: dict) -> list[str]:
+    """Return the last lines of what a program said, from the fields in which modules tell that."""
+    texts = (result.get("lines"), result.get("stderr"), result.get("module_stderr"), result.get("stdout"))
+    said = next(filter(None, texts), "")
+    lines = said.splitlines() if isinstance(said, str) else map(str, said)
+    return [line.rstrip() for line in lines if line.strip()][-_LINES_SAID:]
 
 
 def report(event: dict) -> dict | None:

@@ -1,8 +1,9 @@
-"""Showing how far a run is: a live display in a terminal, plain lines anywhere else."""
+"""Showing how far a run is: a live display in a terminal and in a notebook, plain lines anywhere else."""
 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import math
 import os
 import sys
@@ -10,10 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, TextIO
 
+from provision.errors import printable
 from provision.events import Step
-from provision.notebook import in_notebook
+from provision.notebook import Output, in_notebook, leave
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -40,22 +43,30 @@ LONGEST_BAR = 24
 # How often plain text looks whether there is something to tell of.
 LOOK_EVERY_SECONDS = 1.0
 
+# A notebook's page is drawn anew when something has happened, but never sooner than this after the last time.
+SHORTEST_PAUSE_SECONDS = 0.2
+
+# As many lines of what is done does a notebook show while a run goes on.
+LINES_OF_DONE = 8
+
 Clock = Callable[[], float]
 
 
-def progress(stream: TextIO | None = None, verbose: bool = False) -> PlainProgress | TerminalProgress:
+def progress(
+    stream: TextIO | None = None, verbose: bool = False
+) -> PlainProgress | TerminalProgress | NotebookProgress:
     """Return what shows a run's steps in the way that suits where they go.
 
     Parameters
     ----------
     stream : file object, optional
-        Where to write. When not given, standard error; in a notebook standard output, which is not shown in red there.
+        Where to write. When not given, below the cell of a notebook, else standard error.
     verbose : bool, optional
         Whether to keep a line of quick tasks that changed nothing, too.
 
     Returns
     -------
-    PlainProgress or TerminalProgress
+    PlainProgress, TerminalProgress or NotebookProgress
         A context manager with ``step(step)`` and ``end(line)``.
 
     Examples
@@ -63,9 +74,10 @@ def progress(stream: TextIO | None = None, verbose: bool = False) -> PlainProgre
     >>> with progress() as shown:
     ...     shown.step(Step("task", role="mrtrix3", task="Compile"))
     """
-    notebook = in_notebook()
-    stream = stream or (sys.stdout if notebook else sys.stderr)
-    if notebook or not _is_live_terminal(stream):
+    if stream is None and in_notebook():
+        return NotebookProgress(Output(), verbose)
+    stream = stream or sys.stderr
+    if not _is_live_terminal(stream):
         return PlainProgress(stream, verbose)
     from rich.console import Console
 
@@ -126,7 +138,7 @@ def format_bytes(number: float) -> str:
 
 
 class PlainProgress:
-    """Plain lines without control characters, for pipes, files, continuous integration and notebooks.
+    """Plain lines without control characters, for pipes, files and continuous integration.
 
     Parameters
     ----------
@@ -199,7 +211,7 @@ class PlainProgress:
     def _write(self, line: str) -> None:
         # That nobody reads any more is no reason to stop a run halfway.
         with contextlib.suppress(OSError):
-            self._stream.write(f"{_printable(line)}\n")
+            self._stream.write(f"{printable(line)}\n")
             self._stream.flush()
 
 
@@ -269,7 +281,7 @@ class TerminalProgress:
             What the run came to.
         """
         self._live.stop()
-        self._console.print(_printable(line), markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     def _line(self, task: _Task) -> Table:
         from rich.progress_bar import ProgressBar
@@ -292,6 +304,139 @@ class TerminalProgress:
 
         line = Text(" ").join(part if isinstance(part, Text) else Text(part) for part in parts)
         self._console.print(line, no_wrap=True, overflow="ellipsis")
+
+
+class NotebookProgress:
+    """A live display below a notebook's cell: a line for each task that is running, above them what was done.
+
+    It is plain HTML that is shown anew in its place, so that it needs no widgets. A thread of its own does that: a step
+    costs the run next to nothing, and the time goes on between two steps.
+
+    Parameters
+    ----------
+    output : provision.notebook.Output
+        Where to show it.
+    verbose : bool, optional
+        Whether to keep a line of quick tasks that changed nothing, too.
+    clock : callable, optional
+        Gives the time in seconds.
+
+    Examples
+    --------
+    >>> with NotebookProgress(Output()) as shown:  # doctest: +SKIP
+    ...     shown.step(Step("task", "mrtrix3", "Compile"))
+    ...     shown.step(Step("work", "mrtrix3", "Compile", number=145, total=401, unit="steps"))
+    """
+
+    def __init__(self, output: Output, verbose: bool = False, clock: Clock = time.monotonic):
+        self._output, self._verbose = output, verbose
+        self._tasks = _Tasks(clock)
+        # What was last seen to run stays in sight until the next task starts: the page would jump otherwise.
+        self._running = [_Task("", "Starting", "", clock)]
+        self._done: list[_Line] = []
+        self._shown: list[_Line] | None = None
+        self._lock = threading.RLock()
+        self._news, self._ended = threading.Event(), threading.Event()
+        self._painter: threading.Thread | None = None
+
+    def __enter__(self) -> NotebookProgress:
+        self.look()
+        # ipykernel keeps in the context to which cell an output belongs.
+        paint = contextvars.copy_context().run
+        self._painter = threading.Thread(target=paint, args=(self._paint,), name="provision-progress", daemon=True)
+        self._painter.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if not self._ended.is_set():
+            self._stop()
+            self._running = []
+            self.look()
+
+    def step(self, step: Step) -> None:
+        """Show one step.
+
+        Parameters
+        ----------
+        step : provision.events.Step
+            What has happened.
+        """
+        with self._lock:
+            task = self._tasks.follow(step)
+            self._running = self._tasks.running or self._running
+            if step.kind == "done" and (self._verbose or _is_worth_a_line(step, task.elapsed)):
+                self._done.append(_Line.of_done(step, task))
+        self._news.set()
+
+    def look(self) -> None:
+        """Show the page anew if it would be another."""
+        with self._lock:
+            lines = [*self._last_done(), *map(_Line.of_running, self._running)]
+            if lines != self._shown:
+                self._shown = lines
+                self._output.show("".join(line.html for line in lines), "\n".join(line.text for line in lines))
+
+    def end(self, line: str) -> None:
+        """Leave the closing line in the place of the display.
+
+        Parameters
+        ----------
+        line : str
+            What the run came to; it may be several lines.
+        """
+        self._stop()
+        lines = [_Line.of_text(part) for part in line.splitlines()]
+        self._output.show("".join(part.html for part in lines), "\n".join(part.text for part in lines))
+        leave(line, self._output)
+
+    def _last_done(self) -> list[_Line]:
+        hidden = len(self._done) - LINES_OF_DONE
+        if hidden <= 1:  # one line says no less than that there is one
+            return self._done
+        return [_Line.of_text(f"{hidden} more before"), *self._done[-LINES_OF_DONE:]]
+
+    def _paint(self) -> None:
+        while not self._ended.is_set():
+            self._news.wait(LOOK_EVERY_SECONDS - SHORTEST_PAUSE_SECONDS)
+            self._news.clear()
+            self.look()
+            self._ended.wait(SHORTEST_PAUSE_SECONDS)
+
+    def _stop(self) -> None:
+        # When the cell has ended nothing may come from it any more.
+        self._ended.set()
+        self._news.set()
+        if self._painter:
+            self._painter.join()
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of a notebook's display, for pages and for what shows plain text only."""
+
+    html: str
+    text: str
+
+    @classmethod
+    def of_text(cls, text: str) -> _Line:
+        text = printable(text)
+        # What begins with spaces is set out in columns.
+        style = "white-space:pre-wrap" + (";font-family:monospace" if text.startswith(" ") else "")
+        return cls(f"<div style='{style}'>{escape(text)}</div>", text)
+
+    @classmethod
+    def of_done(cls, step: Step, task: _Task) -> _Line:
+        letter, colour = ("✗", _RED) if step.failed else ("✓", _GREEN) if step.changed else ("·", "inherit")
+        outcome = _outcome(step, task.elapsed)
+        sign = f"<span style='color:{colour}'>{letter}</span>"
+        return cls(_html_line(sign, _html_title(task), _dim(outcome)), f"{letter} {printable(task.label)} - {outcome}")
+
+    @classmethod
+    def of_running(cls, task: _Task) -> _Line:
+        elapsed, amount = format_seconds(task.elapsed), printable(task.amount)
+        bar = _html_bar(task.number / task.total) if task.total else ""
+        text = f"{printable(task.label)} - {', '.join(filter(None, (elapsed, amount)))}"
+        return cls(_html_line(_html_title(task), _dim(elapsed), bar, escape(amount)), text)
 
 
 class _Tasks:
@@ -317,6 +462,9 @@ class _Tasks:
             self._running[key] = task
         else:
             self._running.pop(key, None)
+            everywhere = self._running.get((*key[:2], ""))
+            if everywhere:
+                everywhere.hosts_done += 1
         return task
 
     def _start(self, key: tuple[str, str, str]) -> _Task:
@@ -344,6 +492,7 @@ class _Task:
     number: int = 0
     total: int = 0
     unit: str = ""
+    hosts_done: int = 0
     told_at: float | None = None
     told_number: int = 0
 
@@ -364,7 +513,8 @@ class _Task:
     def amount(self) -> str:
         """Return how much is done and how long the rest may take, empty when the task does not tell."""
         if not self.unit:
-            return ""
+            hosts = f"{self.hosts_done} host{'s' if self.hosts_done > 1 else ''}"
+            return f"done on {hosts}" if self.hosts_done else ""
         amount = _amount(self.number, self.total, self.unit)
         left = self._estimate.left(self.clock())
         return amount if left is None else f"{amount}, {_about(left)}"
@@ -447,15 +597,11 @@ def _about(left: float) -> str:
     return f"about {format_seconds(rounded)} left" if rounded else "almost done"
 
 
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
 def _title(task: _Task) -> Text:
     from rich.text import Text
 
     host = (f" on {task.host}", "dim") if task.host else ""
-    return Text.assemble((task.role, "bold"), " " if task.role else "", _printable(task.task), host)
+    return Text.assemble((task.role, "bold"), " " if task.role else "", printable(task.task), host)
 
 
 def _sign(step: Step) -> Text:
@@ -464,3 +610,29 @@ def _sign(step: Step) -> Text:
     if step.failed:
         return Text("✗", style="red")
     return Text("✓", style="green") if step.changed else Text("·", style="dim")
+
+
+# Their colours can be read on light and on dark pages, and all else has the page's own.
+_GREEN, _RED, _BLUE = "#2e9e5b", "#d9534f", "#3b8ed0"
+_ROUND = "height:.6em;border-radius:.3em"
+_TROUGH = f"display:inline-block;width:12em;{_ROUND};overflow:hidden;background:rgba(128,128,128,.3)"
+
+
+def _html_line(*parts: str) -> str:
+    return f"<div>{' '.join(filter(None, parts))}</div>"
+
+
+def _html_title(task: _Task) -> str:
+    role = f"<b>{escape(printable(task.role))}</b> " if task.role else ""
+    host = f" {_dim(f'on {printable(task.host)}')}" if task.host else ""
+    return f"{role}{escape(printable(task.task))}{host}"
+
+
+def _html_bar(share: float) -> str:
+    percent = round(100 * min(1.0, share), 1)
+    filled = f"<span style='display:block;height:100%;width:{percent}%;background:{_BLUE}'></span>"
+    return f"<span role='progressbar' aria-valuenow='{percent}' style='{_TROUGH}'>{filled}</span>"
+
+
+def _dim(text: str) -> str:
+    return f"<span style='opacity:.7'>{escape(text)}</span>"

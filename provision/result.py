@@ -11,7 +11,7 @@ from typing import Any
 
 from provision import connection
 from provision.errors import ProvisionError, did_you_mean
-from provision.notebook import in_notebook
+from provision.notebook import in_notebook, take_back
 from provision.progress import format_seconds
 
 # What would stand in the table of a notebook twice.
@@ -216,6 +216,8 @@ class Result:
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> dict:
         """Return, in a notebook, the same with a button that shows the password, where there is one on this machine."""
+        # Below the cell whose run this is the display's closing line would say the same once more.
+        take_back(repr(self))
         sshd = next(iter(self.hosts.values()), {}).get("sshd", {})
         if not (self.here and "password_file" in sshd and in_notebook()):
             return {}

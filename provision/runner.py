@@ -302,7 +302,8 @@ class _Watcher:
         failure = events.failure(event)
         if failure:
             message, hint = (_without(self.secrets, text) for text in (failure.message, failure.hint))
-            seen.failures.append(replace(failure, message=message, hint=hint))
+            said = tuple(_without(self.secrets, line) for line in failure.said)
+            seen.failures.append(replace(failure, message=message, hint=hint, said=said))
         if self.on_line and event.get("stdout"):
             self.on_line(_without(self.secrets, event["stdout"]))
         step = events.step(event)
@@ -355,7 +356,7 @@ def _error(seen: _Seen, said: str, log: Path) -> ProvisionError:
     if seen.failures:
         last = seen.failures[-1]
         return ProvisionError(
-            last.message, hint=last.hint, role=last.role, task=last.task, host=last.host, log=log
+            last.message, hint=last.hint, role=last.role, task=last.task, host=last.host, log=log, said=last.said
         )
     # A playbook that cannot be read, or a program that cannot be started, ends without a task.
     problem = re.findall(r"^\s*(?:\[?ERROR\]?!?:?|ERROR!)\s*(.+)$", said, re.M) or said.strip().splitlines()[-1:]

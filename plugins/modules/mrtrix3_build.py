@@ -81,9 +81,9 @@ _MACHINE_WORDS = (
 class BuildError(Exception):
     """A build that cannot go on; the message and the hint are for people."""
 
-    def __init__(self, message, hint="", log=""):
+    def __init__(self, message, hint="", log="", lines=()):
         super().__init__(message)
-        self.message, self.hint, self.log = message, hint, log
+        self.message, self.hint, self.log, self.lines = message, hint, log, list(lines)
 
 
 def choose_jobs(asked, cores, memory):
@@ -418,13 +418,13 @@ def _failure(tail, log, title):
     text = "\n".join(tail)
     for words, message, hint in _MACHINE_WORDS:
         if words in text:
-            return BuildError(message, hint, log)
+            return BuildError(message, hint, log, tail)
     said = [line.strip() for line in tail if line.strip()]
     errors = [line for line in said if re.search(r"\berror\b", line, re.I)] or said[-1:] or ["it said nothing"]
     problem = errors[-1]
     if problem.endswith(":"):  # CMake says what is wrong on the next line
         problem = " ".join([problem, *said[said.index(problem) + 1 :][:1]])
-    return BuildError(f"{title} could not be built: {problem}", f"All of its output is in {log}.", log)
+    return BuildError(f"{title} could not be built: {problem}", f"All of its output is in {log}.", log, tail)
 
 
 def check_commands(build, wanted):
@@ -533,7 +533,7 @@ def main():
             names = ("source", "against", "commands", "cpu", "store", "commit")
             work = build(jobs=jobs, tell=tell, lock=lock, **{name: given[name] for name in names})
     except BuildError as error:
-        module.fail_json(msg=error.message, hint=error.hint, build_log=error.log)
+        module.fail_json(msg=error.message, hint=error.hint, build_log=error.log, lines=error.lines)
     except OSError as error:
         message, hint = explain(error)
         module.fail_json(msg=message, hint=hint)
