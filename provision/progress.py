@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import math
 import os
 import sys
@@ -341,9 +340,7 @@ class NotebookProgress:
 
     def __enter__(self) -> NotebookProgress:
         self.look()
-        # ipykernel keeps in the context to which cell an output belongs.
-        paint = contextvars.copy_context().run
-        self._painter = threading.Thread(target=paint, args=(self._paint,), name="provision-progress", daemon=True)
+        self._painter = threading.Thread(target=self._paint, name="provision-progress", daemon=True)
         self._painter.start()
         return self
 
