@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.errors import OptionError, ProvisionError, did_you_mean
+from provision.errors import Interrupted, OptionError, ProvisionError, did_you_mean
 
 
 def test_an_error_reads_as_its_sentence_and_what_to_do():
@@ -27,6 +27,28 @@ def test_a_wrong_option_is_a_value_error_and_a_provision_error():
     with pytest.raises(ValueError):
         raise OptionError("No.")
     assert issubclass(OptionError, ProvisionError)
+
+
+def test_an_error_as_lines_tells_what_to_do_where_it_happened_what_was_said_last_and_where_the_log_is():
+    where = {"role": "deps", "task": "Install", "host": "node1"}
+    error = ProvisionError("It broke.", hint="Mend it.", **where, log=Path("a.log"), said=["one", "two"])
+    assert error.lines() == [
+        "Error: It broke.", "Mend it.", "At: role deps, task Install, host node1", "It said last:", "    one", "    two",
+        "Log: a.log",
+    ]  # fmt: skip
+    assert ProvisionError("It broke.").lines() == ["Error: It broke."]
+
+
+def test_ipython_shows_an_error_as_its_lines_and_lets_nothing_in_it_steer_the_page():
+    first, *rest = ProvisionError("It broke.", said=["\x1b[2Jgone\r"])._render_traceback_()
+    assert first == "\x1b[31mError: It broke.\x1b[0m"
+    assert rest == ["It said last:", "     [2Jgone "]
+
+
+def test_an_interrupted_cell_is_an_interrupt_that_says_how_to_go_on():
+    assert issubclass(Interrupted, KeyboardInterrupt)
+    assert Interrupted()._render_traceback_() == [str(Interrupted())]
+    assert "Run the cell again" in str(Interrupted())
 
 
 def test_an_error_survives_pickling():

@@ -56,6 +56,15 @@ def test_a_task_without_words_still_gets_a_sentence():
     assert events.failure(failed()).message
 
 
+def test_the_last_lines_of_the_program_that_failed_are_kept_but_not_told_twice():
+    stderr = "\n".join([*map(str, range(20)), "", "cannot write: No space left on device  "])
+    found = events.failure(failed(msg="non-zero return code", stderr=stderr, stdout="much"))
+    assert found.said == ("11", "12", "13", "14", "15", "16", "17", "18", "19", "cannot write: No space left on device")
+    assert events.failure(failed(msg="It broke: one.", stdout="zero\nIt broke: one.")).said == ("zero",)
+    assert events.failure(failed(msg="It broke.", lines=["one", "two"], stderr="three")).said == ("one", "two")
+    assert events.failure(failed(msg="It broke.")).said == ()
+
+
 def test_the_report_is_what_the_roles_left_in_the_stats():
     data = {"artifact_data": {"provision": {"localhost": {"deps": {"python": "x"}}}}, "changed": {"a": 1, "b": 2}}
     event = {"event": "playbook_on_stats", "event_data": data}

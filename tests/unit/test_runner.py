@@ -103,6 +103,14 @@ def test_secrets_are_in_no_error_and_in_nothing_that_is_shown_on_the_way(root):
     assert secret not in "".join([*shown, str(raised.value.to_dict()), raised.value.log.read_text()])
 
 
+def test_what_a_program_said_last_is_told_without_the_secrets(root):
+    secret = "marker-7f3a9c"
+    root('\n  - name: Try\n    ansible.builtin.shell: echo "one"; echo "no {{ token }}" >&2; exit 1\n')
+    with pytest.raises(ProvisionError) as raised:
+        runner.run(["deps"], {"token": secret}, secrets=[secret])
+    assert raised.value.said == ("no ***",)
+
+
 def test_a_token_of_this_process_is_not_handed_to_its_children(root, tmp_path, monkeypatch):
     monkeypatch.setenv("NGROK_AUTHTOKEN", "marker-7f3a9c")
     look = tmp_path / "seen"
