@@ -287,22 +287,32 @@ class TerminalProgress:
         from rich.table import Column, Table
         from rich.text import Text
 
-        title, elapsed, amount = _title(task), Text(format_seconds(task.elapsed), style="dim"), Text(task.amount)
-        # What a narrow terminal has no room for is taken from the bar first, then from the title.
-        room = self._console.width - sum(len(part) + 1 for part in (" ", title, elapsed, amount))
+        title, amount = _title(task), task.amount
+        elapsed = Text(format_seconds(task.elapsed), style="dim")
+        # What a narrow terminal has no room for is taken from the bar first, then from the title, then from the rest.
+        for told in ([elapsed, Text(amount)], [Text(amount)], [Text(task.left or amount)]):
+            room = self._room(title, *told)
+            if room >= 0 or len(title) + room >= SHORTEST_TITLE:
+                break
         title.truncate(max(SHORTEST_TITLE, len(title) + room), overflow="ellipsis")
-        cells = [self._spinner, title, elapsed, amount]
+        cells = [self._spinner, title, *told]
         if task.total and room >= SHORTEST_BAR:
-            cells.insert(3, ProgressBar(task.total, task.number, width=min(room, LONGEST_BAR)))
+            width = min(room, LONGEST_BAR)
+            bar = ProgressBar(task.total, task.number, width=width, complete_style="cyan", finished_style="cyan")
+            cells.insert(-1, bar)
         line = Table.grid(*[Column(no_wrap=True) for _ in cells], padding=(0, 1, 0, 0))
         line.add_row(*cells)
         return line
 
-    def _print(self, *parts: str | Text) -> None:
+    def _print(self, sign: Text, title: Text, outcome: str) -> None:
         from rich.text import Text
 
-        line = Text(" ").join(part if isinstance(part, Text) else Text(part) for part in parts)
-        self._console.print(line, no_wrap=True, overflow="ellipsis")
+        title.truncate(max(SHORTEST_TITLE, len(title) + self._room(title, outcome)), overflow="ellipsis")
+        self._console.print(Text(" ").join([sign, title, Text(outcome)]), no_wrap=True, overflow="ellipsis")
+
+    def _room(self, *parts: str | Text) -> int:
+        """Return how many columns are left in a line of a sign and these parts."""
+        return self._console.width - sum(len(part) + 1 for part in (" ", *parts))
 
 
 class NotebookProgress:
@@ -512,9 +522,13 @@ class _Task:
         if not self.unit:
             hosts = f"{self.hosts_done} host{'s' if self.hosts_done > 1 else ''}"
             return f"done on {hosts}" if self.hosts_done else ""
-        amount = _amount(self.number, self.total, self.unit)
+        return ", ".join(filter(None, (_amount(self.number, self.total, self.unit), self.left)))
+
+    @property
+    def left(self) -> str:
+        """Return how long the rest may take, empty when it is too early to tell."""
         left = self._estimate.left(self.clock())
-        return amount if left is None else f"{amount}, {_about(left)}"
+        return "" if left is None else _about(left)
 
     def work(self, step: Step) -> None:
         self.number, self.total, self.unit = step.number, step.total, step.unit

@@ -33,8 +33,8 @@ def test_an_error_as_lines_tells_what_to_do_where_it_happened_what_was_said_last
     where = {"role": "deps", "task": "Install", "host": "node1"}
     error = ProvisionError("It broke.", hint="Mend it.", **where, log=Path("a.log"), said=["one", "two"])
     assert error.lines() == [
-        "Error: It broke.", "Mend it.", "At: role deps, task Install, host node1", "It said last:", "    one", "    two",
-        "Log: a.log",
+        "Error: It broke.", "Mend it.", "At: role deps, task Install, host node1", "It said last:", "    one",
+        "    two", "Log: a.log",
     ]  # fmt: skip
     assert ProvisionError("It broke.").lines() == ["Error: It broke."]
 

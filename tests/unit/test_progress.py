@@ -264,6 +264,21 @@ def test_a_running_task_stays_on_one_line(terminal, clock, width, task):
     assert line.endswith("145/401 steps, about 12 min left")
 
 
+@pytest.mark.parametrize("width", [40, 50])
+def test_a_narrow_terminal_keeps_the_time_left_and_something_of_the_title(terminal, clock, width):
+    compile_(terminal, clock, total=401, seconds=2.8, upto=145)
+    terminal._console.width = width
+    (line,) = running(terminal)
+    assert line.startswith("mrtrix3 Com") and line.endswith("about 12 min left") and len(line) <= width - 2
+
+
+def test_a_narrow_terminal_keeps_what_came_of_a_task(terminal, clock):
+    terminal._console.width = 40
+    with terminal:
+        run(terminal, clock, 14, role="deps", task="Install packages of the distribution", changed=True)
+    assert "Install package… changed in 14 s" in written(terminal)
+
+
 def test_a_terminal_keeps_a_line_with_a_tick_for_what_changed(terminal, clock):
     with terminal:
         run(terminal, clock, 14, task="Install", changed=True)
