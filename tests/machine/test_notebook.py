@@ -1,4 +1,4 @@
-"""Pictures, sliders and WebGL in a real JupyterLab, run by a real browser.
+"""Pictures, sliders, WebGL and progress in a real JupyterLab, run by a real browser, and through nbconvert.
 
 PROVISION_TEST_MRPEEK names a folder with the command mrpeek; without it the cells that need it are left out.
 PROVISION_TEST_SCREENSHOTS names a folder where the screenshots are kept.
@@ -73,7 +73,28 @@ tunnel = {
 }
 Result(5, 4.1, {"localhost": {"sshd": server, "ngrok": tunnel}})
 """
+# A run as long as a screenshot needs; the machine's name has what must not become an element of the page.
+PROGRESS = """
+import time
+
+from provision.events import Step
+from provision.progress import progress
+from provision.result import Result
+
+with progress() as shown:
+    shown.step(Step("done", "deps", "Install packages", "localhost", changed=True))
+    shown.step(Step("task", "mrtrix3", "Compile the commands"))
+    for number in range(120, 180):
+        shown.step(Step("work", "mrtrix3", "Compile the commands", number=number, total=401, unit="steps"))
+        time.sleep(0.05)
+    report = {"version": "3.0.8", "prefix": "/opt/mrtrix3", "origin": "store", "machine": "<img src=x>"}
+    r = Result(0, 2.1, {"localhost": {"mrtrix3": report}})
+    shown.end(repr(r))
+"""
+LINE = "mrtrix3 3.0.8 ready in 2.1 s (store) - nothing changed"
 CELLS = {
+    "progress": PROGRESS,
+    "result": f"{PROGRESS}\nr",
     "make": MAKE,
     "peek": 'picture = provision.peek("brain.nii.gz")\nprint(picture.width, picture.height)\npicture',
     "interactive": 'provision.peek("brain.nii.gz", interactive=True)',
@@ -82,16 +103,21 @@ CELLS = {
     "axial": 'provision.view("brain.nii.gz", layout="axial", height=300)',
     "let in": LET_IN,
 }
+WITHOUT_BROWSER = ("progress", "result")
 NEED_MRPEEK = ("peek", "interactive")
 
 
 @dataclass(frozen=True)
 class Page:
-    """What was to be seen of each cell that was run, by its name, screenshots of their outputs, the notebook's file."""
+    """What was to be seen of each cell that was run, by its name, screenshots of their outputs, the notebook's file.
+
+    And, of another notebook that nbconvert has run, the outputs of each cell.
+    """
 
     cells: dict[str, dict]
     screenshots: Path
     saved: str
+    converted: dict[str, list[dict]]
 
     def cell(self, name: str) -> dict:
         if name not in self.cells:
@@ -126,7 +152,8 @@ def page(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Page:
             for name in box.run(f"ls {FOLDER}/shots", check=False).stdout.split():
                 (folder / name).write_bytes(base64.b64decode(box.run(f"base64 {FOLDER}/shots/{name}").stdout))
         saved = box.run(f"cat {FOLDER}/pictures.ipynb").stdout
-    return Page(dict(zip(cells, seen, strict=True)), folder, saved)
+        converted = convert(box, {name: CELLS[name] for name in WITHOUT_BROWSER})
+    return Page(dict(zip(cells, seen, strict=True)), folder, saved, converted)
 
 
 def with_browser(machines: Machines) -> Path:
@@ -155,6 +182,14 @@ def notebook(cells: dict[str, str]) -> str:
             "nbformat_minor": 5,
         }
     )
+
+
+def convert(box: Box, cells: dict[str, str]) -> dict[str, list[dict]]:
+    """Run a notebook without a browser and return the outputs of its cells."""
+    box.write(f"{FOLDER}/plain.ipynb", notebook(cells))
+    command = f"{PYTHON} -m jupyter nbconvert --log-level ERROR --to notebook --execute --stdout plain.ipynb"
+    done = json.loads(box.run(command, cwd=FOLDER, env={"PYTHONPATH": box.project}).stdout)
+    return {name: cell["outputs"] for name, cell in zip(cells, done["cells"], strict=True)}
 
 
 def bring_mrpeek(folder: Path, box: Box) -> None:
@@ -213,3 +248,23 @@ def test_the_password_is_shown_when_the_button_is_pressed_and_is_not_saved(page:
     assert "provision-password" in page.saved and "application/vnd.jupyter.widget-state+json" in page.saved
     assert PASSWORD not in page.saved and PASSWORD not in cell["text"]
     assert "ssh -p 12345 root@1.tcp.example.org" in cell["text"]
+
+
+def test_a_run_shows_how_far_it_is_and_ends_as_one_line(page: Page) -> None:
+    cell = page.cell("progress")
+    assert re.search(r"✓ deps Install packages .*mrtrix3 Compile the commands .*\d+/401 steps", cell["meanwhile"], re.S)
+    assert cell["text"] == LINE
+
+
+def test_a_cell_that_shows_the_result_says_it_once(page: Page) -> None:
+    text = page.cell("result")["text"]
+    assert text.startswith("done in 2.1 s - nothing changed") and LINE not in text
+    assert "machine <img src=x>" in text and page.cell("result")["pictures"] == []
+
+
+def test_what_runs_a_notebook_without_a_browser_keeps_the_end_alone(page: Page) -> None:
+    (line,) = page.converted["progress"]
+    assert line["data"]["text/plain"] == LINE and LINE in "".join(line["data"]["text/html"])
+    nothing, table = page.converted["result"]
+    assert "".join(nothing["data"]["text/html"]) == ""
+    assert "<table>" in "".join(table["data"]["text/html"])

@@ -5,7 +5,8 @@
 prints as JSON, cell by cell, `error` (its traceback and warnings, or nothing), `pictures` (of each: the size of the
 file and the one on the page) and `text`; a screenshot of each cell's output is in FOLDER as `cell-NUMBER.png`. Where
 there is a slider, the first is moved one step by the keyboard, and `moved` tells whether its picture became another,
-with `cell-NUMBER-moved.png`. Where there is a canvas, the screenshot waits until it stands still. Where there is a
+with `cell-NUMBER-moved.png`. Where there is a bar while the cell runs, `meanwhile` is the text of its output then, with
+`cell-NUMBER-meanwhile.png`. Where there is a canvas, the screenshot waits until it stands still. Where there is a
 button for a password, it is pressed, and `password` is what it shows. At the end the notebook is saved.
 """
 
@@ -52,10 +53,12 @@ def main(url: str, folder: Path) -> list[dict]:
         options.add_argument(argument)
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
     try:
-        run_all(driver, url)
+        meanwhile = run_all(driver, url, folder)
         driver.save_screenshot(str(folder / "page.png"))
         cells = driver.find_elements(By.CSS_SELECTOR, ".jp-CodeCell")
         found = [seen(driver, cell, folder / f"cell-{number}.png") for number, cell in enumerate(cells)]
+        for number, text in meanwhile.items():
+            found[number]["meanwhile"] = text
         save(driver)
         return found
     except Exception:
@@ -65,8 +68,11 @@ def main(url: str, folder: Path) -> list[dict]:
         driver.quit()
 
 
-def run_all(driver: webdriver.Chrome, url: str) -> None:
-    """Open the notebook, choose Run All Cells in the menu, and return when the last one is done or one has failed."""
+def run_all(driver: webdriver.Chrome, url: str, folder: Path) -> dict[int, str]:
+    """Open the notebook, choose Run All Cells in the menu, and return when the last one is done or one has failed.
+
+    Return the text below the cells that had a bar on the way, by their numbers.
+    """
     wait = WebDriverWait(driver, SECONDS, ignored_exceptions=[StaleElementReferenceException])
     driver.get(url)
     wait.until(lambda _: "| Idle" in driver.find_element(By.TAG_NAME, "body").text, "no kernel became idle")
@@ -74,7 +80,25 @@ def run_all(driver: webdriver.Chrome, url: str) -> None:
     driver.execute_script(HIDE)
     driver.find_element(By.XPATH, "//div[contains(@class, 'lm-MenuBar-itemLabel') and text()='Run']").click()
     wait.until(lambda _: driver.find_elements(By.CSS_SELECTOR, "li[data-command='runmenu:run-all']"))[0].click()
-    wait.until(lambda _: errors(driver) or all(map(is_done, prompts(driver))), "the cells did not come to their end")
+    meanwhile: dict[int, str] = {}
+
+    def is_over(_) -> bool:
+        look_for_bars(driver, folder, meanwhile)
+        return bool(errors(driver)) or all(map(is_done, prompts(driver)))
+
+    wait.until(is_over, "the cells did not come to their end")
+    return meanwhile
+
+
+def look_for_bars(driver: webdriver.Chrome, folder: Path, meanwhile: dict[int, str]) -> None:
+    """Keep what is to be seen below a cell that has a bar."""
+    if not driver.find_elements(By.CSS_SELECTOR, "[role=progressbar]"):
+        return
+    for number, cell in enumerate(driver.find_elements(By.CSS_SELECTOR, ".jp-CodeCell")):
+        if cell.find_elements(By.CSS_SELECTOR, "[role=progressbar]"):
+            output = cell.find_element(By.CSS_SELECTOR, ".jp-Cell-outputWrapper .jp-OutputArea")
+            meanwhile[number] = output.text
+            output.screenshot(str(folder / f"cell-{number}-meanwhile.png"))
 
 
 def prompts(driver: webdriver.Chrome) -> list[str]:
