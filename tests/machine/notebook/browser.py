@@ -95,7 +95,7 @@ def look_for_bars(driver: webdriver.Chrome, folder: Path, meanwhile: dict[int, s
     if not driver.find_elements(By.CSS_SELECTOR, "[role=progressbar]"):
         return
     for number, cell in enumerate(driver.find_elements(By.CSS_SELECTOR, ".jp-CodeCell")):
-        if cell.find_elements(By.CSS_SELECTOR, "[role=progressbar]"):
+        if number not in meanwhile and cell.find_elements(By.CSS_SELECTOR, "[role=progressbar]"):
             output = cell.find_element(By.CSS_SELECTOR, ".jp-Cell-outputWrapper .jp-OutputArea")
             meanwhile[number] = output.text
             output.screenshot(str(folder / f"cell-{number}-meanwhile.png"))
