@@ -51,7 +51,7 @@ class Failure:
     role, task, host : str
         Where it happened.
     said : tuple of str
-        The last lines of what the program said that failed, but for those that the message has.
+        The last lines of what the program said that failed, where that is more than the message.
     """
 
     message: str
@@ -195,16 +195,18 @@ def failure(event: dict) -> Failure | None:
     if kind == "runner_on_unreachable":
         message = f"{data.get('host')} could not be reached: {message}"
         hint = "Check the inventory and try ssh by hand."
-    said = tuple(line for line in _last_lines(result) if line.strip() not in f"{message}\n{hint}")
+    said = _last_lines(result)
+    if all(line.strip() in f"{message}\n{hint}" for line in said):
+        said = ()
     return Failure(message, hint, data.get("role", ""), data.get("task", ""), data.get("host", ""), said)
 
 
-def _last_lines(result: dict) -> list[str]:
+def _last_lines(result: dict) -> tuple[str, ...]:
     """Return the last lines of what a program said, from the fields in which modules tell that."""
     texts = (result.get("lines"), result.get("stderr"), result.get("module_stderr"), result.get("stdout"))
     said = next(filter(None, texts), "")
     lines = said.splitlines() if isinstance(said, str) else map(str, said)
-    return [line.rstrip() for line in lines if line.strip()][-_LINES_SAID:]
+    return tuple(line.rstrip() for line in lines if line.strip())[-_LINES_SAID:]
 
 
 def report(event: dict) -> dict | None:
