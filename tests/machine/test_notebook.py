@@ -264,7 +264,7 @@ def test_a_cell_that_shows_the_result_says_it_once(page: Page) -> None:
 
 def test_what_runs_a_notebook_without_a_browser_keeps_the_end_alone(page: Page) -> None:
     (line,) = page.converted["progress"]
-    assert line["data"]["text/plain"] == LINE and LINE in "".join(line["data"]["text/html"])
+    assert "".join(line["data"]["text/plain"]) == LINE and LINE in "".join(line["data"]["text/html"])
     nothing, table = page.converted["result"]
     assert "".join(nothing["data"]["text/html"]) == ""
     assert "<table>" in "".join(table["data"]["text/html"])
