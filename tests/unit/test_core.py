@@ -1,5 +1,6 @@
 """Running roles from Python, with a run of our own in Ansible's place."""
 
+import contextlib
 import json
 import os
 import stat
@@ -7,7 +8,8 @@ import stat
 import pytest
 
 import provision
-from provision import content, core, runner
+from provision import content, core, notebook, progress, runner
+from provision.errors import Interrupted
 
 
 @pytest.fixture
@@ -44,6 +46,47 @@ def test_other_machines_do_not_change_this_process(ran, tmp_path):
     provision.run("mrtrix3", on=tmp_path / "fleet.yml")
     assert os.environ["PATH"] == "/usr/bin:/bin"
     assert ran["inventory"] == tmp_path / "fleet.yml"
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Have this be a notebook; return what its displays are told."""
+    told = []
+
+    class Display:
+        step = staticmethod(told.append)
+        end = staticmethod(told.append)
+
+    monkeypatch.setattr(notebook, "in_notebook", lambda: True)
+    monkeypatch.setattr(progress, "progress", lambda: contextlib.nullcontext(Display()))
+    return told
+
+
+def test_a_run_in_a_notebook_ends_with_the_results_own_line(ran, shown):
+    result = provision.run("mrtrix3")
+    assert shown == [repr(result)]
+
+
+def test_who_takes_the_steps_gets_no_display_besides(ran, shown):
+    provision.run("mrtrix3", progress=print)
+    assert shown == [] and ran["on_step"] is print
+
+
+def test_outside_a_notebook_nobody_is_told_the_result_twice(ran, capsys):
+    provision.run("mrtrix3")
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("in_notebook", "kind"), [(True, Interrupted), (False, KeyboardInterrupt)])
+def test_an_interrupt_says_how_to_go_on_in_a_notebook_and_is_itself_elsewhere(ran, monkeypatch, in_notebook, kind):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(core.consent, "complete", interrupt)
+    monkeypatch.setattr(notebook, "in_notebook", lambda: in_notebook)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        provision.run("mrtrix3")
+    assert type(raised.value) is kind
 
 
 def test_nothing_is_started_for_a_wrong_option(ran, tmp_path):
@@ -89,6 +132,12 @@ def test_the_tunnel_is_closed_before_the_server_is_stopped(monkeypatch, stopped)
     assert stopped == [(("ngrok",), {"ngrok_state": "stopped"}), (("sshd",), {"sshd_state": "stopped"})]
     assert (result.changed, result.seconds) == (2, 1.0)
     assert "ngrok stopped\nsshd stopped" in repr(result)
+
+
+def test_stopping_in_a_notebook_ends_with_one_result(monkeypatch, stopped, shown):
+    running(monkeypatch, sshd="started")
+    result = provision.stop()
+    assert shown == [repr(result)]
 
 
 def test_what_does_not_run_is_not_stopped(monkeypatch, stopped):
