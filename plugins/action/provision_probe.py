@@ -1,4 +1,4 @@
-"""Look at a machine for several roles in one round trip, changing nothing."""
+"""Look at a machine for several roles in one round trip, changing nothing; modules/provision_probe.yml describes it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,6 @@ import json
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
-
-DOCUMENTATION = """
-module: provision_probe
-short_description: Look at a machine for several roles in one round trip
-description:
-  - Runs a checker of the standard library alone on the target's Python and returns what has drifted.
-  - Nothing is copied to the target and nothing is changed there, in check mode too.
-options:
-  roles:
-    type: dict
-    required: true
-    description: For each role what is wanted, as the role's variable C(__<role>_wanted) says it.
-  report:
-    type: bool
-    default: false
-    description: Whether what the roles that are not due report is told at once, as their own last task would.
-"""
 
 _UTILITIES = Path(__file__).resolve().parents[1] / "module_utils"
 # What runs on the target: it imports what it is sent, under the names that the files have here, and reads of that only
@@ -71,7 +54,7 @@ class ActionModule(ActionBase):
         answer = self._low_level_execute_command(
             f"{self._templar.template(python)} -IS -", in_data=source.encode(), sudoable=True
         )
-        _, mark, found = answer["stdout"].rpartition(_MARK)
+        _before, mark, found = answer["stdout"].rpartition(_MARK)
         if not mark:
             said = (answer["stderr"] or answer["stdout"]).strip().splitlines()
             return dict(

@@ -171,7 +171,7 @@ class Checkpoint:
             if os.path.isfile(os.path.join(self.source, name)):
                 yield os.path.join(self.source, name)
         for top in _MADE:
-            for folder, _, names in os.walk(os.path.join(self.source, top)):
+            for folder, _folders, names in os.walk(os.path.join(self.source, top)):
                 for name in names:
                     path = os.path.join(folder, name)
                     if not os.path.islink(path) and self._is_made(top, path):

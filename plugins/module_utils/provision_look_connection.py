@@ -24,7 +24,7 @@ def offered_key(host, port, seconds=5):
     """
     # Its own limit does not hold for looking the name up.
     scan = ["ssh-keyscan", "-T", str(seconds), "-t", "ed25519", "-p", str(port), host]
-    _, out, _ = run(["timeout", str(seconds), *scan])
+    _code, out, _error = run(["timeout", str(seconds), *scan])
     keys = [line.split()[1:3] for line in out.splitlines() if not line.startswith("#") and len(line.split()) >= 3]
     return " ".join(keys[0]) if keys else ""
 

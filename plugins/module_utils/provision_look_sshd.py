@@ -94,7 +94,7 @@ def is_public_key(line):
 def bind_problem(address, port):
     """Return why a server of this user's cannot listen at an address, an empty string when it can."""
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(
+        family, kind, protocol, _name, place = socket.getaddrinfo(
             address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind, protocol) as one:
@@ -131,7 +131,7 @@ def find_sshd():
 
 def has_penalties(program):
     """Tell whether an sshd makes those wait who have failed to log in (PerSourcePenalties, from OpenSSH 9.8 on)."""
-    _, out, error = run([program, "-V"])  # those that know no -V tell it with their usage
+    _code, out, error = run([program, "-V"])  # those that know no -V tell it with their usage
     found = re.search(r"OpenSSH_(\d+)\.(\d+)", out + error)
     return bool(found) and [int(number) for number in found.groups()] >= [9, 8]
 

@@ -105,7 +105,7 @@ def _level_times(folder):
     library, whose objects did not come along, would be linked from next to nothing.
     """
     now = time.time()
-    for parent, _, names in os.walk(folder):
+    for parent, _folders, names in os.walk(folder):
         for name in names:
             os.utime(os.path.join(parent, name), (now, now), follow_symlinks=False)
 
@@ -117,7 +117,7 @@ def elves_in(folder):
     """Return the programs and libraries below ``bin`` and ``lib`` of a folder."""
     found = []
     for top in ("bin", "lib"):
-        for parent, _, names in os.walk(os.path.join(folder, top)):
+        for parent, _folders, names in os.walk(os.path.join(folder, top)):
             paths = [os.path.join(parent, name) for name in sorted(names)]
             found += [path for path in paths if not os.path.islink(path) and is_elf(path)]
     return found

@@ -13,6 +13,7 @@ description:
     its number later is never taken for it. A process that runs is left as it is.
   - One that ends or is not ready in time is a failure, and nothing of it is left running.
   - Arguments and environment can be seen by others, so that secrets belong in a file that the command reads.
+author: The provision founders (!UNKNOWN)
 options:
   state:
     type: str
@@ -63,6 +64,22 @@ options:
     type: float
     default: 10
     description: Seconds that it has to end by itself before it is killed.
+"""
+
+EXAMPLES = """
+- name: Serve a folder for longer than the play takes
+  provision_founders.provision.detached_process:
+    argv: [/usr/bin/python3, -m, http.server, --bind, 127.0.0.1, "8000"]
+    environment:
+      PATH: /usr/bin:/bin
+    pid_file: /var/lib/files/server.pid
+    log: /var/lib/files/server.log
+    port: 8000
+
+- name: Stop it
+  provision_founders.provision.detached_process:
+    state: stopped
+    pid_file: /var/lib/files/server.pid
 """
 
 RETURN = """

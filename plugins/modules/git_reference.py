@@ -9,9 +9,10 @@ short_description: Find what a version means in a git repository that is not her
 description:
   - Says whether a version is a tag, a branch or a commit of a repository, without cloning it.
   - Fails with one sentence when the repository cannot be reached or has no such version.
+author: The provision founders (!UNKNOWN)
 options:
   repo:
-    type: str
+    type: path
     required: true
     description: URL or path of the repository.
   version:
@@ -22,6 +23,15 @@ options:
     type: str
     required: true
     description: The role's option that names the repository, for telling what to do.
+"""
+
+EXAMPLES = """
+- name: Find the commit of a release
+  provision_founders.provision.git_reference:
+    repo: https://github.com/MRtrix3/mrtrix3.git
+    version: 3.0.8
+    option: mrtrix3_repo
+  register: found
 """
 
 RETURN = """
@@ -51,15 +61,14 @@ _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 def as_url(repo):
     """Return a repository as git takes it for a shallow clone: paths as ``file://`` URLs."""
-    path = os.path.expanduser(repo)
-    return "file://" + os.path.abspath(path) if os.path.isdir(path) else repo
+    return "file://" + os.path.abspath(repo) if os.path.isdir(repo) else repo
 
 
 def parse(listing):
     """Return {"tag": {name: commit}, "branch": {name: commit}} of what ``git ls-remote`` printed."""
     found = {"tag": {}, "branch": {}}
     for line in listing.splitlines():
-        commit, _, reference = line.partition("\t")
+        commit, _tab, reference = line.partition("\t")
         for kind, start in (("tag", "refs/tags/"), ("branch", "refs/heads/")):
             if reference.startswith(start):
                 # An annotated tag is listed twice; the second, ending in ^{}, is the commit.
@@ -99,7 +108,10 @@ def main():
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={
-            name: {"type": "str", "required": True} for name in ("repo", "version", "option")
+            # A path's type has the home folder put in for its ~; URLs stay what they are.
+            "repo": {"type": "path", "required": True},
+            "version": {"type": "str", "required": True},
+            "option": {"type": "str", "required": True},
         },
         supports_check_mode=True,
     )

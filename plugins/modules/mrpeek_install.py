@@ -12,6 +12,7 @@ description:
     and renames the folder into place.
   - When no archive of the store can be used, nothing is changed and C(report) is empty; C(passed_over) says why.
   - Notes what it put on the machine in a state file, from which C(state=absent) removes it again.
+author: The provision founders (!UNKNOWN)
 options:
   state:
     type: str
@@ -70,6 +71,49 @@ options:
     description: How long compiling the tree has taken.
 """
 
+EXAMPLES = """
+- name: Install a compiled mrpeek
+  provision_founders.provision.mrpeek_install:
+    origin: source
+    tree: /usr/local/src/mrpeek
+    prefix: /opt/mrpeek
+    link_dir: /usr/local/bin
+    belongs_to: mrtrix3-3.0.8
+    state_file: /var/lib/provision/mrpeek.json
+
+- name: Take it away again
+  provision_founders.provision.mrpeek_install:
+    state: absent
+    prefix: /opt/mrpeek
+    link_dir: /usr/local/bin
+    state_file: /var/lib/provision/mrpeek.json
+"""
+
+RETURN = """
+report:
+  description:
+    - What is in place now, as the role reports it; V({}) when nothing is.
+    - Without C(notes), which the role adds.
+  type: dict
+  returned: success
+left_alone:
+  description: Commands in the folder on PATH that are somebody else's, and got no link.
+  type: list
+  elements: str
+  returned: success
+passed_over:
+  description: The archives of the store that could not be used, best first.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    archive:
+      description: Its path, or that of the store when that cannot be read.
+      type: str
+    why:
+      description: Why it was not taken.
+      type: str
+"""
 import os
 import re
 import shutil

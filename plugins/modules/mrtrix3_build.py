@@ -11,6 +11,7 @@ description:
     systems (C(configure) and C(build), or CMake with Ninja).
   - What an earlier, interrupted build finished is kept; what it left half written is made again.
   - When the run that started it goes away, the build stops; two builds never work in one tree.
+author: The provision founders (!UNKNOWN)
 options:
   source:
     type: path
@@ -47,6 +48,49 @@ options:
     type: str
     default: ""
     description: The commit that the source tree is at.
+"""
+
+EXAMPLES = """
+- name: Compile two commands of MRtrix3
+  provision_founders.provision.mrtrix3_build:
+    source: /usr/local/src/mrtrix3
+    commands: [mrinfo, mrconvert]
+    cpu: x86-64-v3
+"""
+
+RETURN = """
+steps:
+  description: How many steps the build has done; 0 when all of it was there.
+  type: int
+  returned: success
+jobs:
+  description: How many compilers worked at once.
+  type: int
+  returned: success
+system:
+  description: The build system, V(Configure) or V(CMake), or V(Module) for an external module.
+  type: str
+  returned: success
+log:
+  description: All that the build printed.
+  type: str
+  returned: success
+seconds:
+  description: How long this took.
+  type: float
+  returned: success
+spent:
+  description: How long compiling has taken in all, with the builds that were interrupted and gone on with.
+  type: float
+  returned: success
+unfinished:
+  description: The folder that keeps what is finished while the rest is not; empty without O(store).
+  type: str
+  returned: success
+build_log:
+  description: The log, where the build failed.
+  type: str
+  returned: failure
 """
 
 import difflib
@@ -111,7 +155,7 @@ def drop_damaged(source):
     """Delete objects, libraries and programs that an interrupted build left half written; return their names."""
     damaged = []
     for top in ("tmp", "lib", "bin", "build"):
-        for folder, _, names in os.walk(os.path.join(source, top)):
+        for folder, _folders, names in os.walk(os.path.join(source, top)):
             for name in names:
                 path = os.path.join(folder, name)
                 if os.path.islink(path) or not _should_be_elf(top, name, path):
@@ -164,7 +208,7 @@ class Build:
 
     def settings(self):
         """Return what the objects of this tree depend on besides the sources."""
-        code, out, _ = run(["c++", "--version"])
+        code, out, _error = run(["c++", "--version"])
         if code:
             raise BuildError("There is no C++ compiler that works.", "The role deps installs one: provision run deps.")
         return {
@@ -204,7 +248,7 @@ class Build:
             if _parents() != parents:
                 raise BuildError("The run that started this build is gone.")
             self.clock.note()
-            for descriptor, _ in poll.poll(1000):
+            for descriptor, _event in poll.poll(1000):
                 if descriptor == 1:
                     raise BuildError("The run that started this build is gone.")
                 block = os.read(process.stdout.fileno(), 65536)
@@ -273,7 +317,9 @@ class Configure(Build):
         with open(self._path(_PRECOMPILED), "w", encoding="utf-8") as file:
             file.writelines(f'#include "{name}"\n' for name in _HEADERS)
         made = self._path(f"{_PRECOMPILED}.gch")
-        headers = [os.path.join(folder, name) for folder, _, names in os.walk(self._path("core")) for name in names]
+        headers = [
+            os.path.join(folder, name) for folder, _folders, names in os.walk(self._path("core")) for name in names
+        ]
         newest = max((os.path.getmtime(path) for path in headers if path.endswith(".h")), default=0)
         if os.path.exists(made) and os.path.getmtime(made) >= newest:
             return
@@ -281,7 +327,9 @@ class Configure(Build):
         flags = config["cpp_flags"][:at] + config["cpp_flags"][at + 2 :] + config["eigen_cflags"]
         argv = [config["cpp"][0], *flags, "-Isrc", "-Icore", "-Icmd", "-x", "c++-header", _PRECOMPILED, "-o", made]
         with suppress(OSError, subprocess.SubprocessError):
-            subprocess.run(argv, cwd=self.source, stdin=subprocess.DEVNULL, capture_output=True, timeout=300)
+            subprocess.run(
+                argv, cwd=self.source, stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False,
+            )
 
     def configured(self):
         """Tell whether `config` is there."""
@@ -391,7 +439,7 @@ def _parents():
     A worker outlives an ansible-playbook that is killed, and is then somebody else's child.
     """
     pids = [os.getpid()]
-    for _ in range(3):
+    for _turn in range(3):
         status = read_text(f"/proc/{pids[-1]}/status")
         found = re.search(r"^PPid:\s*(\d+)", status, re.M)
         pids.append(int(found.group(1)) if found else 0)
@@ -504,7 +552,12 @@ def tree_locked(source, seconds=15):
 def stop_on_signals():
     """Make the signals that end this process end its build too, which is in a session of its own."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
+        signal.signal(number, _end)
+
+
+def _end(number, frame):
+    # Not at once: what is being done is left as its `finally` leaves it.
+    raise SystemExit(1)
 
 
 def main():

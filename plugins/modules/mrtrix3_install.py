@@ -13,6 +13,7 @@ description:
   - When no archive of the store can be used, nothing is changed and C(report) is empty; C(passed_over) says why. Those
     that are broken get a name that ends in C(.bad).
   - Notes what it put on the machine in a state file, from which C(state=absent) removes it again.
+author: The provision founders (!UNKNOWN)
 options:
   state:
     type: str
@@ -80,6 +81,51 @@ options:
     type: float
     default: 0
     description: How long compiling the tree has taken.
+"""
+
+EXAMPLES = """
+- name: Install the best build of a store
+  provision_founders.provision.mrtrix3_install:
+    origin: store
+    store: /srv/builds
+    version: 3.0.8
+    prefix: /opt/mrtrix3
+    link_dir: /usr/local/bin
+    state_file: /var/lib/provision/mrtrix3.json
+  register: done
+
+- name: Take it away again
+  provision_founders.provision.mrtrix3_install:
+    state: absent
+    prefix: /opt/mrtrix3
+    link_dir: /usr/local/bin
+    state_file: /var/lib/provision/mrtrix3.json
+"""
+
+RETURN = """
+report:
+  description:
+    - What is in place now, as the role reports it; V({}) when nothing is.
+    - Without C(notes), which the role adds.
+  type: dict
+  returned: success
+left_alone:
+  description: Commands in the folder on PATH that are somebody else's, and got no link.
+  type: list
+  elements: str
+  returned: success
+passed_over:
+  description: The archives of the store that could not be used, best first.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    archive:
+      description: Its path, or that of the store when that cannot be read.
+      type: str
+    why:
+      description: Why it was not taken.
+      type: str
 """
 
 import os

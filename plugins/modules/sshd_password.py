@@ -11,6 +11,7 @@ description:
     on. What was in the user's entry of C(/etc/shadow) is kept beside it, and comes back with C(state=absent), unless
     somebody has set another password by then.
   - Only root can read either file. The password is no part of any command, environment, log or result.
+author: The provision founders (!UNKNOWN)
 options:
   state:
     type: str
@@ -24,6 +25,22 @@ options:
     type: path
     required: true
     description: Where the password, and what is needed to take it back, are kept.
+"""
+
+EXAMPLES = """
+- name: Let somebody in with a password
+  provision_founders.provision.sshd_password:
+    user: guest
+    folder: /var/lib/provision/sshd
+
+- name: Give them their old one back
+  provision_founders.provision.sshd_password:
+    state: absent
+    folder: /var/lib/provision/sshd
+"""
+
+RETURN = """
+# Nothing but whether it has changed anything: the password is in its file alone.
 """
 
 import os
@@ -49,7 +66,7 @@ def write_secret(path, text):
 
 def call(module, argv, data=None):
     """Run a command that must succeed, with a line on its standard input."""
-    code, _, error = module.run_command(argv, data=data)
+    code, _out, error = module.run_command(argv, data=data)
     if code:
         said = error.strip().splitlines()
         module.fail_json(msg=f"{argv[0]} failed: {said[0] if said else f'exit code {code}'}.")

@@ -11,6 +11,7 @@ description:
   - An installation that works is not the worse for a store that is full, read-only or gone, so that the module does
     not fail then, but says so in a note and as a warning.
   - Returns C(kept), what a role adds to its report - the C(archive), and C(notes) for people.
+author: The provision founders (!UNKNOWN)
 options:
   prefix:
     type: path
@@ -29,6 +30,37 @@ options:
   progress:
     type: path
     description: A file that is told how far the packing is, as one JSON object.
+"""
+
+EXAMPLES = """
+- name: Keep what was built
+  provision_founders.provision.store_pack:
+    prefix: /opt/mrtrix3
+    store: /srv/builds
+    state_file: /var/lib/provision/mrtrix3.json
+"""
+
+RETURN = """
+archive:
+  description: The archive's path, empty when there was a problem.
+  type: str
+  returned: success
+problem:
+  description: Why the build could not be kept and what to do, empty when it was.
+  type: str
+  returned: success
+size:
+  description: The archive's size in bytes.
+  type: int
+  returned: when it was kept
+sha256:
+  description: The archive's SHA-256.
+  type: str
+  returned: when it was kept
+seconds:
+  description: How long it took.
+  type: float
+  returned: when it was kept
 """
 
 import os
