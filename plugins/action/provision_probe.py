@@ -1,4 +1,4 @@
-"""Look at a machine for several roles in one round trip, changing nothing; modules/provision_probe.yml describes it."""
+"""Look at a machine for several roles in one round trip, changing nothing; modules/provision_probe.py describes it."""
 
 from __future__ import annotations
 

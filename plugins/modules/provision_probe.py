@@ -1,0 +1,37 @@
+"""What the action plugin provision_probe is told and returns: ansible-doc shows it for a module of that name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: provision_probe
+short_description: Look at a machine for several roles in one round trip
+description:
+  - Runs a checker of the standard library alone on the target's Python and returns what has drifted.
+  - Nothing is copied to the target and nothing is changed there, in check mode too.
+author: The provision founders (!UNKNOWN)
+options:
+  roles:
+    type: dict
+    required: true
+    description: For each role what is wanted, as the role's variable C(__<role>_wanted) says it.
+"""
+
+EXAMPLES = """
+- name: Ask whether the packages of the role deps are there
+  provision_founders.provision.provision_probe:
+    roles:
+      deps: "{{ __deps_wanted }}"
+  register: seen
+"""
+
+RETURN = """
+machine:
+  description: What every role may want to know of the machine, such as its distribution, processor and folders.
+  type: dict
+  returned: success
+roles:
+  description:
+    - For each role what was found. C(converged) says whether nothing is left to be done, C(wanted) is what was asked.
+  type: dict
+  returned: success
+"""
