@@ -41,14 +41,18 @@ EXAMPLES = """
 """
 
 RETURN = """
-archive:
-  description: The archive's path, empty when there was a problem.
-  type: str
+kept:
+  description: What a role adds to its report.
+  type: dict
   returned: success
-problem:
-  description: Why the build could not be kept and what to do, empty when it was.
-  type: str
-  returned: success
+  contains:
+    archive:
+      description: The archive's path, empty when there was a problem.
+      type: str
+    notes:
+      description: For people - why the build could not be kept, or when it will be where others see it.
+      type: list
+      elements: str
 size:
   description: The archive's size in bytes.
   type: int
