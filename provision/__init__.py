@@ -8,6 +8,7 @@ from provision.errors import OptionError, ProvisionError
 
 if TYPE_CHECKING:
     from provision import store
+    from provision.checkup import doctor
     from provision.colab import drive
     from provision.core import run, status, stop
     from provision.fod import glyphs
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "OptionError", "ProvisionError", "Result", "drive", "glyphs", "peek", "run", "status", "stop", "store", "view",
+    "OptionError", "ProvisionError", "Result", "doctor", "drive", "glyphs", "peek", "run", "status", "stop", "store",
+    "view",
 ]  # fmt: skip
 
 _LAZY = {
     "Result": "provision.result",
+    "doctor": "provision.checkup",
     "drive": "provision.colab",
     "glyphs": "provision.fod",
     "peek": "provision.slices",

@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from provision import __version__, catalog, cli_pictures, cli_store, connection, core
+from provision import __version__, catalog, cli_machine, cli_pictures, cli_store, connection, core
 from provision.catalog import Option, Role
 from provision.errors import OptionError, ProvisionError, did_you_mean
 from provision.result import sentence
@@ -40,6 +40,7 @@ examples:
   provision run mrtrix3 --help                all that mrtrix3 can be told
   provision run sshd ngrok                    let people in through a tunnel, and tell how
   provision stop                              close the tunnel and stop the SSH server
+  provision doctor                            whether this machine has what is needed
   provision status --json                     what is installed and running, for a program to read
   provision peek dwi.nii.gz -o dwi.png        slices of an image, as a picture
   provision store ls                          which builds are kept, and which run here
@@ -114,7 +115,7 @@ def _fail(error: ProvisionError, code: int, argv: list[str]) -> int:
 def _do(argv: list[str]) -> int | None:
     commands = {
         "run": _run, "list": _list, "describe": _describe, "demo": _demo, "status": _status, "stop": _stop,
-        "store": _store, "peek": _picture, "glyphs": _picture,
+        "store": _store, "peek": _picture, "glyphs": _picture, **dict.fromkeys(cli_machine.COMMANDS, _machine),
     }  # fmt: skip
     command = next((word for word in argv if not word.startswith("-")), None)
     if command and command not in commands:
@@ -204,6 +205,14 @@ def _store(arguments: argparse.Namespace, rest: list[str]) -> int:
     return DONE if getattr(result, "ok", True) else FAILED
 
 
+def _machine(arguments: argparse.Namespace, rest: list[str]) -> int:
+    _refuse_rest(rest, arguments.command, cli_machine.flags(arguments.command))
+    with _kept_for_json(arguments.json):
+        result = cli_machine.call(arguments)
+    print(json.dumps(result.to_dict()) if arguments.json else cli_machine.text(result))
+    return DONE if getattr(result, "ok", True) else FAILED
+
+
 def _picture(arguments: argparse.Namespace, rest: list[str]) -> None:
     _refuse_rest(rest, arguments.command, cli_pictures.flags(arguments.command))
     found = cli_pictures.call(arguments)
@@ -260,6 +269,7 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> _Parser:
     stop.add_argument("--json", action="store_true", help="print one JSON object")
     cli_pictures.add(commands)
     cli_store.add(commands)
+    cli_machine.add(commands)
     return parser
 
 

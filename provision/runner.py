@@ -126,16 +126,37 @@ def _write_log(text: str, roles: Sequence[str]) -> Path:
     return path
 
 
+def left_behind(temporary: Path) -> list[Path]:
+    """Return the folders that killed runs of this user have left.
+
+    Parameters
+    ----------
+    temporary : pathlib.Path
+        The folder for temporary files.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The folders; none of them is in use.
+    """
+    return [path.parent for path in sorted(temporary.glob("provision-*/alive")) if _is_left(path)]
+
+
+def _is_left(path: Path) -> bool:
+    """Tell whether nobody holds the lock: the kernel drops that of a run which is killed."""
+    try:
+        with path.open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def _private_folder() -> Iterator[Path]:
-    """Give a folder that only this user can read, deleted at the end, and delete those that killed runs left.
-
-    The kernel drops the lock of a run that is killed; that tells its folder from one in use.
-    """
-    for left in Path(tempfile.gettempdir()).glob("provision-*/alive"):
-        with contextlib.suppress(OSError), left.open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left.parent)
+    """Give a folder that only this user can read, deleted at the end, and delete those that killed runs left."""
+    for left in left_behind(Path(tempfile.gettempdir())):
+        shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix="provision-"))
     try:
         with (folder / "new").open("a") as lock:
