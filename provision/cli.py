@@ -13,10 +13,9 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from provision import __version__, catalog, cli_machine, cli_pictures, cli_store, connection, core
+from provision import __version__, catalog, cli_machine, cli_pictures, cli_store, core
 from provision.catalog import Option, Role
 from provision.errors import OptionError, ProvisionError, did_you_mean
-from provision.result import sentence
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -177,14 +176,7 @@ def _status(arguments: argparse.Namespace, rest: list[str]) -> None:
     _refuse_rest(rest, "status", ["--json", "--help"])
     with _kept_for_json(arguments.json):
         status = core.status()
-    if arguments.json:
-        print(json.dumps(status))
-        return
-    lines = []
-    for host, reports in status["hosts"].items():
-        lines += [f"{host}: {sentence(role, report)}" for role, report in reports.items()]
-        lines += connection.lines(reports)
-    print("\n".join(lines) or "Nothing is installed.")
+    print(json.dumps(status.to_dict()) if arguments.json else status)
 
 
 def _stop(arguments: argparse.Namespace, rest: list[str]) -> None:

@@ -6,11 +6,14 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provision import catalog, consent, content, notebook
 from provision.errors import Interrupted, OptionError
 from provision.result import Result
+
+if TYPE_CHECKING:
+    from provision.overview import Status
 
 
 @contextlib.contextmanager
@@ -187,27 +190,31 @@ def _joined(results: list[Result], here: bool) -> Result:
     return Result(sum(result.changed for result in results), seconds, hosts, here=here)
 
 
-def status() -> dict:
-    """Tell what the roles have put on this machine, without starting Ansible.
+def status() -> Status:
+    """Tell what is installed on this machine, what runs and what is stored, without starting Ansible.
 
     Returns
     -------
-    dict
-        ``{"hosts": {"localhost": {role: report}}}``; each report has ``works`` besides, which says whether it does at
-        this moment: commands are run, servers and tunnels are connected to. Where it does not, ``problem`` may say why.
+    Status
+        A dict, ``{"hosts": {"localhost": {role: report}}, "store": {...}}``. Each report has ``works`` besides, which
+        says whether it does at this moment: commands are run, servers and tunnels are connected to. Where it does not,
+        ``problem`` may say why. :func:`provision.overview.measured` and :func:`provision.overview.stored` say what else
+        there is.
 
     Examples
     --------
     >>> status()["hosts"]["localhost"]["mrtrix3"]["version"]  # doctest: +SKIP
     '3.0.8'
     """
+    from provision import overview
+
     checks = content.utility("provision_checks")
     found = {}
     for name in catalog.roles():
         report = checks.read_state(name).get("report")
         if report:
-            found[name] = {**report, **checks.now(name, report)}
-    return {"hosts": {"localhost": found}}
+            found[name] = {**report, **checks.now(name, report), **overview.measured(name, report)}
+    return overview.Status({"hosts": {"localhost": found}, "store": overview.stored()})
 
 
 @_interruptible()

@@ -1,0 +1,154 @@
+"""What is installed on this machine, what runs and what is stored: for people and for programs."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from provision import connection, content
+from provision.progress import format_bytes
+from provision.result import sentence
+
+
+class Status(dict):
+    """What there is: ``{"hosts": {"localhost": {role: report}}, "store": {...}}``.
+
+    Examples
+    --------
+    >>> Status({"hosts": {"localhost": {"mrtrix3": {"version": "3.0.3", "origin": "package", "bin": "/usr/bin"}}}})
+    mrtrix3 3.0.3 ready (package) - /usr/bin
+    """
+
+    def __repr__(self) -> str:
+        return "\n".join([*self._lines(), *self._stored()])
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook, and how to get in where somebody is let in."""
+        rows = "".join(
+            f"<tr><th>{escape(role)}</th><td style='text-align:left'>{escape(sentence(role, report))}</td>"
+            f"<td style='text-align:left'>{escape(', '.join(_details(report)))}</td></tr>"
+            for role, report in self._reports()
+        )
+        caption = "<br>".join(map(escape, self._stored()))
+        boxes = "".join(connection.box(reports) for reports in self["hosts"].values())
+        empty = "" if rows else "<tr><td>Nothing is installed.</td></tr>"
+        return f"<table><caption>{caption}</caption><tbody>{rows or empty}</tbody></table>{boxes}"
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: plain values only, a copy."""
+        return copy.deepcopy(dict(self))
+
+    def _reports(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for reports in self["hosts"].values():
+            yield from reports.items()
+
+    def _lines(self) -> Iterator[str]:
+        for role, report in self._reports():
+            yield " - ".join(filter(None, (sentence(role, report), ", ".join(_details(report)))))
+        for reports in self["hosts"].values():
+            yield from connection.lines(reports)
+        if not any(self["hosts"].values()):
+            yield "Nothing is installed."
+
+    def _stored(self) -> Iterator[str]:
+        store = self.get("store", {})
+        if store.get("problem"):
+            yield f"The store {store['folder']} {store['problem']}."
+        elif store.get("builds"):
+            count = "1 build" if store["builds"] == 1 else f"{store['builds']} builds"
+            yield f"{count} in the store {store['folder']}, {format_bytes(store['size'])}"
+
+
+def _details(report: Mapping[str, Any]) -> Iterator[str]:
+    """Give what is worth telling besides whether it works."""
+    if report.get("prefix") or report.get("bin"):
+        yield str(report["prefix"] if report.get("size") else report.get("bin") or report["prefix"])
+    if report.get("size"):
+        yield format_bytes(report["size"])
+    if report.get("pid"):
+        yield f"process {report['pid']}"
+        yield report.get("url") or f"{report.get('host')}:{report.get('port')}"
+        yield f"since {datetime.fromtimestamp(report['since'], UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def measured(role: str, report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what can be seen of a role's work besides what it reported.
+
+    Parameters
+    ----------
+    role : str
+        Its name.
+    report : mapping of str to object
+        What it reported.
+
+    Returns
+    -------
+    dict of str to object
+        ``size``, bytes on disk, of what it has put in a prefix of its own; ``pid`` and ``since`` of the process that it
+        has started, in seconds since 1970, while that runs.
+
+    Examples
+    --------
+    >>> measured("deps", {})
+    {}
+    """
+    checks = content.utility("provision_checks")
+    found: dict[str, Any] = {}
+    prefix = report.get("prefix", "")
+    # The distribution's package is in /usr, with all else.
+    if prefix and Path(prefix, checks.RECEIPT).exists():
+        found["size"] = _size(prefix)
+    pid = checks.running(str(Path(checks.state_folder(), role, f"{role}.pid")))
+    if pid:
+        found.update(pid=pid, since=_started(checks.process(pid)["start"]))
+    return found
+
+
+def _size(folder: str) -> int:
+    """Return the bytes that a folder takes on its disk."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            total += os.lstat(f"{place}/{name}").st_blocks * 512
+    return total
+
+
+def _started(ticks: int) -> int:
+    """Return when a process began, in seconds since 1970; the kernel counts in ticks since its own start."""
+    lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+    boot = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
+    return boot + ticks // os.sysconf("SC_CLK_TCK")
+
+
+def stored(folder: str | None = None) -> dict[str, Any]:
+    """Return how many builds there are in the store, without reading any.
+
+    Parameters
+    ----------
+    folder : str, optional
+        The store; the one that is used where none is named when not given.
+
+    Returns
+    -------
+    dict of str to object
+        ``folder``, ``builds`` and their ``size``; ``problem`` where it cannot be read.
+
+    Examples
+    --------
+    >>> stored("/nonexistent")
+    {'folder': '/nonexistent', 'builds': 0, 'size': 0}
+    """
+    folder = folder or content.utility("provision_checks").default_store()
+    archives = content.utility("provision_store")
+    try:
+        sizes = [Path(path).stat().st_size for path in archives.archives(folder)]
+    except (OSError, archives.StoreError) as error:
+        why = getattr(error.__cause__ or error, "strerror", None) or str(error)
+        problem = f"cannot be read: {why.lower()}"
+        return {"folder": folder, "builds": 0, "size": 0, "problem": problem}
+    return {"folder": folder, "builds": len(sizes), "size": sum(sizes)}
