@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from provision import store
     from provision.checkup import doctor
     from provision.colab import drive
-    from provision.core import run, status, stop
+    from provision.core import remove, run, status, stop
     from provision.fod import glyphs
     from provision.result import Result
     from provision.slices import peek
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "OptionError", "ProvisionError", "Result", "doctor", "drive", "glyphs", "peek", "run", "status", "stop", "store",
-    "view",
+    "OptionError", "ProvisionError", "Result",
+    "doctor", "drive", "glyphs", "peek", "remove", "run", "status", "stop", "store", "view",
 ]  # fmt: skip
 
 _LAZY = {
@@ -29,6 +29,7 @@ _LAZY = {
     "drive": "provision.colab",
     "glyphs": "provision.fod",
     "peek": "provision.slices",
+    "remove": "provision.core",
     "run": "provision.core",
     "status": "provision.core",
     "stop": "provision.core",

@@ -8,6 +8,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from provision import catalog
+from provision.errors import OptionError
+
 _DOCTOR_EXAMPLES = """\
 examples:
   provision doctor
@@ -18,8 +21,25 @@ exit codes:
   1  a check has failed
 """
 
+_REMOVE_EXAMPLES = """\
+examples:
+  provision remove                    take away all that was put here, after a typed yes
+  provision remove --yes              the same without a question, for scripts
+  provision remove --check            tell what would be removed, and change nothing
+  provision remove sshd --on hosts.yml
+
+What can be of use later is kept, and named with what removes it: builds in the store, sources, logs.
+
+exit codes:
+  0    done, or nothing was there
+  1    something could not be removed; the same command goes on from there
+  2    wrong usage, or the answer was not yes; nothing was removed
+  130  interrupted; the same command goes on from there
+"""
+
 _FLAGS = {
     "doctor": ("--json", "--help"),
+    "remove": ("--on", "--check", "--yes", "--verbose", "--json", "--help"),
 }
 
 COMMANDS = tuple(_FLAGS)
@@ -56,6 +76,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         The commands of ``provision``.
     """
     _add(commands, "doctor", "tell whether this machine has what is needed, and change nothing", _DOCTOR_EXAMPLES)
+    remove = _add(commands, "remove", "take away what the roles have put on this machine", _REMOVE_EXAMPLES)
+    remove.add_argument("roles", nargs="*", metavar="ROLE", help="whose (default: all)")
+    remove.add_argument("--on", metavar="INVENTORY", help="the machines, an Ansible inventory (default: this one)")
+    remove.add_argument("--check", action="store_true", help="tell what would be removed, and change nothing")
+    remove.add_argument("--yes", action="store_true", help="do not ask")
+    remove.add_argument("-v", "--verbose", action="store_true", help="show all that Ansible says")
 
 
 def _add(commands: argparse._SubParsersAction, name: str, about: str, examples: str) -> argparse.ArgumentParser:
@@ -82,7 +108,7 @@ def call(arguments: argparse.Namespace) -> Any:
     ProvisionError
         As its function does.
     """
-    functions: dict[str, Callable] = {"doctor": _doctor}
+    functions: dict[str, Callable] = {"doctor": _doctor, "remove": _remove}
     return functions[arguments.command](arguments)
 
 
@@ -90,6 +116,25 @@ def _doctor(arguments: argparse.Namespace) -> Any:
     from provision.checkup import doctor
 
     return doctor()
+
+
+def _remove(arguments: argparse.Namespace) -> Any:
+    from provision import core
+
+    if not (arguments.check or arguments.yes):
+        _ask(", ".join(catalog.role(name).name for name in arguments.roles) or "all that was put there", arguments.on)
+    return core.remove(*arguments.roles, on=arguments.on, check=arguments.check, verbose=arguments.verbose)
+
+
+def _ask(what: str, on: str | None) -> None:
+    """Return when a person at a terminal has typed yes."""
+    unsaid = OptionError("Nothing was removed.", hint="Type yes when asked, or pass --yes.")
+    if not sys.stdin.isatty():
+        raise unsaid
+    where = f"the machines of {on}" if on else "this machine"
+    print(f"Remove {what} from {where}? Type yes: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() != "yes":
+        raise unsaid
 
 
 def text(result: Any) -> str:

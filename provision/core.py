@@ -14,6 +14,7 @@ from provision.result import Result
 
 if TYPE_CHECKING:
     from provision.overview import Status
+    from provision.removal import Removed
 
 
 @contextlib.contextmanager
@@ -92,14 +93,15 @@ def _inventory(on: str | os.PathLike | None) -> Path | None:
     return path
 
 
-def _run_shown(roles, variables, inventory, check, verbose, progress) -> Result:
-    """Run with the progress shown as the caller likes it."""
+def _run_shown(roles, variables, inventory, check, verbose, progress, playbook="site.yml", kind=Result, **more):
+    """Run with the progress shown as the caller likes it; return what came of it as a `kind` of result."""
     from provision import runner
 
     def start(**watchers) -> Result:
-        secrets = catalog.secrets(variables)
-        outcome = runner.run(roles, variables, inventory=inventory, check=check, secrets=secrets, **watchers)
-        return Result(outcome.changed, outcome.seconds, outcome.hosts, check, here=inventory is None)
+        settings = {"check": check, "secrets": catalog.secrets(variables), "playbook": playbook}
+        outcome = runner.run(roles, variables, inventory=inventory, **settings, **watchers)
+        found = {name: value(outcome) for name, value in more.items()}
+        return kind(outcome.changed, outcome.seconds, outcome.hosts, check, here=inventory is None, **found)
 
     if verbose and progress is None:
         return start(on_line=lambda line: print(line, file=notebook.stream(), flush=True))
@@ -172,6 +174,64 @@ def stop(on: str | os.PathLike | None = None, *, progress: Callable | None = Non
     with _display(progress) as (on_step, end):
         results = [run(*wave, on=on, progress=on_step, **options) for wave, options in asked]
         return end(_joined(results, here=on is None))
+
+
+@_interruptible()
+def remove(
+    *roles: str,
+    on: str | os.PathLike | None = None,
+    check: bool = False,
+    verbose: bool = False,
+    progress: Callable | None = None,
+) -> Removed:
+    """Take away what roles have put on this machine, or on those of an inventory.
+
+    What lets others in goes first, packages last. Files and packages that were there before stay, and so does what can
+    be of use on the next machine: the store of builds, the logs of runs, the sources of unfinished builds.
+
+    Parameters
+    ----------
+    *roles : str
+        Names of roles; all of them when none is named.
+    on : path-like, optional
+        An Ansible inventory. Without one, this machine.
+    check : bool
+        Change nothing, only tell what would be removed.
+    verbose : bool
+        Show Ansible's own output.
+    progress : callable, optional
+        As for :func:`run`.
+
+    Returns
+    -------
+    Removed
+        What has gone, and in ``kept`` what was left on purpose and what removes that.
+
+    Raises
+    ------
+    OptionError
+        For a role that does not exist, or when there is no such inventory; nothing was started.
+    ProvisionError
+        When something could not be removed; a second call goes on from there.
+
+    Examples
+    --------
+    >>> remove()  # doctest: +SKIP
+    removed sshd, mrtrix3, deps in 4.1 s - 9 changes
+    kept: 2 builds in /root/.cache/provision, 40.1 MB - provision store prune --keep 0
+    """
+    from provision import removal
+
+    for name in roles:
+        catalog.role(name)
+    asked = [name for name in reversed(catalog.roles()) if name in (roles or catalog.roles())]
+    inventory = _inventory(on)
+    there = removal.noted(asked) if inventory is None else []
+    return _run_shown(
+        asked, {}, inventory, check, verbose, progress, playbook="remove.yml", kind=removal.Removed,
+        gone=lambda outcome: tuple(there or (asked if outcome.changed else ())),
+        kept=lambda _: tuple(removal.kept()) if inventory is None else (),
+    )  # fmt: skip
 
 
 def _stoppable() -> list[str]:

@@ -102,15 +102,31 @@ def measured(role: str, report: Mapping[str, Any]) -> dict[str, Any]:
     prefix = report.get("prefix", "")
     # The distribution's package is in /usr, with all else.
     if prefix and Path(prefix, checks.RECEIPT).exists():
-        found["size"] = _size(prefix)
+        found["size"] = size_of(prefix)
     pid = checks.running(str(Path(checks.state_folder(), role, f"{role}.pid")))
     if pid:
         found.update(pid=pid, since=_started(checks.process(pid)["start"]))
     return found
 
 
-def _size(folder: str) -> int:
-    """Return the bytes that a folder takes on its disk."""
+def size_of(folder: str) -> int:
+    """Return the bytes that a folder takes on its disk.
+
+    Parameters
+    ----------
+    folder : str
+        The folder.
+
+    Returns
+    -------
+    int
+        0 when there is none.
+
+    Examples
+    --------
+    >>> size_of("/nonexistent")
+    0
+    """
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:

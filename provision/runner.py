@@ -100,10 +100,15 @@ def _signals(stop: _Stop) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def logs_place() -> Path:
+    """Return where the logs of past runs are; nothing needs to be there."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "provision" / "logs"
+
+
 def logs_folder() -> Path:
     """Return the folder of the logs of past runs, made when missing and readable by its owner alone."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    folder = Path(base) / "provision" / "logs"
+    folder = logs_place()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
 
@@ -229,11 +234,12 @@ def run(
     *,
     inventory: Path | None = None,
     check: bool = False,
+    playbook: str = "site.yml",
     secrets: Sequence[str] = (),
     on_step: Callable[[events.Step], None] = lambda step: None,
     on_line: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """Run the site playbook for some roles and return what came of it.
+    """Run a playbook for some roles and return what came of it.
 
     Parameters
     ----------
@@ -245,6 +251,8 @@ def run(
         The machines; by default this one.
     check : bool
         Only say what would change.
+    playbook : str
+        A file of ``playbooks/``.
     secrets : sequence of str
         Values that must not stand in the log.
     on_step : callable
@@ -281,9 +289,9 @@ def run(
         }
         with _signals(stop):
             watcher = _Watcher(seen, on_step, on_line, progress, secrets)
-            finished = _start(private, root, {**variables, **extra}, inventory, check, watcher, stop)
+            finished = _start(private, root, {**variables, **extra}, inventory, check, playbook, watcher, stop)
         said = _without(secrets, finished.stdout.read())
-    log = _write_log(said, roles)
+    log = _write_log(said, roles if playbook == "site.yml" else [Path(playbook).stem, *roles])
     if stop.signal:
         raise KeyboardInterrupt
     if seen.error:
@@ -341,7 +349,7 @@ class _Watcher:
             self.seen.error = self.seen.error or error
 
 
-def _start(private, root, variables, inventory, check, watcher, stop):
+def _start(private, root, variables, inventory, check, playbook, watcher, stop):
     """Call ansible-runner and return its Runner."""
     import ansible_runner
     import pexpect
@@ -353,7 +361,7 @@ def _start(private, root, variables, inventory, check, watcher, stop):
     arguments = {
         "private_data_dir": str(private),
         "project_dir": str(root / "playbooks"),
-        "playbook": "site.yml",
+        "playbook": playbook,
         "inventory": str(inventory or root / "inventory" / "localhost.yml"),
         "extravars": variables,
         "envvars": _environment(private, root),

@@ -33,7 +33,10 @@ def look_at_tool(tool, wanted, machine, drift_of):
         "report": state.get("report", {}),
     }
     if wanted["state"] == "absent":
-        return dict(result, converged=not state and not os.path.exists(os.path.join(prefix, RECEIPT)))
+        # A run that was cut off may have installed packages and nothing else.
+        packages = read_state("deps").get("installed", {}).get(tool)
+        there = state or packages or os.path.exists(os.path.join(prefix, RECEIPT))
+        return dict(result, converged=not there)
     drift = drift_of(state)
     if not drift:
         return dict(result, converged=True)

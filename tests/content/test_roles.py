@@ -202,3 +202,11 @@ def test_the_site_playbook_has_the_variables_of_the_role_and_no_task_of_it_for_t
 @each_role
 def test_role_has_a_playbook_of_its_own(role: Path) -> None:
     assert (ROOT / "playbooks" / f"{role.name}.yml").is_file()
+
+
+def test_every_role_is_removed_against_the_order_in_which_it_came() -> None:
+    (play,) = load(ROOT / "playbooks/remove.yml")
+    site = [role["role"] for role in load(ROOT / "playbooks/site.yml")[0]["roles"]]
+    named = re.search(r"default\(\[(.*)\]\)", play["tasks"][0]["loop"])[1]
+    assert re.findall(r"'(\w+)'", named) == site[::-1]
+    assert play["vars"] == {f"{role.name}_state": "absent" for role in ROLES}

@@ -1,0 +1,157 @@
+"""What `provision.remove` asks for and tells."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+
+import provision
+from provision import catalog, content, core, runner
+from provision.cli import main
+from provision.removal import Kept, Removed
+
+checks = content.utility("provision_checks")
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """An empty machine: no notes of roles, no store, no logs."""
+    monkeypatch.setattr(checks, "state_folder", lambda: str(tmp_path))
+    monkeypatch.setattr(checks, "default_store", lambda: str(tmp_path / "store"))
+    monkeypatch.setattr(checks, "cache_folder", lambda: str(tmp_path / "cache"))
+    monkeypatch.setattr(runner, "logs_place", lambda: tmp_path / "logs")
+    return tmp_path
+
+
+@pytest.fixture
+def ran(monkeypatch, machine):
+    """Put a run in Ansible's place that removes all it is asked to; return what it was asked for."""
+    asked = []
+
+    def run(roles, variables, **rest):
+        asked.append({"roles": list(roles), "variables": variables, **rest})
+        return runner.Outcome(len(roles), 0.5, {"localhost": {role: {"state": "absent"} for role in roles}}, None)
+
+    monkeypatch.setattr(runner, "run", run)
+    return asked
+
+
+def test_all_roles_are_removed_in_one_run_against_the_order_in_which_they_came(ran):
+    provision.remove()
+    (asked,) = ran
+    assert asked["roles"] == list(reversed(catalog.roles())) and asked["roles"][-1] == "deps"
+    assert asked["playbook"] == "remove.yml" and not asked["check"] and asked["inventory"] is None
+
+
+def test_roles_that_are_named_are_removed_alone_and_in_the_same_order(ran):
+    provision.remove("mrtrix3", "sshd", check=True)
+    assert ran[0]["roles"] == ["sshd", "mrtrix3"] and ran[0]["check"]
+
+
+def test_a_role_that_does_not_exist_is_refused_before_anything_starts(ran):
+    with pytest.raises(provision.OptionError, match="no role 'mrtrix'"):
+        provision.remove("mrtrix")
+    assert ran == []
+
+
+def test_what_was_there_is_told_and_what_was_not_is_not(ran, machine):
+    (machine / "mrtrix3.json").write_text(json.dumps({"report": {"version": "3.0.8"}}))
+    (machine / "deps.json").write_text(json.dumps({"installed": {"mrpeek": ["g++"]}}))
+    assert provision.remove().gone == ("mrpeek", "mrtrix3")
+
+
+def test_what_is_kept_is_named_with_what_removes_it(ran, machine):
+    assert provision.remove().kept == ()
+    for name in ("store/mrtrix3-3.0.8.tar.zst", "cache/source/mrtrix3/a", "logs/b.log"):
+        (machine / name).parent.mkdir(parents=True)
+        (machine / name).write_text("content")
+    kept = provision.remove().kept
+    assert [one.command for one in kept] == [
+        "provision store prune --keep 0", f"rm -r {machine}/cache/source", f"rm -r {machine}/logs",
+    ]
+    assert str(kept[0]) == f"kept: 1 build in {machine}/store, 7 B - provision store prune --keep 0"
+
+
+def test_other_machines_have_nothing_to_do_with_what_is_kept_here(ran, machine):
+    (machine / "logs").mkdir()
+    (machine / "logs/b.log").touch()
+    (machine / "fleet.yml").write_text("all: {}")
+    result = provision.remove("sshd", on=machine / "fleet.yml")
+    assert result.kept == () and result.gone == ("sshd",) and ran[0]["inventory"] == machine / "fleet.yml"
+
+
+def test_the_result_is_told_in_lines_and_as_json():
+    kept = Kept("logs of runs", "/logs", 5, "rm -r /logs")
+    result = Removed(3, 4.1, {"localhost": {"sshd": {"state": "absent"}}}, gone=("sshd",), kept=(kept,))
+    assert repr(result) == "removed sshd in 4.1 s - 3 changes\nkept: logs of runs in /logs, 5 B - rm -r /logs"
+    assert result.to_dict()["kept"] == [{"what": "logs of runs", "path": "/logs", "size": 5, "command": "rm -r /logs"}]
+    assert json.loads(json.dumps(result.to_dict()))["gone"] == ["sshd"]
+    assert "<div>removed sshd" in result._repr_html_()
+    looked = Removed(1, 1.0, {}, check=True, gone=("sshd",))
+    assert repr(looked) == "would remove sshd in 1.0 s - only looked, nothing was changed"
+    assert repr(Removed(0, 1.0, {})) == "Nothing was there (1.0 s)."
+
+
+# The question
+
+
+@pytest.fixture
+def remove(monkeypatch):
+    calls = []
+
+    def called(*roles, **options):
+        calls.append((roles, options))
+        return Removed(0, 0.1, {})
+
+    monkeypatch.setattr(core, "remove", called)
+    return calls
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("answer", ["no\n", "\n", "", "y\n"])
+def test_without_a_typed_yes_nothing_is_removed(monkeypatch, remove, capsys, answer):
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    assert main(["remove", "mrtrix3"]) == 2
+    assert "Remove mrtrix3 from this machine? Type yes: " in capsys.readouterr().err
+    assert remove == []
+
+
+def test_where_nobody_can_be_asked_nothing_is_removed(monkeypatch, remove, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("yes\n"))
+    assert main(["remove"]) == 2 and remove == []
+    assert "pass --yes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "typed"), [("remove sshd", "yes\n"), ("remove sshd --yes", ""), ("remove --yes sshd", "")]
+)
+def test_a_yes_removes(monkeypatch, remove, line, typed):
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    assert main(line.split()) == 0
+    assert remove == [(("sshd",), {"on": None, "check": False, "verbose": False})]
+
+
+def test_a_look_needs_no_yes(monkeypatch, remove):
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert main(["remove", "--check"]) == 0 and remove[0][1]["check"]
+
+
+# What the roles look for
+
+
+@pytest.mark.parametrize("role", ["mrtrix3", "mrpeek"])
+def test_packages_of_an_installation_that_was_cut_off_are_not_forgotten(machine, role):
+    def converged():
+        here = {"root": False, "home": str(machine), "state": str(machine)}
+        return checks.look_of(role)({"state": "absent", "prefix": "auto", "link_dir": "none"}, here)["converged"]
+
+    assert converged()
+    (machine / "deps.json").write_text(json.dumps({"installed": {role: ["g++"]}}))
+    assert not converged()
