@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from provision.colab import drive
     from provision.core import remove, run, status, stop
     from provision.fod import glyphs
+    from provision.history import logs
     from provision.result import Result
     from provision.slices import peek
     from provision.webview import view
@@ -20,7 +21,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "OptionError", "ProvisionError", "Result",
-    "doctor", "drive", "glyphs", "peek", "remove", "run", "status", "stop", "store", "view",
+    "doctor", "drive", "glyphs", "logs", "peek", "remove", "run", "status", "stop", "store", "view",
 ]  # fmt: skip
 
 _LAZY = {
@@ -28,6 +29,7 @@ _LAZY = {
     "doctor": "provision.checkup",
     "drive": "provision.colab",
     "glyphs": "provision.fod",
+    "logs": "provision.history",
     "peek": "provision.slices",
     "remove": "provision.core",
     "run": "provision.core",

@@ -40,6 +40,7 @@ examples:
   provision run sshd ngrok                    let people in through a tunnel, and tell how
   provision stop                              close the tunnel and stop the SSH server
   provision doctor                            whether this machine has what is needed
+  provision logs                              the last runs, and how they ended
   provision remove                            take away all that was put here
   provision status --json                     what is installed and running, for a program to read
   provision peek dwi.nii.gz -o dwi.png        slices of an image, as a picture

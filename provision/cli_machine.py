@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from provision import catalog
+from provision.diagnosis import Diagnosis
 from provision.errors import OptionError
 
 _DOCTOR_EXAMPLES = """\
@@ -37,8 +38,22 @@ exit codes:
   130  interrupted; the same command goes on from there
 """
 
+_LOGS_EXAMPLES = """\
+examples:
+  provision logs           the last runs, the newest first, and how they ended
+  provision logs 2         all that Ansible said in the run before the last
+  provision logs --last    the same of the last run
+  provision logs --json
+
+exit codes:
+  0  done
+  1  the log cannot be read
+  2  wrong usage, or there is no such log
+"""
+
 _FLAGS = {
     "doctor": ("--json", "--help"),
+    "logs": ("--last", "--json", "--help"),
     "remove": ("--on", "--check", "--yes", "--verbose", "--json", "--help"),
 }
 
@@ -76,6 +91,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         The commands of ``provision``.
     """
     _add(commands, "doctor", "tell whether this machine has what is needed, and change nothing", _DOCTOR_EXAMPLES)
+    logs = _add(commands, "logs", "tell of the last runs, or print what Ansible said", _LOGS_EXAMPLES)
+    logs.add_argument("number", nargs="?", type=int, metavar="N", help="which one to print; 1 is the last run")
+    logs.add_argument("--last", action="store_true", help="print that of the last run")
     remove = _add(commands, "remove", "take away what the roles have put on this machine", _REMOVE_EXAMPLES)
     remove.add_argument("roles", nargs="*", metavar="ROLE", help="whose (default: all)")
     remove.add_argument("--on", metavar="INVENTORY", help="the machines, an Ansible inventory (default: this one)")
@@ -108,7 +126,7 @@ def call(arguments: argparse.Namespace) -> Any:
     ProvisionError
         As its function does.
     """
-    functions: dict[str, Callable] = {"doctor": _doctor, "remove": _remove}
+    functions: dict[str, Callable] = {"doctor": _doctor, "logs": _logs, "remove": _remove}
     return functions[arguments.command](arguments)
 
 
@@ -116,6 +134,13 @@ def _doctor(arguments: argparse.Namespace) -> Any:
     from provision.checkup import doctor
 
     return doctor()
+
+
+def _logs(arguments: argparse.Namespace) -> Any:
+    from provision import history
+
+    number = 1 if arguments.last else arguments.number
+    return history.logs() if number is None else history.log(number)
 
 
 def _remove(arguments: argparse.Namespace) -> Any:
@@ -150,7 +175,7 @@ def text(result: Any) -> str:
     str
         The lines.
     """
-    return result.text(colours=wants_colours()) if hasattr(result, "text") else str(result)
+    return result.text(colours=wants_colours()) if isinstance(result, Diagnosis) else str(result)
 
 
 def wants_colours() -> bool:

@@ -1,0 +1,93 @@
+"""What is told of past runs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from provision import content, history, runner
+from provision.cli import main
+from provision.errors import OptionError, ProvisionError
+
+RECAP = "PLAY RECAP\nlocalhost                  : ok=5    changed={}    unreachable={}    failed={}    skipped=9\n"
+
+
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path / "provision" / "logs"
+
+
+def write(folder, name, text):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
+
+
+def test_the_newest_run_comes_first_with_what_was_run(folder):
+    write(folder, "20261123T120000.000001-deps+mrtrix3.log", RECAP.format(2, 0, 0))
+    write(folder, "20261123T130000.000001-remove+sshd.log", RECAP.format(0, 0, 0))
+    write(folder, "notes.log", "somebody else's")
+    found = history.logs()
+    assert [log.roles for log in found] == [("remove", "sshd"), ("deps", "mrtrix3")]
+    assert [line.split("  ")[0] for line in repr(found).splitlines()[:-1]] == ["1", "2"]
+    assert "2026-11-23 13:00 UTC" in repr(found) and "2 changes" in repr(found) and "deps mrtrix3" in repr(found)
+    assert "<td style='text-align:left'>remove sshd</td>" in found._repr_html_()
+
+
+@pytest.mark.parametrize(("text", "outcome"), [
+    (RECAP.format(0, 0, 0), "nothing changed"), (RECAP.format(1, 0, 0), "1 change"),
+    (RECAP.format(1, 0, 0) + RECAP.format(2, 0, 0), "3 changes"), (RECAP.format(1, 0, 1), "failed"),
+    (RECAP.format(1, 1, 0), "failed"), ("TASK [Compile]\n", "did not end"),
+])
+def test_how_it_ended_is_read_from_the_closing_lines(folder, text, outcome):
+    write(folder, "20261123T120000.000001-mrtrix3.log", text)
+    assert history.log(1).outcome == outcome
+
+
+def test_what_the_runner_writes_is_understood(folder, monkeypatch, tmp_path):
+    for name in ("playbooks", "inventory"):
+        (tmp_path / name).mkdir()
+    here = content.root()
+    (tmp_path / "ansible.cfg").write_text((here / "ansible.cfg").read_text())
+    (tmp_path / "inventory/localhost.yml").write_text((here / "inventory/localhost.yml").read_text())
+    (tmp_path / "playbooks/remove.yml").write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks: [{ansible.builtin.set_stats: {data: {provision: {}}}}]\n"
+    )
+    monkeypatch.setattr(content, "root", lambda: tmp_path)
+    runner.run(["sshd", "deps"], {}, playbook="remove.yml")
+    log = history.log(1)
+    assert (log.roles, log.outcome) == (("remove", "sshd", "deps"), "nothing changed")
+
+
+def test_looking_makes_no_folder(folder):
+    assert len(history.logs()) == 0 and "There are no logs in" in repr(history.logs())
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("number", [0, 2, -1])
+def test_a_log_that_does_not_exist_is_wrong_usage(folder, number):
+    write(folder, "20261123T120000.000001-deps.log", "said")
+    with pytest.raises(OptionError, match=f"no log {number}"):
+        history.log(number)
+
+
+def test_a_log_that_has_been_deleted_since_says_so(folder):
+    write(folder, "20261123T120000.000001-deps.log", "said")
+    log = history.log(1)
+    log.path.unlink()
+    with pytest.raises(ProvisionError, match="oldest logs"):
+        _ = log.text
+
+
+def test_the_command_prints_the_table_or_one_log_or_json(folder, capsys):
+    write(folder, "20261123T120000.000001-deps.log", "the older\n")
+    write(folder, "20261123T130000.000001-mrtrix3.log", "the newer\n")
+    for line, said in (("logs 2", "the older\n"), ("logs --last", "the newer\n"), ("logs 1", "the newer\n")):
+        assert main(line.split()) == 0 and capsys.readouterr().out == said
+    assert main(["logs"]) == 0 and "did not end" in capsys.readouterr().out
+    assert main(["logs", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["logs"]
+    assert [log["roles"] for log in told] == [["mrtrix3"], ["deps"]] and "text" not in told[0]
+    assert main(["logs", "1", "--json"]) == 0 and json.loads(capsys.readouterr().out)["text"] == "the newer\n"
+    assert main(["logs", "3"]) == 2 and main(["logs", "x"]) == 2
