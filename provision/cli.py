@@ -11,9 +11,10 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any, NoReturn
 
-from provision import __version__, catalog, cli_machine, cli_pictures, cli_store, core
+from provision import __version__, catalog, cli_machine, cli_pictures, cli_store, completion, core
 from provision.catalog import Option, Role
 from provision.errors import OptionError, ProvisionError, did_you_mean
 
@@ -59,6 +60,44 @@ examples:
   provision demo
   provision demo --folder out --size 24,24,12 --snr 30 --seed 1
   provision demo --data sherbrooke_3shell --json
+"""
+
+_LIST_EXAMPLES = """\
+examples:
+  provision list
+  provision list --json
+"""
+
+_DESCRIBE_EXAMPLES = """\
+examples:
+  provision describe mrtrix3
+  provision describe sshd --json
+"""
+
+_STATUS_EXAMPLES = """\
+examples:
+  provision status
+  provision status --json
+"""
+
+_STOP_EXAMPLES = """\
+examples:
+  provision stop
+  provision stop --on hosts.yml --json
+"""
+
+_COMPLETION_EXAMPLES = """\
+examples:
+  provision completion bash > ~/.local/share/bash-completion/completions/provision
+  provision completion zsh > ~/.zfunc/_provision            with ~/.zfunc in fpath, before compinit
+  provision completion fish > ~/.config/fish/completions/provision.fish
+  eval "$(provision completion bash)"                       in this shell alone
+
+It holds what this version knows; print it again after an update.
+
+exit codes:
+  0  done
+  2  there is none for this shell
 """
 
 
@@ -116,7 +155,8 @@ def _fail(error: ProvisionError, code: int, argv: list[str]) -> int:
 def _do(argv: list[str]) -> int | None:
     commands = {
         "run": _run, "list": _list, "describe": _describe, "demo": _demo, "status": _status, "stop": _stop,
-        "store": _store, "peek": _picture, "glyphs": _picture, **dict.fromkeys(cli_machine.COMMANDS, _machine),
+        "store": _store, "peek": _picture, "glyphs": _picture, "completion": _completion,
+        **dict.fromkeys(cli_machine.COMMANDS, _machine),
     }  # fmt: skip
     command = next((word for word in argv if not word.startswith("-")), None)
     if command and command not in commands:
@@ -152,13 +192,17 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _list(arguments: argparse.Namespace, rest: list[str]) -> None:
-    _refuse_rest(rest, "list", ["--help"])
-    print(_role_lines())
+    _refuse_rest(rest, "list", ["--json", "--help"])
+    roles = [{"name": role.name, "about": role.short_description} for role in catalog.roles().values()]
+    print(json.dumps({"roles": roles}) if arguments.json else _role_lines())
 
 
 def _describe(arguments: argparse.Namespace, rest: list[str]) -> None:
-    _refuse_rest(rest, "describe", ["--help"])
+    _refuse_rest(rest, "describe", ["--json", "--help"])
     role = catalog.role(arguments.role)
+    if arguments.json:
+        print(json.dumps(asdict(role)))
+        return
     print(f"{role.name}: {role.short_description}\n\n{_wrapped(role.description)}")
     for option in role.options.values():
         choices = f"choices: {', '.join(map(str, option.choices))}" if option.choices else ""
@@ -189,6 +233,12 @@ def _stop(arguments: argparse.Namespace, rest: list[str]) -> None:
         print(json.dumps(result.to_dict()))
     else:
         print(result if result.hosts else "Nothing was running.")
+
+
+def _completion(arguments: argparse.Namespace, rest: list[str]) -> None:
+    _refuse_rest(rest, "completion", ["--json", "--help"])
+    made = completion.script(arguments.shell, _parser(None))
+    print(json.dumps(made.to_dict()) if arguments.json else made)
 
 
 def _store(arguments: argparse.Namespace, rest: list[str]) -> int:
@@ -252,23 +302,29 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> _Parser:
     if command == "run":
         _add_option_flags(run, words)
 
-    _add_command(commands, "list", "tell which roles there are")
-    describe = _add_command(commands, "describe", "tell what a role does and what it can be told")
+    roles = _add_command(commands, "list", "tell which roles there are", _LIST_EXAMPLES)
+    roles.add_argument("--json", action="store_true", help="print one JSON object")
+    describe = _add_command(commands, "describe", "tell what a role does and what it can be told", _DESCRIBE_EXAMPLES)
     describe.add_argument("role", metavar="ROLE", help="its name, as provision list tells it")
+    describe.add_argument("--json", action="store_true", help="print one JSON object")
     _add_demo_flags(_add_command(commands, "demo", "show that MRtrix3 computes the right thing", _DEMO_EXAMPLES))
-    status = _add_command(commands, "status", "tell what is installed and running")
+    status = _add_command(commands, "status", "tell what is installed, running and stored", _STATUS_EXAMPLES)
     status.add_argument("--json", action="store_true", help="print one JSON object")
-    stop = _add_command(commands, "stop", "close the tunnels and stop the SSH server")
+    stop = _add_command(commands, "stop", "close the tunnels and stop the SSH server", _STOP_EXAMPLES)
     stop.add_argument("--on", metavar="INVENTORY", help="the machines, an Ansible inventory (default: this one)")
     stop.add_argument("--json", action="store_true", help="print one JSON object")
+    shell = _add_command(commands, "completion", "print what completes this command line", _COMPLETION_EXAMPLES)
+    shell.add_argument("shell", choices=completion.SHELLS, metavar="SHELL", help="bash, zsh or fish")
+    shell.add_argument("--json", action="store_true", help="print one JSON object")
     cli_pictures.add(commands)
     cli_store.add(commands)
     cli_machine.add(commands)
     return parser
 
 
-def _add_command(commands: argparse._SubParsersAction, name: str, about: str, examples: str = "") -> _Parser:
-    return commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=examples)
+def _add_command(commands: argparse._SubParsersAction, name: str, about: str, examples: str) -> _Parser:
+    epilog = examples if "exit codes:" in examples else f"{examples}\n{_EXIT_CODES}"
+    return commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=epilog)
 
 
 def _add_run_flags(parser: argparse._ActionsContainer) -> None:
