@@ -282,8 +282,8 @@ def _zsh_specs(place: _Place) -> Iterator[str]:
     if place.words:
         words = " ".join(f"{word}\\:{_zsh_quoted(about)}" for word, about in place.words)
         yield shlex.quote(f"*: :(({words}))")
-    elif place.path:
-        yield "'*: :_files'"
+    else:  # the command itself is such a word: without a word for it, zsh looks at nothing that comes behind
+        yield "'*: :_files'" if place.path else "'*: :()'"
 
 
 def _zsh_flag(flag: _Flag) -> str:
