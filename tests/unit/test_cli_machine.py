@@ -49,3 +49,19 @@ def test_every_command_has_help_with_examples_and_exit_codes(capsys, command):
 def test_a_flag_that_does_not_exist_is_wrong_usage(capsys, command):
     assert provision(f"{command} --jsno") == 2
     assert f"There is no option --jsno of {command}." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["list", "describe", "status", "stop", "completion"])
+def test_the_help_of_the_other_commands_has_examples_and_exit_codes_too(capsys, command):
+    assert provision(f"{command} --help") == 0
+    said = capsys.readouterr().out
+    assert f"examples:\n  provision {command}" in said and "\nexit codes:\n  0" in said
+
+
+def test_roles_and_their_options_are_told_to_programs(capsys):
+    assert provision("list --json") == 0
+    assert {"name": "mrtrix3", "about": "Install MRtrix3 and show that it runs"} in (
+        json.loads(capsys.readouterr().out)["roles"]
+    )
+    assert provision("describe mrtrix3 --json") == 0
+    assert json.loads(capsys.readouterr().out)["options"]["mrtrix3_version"]["default"] == "3.0.8"
