@@ -211,6 +211,11 @@ def _environment(private: Path, root: Path) -> dict[str, str]:
     }
 
 
+def _local_environment(private: Path, inventory: Path | None) -> dict[str, str]:
+    """Return what keeps Ansible from leaving a folder in the home of this user; on other machines it needs one there."""
+    return {} if inventory else {"ANSIBLE_REMOTE_TEMP": str(private / "modules")}
+
+
 def _work_reader(path: Path, tell: Callable[[events.Step], None], current: dict) -> Callable[[], None]:
     """Return a function that tells how far a long task is whenever its progress file has changed."""
     last = [""]
@@ -364,7 +369,7 @@ def _start(private, root, variables, inventory, check, playbook, watcher, stop):
         "playbook": playbook,
         "inventory": str(inventory or root / "inventory" / "localhost.yml"),
         "extravars": variables,
-        "envvars": _environment(private, root),
+        "envvars": _environment(private, root) | _local_environment(private, inventory),
         "settings": {"pexpect_timeout": 0.5},
         "quiet": True,
         "event_handler": watcher.event,
