@@ -212,7 +212,7 @@ def _environment(private: Path, root: Path) -> dict[str, str]:
 
 
 def _local_environment(private: Path, inventory: Path | None) -> dict[str, str]:
-    """Return what keeps Ansible from leaving a folder in the home of this user; on other machines it needs one there."""
+    """Return what keeps Ansible from leaving a folder in this user's home; on other machines it needs one there."""
     return {} if inventory else {"ANSIBLE_REMOTE_TEMP": str(private / "modules")}
 
 
