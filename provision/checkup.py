@@ -225,7 +225,7 @@ def check_apt(
     -------
     Finding
     """
-    checks = _checks()
+    checks = content.utility("provision_look_deps")
     if not (shutil.which("dpkg") if has_dpkg is None else has_dpkg):
         return _warn("there is none", "No packages can be installed; a build from a store or an archive can.")
     holder = _lock_holder(lock)
@@ -308,7 +308,7 @@ def _places() -> dict[str, tuple[int, int]]:
     checks = _checks()
     machine = checks.look_at_machine()
     places = {
-        checks.default_prefix("auto", machine): (_TOO_SHORT, _SMALL),
+        checks.default_prefix("auto", machine, "mrtrix3"): (_TOO_SHORT, _SMALL),
         checks.cache_folder(): (_OFTEN_SHORT, _TOO_SHORT),
         machine["store"]: (_SMALL, _SMALL // 5),
         tempfile.gettempdir(): (_SMALL, _SMALL // 10),
@@ -397,13 +397,13 @@ def check_drive(colab: bool | None = None, mounts: str | None = None) -> Finding
             next(Path(place).iterdir(), None)
         except OSError as error:
             problem = (error.strerror or str(error)).lower()
-            return _fail(f"{place} is dead: {problem}", f'Mount it again: drive.mount("{place}", force_remount=True).')
+            return _fail(f"{place} is dead: {problem}", "Mount it again: provision.drive().")
         return _ok(f"mounted at {place}")
     if not (checks.on_colab() if colab is None else colab):
         return None
     return _warn(
         "not mounted: what is built is lost with this machine",
-        'Mount it first: from google.colab import drive; drive.mount("/content/drive").',
+        "Mount it first: provision.drive().",
     )
 
 
