@@ -24,7 +24,7 @@ _LEVEL_FLAGS = (
     ("x86-64-v3", {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"}),
     ("x86-64-v4", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}),
 )
-LEVELS = ("x86-64", *(name for name, _ in _LEVEL_FLAGS))
+LEVELS = ("x86-64", *(name for name, _flags in _LEVEL_FLAGS))
 
 
 def run(argv):

@@ -34,7 +34,7 @@ for line in sys.stdin.read().splitlines():
 
 def installed_packages(*names):
     """Return which of the distribution's packages are installed, of all or of those named, asking dpkg-query once."""
-    _, out, _ = run(["dpkg-query", "-W", "-f=${db:Status-Abbrev} ${Package}\n", *names])
+    _code, out, _error = run(["dpkg-query", "-W", "-f=${db:Status-Abbrev} ${Package}\n", *names])
     return [line.split()[-1] for line in out.splitlines() if line.startswith("ii")]
 
 

@@ -26,7 +26,7 @@ def mrtrix3_version(folder):
     """Return what ``mrinfo -version`` of a folder of commands says, or an empty string when it does not run."""
     # A subset of the commands may leave mrinfo out; any compiled command tells the same version.
     for command in ("mrinfo", *sorted(name for name in names_in(folder) if is_elf(os.path.join(folder, name)))):
-        code, out, _ = run([os.path.join(folder, command), "-version"])
+        code, out, _error = run([os.path.join(folder, command), "-version"])
         found = re.match(r"== \S+ (\S+) ==", out)
         if code == 0 and found:
             return found.group(1)

@@ -78,7 +78,7 @@ def find_agent(wanted, folder):
 
 def public_address(url):
     """Return host and port of ``tcp://HOST:PORT``."""
-    host, _, port = url.partition("://")[2].rpartition(":")
+    host, _colon, port = url.partition("://")[2].rpartition(":")
     return host, int(port)
 
 

@@ -237,7 +237,7 @@ def wrong_in_picture(data, library):
 def decode(data, library):
     """Return the grey levels of a sixel picture, row by row, as libsixel reads it; raise InstallError."""
     try:
-        width, _, indices, palette = sixel.decode(data, sixel.load(library))
+        width, _height, indices, palette = sixel.decode(data, sixel.load(library))
     except OSError as error:
         raise InstallError(f"libsixel cannot be loaded: {error}.") from error
     except sixel.SixelError as error:

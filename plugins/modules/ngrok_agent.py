@@ -10,6 +10,7 @@ description:
   - Downloads the agent with pyngrok, from where pyngrok knows it or from an address that is given, into a folder of its
     own. It is put in its place once its checksum is the one given and, where it can run, it tells its version.
   - It runs where pyngrok is, which need not be the machine that the agent is for.
+author: The provision founders (!UNKNOWN)
 options:
   path:
     type: path
@@ -27,6 +28,24 @@ options:
     type: str
     default: ""
     description: The checksum of the archive.
+"""
+
+EXAMPLES = """
+- name: Download the newest agent
+  provision_founders.provision.ngrok_agent:
+    path: /opt/ngrok/agent/ngrok
+    machine: x86_64
+
+- name: Download one version from a mirror
+  provision_founders.provision.ngrok_agent:
+    path: /opt/ngrok/agent/ngrok
+    machine: aarch64
+    url: https://mirror.example.org/ngrok-v3-3.30.0-linux-arm64.tgz
+    sha256: "{{ ngrok_archive_sha256 }}"
+"""
+
+RETURN = """
+# Nothing but that it has changed something: whether an agent is needed is what its caller has seen.
 """
 
 import contextlib
@@ -75,7 +94,7 @@ def download(module, folder):
         with contextlib.redirect_stdout(io.StringIO()):  # it tells how far it is
             installer.install_ngrok(agent, timeout=_SECONDS)
     except exception.PyngrokError as error:
-        reason = re.sub(r"^<urlopen error (.*)>$", r"\1", str(error).partition(f"{url}: ")[2] or str(error))
+        reason = re.sub(r"^<\w+ error (.*)>$", r"\1", str(error).partition(f"{url}: ")[2] or str(error))
         module.fail_json(
             msg=f"ngrok's agent could not be downloaded from {url}: {reason}.",
             hint="Try again later, or name another place (ngrok_download_url) or an agent (ngrok_agent_path).",

@@ -11,6 +11,7 @@ description:
     API, no remote management, no updates. Its form is the one that the version of the agent knows.
   - Beside it goes what takes the token out of all that the agent prints, as commands for sed. Only their owner can read
     either file.
+author: The provision founders (!UNKNOWN)
 options:
   folder:
     type: path
@@ -41,9 +42,25 @@ options:
     default: ""
     description: The host and port of the service, where it is another than ngrok's own.
   root_cas:
-    type: str
+    type: path
     default: ""
-    description: The file of authorities that sign the service's certificate.
+    description:
+      - The file of authorities that sign the service's certificate. The agent also knows the words C(trusted), for
+        ngrok's own, and C(host), for those that the machine trusts.
+"""
+
+EXAMPLES = """
+- name: Have the agent lead to an SSH server, without the token in the log
+  provision_founders.provision.ngrok_configuration:
+    folder: /var/lib/provision/ngrok
+    authtoken: "{{ vault_ngrok_authtoken }}"
+    agent_version: 3.30.0
+    port: 2222
+  no_log: true
+"""
+
+RETURN = """
+# Nothing but whether it has changed anything: the token is in its files alone.
 """
 
 import json
@@ -99,7 +116,7 @@ def redaction(token):
 
 def main():
     """Run as an Ansible module."""
-    texts = ("remote_addr", "region", "server_addr", "root_cas")
+    texts = ("remote_addr", "region", "server_addr")
     module = AnsibleModule(
         argument_spec={
             "folder": {"type": "path", "required": True},
@@ -107,10 +124,11 @@ def main():
             "agent_version": {"type": "str", "required": True},
             "port": {"type": "int", "required": True},
             **{name: {"type": "str", "default": ""} for name in texts},
+            "root_cas": {"type": "path", "default": ""},
         },
         supports_check_mode=True,
     )
-    given = dict(module.params, root_cas=os.path.expanduser(module.params["root_cas"]))
+    given = module.params
     folder = given["folder"]
     token = given["authtoken"] or kept_token(folder)
     files = {

@@ -12,6 +12,7 @@ description:
   - An agent that runs and was started for the same is left alone. When its address does not lead here it is given some
     time, for it reconnects by itself, and is replaced then.
   - Nothing of an agent that was refused, or was not ready in time, is left running.
+author: The provision founders (!UNKNOWN)
 options:
   folder:
     type: path
@@ -39,11 +40,59 @@ options:
     description: Seconds that an agent that runs is given to reconnect.
 """
 
+EXAMPLES = """
+- name: Open an address that closes by itself after an hour
+  provision_founders.provision.ngrok_endpoint:
+    folder: /var/lib/provision/ngrok
+    state_file: /var/lib/provision/ngrok.json
+    agent:
+      path: /usr/local/bin/ngrok
+      version: 3.30.0
+    wanted:
+      port: 2222
+      remote_addr: ""
+      region: ""
+      server_addr: ""
+      root_cas: ""
+      max_seconds: 3600
+      agent_path: /usr/local/bin/ngrok
+      download_url: ""
+      sha256: ""
+"""
+
 RETURN = """
 report:
   description: What the role reports.
   type: dict
   returned: success
+  contains:
+    url:
+      description: The address, as C(tcp://HOST:PORT).
+      type: str
+    host:
+      description: The host of it.
+      type: str
+    port:
+      description: The port of it.
+      type: int
+    command:
+      description: The command with which one logs in.
+      type: str
+    known_hosts:
+      description: A line for that file.
+      type: str
+    fingerprint:
+      description: The host key's, as ssh shows it at the first connection.
+      type: str
+    config:
+      description: A stanza for C(~/.ssh/config).
+      type: str
+    expires:
+      description: When it closes by itself (UTC), empty for never.
+      type: str
+    state:
+      description: What it is, C(started).
+      type: str
 """
 
 import os

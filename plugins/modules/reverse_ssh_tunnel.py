@@ -10,6 +10,7 @@ description:
   - Starts the program C(reverse_tunnel.py) of a folder as a detached process, and waits until the gateway listens. One
     that runs is left as it is.
   - What ssh says when it fails at the first attempt becomes one sentence and what to do; nothing is left running then.
+author: The provision founders (!UNKNOWN)
 options:
   folder:
     type: path
@@ -31,6 +32,19 @@ options:
     type: str
     required: true
     description: The name of the key's file, whose public part is in the file of the same name with C(.pub).
+"""
+
+EXAMPLES = """
+- name: Have a port of the gateway lead here for an hour
+  provision_founders.provision.reverse_ssh_tunnel:
+    folder: /var/lib/provision/reverse_ssh
+    max_seconds: 3600
+    gateway: me@gateway.example.org
+    identity: id_ed25519
+"""
+
+RETURN = """
+# Nothing but whether it has changed anything: the port is in the file tunnel.json of the folder.
 """
 
 import os

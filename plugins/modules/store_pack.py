@@ -10,7 +10,6 @@ description:
   - Packs a prefix with its manifest into one archive, reads that back, and gives it its name.
   - An installation that works is not the worse for a store that is full, read-only or gone, so that the module does
     not fail then, but says so in a note and as a warning.
-  - Returns C(kept), what a role adds to its report - the C(archive), and C(notes) for people.
 author: The provision founders (!UNKNOWN)
 options:
   prefix:
@@ -47,12 +46,14 @@ kept:
   returned: success
   contains:
     archive:
-      description: The archive's path, empty when there was a problem.
+      description: The archive's path.
       type: str
+      returned: when it was kept
     notes:
-      description: For people - why the build could not be kept, or when it will be where others see it.
+      description: For people, why the build was not kept, or that it reaches Google Drive later.
       type: list
       elements: str
+      returned: when there is something to say
 size:
   description: The archive's size in bytes.
   type: int

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Keep a port of a gateway's loopback forwarded to a port of this machine: ``ssh -R``, begun anew whenever it ends.
 
 The role reverse_ssh of provision puts this on a machine, where it runs in its own folder, on the standard library
