@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -75,6 +76,16 @@ def test_wheel_has_the_content_and_no_tests(clone: Path, wheel: Path) -> None:
     assert packed == files(clone)
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"provision", "mrtrix_provision"}
     assert [name for name in names if "test" in name] == []
+
+
+def test_sdist_has_all_of_the_clone_but_what_serves_its_host(clone: Path, tmp_path: Path) -> None:
+    wanted = {str(path.relative_to(clone)) for path in clone.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    for name in (".ci", ".github"):
+        (clone / name).mkdir()
+        (clone / name / "test.yml").touch()
+    call(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, cwd=clone)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as tar:
+        assert {name.partition("/")[2] for name in tar.getnames()} == wanted | {"PKG-INFO"}
 
 
 def test_content_is_found_in_an_installed_wheel(fresh: Path, wheel: Path) -> None:
