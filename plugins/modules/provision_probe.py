@@ -14,6 +14,10 @@ options:
     type: dict
     required: true
     description: For each role what is wanted, as the role's variable C(__<role>_wanted) says it.
+  report:
+    type: bool
+    default: false
+    description: Whether what the roles that are not due report is told at once, as their own last task would.
 """
 
 EXAMPLES = """
