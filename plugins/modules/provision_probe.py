@@ -38,4 +38,13 @@ roles:
     - For each role what was found. C(converged) says whether nothing is left to be done, C(wanted) is what was asked.
   type: dict
   returned: success
+due:
+  description: The first role that has something to do, and all after it, which may build on it.
+  type: list
+  elements: str
+  returned: success
+ready:
+  description: What the roles before those report.
+  type: dict
+  returned: success
 """
