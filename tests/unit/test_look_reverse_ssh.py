@@ -50,6 +50,11 @@ def test_the_lines_of_the_gateway_are_found(line):
     assert look.known_lines(f"# {line}\nother.org {KEY}\n\n{line}\n", "gw.example.org", 22) == [line]
 
 
+def test_the_lines_of_another_port_than_ssh_s_own_have_it_in_brackets():
+    lines = [f"[gw.example.org]:2200 {KEY}", f"[*.example.org]:* {KEY}"]
+    assert look.known_lines("\n".join([*lines, f"gw.example.org {KEY}"]), "gw.example.org", 2200) == lines
+
+
 @pytest.mark.parametrize(
     ("port", "name"),
     [

@@ -102,6 +102,7 @@ def test_the_port_that_the_gateway_gave_is_told_to_the_owner_alone(folder, start
 
 def test_a_new_connection_has_the_port_of_the_one_before_where_it_is_free(folder, start):
     (folder / "free").write_text("40001")
+    (folder / "says").write_text("Welcome to gw, which is no reason for anything.")
     start()
     started = await_state(folder, up=True)["started"]
     (folder / "drop").touch()
