@@ -1,14 +1,16 @@
-"""Roots that several tests stand on, each made once a session."""
+"""Roots that several tests stand on, each made once and kept as long as what makes it stays the same."""
 
 from __future__ import annotations
 
 import base64
+import functools
+import hashlib
 import json
 import time
 from pathlib import Path
 
 import pytest
-from box import Box, Machines
+from box import PROJECT, Box, Machines, project_files
 
 # MRtrix3 in the shape of a git repository, where no git host can be reached: the distribution's source of it. That is
 # 3.0.3, whose Python commands want two modules that Python 3.12 has no more; what they use of them lies beside them.
@@ -85,10 +87,20 @@ def refused(box: Box, line: str, program: str = "./bootstrap provision", **optio
     return json.loads(done.stdout)["error"]
 
 
+@functools.cache
+def product() -> str:
+    """Return a digest of all of the project that has a hand in an installation."""
+    names = sorted(path.relative_to(PROJECT) for path in project_files() if path.is_file())
+    parts = ("plugins", "roles", "playbooks", "provision", "inventory", "ansible.cfg")
+    taken = [name for name in names if name.parts[0] in parts and name.suffix != ".md"]
+    return hashlib.sha256(b"".join(bytes(name) + (PROJECT / name).read_bytes() for name in taken)).hexdigest()
+
+
 def packaged(machines: Machines, suite: str) -> Path:
     """Return a root where the distribution's MRtrix3 was installed."""
+    install = "./bootstrap provision run mrtrix3 --version any"
     return machines.layer(
-        machines.ready(suite), "packaged", lambda box: box.run("./bootstrap provision run mrtrix3 --version any")
+        machines.ready(suite), "packaged", lambda box: box.run(install), key=[install, product()]
     )
 
 
@@ -109,7 +121,7 @@ def with_systemd(machines: Machines) -> Path:
 
 def with_source(machines: Machines) -> Path:
     """Return a bookworm root with git and the repository /srv/mrtrix3."""
-    return machines.layer(machines.ready("bookworm"), "source", lambda box: box.run(SOURCE, cwd="/"))
+    return machines.layer(machines.ready("bookworm"), "source", lambda box: box.run(SOURCE, cwd="/"), key=[SOURCE])
 
 
 def snapshot(box: Box) -> str:
@@ -194,4 +206,5 @@ def built_in(machines: Machines) -> Path:
 
     It is in /opt/mrtrix3, and packed in the store /srv/drive.
     """
-    return machines.layer(with_source(machines), "built", build_with_a_kill)
+    made_by = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    return machines.layer(with_source(machines), "built", build_with_a_kill, key=[BUILD, made_by, product()])
