@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from provision.fod import glyphs
     from provision.history import logs
     from provision.result import Result
+    from provision.samples import sample
     from provision.slices import peek
     from provision.webview import view
 
@@ -21,7 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "OptionError", "ProvisionError", "Result",
-    "doctor", "drive", "glyphs", "logs", "peek", "remove", "run", "status", "stop", "store", "view",
+    "doctor", "drive", "glyphs", "logs", "peek", "remove", "run", "sample", "status", "stop", "store", "view",
 ]  # fmt: skip
 
 _LAZY = {
@@ -33,6 +34,7 @@ _LAZY = {
     "peek": "provision.slices",
     "remove": "provision.core",
     "run": "provision.core",
+    "sample": "provision.samples",
     "status": "provision.core",
     "stop": "provision.core",
     "view": "provision.webview",

@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from provision import catalog, colab, content, notebook
-from provision.errors import OptionError
+from provision.errors import Declined
 
 TOKEN_VARIABLE = "NGROK_AUTHTOKEN"
 _TOKEN_PAGE = "https://dashboard.ngrok.com/get-started/your-authtoken"
+# Nobody is there who could answer; the latter is what the kernel of a notebook says that runs without a page.
+_NO_ANSWER = (EOFError, NotImplementedError)
 _TUNNELS = ("ngrok", "reverse_ssh")
 
 
@@ -38,7 +40,7 @@ def complete(roles: Sequence[str], variables: Mapping[str, Any], *, local: bool,
 
     Raises
     ------
-    OptionError
+    Declined
         When there is no token, or the consent was refused; nothing was started.
 
     Examples
@@ -67,7 +69,7 @@ def _consent(roles: Sequence[str], variables: Mapping[str, Any]) -> dict[str, bo
     names = [f"{role}_accept_colab_policy" for role in roles]
     print(". ".join(problem), file=notebook.stream(), flush=True)
     if not all(variables.get(name) for name in names) and not _typed_yes():
-        raise OptionError(
+        raise Declined(
             "No tunnel was opened, because what Google Colab's terms say of them was not accepted.",
             hint="Pass accept_colab_policy=True, or type yes when asked.",
         )
@@ -79,7 +81,7 @@ def _typed_yes() -> bool:
         return False
     try:
         return input("Type yes to open it all the same: ").strip().lower() == "yes"
-    except EOFError:
+    except _NO_ANSWER:
         return False
 
 
@@ -101,12 +103,12 @@ def _token(variables: Mapping[str, Any], local: bool) -> str:
 
 def _asked_for_token() -> str:
     hint = f"Copy it from {_TOKEN_PAGE}, and give it in the variable {TOKEN_VARIABLE}, as a Colab secret of that name, "
-    missing = OptionError("ngrok needs the authtoken of your account.", hint=f"{hint}or when asked.")
+    missing = Declined("ngrok needs the authtoken of your account.", hint=f"{hint}or when asked.")
     if not _can_ask():
         raise missing
     try:
         token = getpass.getpass(f"authtoken of ngrok ({_TOKEN_PAGE}): ").strip()
-    except EOFError:
+    except _NO_ANSWER:
         token = ""
     if not token:
         raise missing

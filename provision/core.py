@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision import catalog, consent, content, notebook
-from provision.errors import Interrupted, OptionError
+from provision.errors import Declined, Interrupted, OptionError
 from provision.result import Result
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def run(
     check: bool = False,
     verbose: bool = False,
     progress: Callable | None = None,
+    optional: bool = False,
     **options: Any,
 ) -> Result:
     """Run roles on this machine, or on those of an inventory, and return what they report.
@@ -52,6 +53,9 @@ def run(
     progress : callable, optional
         Called with each :class:`provision.events.Step`; without it, progress is shown on standard error, or below the
         cell of a notebook.
+    optional : bool
+        Start nothing, and say why, when a tunnel would need a token or a consent that nobody gives: a notebook goes on
+        from there. Without it, that is an :class:`OptionError`.
     **options
         Options of the roles, by their full name (``mrtrix3_version="3.0.8"``) or, where only one of the roles has
         such an option, by their short one (``version="3.0.8"``). ``provision describe ROLE`` shows them.
@@ -77,7 +81,14 @@ def run(
     '3.0.8'
     """
     inventory = _inventory(on)
-    variables = consent.complete(roles, catalog.variables(roles, options), local=inventory is None, check=check)
+    variables = catalog.variables(roles, options)
+    try:
+        variables = consent.complete(roles, variables, local=inventory is None, check=check)
+    except Declined as error:
+        if not optional:
+            raise
+        print(f"Left out: {error}", file=notebook.stream(), flush=True)
+        return Result(0, 0.0, {})
     result = _run_shown(roles, variables, inventory, check, verbose, progress)
     if inventory is None:
         _extend_path(result.hosts)

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from provision import __version__, report
+from provision import __version__, report, samples
 from provision.errors import OptionError, ProvisionError
 from provision.events import Step
 
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from provision.phantom import Phantom
-
-DATA = ("phantom", "sherbrooke_3shell")
-"""What the demo can run on: made here, or 193 volumes of a human head that dipy downloads."""
 
 LIMITS = {"single fibre": 3.0, "crossing": 10.0}
 """Largest median angles in degrees: MRtrix3 3.0.3 finds 0.4 and 1.4, and 37 and 15 where b-vectors are mirrored."""
@@ -221,8 +218,8 @@ def run_demo(
     >>> result.angles["crossing"].median <= 10  # doctest: +SKIP
     True
     """
-    if data not in DATA:
-        raise OptionError(f"There are no data called {data!r}.", hint=f"Choose from: {', '.join(DATA)}.")
+    if data not in samples.NAMES:
+        raise OptionError(f"There are no data called {data!r}.", hint=f"Choose from: {', '.join(samples.NAMES)}.")
     _require_packages()
     environment = _environment(bin, environment)
     work = _Work(_made(Path(folder).expanduser()), environment, on_step)
@@ -421,31 +418,13 @@ def _phantom(work: _Work, size: Sequence[int] | None, snr: float, seed: int) -> 
 
 def _download(work: _Work) -> tuple[str, str, str]:
     """Return the paths of the volumes, b-vectors and b-values of dipy's three-shell head, downloaded when needed."""
-    import dipy.data
-    from dipy.data.fetcher import FetcherError, dipy_home
-
-    folder = Path(dipy_home) / "sherbrooke_3shell"
     with work.step("download"):
         try:
-            _, folder = dipy.data.fetch_sherbrooke_3shell()
-        except (FetcherError, OSError) as error:
-            raise _unreachable(error, folder, work.log) from error
-    image, bvecs, bvals = (str(Path(folder, f"HARDI193.{kind}").resolve()) for kind in ("nii.gz", "bvec", "bval"))
-    return image, bvecs, bvals
-
-
-def _unreachable(error: Exception, folder: Path, log: Path) -> ProvisionError:
-    """Return the error that names the server which could not be reached, and what to do without it."""
-    address = re.search(r"https?://([^/\s]+)", str(error))
-    host = address[1] if address else "the server of dipy's data"
-    reason = str(error).rsplit("Last error: ", 1)[-1].strip("<>. ").removeprefix("urlopen error ")
-    return ProvisionError(
-        f"The data set sherbrooke_3shell could not be fetched from {host}: {reason}.",
-        hint="Check the network and run this again, or download HARDI193.nii.gz, HARDI193.bval and HARDI193.bvec "
-        f"elsewhere and put them into {folder}, or take the phantom, which needs no network.",
-        task="fetch_sherbrooke_3shell",
-        log=log,
-    )
+            head = samples.fetched()
+        except ProvisionError as error:
+            error.log = work.log
+            raise
+    return str(head.image), str(head.bvecs), str(head.bvals)
 
 
 def _find_fibres(work: _Work, image: str, bvecs: str, bvals: str, mask: str | None = None) -> None:

@@ -87,6 +87,10 @@ class OptionError(ProvisionError, ValueError):
     """A role or option that does not exist, or a value that is not allowed; nothing was started."""
 
 
+class Declined(OptionError):
+    """What only a person can give was not given: a token, or the consent to open a tunnel; nothing was started."""
+
+
 class Interrupted(KeyboardInterrupt):
     """An interrupted cell of a notebook: all that it had started has ended.
 

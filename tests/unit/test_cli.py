@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from provision import __version__, catalog, cli, core
+from provision import __version__, catalog, cli, core, samples
 from provision.catalog import Option, Role
 from provision.cli import main
 from provision.diagnosis import Diagnosis
@@ -385,10 +385,9 @@ def test_demo_passes_on_what_was_given_and_nothing_else(demo, capsys):
 
 
 def test_demo_offers_the_data_that_there_are():
-    demo = pytest.importorskip("provision.demo")
     choices = cli._parser("demo")._subparsers._group_actions[0].choices["demo"]
     (data,) = [action for action in choices._actions if action.dest == "data"]
-    assert set(data.choices) == set(demo.DATA)
+    assert set(data.choices) == set(samples.NAMES)
 
 
 def test_status_has_a_line_for_each_role(status, capsys):

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from colab import on_colab
+from IPython.core.error import StdinNotImplementedError
 
 from provision import OptionError, consent, content
 
@@ -100,7 +101,7 @@ def test_secrets_that_take_too_long_leave_the_prompt(prompt, colab, capsys):
     assert "could not be read (TimeoutException)" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("answer", ["", EOFError()])
+@pytest.mark.parametrize("answer", ["", EOFError(), StdinNotImplementedError()])
 def test_without_a_token_nothing_is_started(prompt, answer):
     prompt.answer = answer
     with pytest.raises(OptionError, match="needs the authtoken") as raised:
@@ -132,7 +133,10 @@ def test_on_colab_it_says_what_the_terms_allow_and_what_is_permitted_instead(col
         assert words in said
 
 
-@pytest.mark.parametrize(("answer", "opened"), [("yes", True), (" YES ", True), ("y", False), ("", False)])
+@pytest.mark.parametrize(
+    ("answer", "opened"),
+    [("yes", True), (" YES ", True), ("y", False), ("", False), (StdinNotImplementedError(), False)],
+)
 def test_on_colab_only_a_typed_yes_opens_a_tunnel(colab, monkeypatch, answer, opened):
     asked = Asked()
     asked.answer = answer

@@ -9,7 +9,7 @@ import pytest
 
 import provision
 from provision import content, core, notebook, progress, runner
-from provision.errors import Interrupted
+from provision.errors import Declined, Interrupted
 
 
 @pytest.fixture
@@ -87,6 +87,34 @@ def test_an_interrupt_says_how_to_go_on_in_a_notebook_and_is_itself_elsewhere(ra
     with pytest.raises(KeyboardInterrupt) as raised:
         provision.run("mrtrix3")
     assert type(raised.value) is kind
+
+
+@pytest.fixture
+def declined(monkeypatch):
+    """Let nobody be there who gives what a tunnel needs."""
+
+    def complete(*_, **__):
+        raise Declined("There is no token.", hint="Get one.")
+
+    monkeypatch.setattr(core.consent, "complete", complete)
+
+
+def test_what_is_optional_is_left_out_with_the_reason_where_nobody_gives_what_it_needs(ran, declined, capsys):
+    result = provision.run("sshd", "ngrok", optional=True)
+    assert (ran, result.changed, dict(result.hosts)) == ({}, 0, {})
+    assert capsys.readouterr().err == "Left out: There is no token. Get one.\n"
+    assert "nothing changed" in repr(result) and "nothing changed" in result._repr_html_()
+
+
+def test_what_is_not_optional_is_an_error_then(ran, declined):
+    with pytest.raises(provision.OptionError, match="There is no token"):
+        provision.run("sshd", "ngrok")
+    assert ran == {}
+
+
+def test_a_wrong_option_is_an_error_in_what_is_optional_too(ran):
+    with pytest.raises(provision.OptionError, match="versoin"):
+        provision.run("mrtrix3", versoin="3", optional=True)
 
 
 def test_nothing_is_started_for_a_wrong_option(ran, tmp_path):

@@ -1,0 +1,102 @@
+"""Sample data: the head that dipy downloads, and the phantom in its place."""
+
+from __future__ import annotations
+
+import shlex
+from urllib.error import URLError
+
+import dipy.data
+import nibabel
+import pytest
+
+import provision
+from provision import OptionError, ProvisionError, phantom, samples
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Make phantoms of few voxels, which take no time."""
+    make = phantom.make_phantom
+    monkeypatch.setattr(phantom, "make_phantom", lambda: make((8, 8, 4)))
+
+
+@pytest.fixture
+def head(monkeypatch, tmp_path):
+    """Have dipy's server give a head; return the folder."""
+    folder = tmp_path / "dipy"
+    monkeypatch.setattr(dipy.data, "fetch_sherbrooke_3shell", lambda: ({}, folder))
+    return folder
+
+
+@pytest.fixture
+def unreachable(monkeypatch):
+    def fetch():
+        raise URLError("timed out")
+
+    monkeypatch.setattr(dipy.data, "fetch_sherbrooke_3shell", fetch)
+
+
+def test_without_a_name_it_is_the_head(head, capsys):
+    found = provision.sample()
+    assert (found.name, found.image) == ("sherbrooke_3shell", head / "HARDI193.nii.gz")
+    assert (found.bvecs, found.bvals) == (head / "HARDI193.bvec", head / "HARDI193.bval")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_where_the_head_cannot_be_had_the_phantom_is_and_that_is_told(unreachable, tmp_path, capsys):
+    found = provision.sample(folder=tmp_path / "made")
+    assert found.name == "phantom" and nibabel.load(found.image).shape == (8, 8, 4, 193)
+    said = capsys.readouterr().err
+    assert "could not be fetched" in said and "timed out" in said and "phantom" in said
+
+
+def test_who_asks_for_the_head_gets_no_phantom(unreachable, tmp_path):
+    with pytest.raises(ProvisionError, match="timed out"):
+        provision.sample("sherbrooke_3shell", folder=tmp_path / "made")
+    assert not (tmp_path / "made").exists()
+
+
+def test_for_the_phantom_nobody_is_asked(unreachable, tmp_path, capsys):
+    assert provision.sample("phantom", folder=tmp_path).name == "phantom"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_phantom_is_in_the_current_folder_and_found_from_everywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = provision.sample("phantom")
+    assert found.image == tmp_path / "phantom" / "dwi.nii.gz"
+    assert [path.is_file() for path in (found.image, found.bvecs, found.bvals)] == [True] * 3
+
+
+def test_a_second_call_writes_the_same_files(tmp_path):
+    first, second = (provision.sample("phantom", folder=tmp_path) for _ in range(2))
+    assert first == second
+
+
+def test_a_shell_takes_the_arguments_as_four_words_whatever_the_folder_is_called(tmp_path):
+    found = provision.sample("phantom", folder=tmp_path / "My Drive; $(x)")
+    assert shlex.split(found.arguments) == [str(found.image), "-fslgrad", str(found.bvecs), str(found.bvals)]
+
+
+def test_a_name_that_there_is_not_is_an_error_that_offers_the_nearest():
+    with pytest.raises(OptionError, match="'phantm'") as raised:
+        provision.sample("phantm")
+    assert raised.value.hint == "Did you mean 'phantom'?"
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ProvisionError, match=f"cannot be written to {tmp_path}/file/made"):
+        provision.sample("phantom", folder=tmp_path / "file" / "made")
+
+
+def test_missing_packages_are_named_with_what_installs_them(monkeypatch):
+    monkeypatch.setattr(samples, "find_spec", lambda name: None if name == "dipy" else name)
+    with pytest.raises(ProvisionError, match="not installed: dipy") as raised:
+        provision.sample("phantom")
+    assert "mrtrix-provision[demo]" in raised.value.hint
+
+
+def test_a_notebook_shows_which_data_they_are(tmp_path):
+    found = provision.sample("phantom", folder=tmp_path / "<b>")
+    assert "phantom" in found._repr_html_() and "&lt;b&gt;/dwi.nii.gz" in found._repr_html_()
