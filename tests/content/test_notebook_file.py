@@ -59,7 +59,7 @@ def test_all_steps_of_the_walk_through_are_there() -> None:
     called = {ast.unparse(call.func).removeprefix("provision.") for call in CALLS}
     assert called == {"drive", "run", "sample", "peek", "glyphs", "view"}
     assert {line.split()[0] for line in SHELL} >= {"dwi2response", "dwi2fod"}
-    assert {role for call in CALLS for role in roles(call)} == {"mrtrix3", "mrpeek", "sshd", "ngrok"}
+    assert {role for call in CALLS for role in roles(call)} >= {"mrtrix3", "mrpeek", "sshd", "ngrok"}
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"\bprovision\.(\w+)", "\n".join([*PYTHON, WORDS])))))

@@ -59,6 +59,8 @@ chmod +x /usr/sbin/policy-rc.d
 apt-get install -y -qq --no-install-recommends openssh-server > /dev/null
 rm /usr/sbin/policy-rc.d
 """
+# What Colab pins (its pip-freeze.txt of 2026-08-19), and what runs a notebook without a browser.
+KERNEL = "ipykernel==6.17.1 ipython==7.34.0 traitlets==5.7.1 nbclient"
 INIT = "DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd-sysv dbus > /dev/null"
 BUILD = "provision run mrtrix3 --origin source --repo /srv/mrtrix3 --version 3.0.3 --commands mrinfo,dwi2response"
 TREE = "~/.cache/provision/source/mrtrix3-3.0.3"
@@ -102,6 +104,15 @@ def packaged(machines: Machines, suite: str) -> Path:
     return machines.layer(
         machines.ready(suite), "packaged", lambda box: box.run(install), key=[install, product()]
     )
+
+
+def with_colabs_kernel(machines: Machines, root: Path) -> Path:
+    """Return a root with a kernel as Colab's in the project's environment, and what runs a notebook with it."""
+
+    def install(box: Box) -> None:
+        box.run(f".venv/bin/python -m pip install -q {KERNEL}")
+
+    return machines.layer(root, "colab", install, key=[KERNEL])
 
 
 def with_ssh_client(machines: Machines, suite: str) -> Path:

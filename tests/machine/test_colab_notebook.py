@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from box import Box, Machines
+from box import Machines
 from colab import RELEASE_TAG
-from layers import packaged
+from layers import packaged, with_colabs_kernel
 
-# What Colab pins (its pip-freeze.txt of 2026-08-19), and what runs a notebook without a browser.
-KERNEL = "ipykernel==6.17.1 ipython==7.34.0 traitlets==5.7.1 nbclient"
 LIBRARIES = "/usr/lib64-nvidia"
 RUN = """
 import json, sys, nbclient, nbformat
@@ -34,11 +32,7 @@ CELLS = {
 @pytest.fixture(scope="module")
 def said(machines: Machines) -> dict[str, str]:
     """Run the cells once, on a machine that has MRtrix3, and give what each has shown."""
-
-    def install(box: Box) -> None:
-        box.run(f".venv/bin/python -m pip install -q {KERNEL}")
-
-    with machines.box(machines.layer(packaged(machines, "trixie"), "colab", install, key=[KERNEL])) as box:
+    with machines.box(with_colabs_kernel(machines, packaged(machines, "trixie"))) as box:
         environment = {
             "COLAB_RELEASE_TAG": RELEASE_TAG, "LD_LIBRARY_PATH": LIBRARIES, "PYTHONPATH": f"{box.project}/tests/colab",
         }  # fmt: skip

@@ -43,9 +43,14 @@ def test_pictures_add_two_more(there):
     assert asked - set(there["pip"]) == {"ipyniivue", "vtk"}
 
 
+def test_sample_data_add_dipy_with_what_it_asks_for(there):
+    asked = image.with_what_they_ask_for(image.requirements("demo"), there["pip"])
+    assert set(asked) - set(there["pip"]) == {"cachebox", "deepdiff", "dipy", "orderly-set", "trx-python"}
+
+
 def test_what_colab_has_already_is_left_as_it_is(there):
     """Another version of what the kernel has imported takes effect with a restart only, which loses the session."""
-    wanted = [*image.requirements(), *image.requirements("view")]
+    wanted = [*image.requirements(), *image.requirements("view"), *image.requirements("demo")]
     replaced = [
         f"{requirement}, where {there['pip'][name]} is"
         for name, requirements in image.with_what_they_ask_for(wanted, there["pip"]).items()

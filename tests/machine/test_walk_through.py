@@ -1,0 +1,132 @@
+"""The notebook that people open in Colab, run from top to bottom: on a plain machine, and on one dressed as Colab's.
+
+PROVISION_TEST_STORE names a folder with builds of all of MRtrix3 3.0.8 and of mrpeek. Without it one line is replaced,
+since compiling both would take an hour: the distribution's MRtrix3 is taken, and no mrpeek.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from box import PROJECT, Box, Machines
+from colab import RELEASE_TAG
+from layers import with_colabs_kernel
+
+NOTEBOOK = PROJECT / "notebooks" / "mrtrix3_in_colab.ipynb"
+STORE = os.environ.get("PROVISION_TEST_STORE")
+FULL = 'provision.run("deps", "mrtrix3", "mrpeek", groups=["glyphs"])'
+SHORT = 'provision.run("deps", "mrtrix3", groups=["glyphs"], mrtrix3_version="any")'
+NEED_MRPEEK = {"peek"}
+# The cells in which Colab is not like other machines, with those that they stand on.
+OF_COLAB = ("install", "drive", "run", "ssh")
+RUN = """
+import json, sys, nbclient, nbformat
+notebook = nbformat.reads(sys.stdin.read(), as_version=4)
+nbclient.NotebookClient(notebook, kernel_name="python3", timeout=300, allow_errors=True).execute()
+print(json.dumps({cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}))
+"""
+
+
+@pytest.fixture(scope="module")
+def box(machines: Machines) -> Iterator[Box]:
+    with machines.box(with_colabs_kernel(machines, machines.ready("trixie"))) as box:
+        box.write("/root/run.py", RUN)
+        # In CI it could be reached, and the head would take as long as everything else together.
+        box.run("echo 127.0.0.1 workshop.dipy.org >> /etc/hosts")
+        if STORE:
+            box.copy_in(Path(STORE), "/root/.cache/provision")
+        yield box
+
+
+@pytest.fixture(scope="module")
+def plain(box: Box) -> dict[str, list[dict]]:
+    """The outputs of all cells on a machine that has neither Drive nor a token."""
+    return run(box)
+
+
+@pytest.fixture(scope="module")
+def colab(box: Box, plain: dict) -> dict[str, list[dict]]:
+    """Those of the cells in which Colab is different, on the same machine dressed as Colab's."""
+    environment = {"COLAB_RELEASE_TAG": RELEASE_TAG, "PYTHONPATH": f"{box.project}/tests/colab"}
+    return run(box, OF_COLAB, environment)
+
+
+def run(box: Box, only: tuple[str, ...] = (), env: dict[str, str] | None = None) -> dict[str, list[dict]]:
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    notebook["cells"] = [cell for cell in notebook["cells"] if not only or cell["id"] in only]
+    if not STORE:
+        (install,) = [cell for cell in notebook["cells"] if cell["source"] == [FULL]]
+        install["source"] = [SHORT]
+    command = f"{box.project}/.venv/bin/python /root/run.py"
+    done = box.run(f"mkdir -p /content && cd /content && {command}", input=json.dumps(notebook), env=env)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def said(outputs: list[dict]) -> str:
+    """Return what a cell says in words."""
+    return "".join(one.get("text") or one.get("evalue") or one["data"].get("text/plain", "") for one in outputs)
+
+
+def errors(cells: dict[str, list[dict]]) -> dict[str, str]:
+    left_out = set() if STORE else NEED_MRPEEK
+    return {
+        name: said(outputs)
+        for name, outputs in cells.items()
+        if name not in left_out and any(one["output_type"] == "error" for one in outputs)
+    }
+
+
+def test_every_cell_runs_on_a_plain_machine(plain: dict[str, list[dict]]) -> None:
+    assert errors(plain) == {}
+
+
+def test_every_cell_that_is_different_there_runs_on_colab(colab: dict[str, list[dict]]) -> None:
+    assert errors(colab) == {}
+
+
+def test_without_drive_it_says_where_builds_are_kept(plain: dict[str, list[dict]]) -> None:
+    assert "No Google Drive is mounted; builds are kept in /root/.cache/provision" in said(plain["drive"])
+
+
+def test_on_colab_builds_are_kept_on_drive(colab: dict[str, list[dict]]) -> None:
+    assert "/content/drive/MyDrive/provision" in said(colab["drive"])
+
+
+def test_mrtrix3_is_there_and_what_was_installed_once_is_not_installed_again(
+    plain: dict[str, list[dict]], colab: dict[str, list[dict]]
+) -> None:
+    assert re.search(r"mrtrix3 3\.\S+ ready", said(plain["run"]))
+    assert "nothing changed" not in said(plain["run"]) and "nothing changed" in said(colab["run"])
+
+
+def test_where_dipys_server_cannot_be_reached_the_phantom_is_taken(plain: dict[str, list[dict]]) -> None:
+    assert "The phantom is taken instead." in said(plain["sample"])
+
+
+def test_fods_are_estimated_and_drawn(plain: dict[str, list[dict]], box: Box) -> None:
+    box.run("test -s /content/wmfod.mif")
+    (picture,) = [one["data"] for one in plain["glyphs"] if "image/png" in one.get("data", {})]
+    assert "FODs of axial slice" in picture["text/plain"]
+
+
+@pytest.mark.parametrize("name", ["peek", "view"])
+def test_what_can_be_turned_and_slid_is_a_widget_of_the_page(plain: dict[str, list[dict]], name: str) -> None:
+    if name in NEED_MRPEEK and not STORE:
+        pytest.skip("PROVISION_TEST_STORE names no folder with builds of MRtrix3 and mrpeek")
+    assert [one for one in plain[name] if "application/vnd.jupyter.widget-view+json" in one.get("data", {})]
+
+
+def test_without_a_token_nobody_is_let_in_and_it_says_how_to_get_one(plain: dict[str, list[dict]], box: Box) -> None:
+    assert "Left out: ngrok needs the authtoken" in said(plain["ssh"])
+    box.run("! pgrep -x sshd")
+
+
+def test_on_colab_the_terms_are_told_and_silence_is_no_consent(colab: dict[str, list[dict]], box: Box) -> None:
+    assert "Google Colab's terms do not allow" in said(colab["ssh"])
+    assert "Left out: No tunnel was opened" in said(colab["ssh"])
+    box.run("! pgrep -x sshd")
