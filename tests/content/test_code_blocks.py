@@ -1,0 +1,341 @@
+"""Every command and every block of code in the documentation is tried, or says why not.
+
+A block that is not tried has ``<!-- not run: the reason -->`` in the line before it. What a command or a call would do
+is kept from happening where it would change this machine: then the project's own parser, catalogue and signatures have
+to take it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import builtins
+import inspect
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import provision
+from provision import catalog, cli, cli_machine, cli_pictures, cli_store, core
+from provision.diagnosis import Diagnosis
+from provision.overview import Status
+from provision.result import Result
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md")),
+         *sorted(ROOT.glob("roles/*/README.md"))]  # fmt: skip
+COLLECTION = "provision_founders.provision."
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+FENCE = re.compile(r"^```(?P<language>\S*)(?P<title>[^\n]*)\n(?P<code>.*?)^```$", re.M | re.S)
+EXCUSE = re.compile(r"<!-- not run: \S.* -->\n\Z")
+# What is shown and not to be typed; the names of files are for the test of that page.
+SHOWN = ("text", "diff")
+# Text between backquotes that is a command, or a call.
+INLINE = re.compile(
+    r"`((?:(?:time )?(?:provision|\./bootstrap|ansible-playbook|ansible-galaxy|ansible-doc|python|%?pip) "
+    r"|benchmarks/\w)[^`\n]+)`"
+)
+CALL = re.compile(r"`(provision\.[\w.]+\([^`\n]*\))`")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code, or what stands between backquotes."""
+
+    page: Path
+    line: int
+    language: str
+    code: str
+    title: str = ""
+    excused: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text("utf-8")
+    found = [
+        Block(page, text.count("\n", 0, fence.start()) + 1, fence["language"], fence["code"], fence["title"].strip(),
+              bool(EXCUSE.search(text[: fence.start()])))
+        for fence in FENCE.finditer(text)
+    ]  # fmt: skip
+    assert text.count("\n```") + text.startswith("```") == 2 * len(found), f"{page}: a fence that is not understood"
+    return found
+
+
+def inline(page: Path, pattern: re.Pattern, language: str) -> list[Block]:
+    """What stands between backquotes, outside of blocks."""
+    text = FENCE.sub(lambda fence: "\n" * fence[0].count("\n"), page.read_text("utf-8"))
+    return [Block(page, text.count("\n", 0, found.start()) + 1, language, found[1]) for found in pattern.finditer(text)]
+
+
+ALL = [block for page in PAGES for block in blocks(page)]
+
+
+def having(language: str, *more: Block) -> pytest.MarkDecorator:
+    chosen = [block for block in [*ALL, *more] if block.language == language and not block.excused and not block.title]
+    return pytest.mark.parametrize("block", chosen, ids=str)
+
+
+def test_blocks_are_in_a_language_that_is_tried_or_is_for_reading() -> None:
+    known = ("sh", "python", "yaml", *SHOWN)
+    assert [str(block) for block in ALL if block.language not in known and not block.excused] == []
+    assert len(ALL) > 30
+
+
+# Python
+
+
+@having("python", *(block for page in PAGES for block in inline(page, CALL, "python")))
+def test_python_compiles_and_calls_what_there_is_with_options_that_are_taken(block: Block) -> None:
+    from IPython.core.inputtransformer2 import TransformerManager  # what makes Python of %pip and !mrinfo
+
+    for line in re.findall(r"^[%!](.*)$", block.code, re.M):
+        try_command(shlex.split(line, comments=True), Path())
+    tree = ast.parse(TransformerManager().transform_cell(block.code))
+    known = names_before(block)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            assert node.id in known | stored(tree), f"{node.id} comes from nowhere"
+        if isinstance(node, ast.Attribute):
+            check_attribute(node)
+        if isinstance(node, ast.Call):
+            check_call(node)
+
+
+def names_before(block: Block) -> set[str]:
+    """The names that the earlier blocks of the page have made, as the cells of a notebook do."""
+    made = {"provision", "get_ipython", *dir(builtins)}
+    for earlier in blocks(block.page):
+        if earlier.language == "python" and earlier.line < block.line:
+            made |= stored(ast.parse(re.sub(r"^[%!].*$", "", earlier.code, flags=re.M)))
+    return made
+
+
+def stored(tree: ast.AST) -> set[str]:
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return names | {(name.asname or name.name).partition(".")[0] for node in imports for name in node.names}
+
+
+def meant(node: ast.AST) -> Any:
+    """What an expression such as `provision.store.ls` is; None where it is nothing of ours."""
+    if isinstance(node, ast.Name):
+        return provision if node.id == "provision" else None
+    if isinstance(node, ast.Attribute):
+        below = meant(node.value)
+        if inspect.ismodule(below) and not hasattr(below, node.attr):
+            __import__(f"{below.__name__}.{node.attr}")
+        return getattr(below, node.attr) if inspect.ismodule(below) else None
+    return None
+
+
+def check_attribute(node: ast.Attribute) -> None:
+    meant(node)  # raises where there is no such thing
+    # r.mrtrix3.version: what the role says that it reports.
+    if isinstance(node.value, ast.Attribute) and node.value.attr in catalog.roles() and meant(node.value) is None:
+        report = (ROOT / "roles" / node.value.attr / "README.md").read_text().partition("## Report")[2]
+        assert re.search(rf"\b{node.attr}(_file)?\b", report), f"{node.value.attr} reports no {node.attr}"
+
+
+def check_call(node: ast.Call) -> None:
+    called = meant(node.func)
+    if called is None:
+        return
+    given = {word.arg: value(word.value) for word in node.keywords}
+    inspect.signature(called).bind(*map(value, node.args), **given)
+    if called is core.run:
+        taken = inspect.signature(core.run).parameters
+        options = {name: told for name, told in given.items() if name not in taken and told is not Ellipsis}
+        catalog.variables(list(map(value, node.args)), options)
+
+
+def value(node: ast.AST) -> Any:
+    """What a literal says; Ellipsis for what is known only when it runs."""
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return ...
+
+
+# Commands
+
+# A word that stands for something of the reader's.
+THEIRS = re.compile(r"\.\.\.|^[A-Z]+$")
+
+
+@having("sh", *(block for page in PAGES for block in inline(page, INLINE, "sh")))
+def test_commands_are_taken(block: Block, tmp_path: Path, nothing_happens: None) -> None:
+    subprocess.run(["bash", "-n"], input=block.code, text=True, check=True)
+    for command in commands(block.code):
+        try_command(command, tmp_path)
+
+
+def commands(code: str) -> list[list[str]]:
+    """The simple commands of a script, without comments, redirections and what they stand between."""
+    code = re.sub(r"(?:source <|eval \")\$?\((.*?)\)\"?", r"\1", code.replace("\\\n", " "))
+    found: list[list[str]] = []
+    for line in code.splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer.wordchars += "@:,=+%[]!$^{}*"
+        words = [[]]
+        for word in lexer:
+            if set(word) <= set("|&;"):
+                words.append([])
+            else:
+                words[-1].append(word)
+        found += [command[: command.index(">")] if ">" in command else command for command in words if command]
+    return found
+
+
+def try_command(words: list[str], folder: Path) -> None:
+    while words[0] in ("time", "!") or "=" in words[0]:
+        words = words[1:]
+    program, *arguments = words
+    program = program.removeprefix("%")
+    if program.startswith("benchmarks/"):
+        program, arguments = "python", [program, *arguments]
+    if program == "./bootstrap":
+        assert (ROOT / "bootstrap").is_file()
+        if arguments[0] in ("demo", "list"):
+            program = "provision"
+        elif arguments[0] == "test":
+            program, arguments = "pytest", arguments[1:]
+        else:
+            program, *arguments = arguments
+    assert program in TRIES, f"it is not known how to try {program}"
+    TRIES[program](arguments, folder)
+
+
+def try_provision(arguments: list[str], _folder: Path) -> None:
+    # A command that is named only, such as `provision run`, is asked for its help.
+    if len(arguments) == 1 and arguments[0] in ("run", "store", "peek", "glyphs", "describe", "completion"):
+        arguments = [*arguments, "--help"]
+    assert cli.main([word if word != "..." else "https://example.org/x" for word in arguments]) == 0
+
+
+def try_playbook(arguments: list[str], folder: Path) -> None:
+    arguments = [playbook(word) for word in arguments]
+    theirs = folder / "inventory.yml"
+    theirs.write_text("all: {hosts: {node1: {}}}\n")
+    arguments = [str(theirs) if word == "inventory.yml" else word for word in arguments]
+    for given in (word for flag, word in pairwise(arguments) if flag == "-e"):
+        check_variables({name: told for name, _, told in (pair.partition("=") for pair in shlex.split(given))})
+    python("-m", "ansible", "playbook", "--syntax-check", *arguments)
+
+
+def playbook(word: str) -> str:
+    """The file that a playbook of the collection is."""
+    return f"playbooks/{word.removeprefix(COLLECTION)}.yml" if word.startswith(COLLECTION) else word
+
+
+def try_galaxy(arguments: list[str], _folder: Path) -> None:
+    # tests/content/test_collection.py builds and installs; here only what is named is looked at.
+    from ansible.cli.galaxy import GalaxyCLI
+
+    GalaxyCLI(["ansible-galaxy", *arguments]).parse()
+    assert arguments[0] == "collection" and arguments[1] in ("build", "install")
+
+
+def try_doc(arguments: list[str], _folder: Path) -> None:
+    from ansible.cli.doc import DocCLI
+
+    parsed = DocCLI(["ansible-doc", *arguments])
+    parsed.parse()
+    for name in (word.removeprefix(COLLECTION) for word in arguments if word.startswith(COLLECTION)):
+        assert name in catalog.roles() or (ROOT / "plugins/modules" / f"{name}.py").is_file()
+
+
+def try_pip(arguments: list[str], _folder: Path) -> None:
+    assert arguments[0] == "install"
+    for wanted in (word for word in arguments[1:] if word.startswith("mrtrix-provision")):
+        assert set(re.findall(r"\w+", wanted.partition("[")[2])) <= EXTRAS.keys()
+    assert [word for word in arguments[1:] if not word.startswith(("-", "mrtrix-provision"))] == []
+
+
+def try_pytest(arguments: list[str], _folder: Path) -> None:
+    assert [word for word in arguments if "/" in word and not (ROOT / word).exists()] == []
+
+
+def try_benchmark(arguments: list[str], _folder: Path) -> None:
+    assert arguments[0].startswith("benchmarks/")
+    said = python(*arguments, "--help")
+    assert [word for word in arguments if word.startswith("-") and f"{word} " not in said] == []
+
+
+def try_mkdocs(arguments: list[str], _folder: Path) -> None:
+    pytest.importorskip("mkdocs", reason="mkdocs is not installed: the extra docs has it")
+    python("-m", "mkdocs", *arguments, "--help")
+
+
+def try_mrtrix3(arguments: list[str], _folder: Path) -> None:
+    """What the example shows is that the command is there, which tests/machine see."""
+    assert arguments in (["-version"], [])
+
+
+TRIES = {
+    "provision": try_provision, "ansible-playbook": try_playbook, "ansible-galaxy": try_galaxy, "ansible-doc": try_doc,
+    "pip": try_pip, "python": try_benchmark, "pytest": try_pytest, "mkdocs": try_mkdocs, "mrinfo": try_mrtrix3,
+}  # fmt: skip
+
+
+def python(*words: str) -> str:
+    """Run a module or a script, and return what it says."""
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "LC_ALL": "C.UTF-8",
+                   "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1", "PYTHONPATH": str(ROOT)}  # fmt: skip
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def nothing_happens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """Have the commands checked to the last option, and do nothing."""
+    result = Result(0, 0.1, {"localhost": {}})
+    for name, made in {"run": result, "stop": result, "remove": result, "status": Status({"hosts": {}})}.items():
+        monkeypatch.setattr(core, name, lambda *_, made=made, **__: made)
+    monkeypatch.setattr(core, "demo", lambda **_: argparse.Namespace(summary="", to_dict=dict))
+    monkeypatch.setattr(cli_pictures, "call", lambda _: {"file": "x.png", "alt": "x"})
+    monkeypatch.setattr(cli_machine, "call", lambda _: Diagnosis({}, 0.1))
+    monkeypatch.setattr(cli_store, "call", lambda _: result)
+
+
+# YAML
+
+
+@having("yaml")
+def test_yaml_is_a_playbook_or_an_inventory_with_options_that_are_taken(block: Block, tmp_path: Path) -> None:
+    held = yaml.safe_load(block.code)
+    file = tmp_path / "example.yml"
+    if isinstance(held, dict):
+        file.write_text(block.code)
+        python("-m", "ansible", "inventory", "-i", str(file), "--list")
+        return
+    for play in held:
+        for role in play["roles"]:
+            assert role["role"].removeprefix(COLLECTION) in catalog.roles()
+            check_variables(role.get("vars", {}))
+    file.write_text(block.code.replace(COLLECTION, ""))
+    python("-m", "ansible", "playbook", "--syntax-check", "-i", "scanners,", str(file))
+
+
+def check_variables(given: dict[str, Any]) -> None:
+    """Raise for what no role takes."""
+    roles = catalog.roles()
+    options = {name: told for name, told in given.items() if "{{" not in str(told)}
+    owners = {name: role.name for role in roles.values() for name in role.options}
+    for name, told in options.items():
+        if name != "provision_roles":
+            catalog.variables([owners[name]], {name: told})
