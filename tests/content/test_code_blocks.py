@@ -11,6 +11,7 @@ import argparse
 import ast
 import builtins
 import inspect
+import io
 import os
 import re
 import shlex
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,7 @@ def commands(code: str) -> list[list[str]]:
                 words.append([])
             else:
                 words[-1].append(word)
-        found += [command[: command.index(">")] if ">" in command else command for command in words if command]
+        found += [list(takewhile(lambda word: word[0] not in "<>", command)) for command in words if command]
     return found
 
 
@@ -205,6 +206,8 @@ def try_command(words: list[str], folder: Path) -> None:
         words = words[1:]
     program, *arguments = words
     program = program.removeprefix("%")
+    if program.startswith("~/"):
+        program = Path(program).name
     if program.startswith("benchmarks/"):
         program, arguments = "python", [program, *arguments]
     if program == "./bootstrap":
@@ -229,7 +232,7 @@ def try_provision(arguments: list[str], _folder: Path) -> None:
 def try_playbook(arguments: list[str], folder: Path) -> None:
     arguments = [playbook(word) for word in arguments]
     theirs = folder / "inventory.yml"
-    theirs.write_text("all: {hosts: {node1: {}}}\n")
+    theirs.write_text("all: {hosts: {node1.example.org: {}}}\n")
     arguments = [str(theirs) if word == "inventory.yml" else word for word in arguments]
     for given in (word for flag, word in pairwise(arguments) if flag == "-e"):
         check_variables({name: told for name, _, told in (pair.partition("=") for pair in shlex.split(given))})
@@ -259,10 +262,24 @@ def try_doc(arguments: list[str], _folder: Path) -> None:
 
 
 def try_pip(arguments: list[str], _folder: Path) -> None:
-    assert arguments[0] == "install"
-    for wanted in (word for word in arguments[1:] if word.startswith("mrtrix-provision")):
-        assert set(re.findall(r"\w+", wanted.partition("[")[2])) <= EXTRAS.keys()
-    assert [word for word in arguments[1:] if not word.startswith(("-", "mrtrix-provision"))] == []
+    assert arguments[0] in ("install", "download")
+    said = python("-m", "pip", arguments[0], "--help")
+    assert [word for word in arguments if word.startswith("-") and word not in said] == []
+    for wanted in (word for word in arguments[1:] if not word.startswith(("-", "/"))):
+        name, extras, version = re.fullmatch(r"([\w-]+)(\[\w+\])?(?:==(.+))?", wanted).groups()
+        assert name == "mrtrix-provision" and (extras or "[demo]")[1:-1] in EXTRAS
+        assert (version or provision.__version__) == provision.__version__
+
+
+def try_python(arguments: list[str], folder: Path) -> None:
+    if arguments[:2] == ["-m", "venv"]:
+        python("-m", "venv", "--without-pip", str(folder / Path(arguments[2]).name))
+    else:
+        try_benchmark(arguments, folder)
+
+
+def try_source(arguments: list[str], _folder: Path) -> None:
+    assert arguments == ["~/provision/bin/activate"]  # which venv makes there
 
 
 def try_pytest(arguments: list[str], _folder: Path) -> None:
@@ -287,7 +304,8 @@ def try_mrtrix3(arguments: list[str], _folder: Path) -> None:
 
 TRIES = {
     "provision": try_provision, "ansible-playbook": try_playbook, "ansible-galaxy": try_galaxy, "ansible-doc": try_doc,
-    "pip": try_pip, "python": try_benchmark, "pytest": try_pytest, "mkdocs": try_mkdocs, "mrinfo": try_mrtrix3,
+    "mkdocs": try_mkdocs, "mrinfo": try_mrtrix3, "pip": try_pip, "pytest": try_pytest, "python": try_python,
+    "python3": try_python, "source": try_source,
 }  # fmt: skip
 
 
@@ -310,6 +328,7 @@ def nothing_happens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     monkeypatch.setattr(cli_pictures, "call", lambda _: {"file": "x.png", "alt": "x"})
     monkeypatch.setattr(cli_machine, "call", lambda _: Diagnosis({}, 0.1))
     monkeypatch.setattr(cli_store, "call", lambda _: result)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("what a file holds\n"))
 
 
 # YAML
