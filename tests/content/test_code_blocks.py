@@ -302,14 +302,14 @@ def try_mkdocs(arguments: list[str], _folder: Path) -> None:
 
 
 def try_mrtrix3(arguments: list[str], _folder: Path) -> None:
-    """What the example shows is that the command is there, which tests/machine see."""
-    assert arguments in (["-version"], [])
+    """The example shows that the command is there, and takes the sample data, which tests/machine see."""
+    assert arguments in (["-version"], [], ["{data.arguments}", "mask.mif"])
 
 
 TRIES = {
     "provision": try_provision, "ansible-playbook": try_playbook, "ansible-galaxy": try_galaxy, "ansible-doc": try_doc,
-    "mkdocs": try_mkdocs, "mrinfo": try_mrtrix3, "pip": try_pip, "pytest": try_pytest, "python": try_python,
-    "python3": try_python, "source": try_source,
+    "mkdocs": try_mkdocs, "dwi2mask": try_mrtrix3, "mrinfo": try_mrtrix3, "pip": try_pip, "pytest": try_pytest,
+    "python": try_python, "python3": try_python, "source": try_source,
 }  # fmt: skip
 
 
