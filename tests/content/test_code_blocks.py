@@ -250,19 +250,19 @@ def playbook(word: str) -> str:
 
 def try_galaxy(arguments: list[str], _folder: Path) -> None:
     # tests/content/test_collection.py builds and installs; here only what is named is looked at.
-    from ansible.cli.galaxy import GalaxyCLI
-
-    GalaxyCLI(["ansible-galaxy", *arguments]).parse()
+    parse("from ansible.cli.galaxy import GalaxyCLI as CLI", ["ansible-galaxy", *arguments])
     assert arguments[0] == "collection" and arguments[1] in ("build", "install")
 
 
 def try_doc(arguments: list[str], _folder: Path) -> None:
-    from ansible.cli.doc import DocCLI
-
-    parsed = DocCLI(["ansible-doc", *arguments])
-    parsed.parse()
+    parse("from ansible.cli.doc import DocCLI as CLI", ["ansible-doc", *arguments])
     for name in (word.removeprefix(COLLECTION) for word in arguments if word.startswith(COLLECTION)):
         assert name in catalog.roles() or (ROOT / "plugins/modules" / f"{name}.py").is_file()
+
+
+def parse(statement: str, words: list[str]) -> None:
+    """Have a command of Ansible read its arguments, in a process of its own: modules behave otherwise beside it."""
+    python("-c", f"{statement}; import sys; CLI(sys.argv[1:]).parse()", *words)
 
 
 def try_pip(arguments: list[str], _folder: Path) -> None:

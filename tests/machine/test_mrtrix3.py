@@ -14,7 +14,7 @@ all:
   hosts:
     one: {ansible_host: 127.0.0.1}
     two: {ansible_host: 127.0.0.2}
-  vars: {ansible_port: 2222, ansible_user: root, ansible_python_interpreter: /usr/bin/python3}
+  vars: {ansible_port: 2398, ansible_user: root, ansible_python_interpreter: /usr/bin/python3}
 """
 
 # As small as a tree can be that is laid out like MRtrix3's with CMake.
@@ -221,8 +221,8 @@ def test_other_machines_are_reached_through_an_inventory(ready_trixie: Box) -> N
     ready_trixie.run(
         "apt-get install -y -qq --no-install-recommends openssh-server openssh-client > /dev/null; mkdir -p /run/sshd\n"
         "ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519; cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys\n"
-        "/usr/sbin/sshd -p 2222 -o ListenAddress=127.0.0.1 -o ListenAddress=127.0.0.2\n"
-        "ssh-keyscan -q -p 2222 127.0.0.1 127.0.0.2 > ~/.ssh/known_hosts"
+        "/usr/sbin/sshd -p 2398 -o ListenAddress=127.0.0.1 -o ListenAddress=127.0.0.2\n"
+        "ssh-keyscan -q -p 2398 127.0.0.1 127.0.0.2 > ~/.ssh/known_hosts"
     )
     ready_trixie.write("/srv/fleet.yml", FLEET)
     line = "run mrtrix3 --version any --on /srv/fleet.yml"
