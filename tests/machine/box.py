@@ -5,7 +5,8 @@ It shares the kernel and, until its network is cut, the network of the machine t
 Only root with util-linux and debootstrap can make one; `why_not` says what is missing.
 
 `Machines` keeps the roots that boxes stand on: `base` is what debootstrap gives, `ready` has the project's
-virtual environment as well, and `layer` adds whatever takes long and is wanted by several tests.
+virtual environment as well, and `layer` adds whatever takes long and is wanted by several tests. A root is a folder
+with `tree`, the files that it adds, and `below`, a link to the root that it adds them to.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ ENVIRONMENT = {
 # Seconds after which a root that no session used is thrown away. They are large, and most are superseded.
 UNUSED_FOR = 2 * 24 * 3600
 
-# Runs in namespaces of its own, as process 1. Arguments: where the root goes, what it is made from, how,
-# a folder for what is written, and folders of this machine to show read-only in the box.
+# Runs in namespaces of its own, as process 1. Arguments: where the root goes, what it is made from (folders between
+# colons, the uppermost first), how, a folder for what is written, and folders of this machine to show read-only.
 # /proc/sys is read-only because it is this machine's: a package's set-up may call sysctl.
 # Process 1 ignores SIGCHLD, which makes the kernel reap orphans, and ends with the pipe on its standard input.
 START = r"""
@@ -256,14 +257,14 @@ class Box:
 
     project = "/root/project"
 
-    def __init__(self, root: Path, kind: str, folder: Path, luggage: bytes = b"") -> None:
+    def __init__(self, trees: list[Path], kind: str, folder: Path, luggage: bytes = b"") -> None:
         self._folder = folder
         self._holders: list[subprocess.Popen] = []
         self._lonely: int | None = None
         self._users = {"root"}
         for name in ("root", "work"):
             (folder / name).mkdir(parents=True)
-        names = [str(folder / "root"), str(root), kind, str(folder / "work")]
+        names = [str(folder / "root"), ":".join(map(str, trees)), kind, str(folder / "work")]
         init = self._hold([*_unshare(), "bash", "-c", START, "bash", *names, *local_indexes()])
         self._pid = _first_child(init.pid)
         self._feed("tar -x -C /", luggage)
@@ -370,13 +371,19 @@ class Box:
         """Give the commands that start from now on the network back."""
         self._lonely = None
 
-    def close(self) -> None:
-        """End the machine, everything that runs in it, and what was written in it."""
+    def end(self) -> Path:
+        """End the machine and everything that runs in it; return the folder with what was written in it."""
         for holder in reversed(self._holders):
             holder.stdin.close()
             holder.wait()
             holder.stdout.close()
             holder.stderr.close()
+        self._holders.clear()
+        return self._folder / "work" / "upper"
+
+    def close(self) -> None:
+        """End the machine, everything that runs in it, and what was written in it."""
+        self.end()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _hold(self, command: list[str]) -> subprocess.Popen:
@@ -446,7 +453,7 @@ class Machines:
         self._locks: list[int] = []
         self._in_use: set[Path] = set()
         self._luggage = _luggage()
-        for name in ("roots", "locks", "runs"):
+        for name in ("layers", "locks", "runs"):
             (store / name).mkdir(parents=True, exist_ok=True)
         self._sweep()
         self._run = Path(tempfile.mkdtemp(dir=store / "runs"))
@@ -502,10 +509,10 @@ class Machines:
         """
         make = functools.partial(self._prepare, root, prepare)
         if key is not None:
-            return self._keep(f"{root.name}-{name}", [root.name, *key], make)
+            return self._keep(f"{root.name}-{name}", [root.name, *key], make, root)
         own = self._run / f"{root.name}-{name}"
         if not own.exists():
-            self._make(own, make)
+            self._make(own, make, root)
         return own
 
     def close(self) -> None:
@@ -516,41 +523,50 @@ class Machines:
         self._sweep()
 
     def _start(self, root: Path, kind: str) -> Box:
-        return Box(root, kind, Path(tempfile.mkdtemp(prefix="box-", dir=self._run)), self._luggage)
+        return Box(_trees(root), kind, Path(tempfile.mkdtemp(prefix="box-", dir=self._run)), self._luggage)
 
     def _make_ready(self, box: Box) -> None:
         box.run("apt-get update -qq && ./bootstrap true && apt-get clean", env={"PROVISION_EXTRAS": self._extras})
 
-    def _prepare(self, root: Path, prepare: Callable[[Box], object], target: Path) -> None:
-        subprocess.run(["cp", "-a", "--reflink=auto", f"{root}/.", str(target)], check=True)
-        box = self._start(target, "bind")
+    def _prepare(self, root: Path, prepare: Callable[[Box], object], tree: Path) -> None:
+        # What an overlay in memory has written is gone with it: there each root is whole, and written to as it is.
+        in_memory = self._kind == "memory"
+        if in_memory:
+            subprocess.run(["cp", "-a", "--reflink=auto", f"{_trees(root)[0]}/.", str(tree)], check=True)
+        box = self._start(tree.parent if in_memory else root, "bind" if in_memory else self._kind)
         try:
             prepare(box)
             box.run(f"find {box.project} -mindepth 1 -maxdepth 1 ! -name .venv -exec rm -rf {{}} +\n"
                     "find /tmp -mindepth 1 -delete", cwd="/")
+            if not in_memory:
+                tree.rmdir()
+                box.end().rename(tree)
         finally:
             box.close()
 
-    def _keep(self, name: str, key: list[str], make: Callable[[Path], object]) -> Path:
+    def _keep(self, name: str, key: list[str], make: Callable[[Path], object], below: Path | None = None) -> Path:
         """Return the root of that name and key, after making it beside its place if it is not there.
 
         One lock says that a root is in use, and is shared until the session ends; another is for making it.
         """
-        root = self._store / "roots" / f"{name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:8]}"
+        root = self._store / "layers" / f"{name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:8]}"
         if root in self._in_use:
             return root
         with _locked(self._store / "locks" / f"{root.name}.making"):
             self._lock(self._guard(root), fcntl.LOCK_SH)
             if not root.exists():
-                self._make(root, make)
+                self._make(root, make, below)
         self._in_use.add(root)
         return root
 
-    def _make(self, root: Path, make: Callable[[Path], object]) -> None:
+    def _make(self, root: Path, make: Callable[[Path], object], below: Path | None = None) -> None:
         print(f"making the root {root.name}, once", file=sys.stderr)
         draft = Path(tempfile.mkdtemp(prefix="draft-", dir=self._run))
-        draft.chmod(0o755)
-        make(draft)
+        tree = draft / "tree"
+        tree.mkdir()
+        make(tree)
+        if below and self._kind != "memory":
+            (draft / "below").symlink_to(below)
         draft.rename(root)
 
     def _guard(self, root: Path) -> Path:
@@ -568,8 +584,14 @@ class Machines:
         """Throw away what sessions that were killed left, and roots that nobody has used for long."""
         for run in (self._store / "runs").iterdir():
             _remove_unlocked(run, run, older_than=60)
-        for root in (self._store / "roots").iterdir():
+        for root in (self._store / "layers").iterdir():
             _remove_unlocked(root, self._guard(root), older_than=UNUSED_FOR)
+
+
+def _trees(root: Path) -> list[Path]:
+    """Return the folders that a root is made of, the uppermost first."""
+    below = root / "below"
+    return [root / "tree", *(_trees(below.readlink()) if below.is_symlink() else [])]
 
 
 @contextlib.contextmanager
