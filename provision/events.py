@@ -1,9 +1,11 @@
-"""What Ansible's events mean: pure functions from an event to a step, a failure or a report."""
+"""What Ansible's events mean: functions from an event to a step, a failure or a report."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
+from provision import catalog
 
 
 @dataclass(frozen=True)
@@ -103,19 +105,34 @@ _KNOWN = (
     (
         r"urlopen error \[Errno 2\] No such file or directory: '(?P<name>[^']+)'",
         "There is no file {name}.",
-        "Check the path of the archive.",
+        "source",
     ),
     (
         r"HTTP Error (?P<name>\d+: [^,.\n]+)",
-        "The archive could not be downloaded: the server answered {name}.",
-        "Check its URL.",
+        "The file could not be downloaded: the server answered {name}.",
+        "source",
     ),
     (
         r"The checksum for \S+ did not match (?P<name>\w+); it was (?P<name2>\w+)",
-        "The archive is not the one it should be: its SHA-256 is {name2}, not {name}.",
-        "Check mrtrix3_archive_sha256, or download the archive again.",
+        "The file is not the one it should be: its SHA-256 is {name2}, not {name}.",
+        "checksum",
     ),
 )
+
+# Where a hint above is one of these words, what to do depends on the role, perhaps one of somebody's own: how the names
+# of its options end that say what to download, the advice with such an option, and the advice where it has none.
+_ADVICE = {
+    "source": (
+        ("_archive", "_url"),
+        "Check {option}.",
+        "Run it again later; if it says the same, it is for the role {role} to name another place.",
+    ),
+    "checksum": (
+        ("_sha256",),
+        "Check {option}, or have the file made or downloaded again.",
+        "Run it again, in case the download was cut off; if it says the same, the role {role} expects another file.",
+    ),
+}
 
 
 def step(event: dict) -> Step | None:
@@ -149,8 +166,19 @@ def step(event: dict) -> Step | None:
     return None
 
 
-def explain(text: str) -> tuple[str, str]:
+def explain(text: str, role: str = "") -> tuple[str, str]:
     """Return what a program's error text means, as a sentence and what to do; two empty strings when unknown.
+
+    Parameters
+    ----------
+    text : str
+        What the program said.
+    role : str
+        The role whose task ran it: what to do may be to check an option of its.
+
+    Returns
+    -------
+    message, hint : str
 
     Examples
     --------
@@ -162,8 +190,18 @@ def explain(text: str) -> tuple[str, str]:
         if found:
             names = {key: value for key, value in found.groupdict().items() if value}
             first = next(iter(names.values()), "")
-            return message.format_map({"name": first, **names}), hint
+            return message.format_map({"name": first, **names}), _advice(hint, role)
     return "", ""
+
+
+def _advice(hint: str, role: str) -> str:
+    """Return what to do, with the option of the role that failed where the hint asks for one."""
+    if hint not in _ADVICE:
+        return hint
+    ends, with_option, without = _ADVICE[hint]
+    known = catalog.roles().get(role)
+    options = [name for name in known.options if name.endswith(ends)] if known else []
+    return with_option.format(option=" and ".join(options)) if options else without.format(role=role or "that failed")
 
 
 def failure(event: dict) -> Failure | None:
@@ -180,15 +218,16 @@ def failure(event: dict) -> Failure | None:
 
     Notes
     -----
-    A task's own message is taken as it is: its first line is the sentence, what follows is what to do. The output of
-    programs is looked up in a table of known errors.
+    A task's own message is taken as it is when it comes with what to do. Otherwise the output of programs is looked up
+    in a table of known errors; what is unknown is taken as it is as well: its first line is the sentence, what follows
+    is what to do.
     """
     kind, data = event.get("event", ""), event.get("event_data", {})
     if kind not in ("runner_on_failed", "runner_on_unreachable") or data.get("ignore_errors"):
         return None
     result = data.get("res") or {}
     said = "\n".join(str(result[key]) for key in ("msg", "stderr", "module_stderr") if result.get(key))
-    message, hint = explain(said)
+    message, hint = explain(said, data.get("role", "")) if not result.get("hint") else ("", "")
     if not message:
         first, _, rest = str(result.get("msg") or said or "The task failed and said nothing.").strip().partition("\n")
         message, hint = first, result.get("hint") or rest.strip()

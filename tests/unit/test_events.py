@@ -1,5 +1,7 @@
 """What Ansible's events mean to a person."""
 
+import re
+
 import pytest
 
 from provision import events
@@ -44,6 +46,42 @@ def test_what_programs_say_is_told_in_a_sentence_with_what_to_do(said, words):
     found = events.failure(failed(msg="non-zero return code", stderr=said))
     assert words in found.message
     assert found.hint
+
+
+CHECKSUM = "The checksum for /x did not match aa11; it was bb22."
+NOT_THERE = "Request failed HTTP Error 404: Not Found"
+NO_FILE = "Request failed: <urlopen error [Errno 2] No such file or directory: '/x.tgz'>"
+
+
+@pytest.mark.parametrize(
+    ("said", "role", "option"),
+    [
+        (CHECKSUM, "mrtrix3", "mrtrix3_archive_sha256"), (CHECKSUM, "ngrok", "ngrok_sha256"),
+        (NOT_THERE, "mrtrix3", "mrtrix3_archive"), (NOT_THERE, "ngrok", "ngrok_download_url"),
+        (NO_FILE, "mrtrix3", "mrtrix3_archive"), (NO_FILE, "ngrok", "ngrok_download_url"),
+    ],
+)  # fmt: skip
+def test_what_to_check_is_the_option_of_the_role_that_failed(said, role, option):
+    event = failed(msg=said)
+    event["event_data"]["role"] = role
+    assert re.findall(r"\w+_\w+", events.failure(event).hint) == [option]
+
+
+@pytest.mark.parametrize("said", [CHECKSUM, NOT_THERE, NO_FILE])
+@pytest.mark.parametrize("role", ["deps", "mrpeek", "one_of_my_own"])
+def test_where_the_role_has_no_such_option_it_says_what_to_do_without_naming_one(said, role):
+    event = failed(msg=said)
+    event["event_data"]["role"] = role
+    hint = events.failure(event).hint
+    assert role in hint
+    assert "Run it again" in hint
+    assert not re.search(r"_(archive|sha256|url)\b", hint)
+
+
+def test_a_known_error_in_a_sentence_that_has_its_own_hint_is_told_in_that_sentence():
+    found = events.failure(failed(msg=f"ngrok's agent could not be downloaded: {NOT_THERE}.", hint="Name another."))
+    assert found.message == f"ngrok's agent could not be downloaded: {NOT_THERE}."
+    assert found.hint == "Name another."
 
 
 def test_an_unreachable_host_is_named():
