@@ -92,24 +92,26 @@ def unmet_requirements(python, requirements):
 
 
 def look_at(wanted, machine):
-    """Return what the role `deps` would have to install."""
+    """Return what the role `deps` would have to install, or has installed and would remove."""
+    installed = read_state("deps").get("installed", {})
+    result = {
+        "installed": installed.get(wanted["who"], []),
+        "installed_for_others": {who: names for who, names in installed.items() if who != wanted["who"]},
+    }
+    if wanted["state"] == "absent":  # what was asked for once, and may have been wrong, does not matter
+        return dict(result, converged=not result["installed"], report={"state": "absent"})
     known = wanted["packages"].get(machine["release"], {})
     names = [name for group in wanted["groups"] for name in known.get(group, [])] + wanted["extra"]
     missing = missing_packages(sorted(set(names)))
     python = python_of(wanted["python"], wanted["caller"])
     unmet = unmet_requirements(python, wanted["python_packages"])
-    installed = read_state("deps").get("installed", {})
-    result = {
-        "supported": bool(known),
-        "report": {"packages": sorted(set(names)), "python": python},
-        "missing": missing,
-        "python": python,
-        "unmet": unmet,
-        "installed": installed.get(wanted["who"], []),
-        "installed_for_others": {who: names for who, names in installed.items() if who != wanted["who"]},
-    }
-    if wanted["state"] == "absent":
-        return dict(result, converged=not result["installed"])
+    result.update(
+        supported=bool(known),
+        report={"packages": sorted(set(names)), "python": python},
+        missing=missing,
+        python=python,
+        unmet=unmet,
+    )
     # Looked up only when something will have to be done: each look starts a program.
     if missing:
         result.update(apt_python=apt_python(), sudo=machine["root"] or sudo_works())

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +82,11 @@ def test_defaults_are_those_of_the_specification(role: Path) -> None:
     specified = {name: option.get("default") for name, option in options(role).items()
                  if "default" in option or not option.get("required")}
     assert load(role / "defaults/main.yml") == specified
+
+
+@each_role
+def test_no_option_is_required_because_to_be_removed_a_role_needs_none(role: Path) -> None:
+    assert [name for name, option in options(role).items() if option.get("required")] == []
 
 
 @each_role
@@ -210,3 +219,13 @@ def test_every_role_is_removed_against_the_order_in_which_it_came() -> None:
     named = re.search(r"default\(\[(.*)\]\)", play["tasks"][0]["loop"])[1]
     assert re.findall(r"'(\w+)'", named) == site[::-1]
     assert play["vars"] == {f"{role.name}_state": "absent" for role in ROLES}
+
+
+def test_roles_are_removed_whatever_their_options_are() -> None:
+    wrong = {name: "wrong" for role in ROLES for name in options(role) if name != f"{role.name}_state"}
+    play = [sys.executable, "-m", "ansible", "playbook", "playbooks/remove.yml", "--check", "-i", "localhost,",
+            "-c", "local", "-e", json.dumps({**wrong, "ansible_python_interpreter": sys.executable})]  # fmt: skip
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(play, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [role.name for role in ROLES if f"TASK [{role.name} : Report]" not in done.stdout] == []
