@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision import catalog, consent, content, notebook
+from provision import catalog, consent, content, notebook, paths
 from provision.errors import Declined, Interrupted, OptionError
 from provision.result import Result
 
@@ -98,7 +98,7 @@ def run(
 def _inventory(on: str | os.PathLike | None) -> Path | None:
     if on is None:
         return None
-    path = Path(on).expanduser().absolute()
+    path = paths.absolute(on)
     if not path.exists():
         raise OptionError(f"There is no inventory {path}.", hint="Give the path of an Ansible inventory file.")
     return path
@@ -318,6 +318,8 @@ def demo(
 
     Raises
     ------
+    OptionError
+        When the folder is relative to one that is gone; nothing was started.
     ProvisionError
         When something could not be installed or a command failed, and when the angles are too large.
 
@@ -328,7 +330,8 @@ def demo(
     """
     from provision.demo import COMMANDS, run_demo
 
+    paths.absolute(folder)  # refused, if need be, before anything is installed
     # A build of these commands alone is enough, and one that has them is taken as it is.
     result = run("mrtrix3", version=version, commands=COMMANDS, progress=progress)
-    with _display(progress) as (on_step, _):
+    with _display(progress) as (on_step, _), paths.somewhere("/"):
         return run_demo(folder, bin=Path(result.mrtrix3.bin), data=data, on_step=on_step, **options)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from provision import fod_render
 from provision.errors import OptionError, ProvisionError, did_you_mean
+from provision.paths import working_folder
 from provision.picture import Picture
 
 if TYPE_CHECKING:
@@ -439,7 +440,8 @@ def _environment() -> dict[str, str]:
     # VTK goes on from EGL to OSMesa where there is no EGL, but from X, its default, only where X is installed.
     environment.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
     # A notebook may have found this package, or numpy and VTK, by a path of its own.
-    environment["PYTHONPATH"] = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path)
+    here = working_folder()
+    environment["PYTHONPATH"] = os.pathsep.join(str(Path(here, folder)) for folder in sys.path)
     return environment
 
 

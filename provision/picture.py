@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision.errors import OptionError, did_you_mean
+from provision.paths import absolute
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,6 +141,7 @@ class Picture:
 
 
 def _checked_path(path: Path) -> Path:
+    absolute(path)
     if path.suffix.lower() != ".png":
         raise OptionError(f"A picture is written as .png, not as {path.name}.", hint=f"Take {path.stem}.png.")
     if path.is_dir():

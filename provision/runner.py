@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from provision import content, events
+from provision import content, events, paths
 from provision.consent import TOKEN_VARIABLE
 from provision.errors import ProvisionError
 
@@ -290,9 +290,9 @@ def run(
         progress.parent.mkdir()
         extra = {
             "provision_roles": list(roles), "provision_progress": str(progress), "provision_python": sys.executable,
-            "provision_folder": str(Path.cwd()),
+            "provision_folder": paths.working_folder(),
         }
-        with _signals(stop):
+        with _signals(stop), paths.somewhere(private):
             watcher = _Watcher(seen, on_step, on_line, progress, secrets)
             finished = _start(private, root, {**variables, **extra}, inventory, check, playbook, watcher, stop)
         said = _without(secrets, finished.stdout.read())

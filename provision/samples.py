@@ -10,7 +10,7 @@ from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 
-from provision import notebook
+from provision import notebook, paths
 from provision.errors import OptionError, ProvisionError, did_you_mean
 
 NAMES = ("phantom", "sherbrooke_3shell")
@@ -79,7 +79,7 @@ def sample(name: str | None = None, *, folder: str | os.PathLike = "phantom") ->
     Raises
     ------
     OptionError
-        For a name that there is not.
+        For a name that there is not, and a folder that is relative to one that is gone.
     ProvisionError
         When dipy or nibabel is not installed, the folder cannot be written, and when the head was asked for by its
         name and cannot be downloaded.
@@ -123,7 +123,8 @@ def fetched() -> Sample:
 
     folder = Path(dipy_home) / "sherbrooke_3shell"
     try:
-        _, folder = dipy.data.fetch_sherbrooke_3shell()
+        with paths.somewhere("/"):
+            _, folder = dipy.data.fetch_sherbrooke_3shell()
     except (FetcherError, OSError) as error:
         raise _unreachable(error, folder) from error
     image, bvecs, bvals = (Path(folder, f"HARDI193.{kind}").resolve() for kind in ("nii.gz", "bvec", "bval"))
@@ -146,9 +147,10 @@ def _unreachable(error: Exception, folder: Path) -> ProvisionError:
 def _made(folder: Path) -> Sample:
     from provision.phantom import make_phantom
 
-    folder = folder.expanduser().absolute()
+    folder = paths.absolute(folder)
     try:
-        make_phantom().write(folder)
+        with paths.somewhere("/"):
+            make_phantom().write(folder)
     except OSError as error:
         raise ProvisionError(
             f"The phantom cannot be written to {folder}: {error.strerror}.", hint="Name another folder."

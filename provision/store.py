@@ -20,6 +20,7 @@ from provision.download import local_path, opened
 from provision.errors import OptionError, ProvisionError, did_you_mean
 from provision.events import Step
 from provision.listing import Build, Checked, Exported, Leftover, Listing, Pruned
+from provision.paths import absolute
 
 _checks = content.utility("provision_checks")
 _files = content.utility("provision_files")
@@ -60,7 +61,7 @@ def folder(store: str | os.PathLike | None = None) -> Path:
     >>> folder("/mnt/builds")
     PosixPath('/mnt/builds')
     """
-    place = _absolute(_checks.default_store() if store is None else store)
+    place = absolute(_checks.default_store() if store is None else store)
     # What keeps a folder from being looked at is told by whoever reads it, in the words that suit.
     with suppress(OSError):
         if not stat.S_ISDIR(place.stat().st_mode):
@@ -216,7 +217,7 @@ def export(
     >>> export("mrtrix3-3.0.8", "/mnt/usb").sha256  # doctest: +SKIP
     '0d4f...'
     """
-    build, into = _named(key, ls(store)), _absolute(dest)
+    build, into = _named(key, ls(store)), absolute(dest)
     target = _target(build, into)
     with _plainly(f"The build {build.key}"), _shown(progress) as tell:
         with _task(tell, f"Verify {build.key}") as work:
@@ -453,7 +454,7 @@ def _at_hand(source: str, place: Path, tell: Tell) -> Iterator[tuple[Path, str]]
 
 
 def _existing(path: str) -> Path:
-    archive = _absolute(path)
+    archive = absolute(path)
     try:
         archive.open("rb").close()
     except OSError as error:
@@ -501,16 +502,7 @@ def _dropped(place: Path) -> dict[Path, int]:
     return {path: sizes.get(path, 0) for path in dropped}
 
 
-# Paths, errors and progress
-
-
-def _absolute(path: str | os.PathLike) -> Path:
-    if not os.fspath(path):
-        raise OptionError("An empty path was given.", hint="Write . for the current folder.")
-    try:
-        return Path(path).expanduser().absolute()
-    except RuntimeError as error:  # "~somebody"
-        raise OptionError(f"There is no home folder for {path}.", hint="Write the whole path.") from error
+# Errors and progress
 
 
 @contextmanager
