@@ -222,7 +222,7 @@ def secret(name: str) -> tuple[str, str]:
     value : str
         Empty when it cannot be had.
     problem : str
-        Why it cannot be had although it is kept there, in one sentence; empty otherwise.
+        Why it cannot be had although it is, or may be, kept there, in one sentence; empty otherwise.
 
     Examples
     --------
@@ -233,6 +233,8 @@ def secret(name: str) -> tuple[str, str]:
         userdata = importlib.import_module("google.colab.userdata")
     except ImportError:
         return "", ""
+    if not notebook.in_notebook():  # the page answers its kernel alone
+        return "", "A Colab secret can be read only in a cell with provision.run, not in a ! line or a terminal."
     try:
         return userdata.get(name) or "", ""
     except userdata.SecretNotFoundError:

@@ -93,11 +93,11 @@ def _token(variables: Mapping[str, Any], local: bool) -> str:
     kept, problem = colab.secret(TOKEN_VARIABLE) if local else ("", "")
     if kept:
         return kept
-    if problem:
-        print(problem, file=notebook.stream(), flush=True)
     # One that was given before is in the agent's configuration, which the role can read and others cannot.
     if not local or content.utility("provision_look_ngrok").has_token():
         return ""
+    if problem:
+        print(problem, file=notebook.stream(), flush=True)
     return _asked_for_token()
 
 

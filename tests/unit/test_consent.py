@@ -9,7 +9,7 @@ import pytest
 from colab import on_colab
 from IPython.core.error import StdinNotImplementedError
 
-from provision import OptionError, consent, content
+from provision import OptionError, consent, content, notebook
 
 TOKEN = "2abc_token_of_mine"
 
@@ -45,7 +45,8 @@ def elsewhere(monkeypatch):
 
 @pytest.fixture
 def colab(monkeypatch):
-    """The page of Google Colab, with none of its secrets."""
+    """The page of Google Colab, with none of its secrets, and a cell of a notebook in it."""
+    monkeypatch.setattr(notebook, "in_notebook", lambda: True)
     monkeypatch.setattr(content.utility("provision_look_connection"), "on_colab", lambda: True)
     with on_colab(monkeypatch) as page:
         yield page
@@ -92,13 +93,41 @@ def test_then_it_is_asked_for_without_being_shown(prompt):
 def test_a_secret_that_the_notebook_may_not_read_is_told_of_before_the_prompt(prompt, colab, capsys):
     colab.secrets[consent.TOKEN_VARIABLE], prompt.answer = (f"{TOKEN}_kept", False), TOKEN
     assert accepted()["ngrok_authtoken"] == TOKEN
-    assert "has no access to it" in capsys.readouterr().err
+    assert "has no access to it" in capsys.readouterr().out
 
 
 def test_secrets_that_take_too_long_leave_the_prompt(prompt, colab, capsys):
     colab.open, prompt.answer = False, TOKEN
     assert accepted()["ngrok_authtoken"] == TOKEN
-    assert "could not be read (TimeoutException)" in capsys.readouterr().err
+    assert "could not be read (TimeoutException)" in capsys.readouterr().out
+
+
+@pytest.fixture
+def exclamation_mark(colab, monkeypatch):
+    """A line that begins with ! in a cell of Colab: a process of its own, whose secrets have no kernel to ask."""
+    monkeypatch.setattr(notebook, "in_notebook", lambda: False)
+    colab.kernel = False
+    return colab
+
+
+def test_in_a_line_that_is_no_cell_it_is_told_where_a_secret_can_be_read_and_asked_for(
+    prompt, exclamation_mark, capsys
+):
+    exclamation_mark.secrets[consent.TOKEN_VARIABLE], prompt.answer = ("kept", True), TOKEN
+    assert accepted()["ngrok_authtoken"] == TOKEN
+    assert "only in a cell with provision.run, not in a ! line" in capsys.readouterr().err
+    assert exclamation_mark.asked == []
+
+
+def test_in_a_line_that_is_no_cell_the_variable_and_the_kept_token_do_without_a_word(
+    prompt, exclamation_mark, capsys, monkeypatch
+):
+    monkeypatch.setenv(consent.TOKEN_VARIABLE, TOKEN)
+    assert accepted()["ngrok_authtoken"] == TOKEN
+    monkeypatch.delenv(consent.TOKEN_VARIABLE)
+    monkeypatch.setattr(content.utility("provision_look_ngrok"), "has_token", lambda: True)
+    assert "ngrok_authtoken" not in accepted()
+    assert not prompt and "secret" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("answer", ["", EOFError(), StdinNotImplementedError()])
@@ -128,7 +157,7 @@ def test_for_other_machines_nobody_is_asked(prompt):
 
 def test_on_colab_it_says_what_the_terms_allow_and_what_is_permitted_instead(colab, capsys):
     assert accepted(ngrok_authtoken=TOKEN)["ngrok_accept_colab_policy"] is True
-    said = capsys.readouterr().err
+    said = capsys.readouterr().out
     for words in ("SSH", "compute units", "provision.peek", "terminal", "colab ssh"):
         assert words in said
 

@@ -22,6 +22,8 @@ class Page:
         Whether Drive takes what is written back to it.
     cloud : pathlib.Path
         The person's Drive itself, which outlives the machine.
+    kernel : bool
+        Whether this process is the notebook's kernel; what a ! line starts is not.
     asked : list of str
         The kinds of its requests, in their order.
     """
@@ -32,6 +34,7 @@ class Page:
     mounts: bool = True
     flushes: bool = True
     cloud: Path = Path("/srv/google-drive")
+    kernel: bool = True
     asked: list = field(default_factory=list)
 
     def answer(self, kind, request):
