@@ -333,14 +333,14 @@ def check_memory(available: int | None = None) -> Finding:
     Parameters
     ----------
     available : int, optional
-        Bytes that can be used; found out when not given, 0 for not known.
+        Bytes that can be used; found out when not given.
 
     Returns
     -------
     Finding
     """
     available = _checks().memory_available() if available is None else available
-    if not available:
+    if available is None:
         return _warn("not known", "If a compiler is killed, use fewer jobs: mrtrix3_jobs=1.")
     found = f"{format_bytes(available)} can be used"
     if available < _COMPILER:

@@ -394,7 +394,7 @@ def _check_memory(opened: SpatialImage, name: str) -> None:
     if isinstance(opened.dataobj, np.ndarray):
         return
     needed, free = _memory_needed(opened), content.utility("provision_checks").memory_available()
-    if free and needed > free:  # it is 0 when unknown
+    if free is not None and needed > free:
         raise OptionError(
             f"{name} needs {format_bytes(needed)} of memory, and {format_bytes(free)} are free.",
             hint="Take a part of it: mrconvert INPUT part.mif -coord 3 0.",

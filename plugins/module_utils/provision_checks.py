@@ -118,7 +118,7 @@ def glibc():
 
 
 def memory_available(root="/"):
-    """Return the bytes of memory free for use, also inside a container with a limit; 0 when unknown."""
+    """Return the bytes of memory free for use, also inside a container with a limit; None when unknown."""
     known = []
     try:
         with open(os.path.join(root, "proc/meminfo"), encoding="ascii") as file:
@@ -130,7 +130,7 @@ def memory_available(root="/"):
         known.append(max(0, int(limit) - int(used) + int(idle.group(1) if idle else 0)))
     except (OSError, ValueError):  # no such file, or the limit is the word "max"
         pass
-    return min(known, default=0)
+    return min(known, default=None)
 
 
 def sudo_works():

@@ -131,10 +131,10 @@ class BuildError(Exception):
 
 
 def choose_jobs(asked, cores, memory):
-    """Return how many compilers to run at once: those asked for, else one per core as far as memory allows."""
+    """Return how many compilers to run at once: those asked for, else one per core as far as the free memory allows."""
     if asked > 0:
         return asked
-    return max(1, min(cores, memory // BYTES_PER_JOB)) if memory else cores
+    return cores if memory is None else max(1, min(cores, memory // BYTES_PER_JOB))
 
 
 def is_whole_elf(path):

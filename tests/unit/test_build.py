@@ -258,10 +258,11 @@ def test_a_killed_builder_leaves_the_lock_to_its_compilers(source):
 
 
 @pytest.mark.parametrize(
-    ("asked", "cores", "gib", "jobs"), [(0, 2, 12, 2), (0, 8, 8, 2), (0, 8, 1, 1), (5, 2, 1, 5), (0, 4, 0, 4)]
+    ("asked", "cores", "gib", "jobs"),
+    [(0, 2, 12, 2), (0, 8, 8, 2), (0, 8, 1, 1), (5, 2, 1, 5), (0, 4, 0, 1), (0, 4, None, 4)],
 )
 def test_jobs_are_cores_but_never_more_than_memory_allows(asked, cores, gib, jobs):
-    assert build.choose_jobs(asked, cores, gib * 2**30) == jobs
+    assert build.choose_jobs(asked, cores, gib if gib is None else gib * 2**30) == jobs
 
 
 # --- Going on, on another machine -------------------------------------------------------------------------------------

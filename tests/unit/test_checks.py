@@ -55,6 +55,16 @@ def test_memory_is_what_the_container_may_still_use(tmp_path):
     assert checks.memory_available(str(tmp_path)) == 16000000 * 1024
 
 
+def test_memory_that_is_used_up_is_none_left_and_memory_that_nobody_tells_of_is_not_known(tmp_path):
+    assert checks.memory_available(str(tmp_path)) is None
+    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemAvailable:  16000000 kB\n")
+    (tmp_path / "sys/fs/cgroup/memory.max").write_text("1000\n")
+    (tmp_path / "sys/fs/cgroup/memory.current").write_text("2000\n")
+    assert checks.memory_available(str(tmp_path)) == 0
+
+
 def test_the_memory_that_is_free_is_the_kernels_figure():
     with open("/proc/meminfo") as file:
         total = int(file.readline().split()[1]) * 1024

@@ -114,6 +114,12 @@ def test_memory_is_enough_for_a_compiler_or_not(available, expected):
     assert verdict(checkup.check_memory(available)) == expected
 
 
+def test_memory_that_is_used_up_is_told_from_memory_that_is_not_known(monkeypatch):
+    assert checkup.check_memory(0).found == "0 B can be used"
+    monkeypatch.setattr(content.utility("provision_checks"), "memory_available", lambda: None)
+    assert (verdict(checkup.check_memory()), checkup.check_memory().found) == ("warn", "not known")
+
+
 @pytest.mark.parametrize(("level", "expected"), [("x86-64-v3", "ok"), ("x86-64", "warn"), ("", "warn")])
 def test_a_cpu_that_others_builds_do_not_run_on_is_a_warning(level, expected):
     assert verdict(checkup.check_cpu(1, level)) == expected

@@ -363,6 +363,14 @@ def test_voxels_that_exceed_the_memory_are_refused_by_their_header(tmp_path, mon
         images.loaded(nifti(tmp_path / "a.nii.gz"))
 
 
+def test_voxels_are_refused_where_no_memory_is_left_and_not_where_that_is_not_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(checks, "memory_available", lambda: 0)
+    with pytest.raises(OptionError, match="0 B are free"):
+        images.loaded(nifti(tmp_path / "a.nii.gz"))
+    monkeypatch.setattr(checks, "memory_available", lambda: None)
+    images.loaded(nifti(tmp_path / "a.nii.gz"))
+
+
 def test_scaled_voxels_need_memory_twice(tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "memory_available", lambda: 1000)
     images.loaded(mif(tmp_path / "a.mif", values(), datatype="UInt8"))
