@@ -490,7 +490,7 @@ def check_clock(here: float, there: float) -> Finding:
 
 
 def check_token(given: str | None = None) -> Finding | None:
-    """Tell whether there is a token of ngrok; never which.
+    """Tell whether there is a token of ngrok, where one is needed; never which.
 
     Parameters
     ----------
@@ -504,11 +504,19 @@ def check_token(given: str | None = None) -> Finding | None:
     """
     if "ngrok" not in catalog.roles():
         return None
-    if (os.environ.get(TOKEN_VARIABLE, "") if given is None else given).strip():
+    given = (os.environ.get(TOKEN_VARIABLE, "") if given is None else given).strip()
+    if given and not re.fullmatch(r"[\w-]+", given, re.ASCII):
+        return _warn(
+            f"what {TOKEN_VARIABLE} has is none of ngrok's, which are letters, digits and _ alone",
+            "Copy it again, without quotes and without the command around it.",
+        )
+    if given:
         return _ok(f"given in {TOKEN_VARIABLE}")
     if content.utility("provision_look_ngrok").has_token():
         return _ok("kept from an earlier run")
-    return _warn("none is given or kept", f"ngrok needs it: give it in {TOKEN_VARIABLE} or when asked.")
+    if _checks().read_state("ngrok"):
+        return _warn("none is given or kept", f"ngrok, which is set up, needs it: {TOKEN_VARIABLE}, or when asked.")
+    return _ok("none, and none is needed unless ngrok is to open a tunnel")
 
 
 def check_agent() -> Finding | None:

@@ -167,15 +167,27 @@ def ngrok(monkeypatch):
     others = content.utility
     monkeypatch.setattr(content, "utility", lambda name: look if name == "provision_look_ngrok" else others(name))
     monkeypatch.setattr(catalog, "roles", lambda root=None: {"ngrok": Role("ngrok")})
+    monkeypatch.setattr(checks, "read_state", lambda role: found.get("state", {}))
     return found
 
 
-def test_a_token_is_given_or_kept_or_missing_and_never_shown(ngrok):
+def test_a_token_is_given_or_kept_and_never_shown(ngrok):
     found = checkup.check_token("sesame")
     assert verdict(found) == "ok" and "sesame" not in repr(found)
-    assert verdict(checkup.check_token("")) == "warn"
     ngrok["token"] = True
     assert verdict(checkup.check_token("")) == "ok"
+
+
+def test_a_missing_token_is_a_warning_only_where_ngrok_has_been_set_up(ngrok):
+    assert verdict(checkup.check_token("")) == "ok" and "unless" in checkup.check_token("").found
+    ngrok["state"] = {"report": {"url": "tcp://1.tcp.ngrok.io:1"}}
+    assert verdict(checkup.check_token("")) == "warn"
+
+
+@pytest.mark.parametrize("given", ["'sesame'", "ngrok config add-authtoken sesame", "<sesame>", "sesamé"])
+def test_a_token_that_can_be_none_is_a_warning_that_does_not_show_it(ngrok, given):
+    found = checkup.check_token(given)
+    assert verdict(found) == "warn" and "sesam" not in repr(found)
 
 
 def test_an_agent_is_told_with_its_version(ngrok):
