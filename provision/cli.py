@@ -16,20 +16,13 @@ from typing import Any, NoReturn
 
 from provision import __version__, catalog, cli_machine, cli_pictures, cli_store, completion, core
 from provision.catalog import Option, Role
+from provision.cli_help import CODES, RUN_CODES, ending
 from provision.errors import OptionError, ProvisionError, did_you_mean
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 # What a shell reports of a program that wrote into a closed pipe: 128 and the number of SIGPIPE.
 PIPE_CLOSED = 141
-
-_EXIT_CODES = """\
-exit codes:
-  0    done
-  1    the run failed
-  2    wrong usage: a role, an option or a value that does not exist
-  130  interrupted; the same command goes on from there
-"""
 
 _EXAMPLES = """\
 examples:
@@ -53,6 +46,13 @@ examples:
   provision run mrtrix3 --help
   provision run mrtrix3 --version 3.0.8 --origin source --commands mrinfo,dwi2fod
   provision run deps --groups run --groups build --on hosts.yml
+"""
+
+_ROLE_EXAMPLES = """\
+examples:
+  provision run {names}
+  provision run {names} --check
+  provision run {names} --on hosts.yml --json
 """
 
 _DEMO_EXAMPLES = """\
@@ -94,10 +94,6 @@ examples:
   eval "$(provision completion bash)"                       in this shell alone
 
 It holds what this version knows; print it again after an update.
-
-exit codes:
-  0  done
-  2  there is none for this shell
 """
 
 
@@ -292,7 +288,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(command: str | None, words: Sequence[str] = ()) -> _Parser:
     about = "Install MRtrix3 on a fresh machine, and show that it computes the right thing."
-    parser = _Parser(prog="provision", description=about, epilog=f"{_EXAMPLES}\n{_EXIT_CODES}")
+    parser = _Parser(prog="provision", description=about, epilog=ending(_EXAMPLES, RUN_CODES))
     parser.add_argument("--version", action="version", version=f"provision {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
@@ -307,10 +303,11 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> _Parser:
     describe = _add_command(commands, "describe", "tell what a role does and what it can be told", _DESCRIBE_EXAMPLES)
     describe.add_argument("role", metavar="ROLE", help="its name, as provision list tells it")
     describe.add_argument("--json", action="store_true", help="print one JSON object")
-    _add_demo_flags(_add_command(commands, "demo", "show that MRtrix3 computes the right thing", _DEMO_EXAMPLES))
+    about = "show that MRtrix3 computes the right thing"
+    _add_demo_flags(_add_command(commands, "demo", about, _DEMO_EXAMPLES, RUN_CODES))
     status = _add_command(commands, "status", "tell what is installed, running and stored", _STATUS_EXAMPLES)
     status.add_argument("--json", action="store_true", help="print one JSON object")
-    stop = _add_command(commands, "stop", "close the tunnels and stop the SSH server", _STOP_EXAMPLES)
+    stop = _add_command(commands, "stop", "close the tunnels and stop the SSH server", _STOP_EXAMPLES, RUN_CODES)
     stop.add_argument("--on", metavar="INVENTORY", help="the machines, an Ansible inventory (default: this one)")
     stop.add_argument("--json", action="store_true", help="print one JSON object")
     shell = _add_command(commands, "completion", "print what completes this command line", _COMPLETION_EXAMPLES)
@@ -322,9 +319,11 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> _Parser:
     return parser
 
 
-def _add_command(commands: argparse._SubParsersAction, name: str, about: str, examples: str) -> _Parser:
-    epilog = examples if "exit codes:" in examples else f"{examples}\n{_EXIT_CODES}"
-    return commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=epilog)
+def _add_command(
+    commands: argparse._SubParsersAction, name: str, about: str, examples: str, codes: str = CODES
+) -> _Parser:
+    description = f"{about[0].upper()}{about[1:]}."
+    return commands.add_parser(name, help=about, description=description, epilog=ending(examples, codes))
 
 
 def _add_run_flags(parser: argparse._ActionsContainer) -> None:
@@ -447,7 +446,7 @@ def _run_help(roles: Sequence[Role]) -> str:
         prog=f"provision run {names}",
         usage=f"provision run {names} [--OPTION VALUE ...]",
         description=about or f"Run roles:\n\n{_role_lines()}",
-        epilog=_EXIT_CODES if roles else f"{_RUN_EXAMPLES}\n{_EXIT_CODES}",
+        epilog=ending(_ROLE_EXAMPLES.format(names=names) if roles else _RUN_EXAMPLES, RUN_CODES),
         add_help=False,
     )
     flags = {option.name: _flag(name) for name, option in catalog.usual_names(roles).items()}

@@ -18,8 +18,10 @@ examples:
   provision doctor --json
 
 exit codes:
-  0  all is well, or there are warnings alone
-  1  a check has failed
+  0    all is well, or there are warnings alone
+  1    a check has failed
+  2    wrong usage
+  130  interrupted
 """
 
 _REMOVE_EXAMPLES = """\
@@ -46,9 +48,10 @@ examples:
   provision logs --json
 
 exit codes:
-  0  done
-  1  the log cannot be read
-  2  wrong usage, or there is no such log
+  0    done
+  1    the log cannot be read
+  2    wrong usage, or there is no such log
+  130  interrupted
 """
 
 _FLAGS = {

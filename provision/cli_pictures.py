@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from provision.cli_help import ending
 from provision.errors import OptionError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _add(commands, name: str, about: str, what: str, examples: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(
-        name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=examples,
+        name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=ending(examples),
         # What is not given is not passed on, so that a default stands in one place only, the function's.
         argument_default=argparse.SUPPRESS,
     )  # fmt: skip

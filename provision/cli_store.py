@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from provision.cli_help import ending
 from provision.errors import OptionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -33,8 +34,10 @@ examples:
   provision store verify --store /mnt/usb --json
 
 exit codes:
-  0  all builds are whole
-  1  one of them is not
+  0    all builds are whole
+  1    one of them is not, or the store cannot be read
+  2    wrong usage
+  130  interrupted
 """
 
 _PRUNE_EXAMPLES = """\
@@ -77,9 +80,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     """
     about = "keep builds for the next machine: list, verify, delete, hand on"
     description = "Look at the store of builds, and hand builds on. Each of its commands has --help."
-    actions = commands.add_parser("store", help=about, description=description, epilog=_EXAMPLES).add_subparsers(
-        dest="action", metavar="COMMAND", title="commands"
-    )
+    parser = commands.add_parser("store", help=about, description=description, epilog=ending(_EXAMPLES))
+    actions = parser.add_subparsers(dest="action", metavar="COMMAND", title="commands")
     _add(actions, "ls", "tell which builds there are, and which run here", _LS_EXAMPLES)
     _add(actions, "verify", "read all builds to the end, and change nothing", _VERIFY_EXAMPLES)
     prune = _add(actions, "prune", "delete old builds, bad files and what was never finished", _PRUNE_EXAMPLES)
@@ -95,7 +97,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _add(actions: argparse._SubParsersAction, name: str, about: str, examples: str) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=examples)
+    description = f"{about[0].upper()}{about[1:]}."
+    parser = actions.add_parser(name, help=about, description=description, epilog=ending(examples))
     parser.add_argument(
         "--store",
         metavar="FOLDER",

@@ -1,9 +1,11 @@
 """What the command line promises."""
 
+import argparse
 import getpass
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -335,16 +337,31 @@ def test_help_without_a_role_lists_the_roles(capsys):
         assert f"\n{name} " in text
 
 
-@pytest.mark.parametrize("line", ["--help", "run --help", "run deps --help"])
+def commands_of(parser, words=()):
+    """The words of each command and of each of its own commands, none for `provision` alone."""
+    yield words
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                yield from commands_of(command, (*words, name))
+
+
+HELPS = [*(" ".join(words) for words in commands_of(cli._parser(None))), "run deps", "run deps mrtrix3"]
+
+
+def test_all_commands_are_found():
+    assert len(HELPS) > 18 and {"", "run", "store", "store ls", "peek", "logs"} < set(HELPS)
+
+
+@pytest.mark.parametrize("line", HELPS)
 def test_help_documents_the_exit_codes(capsys, line):
-    text = help_of(line, capsys)
-    for code in ("0 ", "1 ", "2 ", "130 "):
-        assert f"\n  {code}" in text
+    _, _, codes = help_of(f"{line} --help", capsys).partition("\nexit codes:\n")
+    assert re.findall(r"^  (\d+) +\S", codes, re.M) == ["0", "1", "2", "130"]
 
 
-@pytest.mark.parametrize("line", ["--help", "run --help", "demo --help"])
+@pytest.mark.parametrize("line", HELPS)
 def test_help_has_examples(capsys, line):
-    assert "examples:\n  provision " in help_of(line, capsys)
+    assert f"examples:\n  provision {line}".rstrip() in help_of(f"{line} --help", capsys)
 
 
 def test_examples_in_help_are_right_usage(run, demo, status, stop, monkeypatch):
