@@ -37,6 +37,7 @@ examples:
   provision logs                              the last runs, and how they ended
   provision remove                            take away all that was put here
   provision status --json                     what is installed and running, for a program to read
+  provision sample phantom                    diffusion data to try things on
   provision peek dwi.nii.gz -o dwi.png        slices of an image, as a picture
   provision store ls                          which builds are kept, and which run here
 """
@@ -78,6 +79,13 @@ _STATUS_EXAMPLES = """\
 examples:
   provision status
   provision status --json
+"""
+
+_SAMPLE_EXAMPLES = """\
+examples:
+  provision sample                             a human head, downloaded once; else a phantom
+  provision sample phantom --folder data       make the phantom in a folder
+  provision sample sherbrooke_3shell --json    the head alone, and its files for a program to read
 """
 
 _STOP_EXAMPLES = """\
@@ -151,7 +159,7 @@ def _fail(error: ProvisionError, code: int, argv: list[str]) -> int:
 def _do(argv: list[str]) -> int | None:
     commands = {
         "run": _run, "list": _list, "describe": _describe, "demo": _demo, "status": _status, "stop": _stop,
-        "store": _store, "peek": _picture, "glyphs": _picture, "completion": _completion,
+        "sample": _sample, "store": _store, "peek": _picture, "glyphs": _picture, "completion": _completion,
         **dict.fromkeys(cli_machine.COMMANDS, _machine),
     }  # fmt: skip
     command = next((word for word in argv if not word.startswith("-")), None)
@@ -212,6 +220,16 @@ def _demo(arguments: argparse.Namespace, rest: list[str]) -> None:
     with _kept_for_json(arguments.json):
         result = core.demo(**given)
     print(json.dumps(result.to_dict()) if arguments.json else result.summary)
+
+
+def _sample(arguments: argparse.Namespace, rest: list[str]) -> None:
+    from provision import samples
+
+    _refuse_rest(rest, "sample", ["--folder", "--json", "--help"])
+    folder = {"folder": arguments.folder} if "folder" in arguments else {}
+    with _kept_for_json(arguments.json):
+        result = samples.sample(arguments.name, **folder)
+    print(json.dumps(result.to_dict()) if arguments.json else result)
 
 
 def _status(arguments: argparse.Namespace, rest: list[str]) -> None:
@@ -305,6 +323,8 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> _Parser:
     describe.add_argument("--json", action="store_true", help="print one JSON object")
     about = "show that MRtrix3 computes the right thing"
     _add_demo_flags(_add_command(commands, "demo", about, _DEMO_EXAMPLES, RUN_CODES))
+    about = "give diffusion data to try things on, and tell where they are"
+    _add_sample_arguments(_add_command(commands, "sample", about, _SAMPLE_EXAMPLES))
     status = _add_command(commands, "status", "tell what is installed, running and stored", _STATUS_EXAMPLES)
     status.add_argument("--json", action="store_true", help="print one JSON object")
     stop = _add_command(commands, "stop", "close the tunnels and stop the SSH server", _STOP_EXAMPLES, RUN_CODES)
@@ -347,6 +367,21 @@ def _add_demo_flags(parser: _Parser) -> None:
     parser.add_argument("--snr", metavar="RATIO", type=float, help="signal-to-noise ratio of the phantom at b = 0")
     parser.add_argument("--seed", metavar="NUMBER", type=int, help="seed of the phantom's noise")
     parser.add_argument("--version", metavar="TEXT", help="the version of MRtrix3 (default: any)")
+    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
+
+
+def _add_sample_arguments(parser: _Parser) -> None:
+    parser.argument_default = argparse.SUPPRESS
+    parser.add_argument(
+        "name",
+        nargs="?",
+        default=None,  # what is suppressed here would be held to the choices
+        choices=["phantom", "sherbrooke_3shell"],
+        metavar="NAME",
+        help="phantom, whose fibres are known, or sherbrooke_3shell, a human head, which is downloaded; without a name "
+        "the head, and where it cannot be downloaded the phantom",
+    )
+    parser.add_argument("--folder", metavar="FOLDER", help="where the phantom's files go (default: phantom)")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
 
 

@@ -52,6 +52,17 @@ class Sample:
         """
         return shlex.join([str(self.image), "-fslgrad", str(self.bvecs), str(self.bvals)])
 
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: plain values only.
+
+        Examples
+        --------
+        >>> Sample("phantom", Path("/d/dwi.nii.gz"), Path("/d/bvecs"), Path("/d/bvals")).to_dict()["image"]
+        '/d/dwi.nii.gz'
+        """
+        files = {name: str(getattr(self, name)) for name in ("image", "bvecs", "bvals")}
+        return {"name": self.name, **files, "arguments": self.arguments}
+
     def __repr__(self) -> str:
         return f"{self.name}: {self.image} with gradients in {self.bvecs} and {self.bvals}"
 

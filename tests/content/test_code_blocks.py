@@ -323,8 +323,9 @@ def python(*words: str) -> str:
 
 
 @pytest.fixture
-def nothing_happens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    """Have the commands checked to the last option, and do nothing."""
+def nothing_happens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    """Have the commands checked to the last option, and do nothing to this machine."""
+    monkeypatch.chdir(tmp_path)  # where the sample data are made
     result = Result(0, 0.1, {"localhost": {}})
     for name, made in {"run": result, "stop": result, "remove": result, "status": Status({"hosts": {}})}.items():
         monkeypatch.setattr(core, name, lambda *_, made=made, **__: made)

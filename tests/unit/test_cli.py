@@ -63,6 +63,14 @@ def demo(monkeypatch):
 
 
 @pytest.fixture
+def sample(monkeypatch):
+    folder = Path("/data")
+    calls = Calls(samples.Sample("phantom", folder / "dwi.nii.gz", folder / "bvecs", folder / "bvals"))
+    monkeypatch.setattr(samples, "sample", calls)
+    return calls
+
+
+@pytest.fixture
 def status(monkeypatch):
     reports = {"mrtrix3": {"version": "3.0.8", "origin": "package", "works": True}}
     calls = Calls(Status({"hosts": {"localhost": reports}}))
@@ -176,9 +184,10 @@ def test_the_result_is_told_in_a_line(run, capsys):
     assert capsys.readouterr().out.endswith("mrtrix3 3.0.8 ready in 2.1 s (package) - nothing changed\n")
 
 
-@pytest.mark.parametrize("line", ["run mrtrix3 --json", "demo --json", "status --json"])
-def test_json_is_all_there_is_on_standard_output(run, demo, status, capsys, line):
-    told = {"run": RESULT.to_dict(), "demo": {"passed": True}, "status": status.returns}
+@pytest.mark.parametrize("line", ["run mrtrix3 --json", "demo --json", "status --json", "sample --json"])
+def test_json_is_all_there_is_on_standard_output(run, demo, status, sample, capsys, line):
+    told = {"run": RESULT.to_dict(), "demo": {"passed": True}, "status": status.returns,
+            "sample": sample.returns.to_dict()}  # fmt: skip
     assert provision(line) == 0
     said = capsys.readouterr()
     assert json.loads(said.out) == told[line.split()[0]]
@@ -264,6 +273,7 @@ def test_an_interrupted_run_says_that_it_goes_on_from_there(run, capsys):
         ("demo --size 3,4", "Argument --size: '3,4' is no size such as 48,48,20."),
         ("demo --size 3,4,0", "Argument --size: '3,4,0' is no size such as 48,48,20."),
         ("demo --data phanton", "Argument --data: invalid choice: 'phanton' (choose from"),
+        ("sample --fodler=x", "There is no option --fodler of sample.\nDid you mean '--folder'?"),
         ("status --jsno", "There is no option --jsno of status.\nDid you mean '--json'?"),
     ],
 )
@@ -364,10 +374,10 @@ def test_help_has_examples(capsys, line):
     assert f"examples:\n  provision {line}".rstrip() in help_of(f"{line} --help", capsys)
 
 
-def test_examples_in_help_are_right_usage(run, demo, status, stop, monkeypatch):
+def test_examples_in_help_are_right_usage(run, demo, sample, status, stop, monkeypatch):
     monkeypatch.setattr(cli.cli_pictures, "call", lambda _: {"file": "dwi.png", "alt": "slices"})
     monkeypatch.setattr(cli.cli_machine, "call", lambda _: Diagnosis({}, 0.1))
-    examples = "".join([cli._EXAMPLES, cli._RUN_EXAMPLES, cli._DEMO_EXAMPLES]).splitlines()
+    examples = "".join([cli._EXAMPLES, cli._RUN_EXAMPLES, cli._DEMO_EXAMPLES, cli._SAMPLE_EXAMPLES]).splitlines()
     lines = [line.split("   ")[0].split()[1:] for line in map(str.strip, examples) if line.startswith("provision ")]
     assert len(lines) > 10
     assert [main(line) for line in lines] == [0] * len(lines)
@@ -405,6 +415,32 @@ def test_demo_offers_the_data_that_there_are():
     choices = cli._parser("demo")._subparsers._group_actions[0].choices["demo"]
     (data,) = [action for action in choices._actions if action.dest == "data"]
     assert set(data.choices) == set(samples.NAMES)
+
+
+@pytest.mark.parametrize(
+    ("line", "given"),
+    [("sample", ((None,), {})), ("sample phantom", (("phantom",), {})),
+     ("sample --folder out", ((None,), {"folder": "out"})),
+     ("sample --folder out sherbrooke_3shell", (("sherbrooke_3shell",), {"folder": "out"}))],
+)  # fmt: skip
+def test_data_are_given_as_they_were_asked_for_and_told_with_their_files(sample, capsys, line, given):
+    assert provision(line) == 0
+    assert sample == [given]
+    assert "phantom: /data/dwi.nii.gz with gradients in /data/bvecs and /data/bvals\n" in capsys.readouterr().out
+
+
+def test_the_files_of_data_are_told_to_programs_with_what_commands_take(sample, capsys):
+    assert provision("sample phantom --json") == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "name": "phantom", "image": "/data/dwi.nii.gz", "bvecs": "/data/bvecs", "bvals": "/data/bvals",
+        "arguments": "/data/dwi.nii.gz -fslgrad /data/bvecs /data/bvals",
+    }  # fmt: skip
+
+
+def test_sample_offers_the_data_that_there_are(capsys):
+    assert set(samples.NAMES) <= set(re.findall(r"\w+", help_of("sample --help", capsys)))
+    assert provision("sample phantmo") == 2
+    assert "(choose from " + ", ".join(map(repr, sorted(samples.NAMES))) in capsys.readouterr().err
 
 
 def test_status_has_a_line_for_each_role(status, capsys):

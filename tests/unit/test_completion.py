@@ -39,6 +39,7 @@ def offered(words, folder="."):
     ("run deps mrtrix3 --deps-state a", ["absent"]), ("run deps --cpu", []), ("run mrtrix3 --version ", []),
     ("run mrtrix3 --cpu = nat", ["native"]), ("run mrtrix3 --state =", ["present", "absent"]),
     ("store ver", ["verify"]), ("store prune --ke", ["--keep"]), ("describe mrp", ["mrpeek"]),
+    ("sample sh", ["sherbrooke_3shell"]), ("sample phantom --fo", ["--folder"]),
     ("remove mrtrix3 --y", ["--yes"]), ("remove ss", ["sshd"]), ("completion ", ["bash", "zsh", "fish"]),
     ("doctor --js", ["--json"]), ("--vers", ["--version"]), ("demo --data ph", ["phantom"]), ("nonsense --", []),
 ])
