@@ -23,8 +23,10 @@ from provision import content, events, paths
 from provision.consent import TOKEN_VARIABLE
 from provision.errors import ProvisionError
 
-# How long a run that was asked to stop may take before it is killed; a package manager wants to end its unpacking.
+# How long a run that was asked to stop may take before it is killed.
 _GRACE_SECONDS = 10.0
+# How long what it had started may go on after that: a package manager takes no signal while it unpacks and sets up.
+_REST_SECONDS = 120.0
 _LOGS_KEPT = 20
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -67,11 +69,13 @@ class _Stop:
     def __init__(self, seen: _Seen):
         self.seen = seen
         self.signal = 0
+        self.count = 0
         self._since = 0.0
         self._asked = False
 
     def __call__(self, number: int, _frame: object = None) -> None:
         self.signal = self.signal or number
+        self.count += 1
 
     def overdue(self) -> bool:
         """Pass the signal on as soon as there is somebody to take it; tell whether the grace period is over."""
@@ -216,6 +220,34 @@ def _local_environment(private: Path, inventory: Path | None) -> dict[str, str]:
     return {} if inventory else {"ANSIBLE_REMOTE_TEMP": str(private / "modules")}
 
 
+def _rest(private: Path) -> dict[int, str]:
+    """Return the processes of a run that go on without it: their names by number. All carry its environment."""
+    mark = f"ANSIBLE_LOCAL_TEMP={private / 'tmp'}".encode()
+    found = {}
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        # Another user's, or one that has just ended.
+        with contextlib.suppress(OSError):
+            if mark in environment.read_bytes().split(b"\0"):
+                found[int(environment.parent.name)] = environment.with_name("comm").read_text().strip()
+    return found
+
+
+def _end_rest(private: Path, stop: _Stop, tell: Callable[[str], None]) -> None:
+    """Return when all that a stopped run had started has ended; kill it when another signal comes, or after a time."""
+    signals, end = stop.count, time.monotonic() + _REST_SECONDS
+    told = False
+    while rest := _rest(private):
+        if not told:
+            names = ", ".join(sorted(set(rest.values())))
+            tell(f"Stopping: {names} may finish, interrupt again to kill")
+            told = True
+        if stop.count > signals or time.monotonic() > end:
+            for pid in rest:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+
+
 def _work_reader(path: Path, tell: Callable[[events.Step], None], current: dict) -> Callable[[], None]:
     """Return a function that tells how far a long task is whenever its progress file has changed."""
     last = [""]
@@ -295,6 +327,9 @@ def run(
         with _signals(stop), paths.somewhere(private):
             watcher = _Watcher(seen, on_step, on_line, progress, secrets)
             finished = _start(private, root, {**variables, **extra}, inventory, check, playbook, watcher, stop)
+            # On other machines nothing can be seen, and what ssh keeps open here ends by itself.
+            if stop.signal and not inventory:
+                _end_rest(private, stop, watcher.tell)
         said = _without(secrets, finished.stdout.read())
     log = _write_log(said, roles if playbook == "site.yml" else [Path(playbook).stem, *roles])
     if stop.signal:
@@ -345,6 +380,15 @@ class _Watcher:
             if step.kind == "task":
                 self.current.update(role=step.role, task=step.task)
             self.on_step(step)
+
+    def tell(self, what: str) -> None:
+        """Say what is done at the end, as if it were a task."""
+        try:
+            self.on_step(events.Step("task", task=what))
+            if self.on_line:
+                self.on_line(what)
+        except Exception as error:
+            self.seen.error = self.seen.error or error
 
     def tick(self) -> None:
         """Look, twice a second, how far a long task is."""

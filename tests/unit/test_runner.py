@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -204,6 +205,45 @@ def test_a_run_that_is_interrupted_or_killed_leaves_no_process(root, number, cod
             return
         time.sleep(0.05)
     pytest.fail("the task went on")
+
+
+# What takes no notice of the end of all that it belongs to, as a package manager at its work.
+DEAF = """
+import signal, sys, time
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+open(sys.argv[1], "w").close()
+time.sleep(float(sys.argv[2]))
+open(sys.argv[1] + ".ended", "w").close()
+"""
+
+
+@pytest.mark.parametrize(("seconds", "again", "finished"), [(3, False, True), (60, True, False)])
+def test_what_cannot_be_stopped_in_the_middle_is_waited_for_and_a_second_signal_kills_it(
+    root, tmp_path, seconds, again, finished
+):
+    sign = tmp_path / "begun"
+    (tmp_path / "deaf.py").write_text(DEAF)
+    command = f"setsid {sys.executable} {tmp_path}/deaf.py {sign} {seconds}"
+    root(f"\n  - name: Unpack\n    ansible.builtin.command: {command}\n")
+    steps = []
+
+    def take(step):
+        steps.append(step)
+        if again and step.task.startswith("Stopping"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def interrupt():
+        while not sign.exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(["deps"], {}, on_step=take)
+    assert Path(f"{sign}.ended").exists() == finished
+    (told,) = [step.task for step in steps if step.task.startswith("Stopping")]
+    assert "python" in told
 
 
 def sleeping(mark):
