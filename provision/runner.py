@@ -211,7 +211,10 @@ def _environment(private: Path, root: Path) -> dict[str, str]:
         "ANSIBLE_CONFIG": str(root / "ansible.cfg"),
         "ANSIBLE_HOME": str(private / "home"),
         "ANSIBLE_LOCAL_TEMP": str(private / "tmp"),
+        # Plain lines for the log, whatever is installed here; from 3.13 on Python colours its tracebacks, too.
         "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_NOCOWS": "1",
+        "PYTHON_COLORS": "0",
     }
 
 

@@ -91,15 +91,33 @@ def unmet_requirements(python, requirements):
     return done.stdout.split("\n")[:-1]
 
 
+def noted():
+    """Return what was installed for whom, and whether an installation was cut off before it could note that.
+
+    Before packages are installed it is noted for whom which `names` are asked of apt, and the `packages` that there
+    are. Where that is still there, what is new and was asked for or came with that was installed for them. What a
+    person has asked apt for meanwhile is none of it.
+    """
+    state = read_state("deps")
+    installed, begun = state.get("installed", {}), state.get("begun")
+    if not begun:
+        return installed, False
+    there = set(installed_packages())
+    new = (there - set(begun["packages"])) & {*begun["names"], *run(["apt-mark", "showauto"])[1].split()}
+    before = there & set(installed.get(begun["who"], []))
+    return dict(installed, **{begun["who"]: sorted(before | new)}), True
+
+
 def look_at(wanted, machine):
     """Return what the role `deps` would have to install, or has installed and would remove."""
-    installed = read_state("deps").get("installed", {})
+    installed, begun = noted()
     result = {
+        "begun": begun,
         "installed": installed.get(wanted["who"], []),
         "installed_for_others": {who: names for who, names in installed.items() if who != wanted["who"]},
     }
     if wanted["state"] == "absent":  # what was asked for once, and may have been wrong, does not matter
-        return dict(result, converged=not result["installed"], report={"state": "absent"})
+        return dict(result, converged=not result["installed"] and not begun, report={"state": "absent"})
     known = wanted["packages"].get(machine["release"], {})
     names = [name for group in wanted["groups"] for name in known.get(group, [])] + wanted["extra"]
     missing = missing_packages(sorted(set(names)))
@@ -116,8 +134,8 @@ def look_at(wanted, machine):
     if missing:
         result.update(apt_python=apt_python(), sudo=machine["root"] or sudo_works())
         result.update(interrupted=dpkg_was_interrupted())
-    if missing or wanted.get("list"):
+    if missing or begun or wanted.get("list"):
         result.update(all_packages=installed_packages())
     if unmet:
         result.update(python_managed=managed_by_distribution(python))
-    return dict(result, converged=bool(known) and not missing and not unmet)
+    return dict(result, converged=bool(known) and not missing and not unmet and not begun)

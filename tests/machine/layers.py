@@ -61,6 +61,8 @@ rm /usr/sbin/policy-rc.d
 """
 # What Colab pins (its pip-freeze.txt of 2026-08-19), and what runs a notebook without a browser.
 KERNEL = "ipykernel==6.17.1 ipython==7.34.0 traitlets==5.7.1 nbclient"
+# Without the notebook server that it asks for, which a kernel has no use for.
+WIDGETS = "ipywidgets==7.7.1 ipython-genutils==0.2.0"
 INIT = "DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd-sysv dbus > /dev/null"
 BUILD = "provision run mrtrix3 --origin source --repo /srv/mrtrix3 --version 3.0.3 --commands mrinfo,dwi2response"
 TREE = "~/.cache/provision/source/mrtrix3-3.0.3"
@@ -111,8 +113,9 @@ def with_colabs_kernel(machines: Machines, root: Path) -> Path:
 
     def install(box: Box) -> None:
         box.run(f".venv/bin/python -m pip install -q {KERNEL}")
+        box.run(f".venv/bin/python -m pip install -q --no-deps {WIDGETS}")
 
-    return machines.layer(root, "colab", install, key=[KERNEL])
+    return machines.layer(root, "colab", install, key=[KERNEL, WIDGETS])
 
 
 def with_ssh_client(machines: Machines, suite: str) -> Path:

@@ -75,6 +75,15 @@ def test_a_playbook_that_cannot_be_read_is_one_sentence(root):
         runner.run(["deps"], {})
 
 
+def test_the_log_has_plain_lines_whatever_is_installed(root, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "cowsay").write_text("#!/bin/sh\necho moo\n")
+    (tmp_path / "bin" / "cowsay").chmod(0o755)
+    monkeypatch.setenv("ANSIBLE_COW_PATH", str(tmp_path / "bin" / "cowsay"))
+    root(REPORT)
+    assert "TASK [Report] ***" in runner.run(["deps"], {"word": "x"}).log.read_text()
+
+
 def test_secrets_are_in_no_argv_environment_log_or_left_file(root, tmp_path, monkeypatch):
     secret = "marker-7f3a9c"
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
