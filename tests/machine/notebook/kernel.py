@@ -100,7 +100,7 @@ def run(manager: KernelManager, client, step: dict) -> str:
         place = content.get("transient", {}).get("display_id", len(outputs))
         outputs[place] = text(content)
     else:
-        raise TimeoutError(f"{step} did not end: {outputs}")
+        raise TimeoutError(f"{step} did not end: {outputs}, {processes()}")
     return re.sub(r"\x1b\[\d*m", "", "".join(outputs.values()))
 
 
