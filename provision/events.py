@@ -28,6 +28,8 @@ class Step:
         For ``"work"``: how many of how many units (compile steps, bytes) are done; total 0 means unknown.
     unit : str
         For ``"work"``: what is counted, for example ``"steps"``.
+    note : str
+        For ``"done"``: what the task has to tell, in whole sentences; empty for most.
     """
 
     kind: str
@@ -40,6 +42,7 @@ class Step:
     number: int = 0
     total: int = 0
     unit: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,9 +164,15 @@ def step(event: dict) -> Step | None:
         return Step(
             "done", data.get("role", ""), data.get("task", ""), data.get("host", ""),
             changed=bool(result.get("changed")), skipped=kind == "runner_on_skipped",
-            failed=kind in ("runner_on_failed", "runner_on_unreachable"),
+            failed=kind in ("runner_on_failed", "runner_on_unreachable"), note=_note(result),
         )
     return None
+
+
+def _note(result: dict) -> str:
+    """Return what a task of `debug` tells a person who watches: what begins with Note."""
+    said = result.get("msg")
+    return said if isinstance(said, str) and said.startswith("Note: ") else ""
 
 
 def explain(text: str, role: str = "") -> tuple[str, str]:

@@ -180,7 +180,9 @@ class PlainProgress:
         """
         with self._lock:
             task = self._tasks.follow(step)
-            if step.kind == "done" and (self._verbose or _is_worth_a_line(step, task.elapsed)):
+            if step.note:
+                self._write(_note(step))
+            elif step.kind == "done" and (self._verbose or _is_worth_a_line(step, task.elapsed)):
                 self._write(f"{task.label} - {_outcome(step, task.elapsed)}")
             self.look()
 
@@ -268,7 +270,9 @@ class TerminalProgress:
             What has happened.
         """
         task = self._tasks.follow(step)
-        if step.kind == "done" and (self._verbose or _is_worth_a_line(step, task.elapsed)):
+        if step.note:
+            self._console.print(printable(_note(step)), style="yellow", markup=False, highlight=False, soft_wrap=True)
+        elif step.kind == "done" and (self._verbose or _is_worth_a_line(step, task.elapsed)):
             self._print(_sign(step), _title(task), _outcome(step, task.elapsed))
 
     def end(self, line: str) -> None:
@@ -343,6 +347,7 @@ class NotebookProgress:
         # What was last seen to run stays in sight until the next task starts: the page would jump otherwise.
         self._running = [_Task("", "Starting", "", clock)]
         self._done: list[_Line] = []
+        self._notes: list[_Line] = []
         self._shown: list[_Line] | None = None
         self._lock = threading.RLock()
         self._news, self._ended = threading.Event(), threading.Event()
@@ -371,14 +376,16 @@ class NotebookProgress:
         with self._lock:
             task = self._tasks.follow(step)
             self._running = self._tasks.running or self._running
-            if step.kind == "done" and (self._verbose or _is_worth_a_line(step, task.elapsed)):
+            if step.note:
+                self._notes.append(_Line.of_text(_note(step)))
+            elif step.kind == "done" and (self._verbose or _is_worth_a_line(step, task.elapsed)):
                 self._done.append(_Line.of_done(step, task))
         self._news.set()
 
     def look(self) -> None:
         """Show the page anew if it would be another."""
         with self._lock:
-            lines = [*self._last_done(), *map(_Line.of_running, self._running)]
+            lines = [*self._notes, *self._last_done(), *map(_Line.of_running, self._running)]
             if lines != self._shown:
                 self._shown = lines
                 self._output.show("".join(line.html for line in lines), "\n".join(line.text for line in lines))
@@ -586,6 +593,11 @@ def _is_live_terminal(stream: TextIO) -> bool:
 
 def _is_worth_a_line(step: Step, elapsed: float) -> bool:
     return step.changed or (elapsed >= LONG_TASK and not step.skipped)
+
+
+def _note(step: Step) -> str:
+    """Return what a task tells, with its host where that is another than this machine."""
+    return step.note if step.host in ("", "localhost") else f"{step.host}: {step.note}"
 
 
 def _outcome(step: Step, elapsed: float) -> str:

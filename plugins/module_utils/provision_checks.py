@@ -178,6 +178,29 @@ def has_dropped(folder):
     return False
 
 
+# What is in a mounted Drive, beside the user's folder in both spellings.
+_DRIVE_FOLDERS = ("MyDrive", "My Drive", "Shareddrives", "Shared drives")
+
+
+def unmounted_drive(path, root="/"):
+    """Return the mount point of the Google Drive that a path is on while no Drive is mounted there, else nothing.
+
+    What is written there would be on the machine's own disk, be lost with it, and keep Drive from being mounted.
+    """
+    for mount in (os.path.join(root, mount) for mount in _DRIVE_MOUNTS):
+        for folder in (os.path.join(mount, name) for name in _DRIVE_FOLDERS):
+            on_it = os.path.join(os.path.abspath(path), "").startswith(os.path.join(folder, ""))
+            if on_it and not os.path.isdir(folder) and not has_dropped(folder):
+                return mount
+    return ""
+
+
+def left_mount(root="/"):
+    """Return the empty mount point of a Google Drive that was mounted and is no more, else nothing."""
+    mounts = (os.path.join(root, mount) for mount in _DRIVE_MOUNTS)
+    return "" if drive_folder(root) else next(filter(os.path.isdir, mounts), "")
+
+
 def on_drive(path):
     """Tell whether a path is on a mounted Google Drive, in the user's folder or in one that is shared."""
     drive = drive_folder()
@@ -314,6 +337,53 @@ def store_folder(wanted, folder, machine):
     if wanted in ("auto", "none"):
         return machine["store"] if wanted == "auto" else ""
     return absolute(wanted, folder, machine)
+
+
+_SHORT_OF_SPACE = 50_000_000  # a build takes 17 MB, and as much again while it is written
+
+
+def store_problem(store):
+    """Return why a build could not be kept in a store, in words; an empty string when nothing speaks against it."""
+    if has_dropped(store):
+        return f"The store {store} is no longer mounted"
+    mount = unmounted_drive(store)
+    if mount:
+        return f"No Google Drive is mounted at {mount}, where the store {store} is"
+    if not writable(store):
+        return f"The store {store} cannot be written to"
+    free = free_bytes(store)
+    if free is not None and free < _SHORT_OF_SPACE:
+        return f"The store {store} has {free // 1_000_000} MB free"
+    return ""
+
+
+def store_warning(wanted, store):
+    """Return what somebody should know of the store before a long build is begun; an empty string for nothing."""
+    if not store:
+        return ""
+    problem = store_problem(store)
+    if problem:
+        return (
+            f"{problem}: this build will not be kept for the next machine. To have it kept, stop this run, mend that "
+            "or name another store (provision_store), and run it again."
+        )
+    mount = left_mount() if wanted == "auto" and on_colab() else ""
+    if mount:
+        return (
+            f"No Google Drive is mounted at {mount} any more: this build is kept in {store}, and lost with this "
+            "machine. To have it on Drive, stop this run, call provision.drive() in a cell, and run it again."
+        )
+    return ""
+
+
+def free_bytes(path):
+    """Return the bytes that are free for a path that may not be there yet, None when that is not known."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    try:
+        return shutil.disk_usage(path).free
+    except OSError:
+        return None
 
 
 def prefix_problem(prefix):

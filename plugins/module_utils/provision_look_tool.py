@@ -15,6 +15,8 @@ from .provision_checks import (
     prefix_problem,
     read_state,
     store_folder,
+    store_problem,
+    store_warning,
     writable,
 )
 
@@ -47,6 +49,8 @@ def look_at_tool(tool, wanted, machine, drift_of):
         drift=drift,
         store=store,
         store_there=os.path.isdir(store),
+        store_problem=store_problem(store) if store else "",
+        store_warning=store_warning(wanted["store"], store),
         prefix_problem=prefix_problem(prefix),
         prefix_writable=writable(prefix),
         git=bool(shutil.which("git")),

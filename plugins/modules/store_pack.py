@@ -75,7 +75,7 @@ from contextlib import suppress
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checks import on_drive, read_json
+from ..module_utils.provision_checks import on_drive, read_json, unmounted_drive
 from ..module_utils.provision_files import teller, write_json
 from ..module_utils.provision_store import MANIFEST, StoreError, pack
 
@@ -89,6 +89,13 @@ def note_archive(path, archive):
     state = read_json(path)
     state.setdefault("report", {})["archive"] = archive
     write_json(path, state)
+
+
+def check_mounted(store):
+    """Raise StoreError for a store on a Google Drive that is not mounted, of which there is but an empty folder."""
+    mount = unmounted_drive(store)
+    if mount:
+        raise StoreError(f"No Google Drive is mounted at {mount}, where the store {store} is.", "Mount it.")
 
 
 def main():
@@ -105,6 +112,7 @@ def main():
     given = module.params
     start = time.monotonic()
     try:
+        check_mounted(given["store"])
         packed = pack(
             given["prefix"], given["store"], read_json(os.path.join(given["prefix"], MANIFEST)),
             teller(given["progress"], "bytes"),

@@ -117,4 +117,7 @@ def test_steps_say_where_the_run_is():
     assert events.step(start) == events.Step("task", "deps", "Install packages")
     done = {"event": "runner_on_ok", "event_data": {"task": "t", "host": "h", "res": {"changed": True}}}
     assert events.step(done).changed
+    assert events.step(done).note == ""
+    done["event_data"]["res"] = {"msg": "Note: The store is gone."}
+    assert events.step(done).note == "Note: The store is gone."
     assert events.step({"event": "verbose", "event_data": {}}) is None

@@ -642,6 +642,17 @@ def test_a_store_that_is_full_read_only_or_gone_does_not_fail_the_run(given, she
     assert problem in str(answer["warnings"])
 
 
+def test_nothing_is_written_below_the_mount_point_of_a_drive_that_is_not_mounted(given, capsys, tmp_path, monkeypatch):
+    TOOL.install(given)
+    monkeypatch.setattr(checks, "_DRIVE_MOUNTS", (str(tmp_path / "drive"),))
+    ended, answer = run_module(
+        store_pack, capsys, prefix=given["prefix"], store=str(tmp_path / "drive/MyDrive/provision")
+    )
+    assert (ended, answer["changed"]) == (0, False)
+    assert f"No Google Drive is mounted at {tmp_path}/drive" in answer["kept"]["notes"][0]
+    assert not (tmp_path / "drive").exists()
+
+
 # --- Killed -----------------------------------------------------------------------------------------------------------
 
 

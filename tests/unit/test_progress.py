@@ -103,6 +103,27 @@ def compile_(shown, clock, total=400, seconds=2.0, upto=None):
         shown.step(Step("work", "mrtrix3", "Compile", number=number, total=total, unit="steps"))
 
 
+# Notes
+
+LOST = "Note: " + "The store is gone, and this build will not be kept. " * 4
+
+
+def test_a_note_has_lines_of_its_own_however_short_the_task_was(plain, terminal, clock):
+    for shown in (plain, terminal):
+        run(shown, clock, 0, task="Tell", note=LOST)
+        run(shown, clock, 0, task="Tell", host="node1", note=LOST)
+        text = re.sub(r"\x1b\[[0-9;]*m", "", written(shown))
+        assert f"{LOST}\n" in text and f"node1: {LOST}\n" in text and "Tell" not in text
+
+
+def test_a_note_stays_in_sight_in_a_notebook_whatever_is_done_after_it(page, output, clock):
+    run(page, clock, 0, task="Tell", note=LOST)
+    for number in range(50):
+        run(page, clock, 1, task=f"Step {number}", changed=True)
+    page.look()
+    assert output.text.splitlines()[0] == LOST and LOST in output.html
+
+
 # Durations and sizes
 
 

@@ -1,0 +1,96 @@
+"""That a build will be lost is told before it is begun, and not when it is done."""
+
+from __future__ import annotations
+
+import errno
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from provision import ProvisionError, content, core
+from provision.events import Step
+
+checks = content.utility("provision_checks")
+
+
+@pytest.fixture
+def mount(monkeypatch, tmp_path):
+    """Where Google Drive is mounted on a machine of Colab's; its folder is there, and nothing is in it."""
+    mount = tmp_path / "content/drive"
+    mount.mkdir(parents=True)
+    monkeypatch.setattr(checks, "_DRIVE_MOUNTS", (str(mount),))
+    monkeypatch.setattr(checks, "on_colab", lambda: True)
+    return mount
+
+
+def drop(monkeypatch, folder):
+    """Let the program behind a mounted drive end: all in it answers with error 107."""
+    look = os.stat
+
+    def stat(path, *others, **options):
+        if str(path).startswith(str(folder)):
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), str(path))
+        return look(path, *others, **options)
+
+    monkeypatch.setattr(checks.os, "stat", stat)
+
+
+def warning(wanted, store):
+    return checks.store_warning(wanted, str(store))
+
+
+def test_of_a_store_that_can_be_written_to_there_is_nothing_to_tell(mount, tmp_path):
+    assert warning(str(tmp_path / "new/store"), tmp_path / "new/store") == ""
+    (mount / "MyDrive").mkdir()
+    assert warning("auto", mount / "MyDrive/provision") == ""
+    assert warning("none", "") == ""
+
+
+def test_a_drive_that_has_dropped_is_told_of(mount, monkeypatch):
+    store = mount / "MyDrive/provision"
+    drop(monkeypatch, mount)
+    assert checks.default_store() == str(store)
+    assert warning("auto", store).startswith(f"The store {store} is no longer mounted: this build will not be kept")
+
+
+@pytest.mark.parametrize("folder", ["MyDrive/provision", "My Drive/provision", "Shareddrives/us/builds", "MyDrive"])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_store_on_a_drive_that_is_not_mounted_is_told_of(mount, folder, is_there):
+    if not is_there:
+        mount.rmdir()
+    said = warning(str(mount / folder), mount / folder)
+    assert said.startswith(f"No Google Drive is mounted at {mount}, where the store {mount / folder} is: ")
+    (mount / folder.split("/")[0]).mkdir(parents=True)
+    assert warning(str(mount / folder), mount / folder) == ""
+
+
+def test_where_drive_was_mounted_and_is_no_more_it_is_told_that_the_cache_goes_with_the_machine(
+    mount, tmp_path, monkeypatch
+):
+    assert f"kept in {tmp_path}, and lost with this machine" in warning("auto", tmp_path)
+    assert warning(str(tmp_path), tmp_path) == ""  # who has named a folder wants it
+    monkeypatch.setattr(checks, "on_colab", lambda: False)
+    assert warning("auto", tmp_path) == ""
+
+
+def test_a_store_that_is_read_only_or_almost_full_is_told_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: SimpleNamespace(free=12_345_678))
+    assert "has 12 MB free: this build will not be kept" in warning("auto", tmp_path)
+    monkeypatch.setattr(checks, "writable", lambda _: False)
+    assert "cannot be written to: this build will not be kept" in warning("auto", tmp_path)
+
+
+@pytest.mark.skipif(not checks.shutil.which("git"), reason="git is not installed")
+def test_a_run_tells_it_before_anything_is_downloaded_or_installed(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    steps: list[Step] = []
+    # It ends where the sources would be fetched. /gdrive is where the blog mounts Drive.
+    store = "/gdrive/MyDrive/none-of-ours"
+    options = {"origin": "source", "repo": str(tmp_path / "none"), "prefix": str(tmp_path / "opt"), "link_dir": "none"}
+    with pytest.raises(ProvisionError, match="could not be reached"):
+        core.run("mrtrix3", store=store, progress=steps.append, **options)
+    told = [step.task for step in steps if step.kind == "task"]
+    (note,) = [step for step in steps if step.note]
+    assert note.note.startswith(f"Note: No Google Drive is mounted at /gdrive, where the store {store} is: ")
+    assert told.index(note.task) < told.index("Find the version in the repository")
