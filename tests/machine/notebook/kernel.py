@@ -20,7 +20,7 @@ from pathlib import Path
 
 from jupyter_client.manager import KernelManager
 
-SECONDS = 90
+SECONDS = 180
 # How long what was stopped may take to end after its kernel has died: apt finishes what it has begun.
 GRACE = 40
 
