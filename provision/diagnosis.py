@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from html import escape
 
+from provision.notebook import table
+
 _COLOURS = {"ok": "32", "warn": "33", "fail": "31"}
 
 
@@ -98,7 +100,7 @@ class Diagnosis(Mapping):
             )
             for name, finding in self.items()
         )
-        return f"<table><caption>{escape(self._summary())}</caption><tbody>{rows}</tbody></table>"
+        return table(escape(self._summary()), rows)
 
     def to_dict(self) -> dict:
         """Return what ``--json`` prints: plain values only.

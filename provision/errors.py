@@ -105,7 +105,8 @@ class Interrupted(KeyboardInterrupt):
         return "Interrupted: all that was started has been stopped. Run the cell again, and it goes on from here."
 
     def _render_traceback_(self) -> list[str]:
-        return [str(self)]
+        # A notebook breaks long lines of a traceback within words.
+        return str(self).replace(". ", ".\n", 1).splitlines()
 
 
 def printable(line: str) -> str:

@@ -239,7 +239,7 @@ def failure(event: dict) -> Failure | None:
     message, hint = explain(said, data.get("role", "")) if not result.get("hint") else ("", "")
     if not message:
         first, _, rest = str(result.get("msg") or said or "The task failed and said nothing.").strip().partition("\n")
-        message, hint = first, result.get("hint") or rest.strip()
+        message, hint = _exit(result) or first, result.get("hint") or rest.strip()
     if kind == "runner_on_unreachable":
         message = f"{data.get('host')} could not be reached: {message}"
         hint = "Check the inventory and try ssh by hand."
@@ -247,6 +247,16 @@ def failure(event: dict) -> Failure | None:
     if all(line.strip() in f"{message}\n{hint}" for line in said):
         said = ()
     return Failure(message, hint, data.get("role", ""), data.get("task", ""), data.get("host", ""), said)
+
+
+def _exit(result: dict) -> str:
+    """Return in words that a command has failed, where Ansible says of it no more than that."""
+    if "non-zero return code" not in str(result.get("msg")).lower() or "rc" not in result:
+        return ""
+    command = result.get("cmd")
+    # Its name alone: the arguments may be long, and are in the log.
+    name = command[0].rpartition("/")[2] if command and isinstance(command, list) else "sh"
+    return f"{'A command' if name == 'sh' else name} failed with exit code {result['rc']}."
 
 
 def _last_lines(result: dict) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 from provision import runner
 from provision.errors import OptionError, ProvisionError
 from provision.listing import format_age
+from provision.notebook import table
 
 _NAME = re.compile(r"(\d{8}T\d{6}\.\d{6})-(.+)\.log")
 _COUNTS = re.compile(r"^\S+ +: +ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.M)
@@ -110,7 +111,7 @@ class Logs(Sequence):
         """Return the table for a notebook."""
         cell = "<td style='text-align:left'>{}</td>"
         rows = "".join(f"<tr>{''.join(cell.format(escape(text)) for text in row)}</tr>" for row in self._rows())
-        return f"<table><caption>{escape(self._summary())}</caption><tbody>{rows}</tbody></table>"
+        return table(escape(self._summary()), rows)
 
     def to_dict(self) -> dict:
         """Return what ``--json`` prints: plain values only, and of no log the text."""

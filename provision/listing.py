@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from provision.notebook import table
 from provision.progress import format_bytes
 
 _INDENT = "    "
@@ -136,7 +137,7 @@ class Listing(Sequence):
         rows = [line.format(*map(escape, row)) for row in self._rows()]
         heads = "".join(f"<th>{name}</th>" for name in self._heads())
         head = f"<thead><tr>{heads}</tr></thead>" if rows else ""
-        return f"<table><caption>{escape(self._summary())}</caption>{head}<tbody>{''.join(rows)}</tbody></table>"
+        return table(escape(self._summary()), "".join(rows), head)
 
     def to_dict(self) -> dict:
         """Return what ``--json`` prints: plain values only.

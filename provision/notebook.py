@@ -41,6 +41,27 @@ def stream() -> TextIO:
     return sys.stdout if in_notebook() else sys.stderr
 
 
+def table(caption: str, rows: str, head: str = "") -> str:
+    """Return a table for a page; its caption begins where the rows do, and not above their middle.
+
+    Parameters
+    ----------
+    caption, rows, head : str
+        HTML: what stands above the rows, the rows, and a row of names.
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Examples
+    --------
+    >>> table("1 run", "<tr><td>sshd</td></tr>")
+    "<table><caption style='text-align:left'>1 run</caption><tbody><tr><td>sshd</td></tr></tbody></table>"
+    """
+    return f"<table><caption style='text-align:left'>{caption}</caption>{head}<tbody>{rows}</tbody></table>"
+
+
 class Output:
     """Something shown below a cell, by an identity that lets it be shown anew in its place.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from provision import connection, content
+from provision.notebook import table
 from provision.progress import format_bytes
 from provision.result import sentence
 
@@ -37,7 +38,7 @@ class Status(dict):
         caption = "<br>".join(map(escape, self._stored()))
         boxes = "".join(connection.box(reports) for reports in self["hosts"].values())
         empty = "" if rows else "<tr><td>Nothing is installed.</td></tr>"
-        return f"<table><caption>{caption}</caption><tbody>{rows or empty}</tbody></table>{boxes}"
+        return table(caption, rows or empty) + boxes
 
     def to_dict(self) -> dict:
         """Return what ``--json`` prints: plain values only, a copy."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from provision import connection
 from provision.errors import ProvisionError, did_you_mean
-from provision.notebook import in_notebook, take_back
+from provision.notebook import in_notebook, table, take_back
 from provision.progress import format_seconds
 
 # What would stand in the table of a notebook twice.
@@ -192,6 +192,8 @@ class Result:
         return "\n".join([*lines, *self._notes(), *self._ways_in()])
 
     def _end(self) -> str:
+        if not self.hosts:
+            return "nothing was done"
         return f"done in {format_seconds(self.seconds)} - {self._changes()}"
 
     def _notes(self) -> Iterator[str]:
@@ -212,7 +214,7 @@ class Result:
         caption = "<br>".join(escape(line) for line in (self._end(), *self._notes()))
         several = len(self.hosts) > 1
         boxes = (connection.box(reports, host if several else "") for host, reports in self.hosts.items())
-        return "".join([f"<table><caption>{caption}</caption><tbody>{rows}</tbody></table>", *boxes])
+        return "".join([table(caption, rows) if rows else f"<div>{caption}</div>", *boxes])
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> dict:
         """Return, in a notebook, the same with a button that shows the password, where there is one on this machine."""

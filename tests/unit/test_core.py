@@ -103,7 +103,7 @@ def test_what_is_optional_is_left_out_with_the_reason_where_nobody_gives_what_it
     result = provision.run("sshd", "ngrok", optional=True)
     assert (ran, result.changed, dict(result.hosts)) == ({}, 0, {})
     assert capsys.readouterr().err == "Left out: There is no token. Get one.\n"
-    assert "nothing changed" in repr(result) and "nothing changed" in result._repr_html_()
+    assert (repr(result), result._repr_html_()) == ("nothing was done", "<div>nothing was done</div>")
 
 
 def test_what_is_not_optional_is_an_error_then(ran, declined):

@@ -84,6 +84,16 @@ def test_a_known_error_in_a_sentence_that_has_its_own_hint_is_told_in_that_sente
     assert found.hint == "Name another."
 
 
+@pytest.mark.parametrize("said", ["non-zero return code", "The command exited with a non-zero return code."])
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [(["/usr/bin/git", "clone"], "git"), ("make; make install", "A command"), (["sh", "-ec", "make"], "A command")],
+)
+def test_a_program_that_failed_is_named_with_its_exit_code(said, command, words):
+    found = events.failure(failed(msg=said, rc=3, cmd=command, stderr="no such thing"))
+    assert (found.message, found.said) == (f"{words} failed with exit code 3.", ("no such thing",))
+
+
 def test_an_unreachable_host_is_named():
     event = failed(msg="Connection refused")
     event["event"] = "runner_on_unreachable"
