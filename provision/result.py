@@ -192,7 +192,7 @@ class Result:
         return "\n".join([*lines, *self._notes(), *self._ways_in()])
 
     def _end(self) -> str:
-        if not self.hosts:
+        if not (self.hosts or self.changed):
             return "nothing was done"
         return f"done in {format_seconds(self.seconds)} - {self._changes()}"
 
