@@ -47,7 +47,8 @@ def test_ipython_shows_an_error_as_its_lines_and_lets_nothing_in_it_steer_the_pa
 
 def test_an_interrupted_cell_is_an_interrupt_that_says_how_to_go_on():
     assert issubclass(Interrupted, KeyboardInterrupt)
-    assert Interrupted()._render_traceback_() == str(Interrupted()).replace("stopped. ", "stopped.\n").splitlines()
+    lines = Interrupted()._render_traceback_()
+    assert " ".join(lines) == str(Interrupted()) and max(map(len, lines)) < 60
     assert "Run the cell again" in str(Interrupted())
 
 
