@@ -285,6 +285,9 @@ def status() -> Status:
         report = checks.read_state(name).get("report")
         if report:
             found[name] = {**report, **checks.now(name, report), **overview.measured(name, report)}
+    packages = overview.packages()
+    if packages:
+        found = {"deps": {"packages": packages}, **found}
     return overview.Status({"hosts": {"localhost": found}, "store": overview.stored()})
 
 

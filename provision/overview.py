@@ -67,6 +67,9 @@ class Status(dict):
 
 def _details(report: Mapping[str, Any]) -> Iterator[str]:
     """Give what is worth telling besides whether it works."""
+    if report.get("packages"):
+        count = len(report["packages"])
+        yield f"{count} packages of the distribution" if count > 1 else report["packages"][0]
     if report.get("prefix") or report.get("bin"):
         yield str(report["prefix"] if report.get("size") else report.get("bin") or report["prefix"])
     if report.get("size"):
@@ -75,6 +78,23 @@ def _details(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"process {report['pid']}"
         yield report.get("url") or f"{report.get('host')}:{report.get('port')}"
         yield f"since {datetime.fromtimestamp(report['since'], UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def packages() -> list[str]:
+    """Return the packages of the distribution that were installed for roles, and go when these are removed.
+
+    Returns
+    -------
+    list of str
+        Their names, sorted.
+
+    Examples
+    --------
+    >>> packages()  # doctest: +SKIP
+    ['libfftw3-double3', 'mrtrix3']
+    """
+    noted = content.utility("provision_checks").read_state("deps").get("installed", {})
+    return sorted({name for names in noted.values() for name in names})
 
 
 def measured(role: str, report: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ exec /srv/other/ld.so --argv0 /usr/bin/python3 --library-path /srv/other /srv/ot
 
 def put_other_python(box: Box, machines: Machines) -> None:
     """Put a Python 3.13 that cannot import apt_pkg in the place of /usr/bin/python3, as Google Colab does."""
-    trixie = machines.base("trixie")
+    trixie = machines.base("trixie") / "tree"
     box.copy_in(trixie / "usr/lib/python3.13", "/usr/lib/python3.13")
     box.copy_in(trixie / "usr/bin/python3.13", "/srv/other/python3.13")
     libraries = trixie / "usr/lib/x86_64-linux-gnu"

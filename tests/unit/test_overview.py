@@ -95,3 +95,12 @@ def test_a_store_that_is_dead_is_told_and_does_no_harm(monkeypatch):
     found = overview.stored("/drive/provision")
     assert "cannot be read: transport endpoint is not connected" in found["problem"]
     assert "The store /drive/provision cannot be read" in repr(Status({"hosts": {"localhost": {}}, "store": found}))
+
+
+def test_packages_that_came_for_roles_are_told_though_deps_alone_was_run(state):
+    notes = {"installed": {"deps": ["git"], "mrtrix3": ["g++", "git"]}}
+    (state / "deps.json").write_text(json.dumps(notes))
+    status = core.status()
+    assert status["hosts"]["localhost"] == {"deps": {"packages": ["g++", "git"]}}
+    assert repr(status) == "deps ready - 2 packages of the distribution"
+    assert "2 packages" in status._repr_html_()
