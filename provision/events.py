@@ -91,7 +91,7 @@ _KNOWN = (
     (
         r"No package matching '(?P<name>[^']+)'",
         "The distribution has no package '{name}'.",
-        "Its package lists may be old or cut down: apt-get update, and see /etc/apt/sources.list.",
+        "Its package lists may be old or cut down: see what apt-get update says, and /etc/apt/sources.list.",
     ),
     (
         r"Temporary failure resolving '(?P<name>[^']+)'|Could not resolve '(?P<other>[^']+)'|"
@@ -103,7 +103,7 @@ _KNOWN = (
         # What follows when the lists could not be fetched, too.
         r"Unable to locate package (?P<name>\S+)",
         "The distribution has no package '{name}'.",
-        "Its package lists may be old or cut down: apt-get update, and see /etc/apt/sources.list.",
+        "Its package lists may be old or cut down: see what apt-get update says, and /etc/apt/sources.list.",
     ),
     (
         r"urlopen error \[Errno 2\] No such file or directory: '(?P<name>[^']+)'",

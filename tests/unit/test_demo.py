@@ -420,6 +420,8 @@ def interrupt_once_written(path: Path) -> None:
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
+    # A shell that starts the tests in its background has them ignore the signal.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=wait_and_send, daemon=True).start()
 
 
