@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from provision import connection, content
 from provision.notebook import table
 from provision.progress import format_bytes
-from provision.result import sentence
+from provision.result import details, sentence
 
 
 class Status(dict):
@@ -31,8 +30,8 @@ class Status(dict):
     def _repr_html_(self) -> str:
         """Return a table for a notebook, and how to get in where somebody is let in."""
         rows = "".join(
-            f"<tr><th>{escape(role)}</th><td style='text-align:left'>{escape(sentence(role, report))}</td>"
-            f"<td style='text-align:left'>{escape(', '.join(_details(report)))}</td></tr>"
+            f"<tr><th>{escape(role)}</th><td style='text-align:left'>{escape(sentence('', report))}</td>"
+            f"<td style='text-align:left'>{escape(', '.join(details(report)))}</td></tr>"
             for role, report in self._reports()
         )
         caption = "<br>".join(map(escape, self._stored()))
@@ -50,7 +49,7 @@ class Status(dict):
 
     def _lines(self) -> Iterator[str]:
         for role, report in self._reports():
-            yield " - ".join(filter(None, (sentence(role, report), ", ".join(_details(report)))))
+            yield " - ".join(filter(None, (sentence(role, report), ", ".join(details(report)))))
         for reports in self["hosts"].values():
             yield from connection.lines(reports)
         if not any(self["hosts"].values()):
@@ -63,21 +62,6 @@ class Status(dict):
         elif store.get("builds"):
             count = "1 build" if store["builds"] == 1 else f"{store['builds']} builds"
             yield f"{count} in the store {store['folder']}, {format_bytes(store['size'])}"
-
-
-def _details(report: Mapping[str, Any]) -> Iterator[str]:
-    """Give what is worth telling besides whether it works."""
-    if report.get("packages"):
-        count = len(report["packages"])
-        yield f"{count} packages of the distribution" if count > 1 else report["packages"][0]
-    if report.get("prefix") or report.get("bin"):
-        yield str(report["prefix"] if report.get("size") else report.get("bin") or report["prefix"])
-    if report.get("size"):
-        yield format_bytes(report["size"])
-    if report.get("pid"):
-        yield f"process {report['pid']}"
-        yield report.get("url") or f"{report.get('host')}:{report.get('port')}"
-        yield f"since {datetime.fromtimestamp(report['since'], UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def packages() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from provision import connection
 from provision.errors import ProvisionError, did_you_mean
 from provision.notebook import in_notebook, table, take_back
-from provision.progress import format_seconds
+from provision.progress import format_bytes, format_seconds
 
 # What would stand in the table of a notebook twice.
 _TOLD_BY_THE_BOX = ("command", "fingerprint", "known_hosts", "config", "password_file", "expires")
@@ -210,7 +211,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         """Return a small table for a notebook, and how to get in where somebody is let in."""
-        rows = "".join(_html_row(host, role, report) for host, role, report in self._rows())
+        rows = "".join(_html_row(host, role, report, self.changed > 0) for host, role, report in self._rows())
         caption = "<br>".join(escape(line) for line in (self._end(), *self._notes()))
         several = len(self.hosts) > 1
         boxes = (connection.box(reports, host if several else "") for host, reports in self.hosts.items())
@@ -290,12 +291,53 @@ def _state(report: Mapping[str, Any]) -> str:
     return f"does not work: {report['problem']}" if report.get("problem") else "does not run"
 
 
-def _html_row(host: str, role: str, report: Report) -> str:
-    told = _TOLD_BY_THE_BOX if role in connection.ROLES else ()
-    fields = [
-        f"{escape(name)} <b>{escape(_shown(value))}</b>" for name, value in report.items() if value and name not in told
-    ]
-    return f"<tr><th>{escape(host + role)}</th><td style='text-align:left'>{', '.join(fields)}</td></tr>"
+def details(report: Mapping[str, Any]) -> list[str]:
+    """Return what is worth telling of a role besides whether it works.
+
+    Parameters
+    ----------
+    report : mapping of str to object
+        What the role reported.
+
+    Returns
+    -------
+    list of str
+        How many packages there are, where its commands are, how large it is, and what of it runs.
+
+    Examples
+    --------
+    >>> details({"bin": "/opt/mrtrix3/bin", "prefix": "/opt/mrtrix3", "size": 26_200_000})
+    ['/opt/mrtrix3', '26.2 MB']
+    """
+    told = []
+    if report.get("packages"):
+        count = len(report["packages"])
+        told.append(f"{count} packages of the distribution" if count > 1 else report["packages"][0])
+    if report.get("prefix") or report.get("bin"):
+        told.append(str(report["prefix"] if report.get("size") else report.get("bin") or report["prefix"]))
+    if report.get("size"):
+        told.append(format_bytes(report["size"]))
+    if report.get("pid"):
+        told.append(f"process {report['pid']}")
+        told.append(report.get("url") or f"{report.get('host')}:{report.get('port')}")
+    if report.get("pid") and "since" in report:
+        told.append(f"since {datetime.fromtimestamp(report['since'], UTC):%Y-%m-%d %H:%M} UTC")
+    return told
+
+
+def _html_row(host: str, role: str, report: Report, new: bool) -> str:
+    """Return what is worth telling of a role, and, behind a click, every field under its name."""
+    hidden = _TOLD_BY_THE_BOX if role in connection.ROLES else ()
+    fields = "<br>".join(
+        f"{escape(name)} <b>{escape(_shown(report[name]))}</b>"
+        for name in sorted(report)
+        if report[name] and name not in hidden
+    )
+    told = escape(", ".join(details(report)) or "details")
+    # Nothing is hidden behind a click where there is nothing.
+    more = f"<details><summary>{told}</summary>{fields}</details>" if fields else ""
+    cells = (f"<td style='text-align:left'>{cell}</td>" for cell in (escape(sentence("", report, new=new)), more))
+    return f"<tr><th>{escape(host + role)}</th>{''.join(cells)}</tr>"
 
 
 def _shown(value: Any) -> str:

@@ -129,9 +129,10 @@ def main():
     choice = choose(found, version)
     if not choice:
         near = nearest(found, version)
+        verb = "is" if len(near) == 1 else "are"
         module.fail_json(
             msg=f"{module.params['repo']} has no version {version!r}.",
-            hint=f"The nearest are {', '.join(near)}." if near else "It has no tags and no branches.",
+            hint=f"The nearest {verb} {', '.join(near)}." if near else "It has no tags and no branches.",
         )
     module.exit_json(changed=False, repo=repo, kind=choice[0], commit=choice[1])
 

@@ -259,7 +259,10 @@ def test_a_run_shows_how_far_it_is_and_ends_as_one_line(page: Page) -> None:
 def test_a_cell_that_shows_the_result_says_it_once(page: Page) -> None:
     text = page.cell("result")["text"]
     assert text.startswith("done in 2.1 s - nothing changed") and LINE not in text
-    assert "machine <img src=x>" in text and page.cell("result")["pictures"] == []
+    assert "3.0.8 ready (store)" in text and "/opt/mrtrix3" in text
+    # Behind a click.
+    assert "machine <b>&lt;img src=x&gt;</b>" in page.saved
+    assert page.cell("result")["pictures"] == []
 
 
 def test_what_runs_a_notebook_without_a_browser_keeps_the_end_alone(page: Page) -> None:

@@ -3,10 +3,11 @@
 import copy
 import json
 import pickle
+import re
 
 import pytest
 
-from provision.result import Report, Result, sentence
+from provision.result import Report, Result, details, sentence
 
 MRTRIX3 = {"version": "3.0.8", "prefix": "/opt/mrtrix3", "origin": "package", "seconds": 700.0}
 DEPS = {"packages": ["zlib1g", "g++"], "python": "/usr/bin/python3"}
@@ -123,10 +124,28 @@ def test_what_was_removed_or_does_not_run_is_not_called_ready():
     assert sentence("mrtrix3", {"version": "3.0.8", "works": True}) == "mrtrix3 3.0.8 ready"
 
 
-def test_a_notebook_shows_each_role_and_field(one):
-    shown = one._repr_html_()
-    for text in ("deps", "mrtrix3", "version <b>3.0.8</b>", "packages <b>zlib1g, g++</b>", "nothing changed"):
-        assert text in shown
+def test_a_notebook_shows_each_role_and_behind_a_click_its_fields(one):
+    shown = re.sub(r"<details><summary>(.*?)</summary>.*?</details>", r"\1", one._repr_html_())
+    assert "nothing changed" in shown
+    for text in ("<th>deps</th>", ">ready<", "2 packages of the distribution", "3.0.8 ready (package)"):
+        assert text in shown and "zlib1g" not in shown
+    for text in ("version <b>3.0.8</b>", "packages <b>zlib1g, g++</b>"):
+        assert text in one._repr_html_()
+
+
+def test_fields_have_the_same_order_whoever_noted_them():
+    fields = {"version": "3.0.8", "bin": "/opt/mrtrix3/bin", "origin": "store"}
+    noted = dict(sorted(fields.items()))
+    assert Result(0, 1.0, {"a": {"mrtrix3": fields}})._repr_html_() == (
+        Result(0, 1.0, {"a": {"mrtrix3": noted}})._repr_html_()
+    )
+
+
+def test_of_a_role_its_place_its_size_and_what_runs_is_told():
+    assert details({"bin": "/opt/m/bin", "prefix": "/opt/m"}) == ["/opt/m/bin"]
+    assert details({"prefix": "/opt/m", "size": 9_000_000}) == ["/opt/m", "9.0 MB"]
+    assert details({"packages": ["git"]}) == ["git"]
+    assert details({"pid": 7, "host": "h", "port": 22}) == ["process 7", "h:22"]
 
 
 def test_nothing_that_a_machine_reports_becomes_markup():
