@@ -50,7 +50,10 @@ def told(box: Box) -> dict[str, dict]:
     """What came of each cell, by its name: `said`, `left`, `seconds`, `ending`."""
     box.copy_in(HERE / "notebook" / "kernel.py", "/root/kernel.py")
     done = box.run(f"{box.project}/.venv/bin/python /root/kernel.py", input=json.dumps(list(STORY.values())))
-    return dict(zip(STORY, json.loads(done.stdout.splitlines()[-1]), strict=True))
+    found = dict(zip(STORY, json.loads(done.stdout.splitlines()[-1]), strict=True))
+    print("seconds until a cell ends, and until nothing of it is left:")
+    print(*(f"{name}: {one['seconds']}, {one['ending']}" for name, one in found.items()), sep="\n")
+    return found
 
 
 def pid_of(box: Box) -> int:

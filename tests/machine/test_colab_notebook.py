@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
+import cells
 import pytest
 from box import Machines
+from cells import run_cells
 from colab import RELEASE_TAG
 from layers import packaged, with_colabs_kernel
 
 LIBRARIES = "/usr/lib64-nvidia"
-RUN = """
-import json, sys, nbclient, nbformat
-notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in json.load(sys.stdin)])
-nbclient.NotebookClient(notebook, kernel_name="python3", timeout=120, allow_errors=True).execute()
-def text(output):
-    return output.get("text") or output.get("evalue") or output.get("data", {}).get("text/plain", "")
-print(json.dumps(["".join(map(text, cell.outputs)) for cell in notebook.cells]))
-"""
 CELLS = {
     "versions": "import google.colab, IPython, ipykernel; print(IPython.__version__, ipykernel.__version__)",
     "drive": "import provision; provision.drive()",
@@ -37,11 +29,8 @@ def said(machines: Machines) -> dict[str, str]:
             "COLAB_RELEASE_TAG": RELEASE_TAG, "LD_LIBRARY_PATH": LIBRARIES, "PYTHONPATH": f"{box.project}/tests/colab",
         }  # fmt: skip
         box.run(f"mkdir -p /content {LIBRARIES}")
-        box.write("/content/run.py", RUN)
-        box.write("/content/cells.json", json.dumps(list(CELLS.values())))
-        python = f"{box.project}/.venv/bin/python"
-        outputs = box.run(f"{python} run.py < cells.json", cwd="/content", env=environment).stdout
-    return dict(zip(CELLS, json.loads(outputs.splitlines()[-1]), strict=True))
+        outputs = run_cells(box, list(CELLS.values()), seconds=120, cwd="/content", env=environment)
+    return dict(zip(CELLS, map(cells.said, outputs), strict=True))
 
 
 def test_the_kernel_is_the_one_that_colab_pins(said: dict[str, str]) -> None:

@@ -6,7 +6,6 @@ who answers it, and in the cells of a notebook. What they presuppose is laid the
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from box import Box, Machines
+from cells import has_failed, run_cells, said
 from colab import RELEASE_TAG
 from documentation import PAGES, ROOT, Block, blocks
 from layers import SERVER, packaged, with_colabs_kernel
@@ -43,16 +43,6 @@ ORDER = (
 # The pages that download something. Elsewhere the machine is alone, so that nobody else has the ports.
 ONLINE = ("docs/howto/offline.md",)
 BIN = "/root/project/.venv/bin"
-CELLS = """
-import json, sys, nbclient, nbformat
-notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in json.load(sys.stdin)])
-nbclient.NotebookClient(notebook, kernel_name="python3", timeout=300, allow_errors=True).execute()
-def text(output):
-    return output.get("text") or output.get("evalue") or output.get("data", {}).get("text/plain", "")
-def error(output):
-    return output.output_type == "error"
-print(json.dumps([[any(map(error, cell.outputs)), "".join(map(text, cell.outputs))] for cell in notebook.cells]))
-"""
 # What the page on work without a network has downloaded is all that pip has on the others.
 PIP_OF_THE_STICK = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/mnt/usb/wheels"}
 # A machine whose owner has a key, folders for builds, and names for itself as one of many. Its packages were there
@@ -122,7 +112,6 @@ def lay(box: Box) -> None:
     box.run("chmod +x /root/documented/mrpeek")
     (fleet,) = [block for block in blocks(ROOT / "docs/howto/fleet.md") if block.language == "yaml"]
     box.write(f"{box.project}/inventory.yml", fleet.code)
-    box.write("/root/documented/cells.py", CELLS)
     box.run(LAY, env=environment())
 
 
@@ -150,7 +139,7 @@ def run_page(box: Box, name: str) -> dict[str, Outcome]:
         if block.language == "sh":
             found[str(block)] = run_shell(box, block, environment(name))
         elif block is cells[0]:
-            found |= run_cells(box, cells, environment(name))
+            found |= run_python(box, cells, environment(name))
     return found
 
 
@@ -161,12 +150,10 @@ def run_shell(box: Box, block: Block, env: dict[str, str]) -> Outcome:
     return Outcome(done.returncode != 0, done.stdout + done.stderr)
 
 
-def run_cells(box: Box, cells: list[Block], env: dict[str, str]) -> dict[str, Outcome]:
+def run_python(box: Box, todo: list[Block], env: dict[str, str]) -> dict[str, Outcome]:
     """Run blocks as the cells of one notebook."""
-    typed = json.dumps(["import provision", *map(executed, cells)])
-    said = box.run("python /root/documented/cells.py", env=env, input=typed, timeout=120).stdout
-    ended = json.loads(said.splitlines()[-1])[1:]
-    return {str(block): Outcome(*one) for block, one in zip(cells, ended, strict=True)}
+    outputs = run_cells(box, ["import provision", *map(executed, todo)], seconds=300, env=env, timeout=120)[1:]
+    return {str(block): Outcome(has_failed(one), said(one)) for block, one in zip(todo, outputs, strict=True)}
 
 
 @pytest.mark.parametrize("block", RUN, ids=str)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from box import PROJECT, Box, Machines
+from cells import has_failed, run_notebook, said
 from colab import RELEASE_TAG
 from layers import with_colabs_kernel
 
@@ -24,18 +25,12 @@ SHORT = 'provision.run("deps", "mrtrix3", groups=["glyphs"], mrtrix3_version="an
 NEED_MRPEEK = {"peek"}
 # The cells in which Colab is not like other machines, with those that they stand on.
 OF_COLAB = ("install", "drive", "run", "ssh")
-RUN = """
-import json, sys, nbclient, nbformat
-notebook = nbformat.reads(sys.stdin.read(), as_version=4)
-nbclient.NotebookClient(notebook, kernel_name="python3", timeout=300, allow_errors=True).execute()
-print(json.dumps({cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}))
-"""
 
 
 @pytest.fixture(scope="module")
 def box(machines: Machines) -> Iterator[Box]:
     with machines.box(with_colabs_kernel(machines, machines.ready("trixie"))) as box:
-        box.write("/root/run.py", RUN)
+        box.run("mkdir -p /content")
         # In CI it could be reached, and the head would take as long as everything else together.
         box.run("echo 127.0.0.1 workshop.dipy.org >> /etc/hosts")
         if STORE:
@@ -62,14 +57,7 @@ def run(box: Box, only: tuple[str, ...] = (), env: dict[str, str] | None = None)
     if not STORE:
         (install,) = [cell for cell in notebook["cells"] if cell["source"] == [FULL]]
         install["source"] = [SHORT]
-    command = f"{box.project}/.venv/bin/python /root/run.py"
-    done = box.run(f"mkdir -p /content && cd /content && {command}", input=json.dumps(notebook), env=env)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def said(outputs: list[dict]) -> str:
-    """Return what a cell says in words."""
-    return "".join(one.get("text") or one.get("evalue") or one["data"].get("text/plain", "") for one in outputs)
+    return run_notebook(box, notebook, seconds=300, cwd="/content", env=env)
 
 
 def errors(cells: dict[str, list[dict]]) -> dict[str, str]:
@@ -77,7 +65,7 @@ def errors(cells: dict[str, list[dict]]) -> dict[str, str]:
     return {
         name: said(outputs)
         for name, outputs in cells.items()
-        if name not in left_out and any(one["output_type"] == "error" for one in outputs)
+        if name not in left_out and has_failed(outputs)
     }
 
 
