@@ -342,13 +342,19 @@ def store_folder(wanted, folder, machine):
 _SHORT_OF_SPACE = 50_000_000  # a build takes 17 MB, and as much again while it is written
 
 
+def unmounted_problem(store):
+    """Return that a store is on a Google Drive that is not mounted, in words; an empty string when it is not."""
+    mount = unmounted_drive(store)
+    return f"No Google Drive is mounted at {mount}, where the store {store} is" if mount else ""
+
+
 def store_problem(store):
     """Return why a build could not be kept in a store, in words; an empty string when nothing speaks against it."""
     if has_dropped(store):
         return f"The store {store} is no longer mounted"
-    mount = unmounted_drive(store)
-    if mount:
-        return f"No Google Drive is mounted at {mount}, where the store {store} is"
+    problem = unmounted_problem(store)
+    if problem:
+        return problem
     if not writable(store):
         return f"The store {store} cannot be written to"
     free = free_bytes(store)
@@ -357,11 +363,13 @@ def store_problem(store):
     return ""
 
 
-def store_warning(wanted, store):
-    """Return what somebody should know of the store before a long build is begun; an empty string for nothing."""
+def store_warning(wanted, store, problem):
+    """Return what somebody should know of the store before a long build is begun; an empty string for nothing.
+
+    ``problem`` is what `store_problem` says of the store.
+    """
     if not store:
         return ""
-    problem = store_problem(store)
     if problem:
         return (
             f"{problem}: this build will not be kept for the next machine. To have it kept, stop this run, mend that "
@@ -378,10 +386,8 @@ def store_warning(wanted, store):
 
 def free_bytes(path):
     """Return the bytes that are free for a path that may not be there yet, None when that is not known."""
-    while not os.path.lexists(path):
-        path = os.path.dirname(path)
     try:
-        return shutil.disk_usage(path).free
+        return shutil.disk_usage(_nearest(path)).free
     except OSError:
         return None
 
@@ -401,9 +407,14 @@ def prefix_problem(prefix):
 
 def writable(path):
     """Tell whether a path, or the nearest folder above it that exists, can be written to."""
+    return os.access(_nearest(path), os.W_OK | os.X_OK)
+
+
+def _nearest(path):
+    """Return a path, or the nearest folder above it that exists."""
     while not os.path.lexists(path):
         path = os.path.dirname(path)
-    return os.access(path, os.W_OK | os.X_OK)
+    return path
 
 
 def foreign_command(name):

@@ -43,14 +43,15 @@ def look_at_tool(tool, wanted, machine, drift_of):
     if not drift:
         return dict(result, converged=True)
     store = store_folder(wanted["store"], wanted["folder"], machine)
+    problem = store_problem(store) if store else ""
     return dict(
         result,
         converged=False,
         drift=drift,
         store=store,
         store_there=os.path.isdir(store),
-        store_problem=store_problem(store) if store else "",
-        store_warning=store_warning(wanted["store"], store),
+        store_problem=problem,
+        store_warning=store_warning(wanted["store"], store, problem),
         prefix_problem=prefix_problem(prefix),
         prefix_writable=writable(prefix),
         git=bool(shutil.which("git")),

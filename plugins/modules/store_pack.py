@@ -75,7 +75,7 @@ from contextlib import suppress
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checks import on_drive, read_json, unmounted_drive
+from ..module_utils.provision_checks import on_drive, read_json, unmounted_problem
 from ..module_utils.provision_files import teller, write_json
 from ..module_utils.provision_store import MANIFEST, StoreError, pack
 
@@ -93,9 +93,9 @@ def note_archive(path, archive):
 
 def check_mounted(store):
     """Raise StoreError for a store on a Google Drive that is not mounted, of which there is but an empty folder."""
-    mount = unmounted_drive(store)
-    if mount:
-        raise StoreError(f"No Google Drive is mounted at {mount}, where the store {store} is.", "Mount it.")
+    problem = unmounted_problem(store)
+    if problem:
+        raise StoreError(f"{problem}.", "Mount it.")
 
 
 def main():

@@ -37,7 +37,7 @@ def drop(monkeypatch, folder):
 
 
 def warning(wanted, store):
-    return checks.store_warning(wanted, str(store))
+    return checks.store_warning(wanted, str(store), checks.store_problem(str(store)) if store else "")
 
 
 def test_of_a_store_that_can_be_written_to_there_is_nothing_to_tell(mount, tmp_path):
