@@ -16,8 +16,9 @@ from typing import Any, NoReturn
 
 from provision import __version__, catalog, cli_machine, cli_pictures, cli_store, completion, core
 from provision.catalog import Option, Role
-from provision.cli_help import CODES, RUN_CODES, ending
+from provision.cli_help import RUN_CODES, add_command, ending
 from provision.errors import OptionError, ProvisionError, did_you_mean
+from provision.samples import NAMES
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -316,34 +317,27 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> _Parser:
     if command == "run":
         _add_option_flags(run, words)
 
-    roles = _add_command(commands, "list", "tell which roles there are", _LIST_EXAMPLES)
+    roles = add_command(commands, "list", "tell which roles there are", _LIST_EXAMPLES)
     roles.add_argument("--json", action="store_true", help="print one JSON object")
-    describe = _add_command(commands, "describe", "tell what a role does and what it can be told", _DESCRIBE_EXAMPLES)
+    describe = add_command(commands, "describe", "tell what a role does and what it can be told", _DESCRIBE_EXAMPLES)
     describe.add_argument("role", metavar="ROLE", help="its name, as provision list tells it")
     describe.add_argument("--json", action="store_true", help="print one JSON object")
     about = "show that MRtrix3 computes the right thing"
-    _add_demo_flags(_add_command(commands, "demo", about, _DEMO_EXAMPLES, RUN_CODES))
+    _add_demo_flags(add_command(commands, "demo", about, _DEMO_EXAMPLES, RUN_CODES))
     about = "give diffusion data to try things on, and tell where they are"
-    _add_sample_arguments(_add_command(commands, "sample", about, _SAMPLE_EXAMPLES))
-    status = _add_command(commands, "status", "tell what is installed, running and stored", _STATUS_EXAMPLES)
+    _add_sample_arguments(add_command(commands, "sample", about, _SAMPLE_EXAMPLES))
+    status = add_command(commands, "status", "tell what is installed, running and stored", _STATUS_EXAMPLES)
     status.add_argument("--json", action="store_true", help="print one JSON object")
-    stop = _add_command(commands, "stop", "close the tunnels and stop the SSH server", _STOP_EXAMPLES, RUN_CODES)
+    stop = add_command(commands, "stop", "close the tunnels and stop the SSH server", _STOP_EXAMPLES, RUN_CODES)
     stop.add_argument("--on", metavar="INVENTORY", help="the machines, an Ansible inventory (default: this one)")
     stop.add_argument("--json", action="store_true", help="print one JSON object")
-    shell = _add_command(commands, "completion", "print what completes this command line", _COMPLETION_EXAMPLES)
+    shell = add_command(commands, "completion", "print what completes this command line", _COMPLETION_EXAMPLES)
     shell.add_argument("shell", choices=completion.SHELLS, metavar="SHELL", help="bash, zsh or fish")
     shell.add_argument("--json", action="store_true", help="print one JSON object")
     cli_pictures.add(commands)
     cli_store.add(commands)
     cli_machine.add(commands)
     return parser
-
-
-def _add_command(
-    commands: argparse._SubParsersAction, name: str, about: str, examples: str, codes: str = CODES
-) -> _Parser:
-    description = f"{about[0].upper()}{about[1:]}."
-    return commands.add_parser(name, help=about, description=description, epilog=ending(examples, codes))
 
 
 def _add_run_flags(parser: argparse._ActionsContainer) -> None:
@@ -360,7 +354,7 @@ def _add_demo_flags(parser: _Parser) -> None:
     parser.add_argument("--folder", metavar="FOLDER", help="where the results go")
     parser.add_argument(
         "--data",
-        choices=["phantom", "sherbrooke_3shell"],
+        choices=NAMES,
         help="a phantom whose fibres are known (the default), or a human head, which is downloaded",
     )
     parser.add_argument("--size", metavar="X,Y,Z", type=_size, help="voxels of the phantom along each axis")
@@ -376,7 +370,7 @@ def _add_sample_arguments(parser: _Parser) -> None:
         "name",
         nargs="?",
         default=None,  # what is suppressed here would be held to the choices
-        choices=["phantom", "sherbrooke_3shell"],
+        choices=NAMES,
         metavar="NAME",
         help="phantom, whose fibres are known, or sherbrooke_3shell, a human head, which is downloaded; without a name "
         "the head, and where it cannot be downloaded the phantom",

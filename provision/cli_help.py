@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+from typing import Any
+
 CODES = """\
 exit codes:
   0    done
@@ -43,3 +46,36 @@ def ending(examples: str, codes: str = CODES) -> str:
     exit codes:
     """
     return examples if "exit codes:" in examples else f"{examples}\n{codes}"
+
+
+def add_command(
+    commands: argparse._SubParsersAction, name: str, about: str, examples: str, codes: str = CODES, **settings: Any
+) -> argparse.ArgumentParser:
+    """Add a command to those of a parser, with its help.
+
+    Parameters
+    ----------
+    commands : argparse._SubParsersAction
+        The commands.
+    name : str
+        The new one.
+    about : str
+        What it does, as a clause; the description is the same as a sentence.
+    examples, codes : str
+        As `ending` takes them.
+    **settings
+        Of `argparse.ArgumentParser`.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+        That of the command.
+
+    Examples
+    --------
+    >>> commands = argparse.ArgumentParser().add_subparsers()
+    >>> add_command(commands, "status", "tell what is installed", "examples:").description
+    'Tell what is installed.'
+    """
+    description = f"{about[0].upper()}{about[1:]}."
+    return commands.add_parser(name, help=about, description=description, epilog=ending(examples, codes), **settings)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from provision import catalog
+from provision.cli_help import add_command
 from provision.diagnosis import Diagnosis
 from provision.errors import OptionError
 
@@ -106,7 +107,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _add(commands: argparse._SubParsersAction, name: str, about: str, examples: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=examples)
+    parser = add_command(commands, name, about, examples)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from provision.cli_help import ending
+from provision.cli_help import add_command
 from provision.errors import OptionError
 
 if TYPE_CHECKING:
@@ -64,11 +64,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _add(commands, name: str, about: str, what: str, examples: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=ending(examples),
-        # What is not given is not passed on, so that a default stands in one place only, the function's.
-        argument_default=argparse.SUPPRESS,
-    )  # fmt: skip
+    # What is not given is not passed on, so that a default stands in one place only, the function's.
+    parser = add_command(commands, name, about, examples, argument_default=argparse.SUPPRESS)
     parser.add_argument("image", metavar="FILE", help=what)
     parser.add_argument("-o", "--output", metavar="FILE", default=None, help="the PNG file to write")
     parser.add_argument("--plane", metavar="PLANE", help="axial, coronal or sagittal")

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from provision.cli_help import ending
+from provision.cli_help import add_command, ending
 from provision.errors import OptionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -97,8 +97,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _add(actions: argparse._SubParsersAction, name: str, about: str, examples: str) -> argparse.ArgumentParser:
-    description = f"{about[0].upper()}{about[1:]}."
-    parser = actions.add_parser(name, help=about, description=description, epilog=ending(examples))
+    parser = add_command(actions, name, about, examples)
     parser.add_argument(
         "--store",
         metavar="FOLDER",

@@ -62,6 +62,28 @@ def table(caption: str, rows: str, head: str = "") -> str:
     return f"<table><caption style='text-align:left'>{caption}</caption>{head}<tbody>{rows}</tbody></table>"
 
 
+def row(head: str, *cells: str) -> str:
+    """Return a row of such a table.
+
+    Parameters
+    ----------
+    head, *cells : str
+        HTML: whose row it is, and what it has to tell.
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Examples
+    --------
+    >>> row("sshd", "ready")
+    "<tr><th>sshd</th><td style='text-align:left'>ready</td></tr>"
+    """
+    told = "".join(f"<td style='text-align:left'>{cell}</td>" for cell in cells)
+    return f"<tr><th>{head}</th>{told}</tr>"
+
+
 class Output:
     """Something shown below a cell, by an identity that lets it be shown anew in its place.
 

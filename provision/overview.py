@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from provision import connection, content
-from provision.notebook import table
+from provision.notebook import row, table
 from provision.progress import format_bytes
 from provision.result import details, sentence
 
@@ -30,8 +30,7 @@ class Status(dict):
     def _repr_html_(self) -> str:
         """Return a table for a notebook, and how to get in where somebody is let in."""
         rows = "".join(
-            f"<tr><th>{escape(role)}</th><td style='text-align:left'>{escape(sentence('', report))}</td>"
-            f"<td style='text-align:left'>{escape(', '.join(details(report)))}</td></tr>"
+            row(escape(role), escape(sentence("", report)), escape(", ".join(details(report))))
             for role, report in self._reports()
         )
         caption = "<br>".join(map(escape, self._stored()))
@@ -77,8 +76,8 @@ def packages() -> list[str]:
     >>> packages()  # doctest: +SKIP
     ['libfftw3-double3', 'mrtrix3']
     """
-    noted = content.utility("provision_checks").read_state("deps").get("installed", {})
-    return sorted({name for names in noted.values() for name in names})
+    installed, _ = content.utility("provision_look_deps").noted()
+    return sorted({name for names in installed.values() for name in names})
 
 
 def measured(role: str, report: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from provision import connection
 from provision.errors import ProvisionError, did_you_mean
-from provision.notebook import in_notebook, table, take_back
+from provision.notebook import in_notebook, row, table, take_back
 from provision.progress import format_bytes, format_seconds
 
 # What would stand in the table of a notebook twice.
@@ -336,8 +336,7 @@ def _html_row(host: str, role: str, report: Report, new: bool) -> str:
     told = escape(", ".join(details(report)) or "details")
     # Nothing is hidden behind a click where there is nothing.
     more = f"<details><summary>{told}</summary>{fields}</details>" if fields else ""
-    cells = (f"<td style='text-align:left'>{cell}</td>" for cell in (escape(sentence("", report, new=new)), more))
-    return f"<tr><th>{escape(host + role)}</th>{''.join(cells)}</tr>"
+    return row(escape(host + role), escape(sentence("", report, new=new)), more)
 
 
 def _shown(value: Any) -> str:
