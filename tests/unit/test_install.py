@@ -584,6 +584,7 @@ def test_an_installation_is_packed_and_its_report_tells_where(given, shelf, caps
 
 
 def test_what_is_packed_onto_drive_is_told_to_reach_it_later(given, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(portable, "os_release", lambda: {"ID": "debian", "VERSION_ID": "12"})
     TOOL.install(given)
     drive = tmp_path / "content/drive/MyDrive"
     drive.mkdir(parents=True)

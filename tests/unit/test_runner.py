@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -84,11 +85,17 @@ def test_the_log_has_plain_lines_whatever_is_installed(root, tmp_path, monkeypat
     assert "TASK [Report] ***" in runner.run(["deps"], {"word": "x"}).log.read_text()
 
 
-def test_secrets_are_in_no_argv_environment_log_or_left_file(root, tmp_path, monkeypatch):
+@pytest.fixture
+def temporary(monkeypatch):
+    """A folder for temporary files; its path is short, because that of a socket of Ansible's in it has 107 bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr("tempfile.tempdir", None)
+        yield Path(folder)
+
+
+def test_secrets_are_in_no_argv_environment_log_or_left_file(root, tmp_path, temporary):
     secret = "marker-7f3a9c"
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", None)
     look = tmp_path / "seen"
     root(
         "\n  - name: Look\n    ansible.builtin.shell: "
@@ -97,7 +104,7 @@ def test_secrets_are_in_no_argv_environment_log_or_left_file(root, tmp_path, mon
     )
     outcome = runner.run(["deps"], {"token": secret}, secrets=[secret])
     assert look.stat().st_size > 1000
-    for path in [look, *(found for found in tmp_path.rglob("*") if found.is_file())]:
+    for path in [look, *(found for place in (tmp_path, temporary) for found in place.rglob("*") if found.is_file())]:
         assert secret.encode() not in path.read_bytes(), path
     assert "***" in outcome.log.read_text()
 
@@ -130,27 +137,22 @@ def test_a_token_of_this_process_is_not_handed_to_its_children(root, tmp_path, m
     assert os.environ["NGROK_AUTHTOKEN"] == "marker-7f3a9c"
 
 
-def test_nothing_is_left_in_the_temporary_folder_or_the_home(root, tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", None)
+def test_nothing_is_left_in_the_temporary_folder_or_the_home(root, tmp_path, temporary):
     root(REPORT)
     runner.run(["deps"], {"word": "x"})
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list(temporary.iterdir()) == []
     assert not (tmp_path / "home").exists() or list((tmp_path / "home").rglob("*.*")) == []
 
 
-def test_what_a_killed_run_left_is_deleted_and_a_running_ones_is_not(root, tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
+def test_what_a_killed_run_left_is_deleted_and_a_running_ones_is_not(root, temporary):
     for name in ("killed", "running"):
-        (tmp_path / f"provision-{name}" / "env").mkdir(parents=True)
-        (tmp_path / f"provision-{name}" / "alive").touch()
-    with (tmp_path / "provision-running" / "alive").open() as lock:
+        (temporary / f"provision-{name}" / "env").mkdir(parents=True)
+        (temporary / f"provision-{name}" / "alive").touch()
+    with (temporary / "provision-running" / "alive").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         root(REPORT)
         runner.run(["deps"], {"word": "x"})
-    assert [path.name for path in tmp_path.glob("provision-*")] == ["provision-running"]
+    assert [path.name for path in temporary.glob("provision-*")] == ["provision-running"]
 
 
 def test_signal_handlers_are_put_back(root):
