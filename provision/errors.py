@@ -22,6 +22,8 @@ class ProvisionError(Exception):
         The file with all that Ansible said; None when nothing was started.
     said : sequence of str, optional
         The last lines of what the program said that failed.
+    code : str, optional
+        A short name of the kind of error that stays the same from version to version, such as ``"disk-full"``.
 
     Examples
     --------
@@ -29,6 +31,8 @@ class ProvisionError(Exception):
     >>> print(error)
     There is no role 'mrtrix'. Did you mean 'mrtrix3'?
     """
+
+    code = "failed"
 
     def __init__(
         self,
@@ -40,9 +44,10 @@ class ProvisionError(Exception):
         host: str = "",
         log: Path | None = None,
         said: Sequence[str] = (),
+        code: str = "",
     ):
         super().__init__(message)
-        self.message, self.hint = message, hint
+        self.message, self.hint, self.code = message, hint, code or self.code
         self.role, self.task, self.host, self.log = role, task, host, log
         self.said = tuple(said)
 
@@ -52,7 +57,7 @@ class ProvisionError(Exception):
 
     def to_dict(self) -> dict:
         """Return what ``--json`` prints: ``{"error": {...}}`` with plain values."""
-        names = ("role", "task", "host", "message", "hint")
+        names = ("code", "role", "task", "host", "message", "hint")
         fields = {name: getattr(self, name) for name in names}
         return {"error": {**fields, "log": str(self.log) if self.log else None}}
 
@@ -86,9 +91,13 @@ class ProvisionError(Exception):
 class OptionError(ProvisionError, ValueError):
     """A role or option that does not exist, or a value that is not allowed; nothing was started."""
 
+    code = "usage"
+
 
 class Declined(OptionError):
     """What only a person can give was not given: a token, or the consent to open a tunnel; nothing was started."""
+
+    code = "declined"
 
 
 class Interrupted(KeyboardInterrupt):

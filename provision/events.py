@@ -57,6 +57,8 @@ class Failure:
         Where it happened.
     said : tuple of str
         The last lines of what the program said that failed, where that is more than the message.
+    code : str
+        The kind of failure, in a short name that stays the same.
     """
 
     message: str
@@ -65,6 +67,7 @@ class Failure:
     task: str = ""
     host: str = ""
     said: tuple[str, ...] = ()
+    code: str = "failed"
 
 
 # As many lines of a program's output are told of a failure.
@@ -77,48 +80,57 @@ _KNOWN = (
         r"Missing sudo password|sudo: a password is required",
         "Installing packages needs an administrator, and sudo asks for a password.",
         "Run it as root, or with ansible-playbook and --ask-become-pass.",
+        "sudo-password",
     ),
     (
         r"No space left on device|not enough free space|Disk quota exceeded",
         "The disk is full.",
         "Free some space and run it again.",
+        "disk-full",
     ),
     (
         r"Could not get lock|is held by process|Failed to lock (apt|directory)",
         "Another package manager is running and did not end in time.",
         "Wait for it to end and run it again.",
+        "apt-locked",
     ),
     (
         r"No package matching '(?P<name>[^']+)'",
         "The distribution has no package '{name}'.",
         "Its package lists may be old or cut down: see what apt-get update says, and /etc/apt/sources.list.",
+        "no-package",
     ),
     (
         r"Temporary failure resolving '(?P<name>[^']+)'|Could not resolve '(?P<other>[^']+)'|"
         r"Failed to fetch (?P<url>\S+)",
         "{name} could not be reached.",
         "Check the network and run it again.",
+        "unreachable",
     ),
     (
         # What follows when the lists could not be fetched, too.
         r"Unable to locate package (?P<name>\S+)",
         "The distribution has no package '{name}'.",
         "Its package lists may be old or cut down: see what apt-get update says, and /etc/apt/sources.list.",
+        "no-package",
     ),
     (
         r"urlopen error \[Errno 2\] No such file or directory: '(?P<name>[^']+)'",
         "There is no file {name}.",
         "source",
+        "no-file",
     ),
     (
         r"HTTP Error (?P<name>\d+: [^,.\n]+)",
         "The file could not be downloaded: the server answered {name}.",
         "source",
+        "http-error",
     ),
     (
         r"The checksum for \S+ did not match (?P<name>\w+); it was (?P<name2>\w+)",
         "The file is not the one it should be: its SHA-256 is {name2}, not {name}.",
         "checksum",
+        "wrong-checksum",
     ),
 )
 
@@ -175,8 +187,8 @@ def _note(result: dict) -> str:
     return said if isinstance(said, str) and said.startswith("Note: ") else ""
 
 
-def explain(text: str, role: str = "") -> tuple[str, str]:
-    """Return what a program's error text means, as a sentence and what to do; two empty strings when unknown.
+def explain(text: str, role: str = "") -> tuple[str, str, str]:
+    """Return what a program's error text means: a sentence, what to do and a code; empty strings when unknown.
 
     Parameters
     ----------
@@ -187,20 +199,20 @@ def explain(text: str, role: str = "") -> tuple[str, str]:
 
     Returns
     -------
-    message, hint : str
+    message, hint, code : str
 
     Examples
     --------
     >>> explain("E: Temporary failure resolving 'deb.debian.org'")
-    ('deb.debian.org could not be reached.', 'Check the network and run it again.')
+    ('deb.debian.org could not be reached.', 'Check the network and run it again.', 'unreachable')
     """
-    for pattern, message, hint in _KNOWN:
+    for pattern, message, hint, code in _KNOWN:
         found = re.search(pattern, text)
         if found:
             names = {key: value for key, value in found.groupdict().items() if value}
             first = next(iter(names.values()), "")
-            return message.format_map({"name": first, **names}), _advice(hint, role)
-    return "", ""
+            return message.format_map({"name": first, **names}), _advice(hint, role), code
+    return "", "", ""
 
 
 def _advice(hint: str, role: str) -> str:
@@ -236,17 +248,18 @@ def failure(event: dict) -> Failure | None:
         return None
     result = data.get("res") or {}
     said = "\n".join(str(result[key]) for key in ("msg", "stderr", "module_stderr") if result.get(key))
-    message, hint = explain(said, data.get("role", "")) if not result.get("hint") else ("", "")
+    message, hint, code = explain(said, data.get("role", "")) if not result.get("hint") else ("", "", "")
     if not message:
         first, _, rest = str(result.get("msg") or said or "The task failed and said nothing.").strip().partition("\n")
         message, hint = _exit(result) or first, result.get("hint") or rest.strip()
     if kind == "runner_on_unreachable":
         message = f"{data.get('host')} could not be reached: {message}"
-        hint = "Check the inventory and try ssh by hand."
+        hint, code = "Check the inventory and try ssh by hand.", "host-unreachable"
     said = _last_lines(result)
     if all(line.strip() in f"{message}\n{hint}" for line in said):
         said = ()
-    return Failure(message, hint, data.get("role", ""), data.get("task", ""), data.get("host", ""), said)
+    where = (data.get("role", ""), data.get("task", ""), data.get("host", ""))
+    return Failure(message, hint, *where, said, str(result.get("code") or code or Failure.code))
 
 
 def _exit(result: dict) -> str:

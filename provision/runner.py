@@ -437,7 +437,8 @@ def _error(seen: _Seen, said: str, log: Path) -> ProvisionError:
     if seen.failures:
         last = seen.failures[-1]
         return ProvisionError(
-            last.message, hint=last.hint, role=last.role, task=last.task, host=last.host, log=log, said=last.said
+            last.message, hint=last.hint, role=last.role, task=last.task, host=last.host, log=log, said=last.said,
+            code=last.code,
         )
     # A playbook that cannot be read, or a program that cannot be started, ends without a task.
     problem = re.findall(r"^\s*(?:\[?ERROR\]?!?:?|ERROR!)\s*(.+)$", said, re.M) or said.strip().splitlines()[-1:]

@@ -15,7 +15,8 @@ def test_an_error_reads_as_its_sentence_and_what_to_do():
 
 def test_an_error_as_json_tells_where_it_happened_and_where_the_log_is():
     error = ProvisionError("It broke.", hint="Mend it.", role="deps", task="Install", host="node1", log=Path("a.log"))
-    told = {"role": "deps", "task": "Install", "host": "node1", "message": "It broke.", "hint": "Mend it."}
+    where = {"role": "deps", "task": "Install", "host": "node1"}
+    told = {"code": "failed", **where, "message": "It broke.", "hint": "Mend it."}
     assert error.to_dict() == {"error": {**told, "log": "a.log"}}
 
 
