@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from provision import catalog, content, reach, runner
+from provision import catalog, content, launch, reach
 from provision.consent import TOKEN_VARIABLE
 from provision.diagnosis import Diagnosis, Finding
 from provision.progress import format_bytes, format_seconds
@@ -560,7 +560,7 @@ def check_leftovers(store: str | None = None, temporary: str | None = None, stat
         "files that were never finished, in the store": _matching(
             store or checks.default_store(), f"{archives.NEW}*", f"*{archives.BAD}"
         ),
-        "folders of killed runs": runner.left_behind(Path(temporary or tempfile.gettempdir())),
+        "folders of killed runs": launch.left_behind(Path(temporary) if temporary else launch.temporary_folder()),
         "folders of interrupted installations": [left for place in _prefixes(state) for left in _staged(place)],
         "pid files of processes that have ended": [
             path for path in _matching(state, "*/*.pid") if not checks.running(str(path))

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import getpass
 import json
 import os
 import shutil
 import sys
 import textwrap
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from provision import __version__, catalog, cli_machine, cli_pictures, cli_store, completion, core
+from provision import __version__, catalog, cli_machine, cli_pictures, cli_store, completion, core, logbook
 from provision.catalog import Option, Role
 from provision.cli_help import RUN_CODES, add_command, ending
-from provision.errors import OptionError, ProvisionError, did_you_mean
+from provision.errors import OptionError, ProvisionError, did_you_mean, unexpected
 from provision.samples import NAMES
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -127,11 +129,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         code = _exit_code(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes once more when it ends, and would complain of the pipe there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
+        if sys.stdout:  # none where the caller has closed it
+            sys.stdout.flush()
+    except OSError as error:
+        # Python flushes once more when it ends, and would complain there, too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
+            return PIPE_CLOSED
+        print(f"Error: The result could not be printed: {error.strerror or error}.", file=sys.stderr)
+        return FAILED
     return code
 
 
@@ -141,11 +147,22 @@ def _exit_code(argv: list[str]) -> int:
     except SystemExit as end:  # argparse has printed a help text or the version
         return int(end.code or DONE)
     except KeyboardInterrupt:
-        return _fail(ProvisionError("Interrupted.", hint="The same command goes on from here."), INTERRUPTED, argv)
+        again = ProvisionError("Interrupted.", hint="The same command goes on from here.", code="interrupted")
+        return _fail(again, INTERRUPTED, argv)
     except OptionError as error:
         return _fail(error, WRONG_USAGE, argv)
     except ProvisionError as error:
         return _fail(error, FAILED, argv)
+    except Exception as error:
+        if isinstance(error, OSError) and _is_of_stdout(error):
+            raise
+        log, _ = logbook.write(traceback.format_exc(), ["error"])
+        return _fail(unexpected(error, log), FAILED, argv)
+
+
+def _is_of_stdout(error: OSError) -> bool:
+    """Tell whether an error is that of printing, which has no file's name: a closed pipe, or a full disk behind it."""
+    return error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF)
 
 
 def _fail(error: ProvisionError, code: int, argv: list[str]) -> int:

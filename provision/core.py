@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision import catalog, consent, content, notebook, paths
-from provision.errors import Declined, Interrupted, OptionError
+from provision import catalog, consent, content, logbook, notebook, paths
+from provision.errors import Declined, Interrupted, OptionError, ProvisionError, unexpected
 from provision.result import Result
 
 if TYPE_CHECKING:
@@ -18,17 +19,22 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Have an interrupted cell of a notebook end in a line for people, and not with a traceback of what it stopped."""
+def _for_people() -> Iterator[None]:
+    """Have what ends early end in a line for people: an interrupted cell of a notebook, and a mistake of ours."""
     try:
         yield
     except KeyboardInterrupt:
         if notebook.in_notebook():
             raise Interrupted from None
         raise
+    except ProvisionError:
+        raise
+    except Exception as error:
+        log, _ = logbook.write(traceback.format_exc(), ["error"])
+        raise unexpected(error, log) from error
 
 
-@_interruptible()
+@_for_people()
 def run(
     *roles: str,
     on: str | os.PathLike | None = None,
@@ -112,7 +118,8 @@ def _run_shown(roles, variables, inventory, check, verbose, progress, playbook="
         settings = {"check": check, "secrets": catalog.secrets(variables), "playbook": playbook}
         outcome = runner.run(roles, variables, inventory=inventory, **settings, **watchers)
         found = {name: value(outcome) for name, value in more.items()}
-        return kind(outcome.changed, outcome.seconds, outcome.hosts, check, here=inventory is None, **found)
+        here = {"here": inventory is None, "notes": outcome.notes}
+        return kind(outcome.changed, outcome.seconds, outcome.hosts, check, **here, **found)
 
     if verbose and progress is None:
         return start(on_line=lambda line: print(line, file=notebook.stream(), flush=True))
@@ -145,7 +152,7 @@ def _extend_path(hosts: dict) -> None:
                 os.environ["PATH"] = os.pathsep.join([folder, *folders])
 
 
-@_interruptible()
+@_for_people()
 def stop(on: str | os.PathLike | None = None, *, progress: Callable | None = None) -> Result:
     """Let nobody in any more: close the tunnels, then stop the SSH server.
 
@@ -187,7 +194,7 @@ def stop(on: str | os.PathLike | None = None, *, progress: Callable | None = Non
         return end(_joined(results, here=on is None))
 
 
-@_interruptible()
+@_for_people()
 def remove(
     *roles: str,
     on: str | os.PathLike | None = None,
@@ -258,7 +265,8 @@ def _joined(results: list[Result], here: bool) -> Result:
         for host, reports in result.to_dict()["hosts"].items():
             hosts.setdefault(host, {}).update(reports)
     seconds = round(sum(result.seconds for result in results), 1)
-    return Result(sum(result.changed for result in results), seconds, hosts, here=here)
+    notes = tuple(dict.fromkeys(note for result in results for note in result.notes))
+    return Result(sum(result.changed for result in results), seconds, hosts, here=here, notes=notes)
 
 
 def status() -> Status:
@@ -291,7 +299,7 @@ def status() -> Status:
     return overview.Status({"hosts": {"localhost": found}, "store": overview.stored()})
 
 
-@_interruptible()
+@_for_people()
 def demo(
     folder: str | os.PathLike = "provision-demo",
     *,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +25,13 @@ class ProvisionError(Exception):
         The last lines of what the program said that failed.
     code : str, optional
         A short name of the kind of error that stays the same from version to version, such as ``"disk-full"``.
+
+    Attributes
+    ----------
+    errors : dict of str to ProvisionError
+        With an inventory, the error of each machine whose run failed.
+    hosts : dict of str to dict
+        With an inventory, what the roles reported of the machines, ``{host: {role: {...}}}``.
 
     Examples
     --------
@@ -50,16 +58,29 @@ class ProvisionError(Exception):
         self.message, self.hint, self.code = message, hint, code or self.code
         self.role, self.task, self.host, self.log = role, task, host, log
         self.said = tuple(said)
+        self.hosts: dict[str, dict] = {}
+        self.errors: dict[str, ProvisionError] = {}
 
     def __str__(self) -> str:
         """Return the sentence, and what to do where that is known."""
         return f"{self.message} {self.hint}".strip()
 
     def to_dict(self) -> dict:
-        """Return what ``--json`` prints: ``{"error": {...}}`` with plain values."""
+        """Return what ``--json`` prints: ``{"error": {...}}`` with plain values.
+
+        With an inventory there are ``hosts``, as in a result, and ``errors``, by host, too.
+        """
         names = ("code", "role", "task", "host", "message", "hint")
         fields = {name: getattr(self, name) for name in names}
-        return {"error": {**fields, "log": str(self.log) if self.log else None}}
+        of_hosts = {"hosts": self.hosts, "errors": {host: error.to_dict()["error"] for host, error in self._each()}}
+        return {"error": {**fields, "log": str(self.log) if self.log else None}, **(of_hosts if self.errors else {})}
+
+    def _each(self) -> Iterable[tuple[str, ProvisionError]]:
+        """Give the error of each machine; what was raised is one of them."""
+        for host, error in self.errors.items():
+            alone = copy.copy(error)
+            alone.errors = {}
+            yield host, alone
 
     def lines(self) -> list[str]:
         """Return all that a person wants to know, as lines of text.
@@ -76,6 +97,9 @@ class ProvisionError(Exception):
         """
         where = ", ".join(f"{name} {getattr(self, name)}" for name in ("role", "task", "host") if getattr(self, name))
         told = [f"Error: {self.message}", self.hint, where and f"At: {where}"]
+        told += [f"{host}: {error}" for host, error in self.errors.items() if error is not self]
+        done = {host: reports for host, reports in self.hosts.items() if host not in self.errors}
+        told += [f"{host}: done, {', '.join(reports)}" for host, reports in done.items()]
         if self.said:
             told += ["It said last:", *(f"    {line}" for line in self.said)]
         if self.log:
@@ -116,6 +140,31 @@ class Interrupted(KeyboardInterrupt):
     def _render_traceback_(self) -> list[str]:
         # A notebook breaks long lines of a traceback within words.
         return str(self).replace(". ", ".\n", 1).splitlines()
+
+
+def unexpected(error: Exception, log: Path | None = None) -> ProvisionError:
+    """Return the error for what nobody has thought of: a sentence for a person, and its traceback in a file.
+
+    Parameters
+    ----------
+    error : Exception
+        What was raised.
+    log : pathlib.Path, optional
+        The file with its traceback.
+
+    Returns
+    -------
+    ProvisionError
+        To be raised.
+
+    Examples
+    --------
+    >>> unexpected(KeyError("x")).code
+    'internal'
+    """
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    hint = "Please report it with its log." if log else "Please report it."
+    return ProvisionError(f"This is a mistake in provision: {said}.", hint=hint, log=log, code="internal")
 
 
 def printable(line: str) -> str:

@@ -290,3 +290,15 @@ def report(event: dict) -> dict | None:
 def changed(event: dict) -> int:
     """Return how many tasks changed something, over all hosts, from the event that ends a run."""
     return sum(event["event_data"].get("changed", {}).values())
+
+
+def hosts(event: dict) -> set[str]:
+    """Return the machines that anything was done on, from the event that ends a run."""
+    counts = ("ok", "changed", "failures", "dark", "skipped", "rescued", "ignored")
+    return {host for count in counts for host in event["event_data"].get(count, {})}
+
+
+def failed_hosts(event: dict) -> set[str]:
+    """Return the machines whose run failed or that could not be reached; none from an event that is missing."""
+    data = event.get("event_data", {})
+    return {host for count in ("failures", "dark") for host in data.get(count, {})}

@@ -11,12 +11,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from provision import runner
+from provision import logbook
 from provision.errors import OptionError, ProvisionError
 from provision.listing import format_age
 from provision.notebook import table
 
-_NAME = re.compile(r"(\d{8}T\d{6}\.\d{6})-(.+)\.log")
 _COUNTS = re.compile(r"^\S+ +: +ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.M)
 
 
@@ -141,9 +140,7 @@ def logs() -> Logs:
     >>> logs()[0].outcome  # doctest: +SKIP
     'nothing changed'
     """
-    folder = runner.logs_place()
-    found = [log for path in folder.glob("*.log") if (log := _log(path))]
-    return Logs(folder, tuple(sorted(found, key=lambda log: log.path.name, reverse=True)))
+    return Logs(logbook.place(), tuple(_log(path) for path in reversed(logbook.files())))
 
 
 def log(number: int) -> Log:
@@ -175,9 +172,7 @@ def log(number: int) -> Log:
     return found[number - 1]
 
 
-def _log(path: Path) -> Log | None:
-    found = _NAME.fullmatch(path.name)
-    if not found:
-        return None
-    when = datetime.strptime(found[1], "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC).timestamp()
-    return Log(path, when, tuple(found[2].split("+")))
+def _log(path: Path) -> Log:
+    found = logbook.NAME.fullmatch(path.name)
+    when = datetime.strptime(found["when"], "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC).timestamp()
+    return Log(path, when, tuple(found["roles"].split("+")))

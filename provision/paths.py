@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from provision import content
 from provision.errors import OptionError
 
 
@@ -44,6 +45,22 @@ def absolute(path: str | os.PathLike) -> Path:
             f"{path} leads nowhere, because the working folder {working_folder()} is gone.",
             hint="Change to a folder that is there (cd; in a notebook %cd /content), or write the whole path.",
         ) from error
+
+
+def home() -> Path:
+    """Return the home folder: the one HOME names, unless that is another user's (as after ``sudo -E``).
+
+    Returns
+    -------
+    pathlib.Path
+        It may not exist: a service can have ``/nonexistent``.
+
+    Examples
+    --------
+    >>> home().is_absolute()
+    True
+    """
+    return Path(content.utility("provision_checks").home())
 
 
 def working_folder() -> str:

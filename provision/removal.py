@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 
-from provision import content, overview, runner
+from provision import content, logbook, overview
 from provision.progress import format_bytes, format_seconds
 from provision.result import Result
 
@@ -60,7 +60,7 @@ class Removed(Result):
     kept: Sequence[Kept] = ()
 
     def __repr__(self) -> str:
-        return "\n".join([self._headline(), *map(str, self.kept)])
+        return "\n".join([self._headline(), *self._notes(), *map(str, self.kept)])
 
     def _repr_html_(self) -> str:
         """Return the same lines for a notebook."""
@@ -113,6 +113,6 @@ def kept() -> Iterator[Kept]:
         what = "1 build" if store["builds"] == 1 else f"{store['builds']} builds"
         yield Kept(what, store["folder"], store["size"], "provision store prune --keep 0")
     cache = Path(content.utility("provision_checks").cache_folder())
-    for what, folder in (("sources and unfinished builds", cache / "source"), ("logs of runs", runner.logs_place())):
+    for what, folder in (("sources and unfinished builds", cache / "source"), ("logs of runs", logbook.place())):
         if folder.is_dir() and any(folder.iterdir()):
             yield Kept(what, str(folder), overview.size_of(str(folder)), f"rm -r {shlex.quote(str(folder))}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -133,6 +133,8 @@ class Result:
         Whether this was only a look at what a run would change.
     here : bool, optional
         Whether the host is this machine.
+    notes : sequence of str, optional
+        What went less well than it could with the run itself, though nothing failed.
 
     Examples
     --------
@@ -145,6 +147,7 @@ class Result:
     hosts: dict[str, HostReports]
     check: bool = False
     here: bool = True
+    notes: Sequence[str] = ()
 
     def __post_init__(self):
         hosts = {name: HostReports(reports, self.here) for name, reports in self.hosts.items()}
@@ -169,7 +172,7 @@ class Result:
         Returns
         -------
         dict
-            ``{"changed": ..., "seconds": ..., "hosts": {host: {role: {...}}}}``, a copy.
+            ``{"changed": ..., "seconds": ..., "hosts": {host: {role: {...}}}}``, a copy, and ``notes`` if any.
 
         Examples
         --------
@@ -180,7 +183,8 @@ class Result:
             host: {role: copy.deepcopy(dict(report)) for role, report in reports.items()}
             for host, reports in self.hosts.items()
         }
-        return {"changed": self.changed, "seconds": self.seconds, "hosts": hosts}
+        notes = {"notes": list(self.notes)} if self.notes else {}
+        return {"changed": self.changed, "seconds": self.seconds, "hosts": hosts, **notes}
 
     def __repr__(self) -> str:
         rows = list(self._rows())
@@ -199,6 +203,7 @@ class Result:
 
     def _notes(self) -> Iterator[str]:
         """Give what went less well than it could, though nothing failed."""
+        yield from (f"Note: {note}" for note in self.notes)
         for host, _, report in self._rows():
             yield from (f"Note: {host}{note}" for note in report.get("notes", ()))
 

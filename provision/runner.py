@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
-import shutil
 import signal
 import sys
-import sysconfig
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-from provision import content, events, paths
-from provision.consent import TOKEN_VARIABLE
-from provision.errors import ProvisionError
+from provision import content, events, launch, logbook, paths
+from provision.errors import OptionError, ProvisionError
 
 # How long a run that was asked to stop may take before it is killed.
 _GRACE_SECONDS = 10.0
 # How long what it had started may go on after that: a package manager takes no signal while it unpacks and sets up.
 _REST_SECONDS = 120.0
-_LOGS_KEPT = 20
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -43,14 +36,17 @@ class Outcome:
         Wall time.
     hosts : dict
         What the roles reported, ``{host: {role: {...}}}``.
-    log : pathlib.Path
-        All that Ansible said, secrets taken out.
+    log : pathlib.Path or None
+        All that Ansible said, secrets taken out; None where it could not be written.
+    notes : tuple of str
+        What went less well than it could, though nothing failed.
     """
 
     changed: int
     seconds: float
     hosts: dict
-    log: Path
+    log: Path | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -77,6 +73,10 @@ class _Stop:
         self.signal = self.signal or number
         self.count += 1
 
+    def give_up(self) -> None:
+        """Ask what was started to stop, as a signal would; nobody waits for it through ansible-runner any more."""
+        _kill([self.seen.pid] if self.seen.pid else [], signal.SIGINT)
+
     def overdue(self) -> bool:
         """Pass the signal on as soon as there is somebody to take it; tell whether the grace period is over."""
         if not self.signal:
@@ -85,8 +85,7 @@ class _Stop:
         # runner's own way of stopping kills ansible-playbook but not its workers: those have sessions of their own.
         if self.seen.pid and not self._asked:
             self._asked = True
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.seen.pid, signal.SIGINT)
+            self.give_up()
         return time.monotonic() - self._since > _GRACE_SECONDS
 
 
@@ -96,25 +95,14 @@ def _signals(stop: _Stop) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may do this; a notebook's cells run there
         return
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    # What the caller ignores, as nohup does of SIGHUP, goes on being ignored.
+    taken = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in taken}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def logs_place() -> Path:
-    """Return where the logs of past runs are; nothing needs to be there."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "provision" / "logs"
-
-
-def logs_folder() -> Path:
-    """Return the folder of the logs of past runs, made when missing and readable by its owner alone."""
-    folder = logs_place()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
 
 
 def _without(secrets: Sequence[str], text: str) -> str:
@@ -123,109 +111,9 @@ def _without(secrets: Sequence[str], text: str) -> str:
     return text
 
 
-def _write_log(text: str, roles: Sequence[str]) -> Path:
-    """Keep what Ansible said, and drop the oldest logs."""
-    folder = logs_folder()
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-    path = folder / f"{stamp}-{'+'.join(roles)}.log"
-    path.touch(0o600, exist_ok=False)
-    path.write_text(text, encoding="utf-8")
-    for old in sorted(folder.glob("*.log"))[:-_LOGS_KEPT]:
-        old.unlink(missing_ok=True)
-    return path
-
-
-def left_behind(temporary: Path) -> list[Path]:
-    """Return the folders that killed runs of this user have left.
-
-    Parameters
-    ----------
-    temporary : pathlib.Path
-        The folder for temporary files.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The folders; none of them is in use.
-    """
-    return [path.parent for path in sorted(temporary.glob("provision-*/alive")) if _is_left(path)]
-
-
-def _is_left(path: Path) -> bool:
-    """Tell whether nobody holds the lock: the kernel drops that of a run which is killed."""
-    try:
-        with path.open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def _private_folder() -> Iterator[Path]:
-    """Give a folder that only this user can read, deleted at the end, and delete those that killed runs left."""
-    for left in left_behind(Path(tempfile.gettempdir())):
-        shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix="provision-"))
-    try:
-        with (folder / "new").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            (folder / "new").rename(folder / "alive")  # locked before anybody can find it
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-# Starts ansible-playbook so that the kernel interrupts it when this process dies, even of SIGKILL: otherwise it would
-# go on compiling for nobody. 1 is PR_SET_PDEATHSIG of prctl(2), which survives exec.
-_LAUNCHER = """#!{python} -IS
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, {signal})
-os.execv({real!r}, [{real!r}, *sys.argv[1:]])
-"""
-
-
-def _write_launcher(folder: Path, search: str) -> None:
-    real = shutil.which("ansible-playbook", path=search)
-    if real is None:
-        raise ProvisionError(
-            "ansible-playbook is not installed in this Python.",
-            hint='Install it with `pip install "ansible-core>=2.19"`.',
-        )
-    folder.mkdir()
-    launcher = folder / "ansible-playbook"
-    launcher.write_text(_LAUNCHER.format(python=sys.executable, signal=int(signal.SIGINT), real=real))
-    launcher.chmod(0o700)
-
-
-def _environment(private: Path, root: Path) -> dict[str, str]:
-    """Return what Ansible's environment needs besides the caller's: no settings or litter in the user's home."""
-    path = [sysconfig.get_path("scripts"), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-    search = os.pathsep.join(path)
-    _write_launcher(private / "bin", search)
-    return {
-        # What this process was given for itself, its children need not carry where others can read it.
-        **dict.fromkeys({TOKEN_VARIABLE} & set(os.environ), ""),
-        "PATH": os.pathsep.join([str(private / "bin"), search]),
-        "LC_ALL": "C.UTF-8",
-        "ANSIBLE_CONFIG": str(root / "ansible.cfg"),
-        "ANSIBLE_HOME": str(private / "home"),
-        "ANSIBLE_LOCAL_TEMP": str(private / "tmp"),
-        # Plain lines for the log, whatever is installed here; from 3.13 on Python colours its tracebacks, too.
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_NOCOWS": "1",
-        "PYTHON_COLORS": "0",
-    }
-
-
-def _local_environment(private: Path, inventory: Path | None) -> dict[str, str]:
-    """Return what keeps Ansible from leaving a folder in this user's home; on other machines it needs one there."""
-    return {} if inventory else {"ANSIBLE_REMOTE_TEMP": str(private / "modules")}
-
-
 def _rest(private: Path) -> dict[int, str]:
     """Return the processes of a run that go on without it: their names by number. All carry its environment."""
-    mark = f"ANSIBLE_LOCAL_TEMP={private / 'tmp'}".encode()
+    mark = f"ANSIBLE_LOCAL_TEMP={private / 'local'}".encode()
     found = {}
     for environment in Path("/proc").glob("[0-9]*/environ"):
         # Another user's, or one that has just ended.
@@ -239,16 +127,22 @@ def _end_rest(private: Path, stop: _Stop, tell: Callable[[str], None]) -> None:
     """Return when all that a stopped run had started has ended; kill it when another signal comes, or after a time."""
     signals, end = stop.count, time.monotonic() + _REST_SECONDS
     told = False
+    if not stop.signal:  # ansible-playbook, which would have passed it on, has been killed
+        _kill(_rest(private), signal.SIGINT)
     while rest := _rest(private):
         if not told:
             names = ", ".join(sorted(set(rest.values())))
             tell(f"Stopping: {names} may finish, interrupt again to kill")
             told = True
         if stop.count > signals or time.monotonic() > end:
-            for pid in rest:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            _kill(rest, signal.SIGKILL)
         time.sleep(0.1)
+
+
+def _kill(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _work_reader(path: Path, tell: Callable[[events.Step], None], current: dict) -> Callable[[], None]:
@@ -286,7 +180,7 @@ def run(
     roles : sequence of str
         The roles to run, in the playbook's order.
     variables : dict
-        Their variables. They reach Ansible in a file that only this user can read, deleted at the end.
+        Their variables. They reach Ansible as text, never as templates, through a pipe that only this user can read.
     inventory : pathlib.Path, optional
         The machines; by default this one.
     check : bool
@@ -306,6 +200,8 @@ def run(
 
     Raises
     ------
+    OptionError
+        When the inventory cannot be read or has no hosts.
     ProvisionError
         When a task failed or Ansible could not be started.
     KeyboardInterrupt
@@ -320,30 +216,34 @@ def run(
     seen = _Seen()
     stop = _Stop(seen)
     begin = time.monotonic()
-    with _private_folder() as private:
+    with launch.private_folder() as private:
         progress = private / "progress" / "now.json"
-        progress.parent.mkdir()
         extra = {
             "provision_roles": list(roles), "provision_progress": str(progress), "provision_python": sys.executable,
             "provision_folder": paths.working_folder(),
         }
+        watcher = _Watcher(seen, on_step, on_line, progress, secrets)
         with _signals(stop), paths.somewhere(private):
-            watcher = _Watcher(seen, on_step, on_line, progress, secrets)
-            finished = _start(private, root, {**variables, **extra}, inventory, check, playbook, watcher, stop)
-            # On other machines nothing can be seen, and what ssh keeps open here ends by itself.
-            if stop.signal and not inventory:
-                _end_rest(private, stop, watcher.tell)
-        said = _without(secrets, finished.stdout.read())
-    log = _write_log(said, roles if playbook == "site.yml" else [Path(playbook).stem, *roles])
+            try:
+                with launch.variables_file(private, {**variables, **extra}) as file:
+                    arguments = [f"-e@{file}", *(["--check"] if check else []), playbook]
+                    code, said = _start(private, root, arguments, inventory, watcher, stop)
+            finally:
+                # On other machines nothing can be seen, and what ssh keeps open here ends by itself.
+                if (stop.signal or not seen.stats) and not inventory:
+                    _end_rest(private, stop, watcher.tell)
+        said = _without(secrets, said)
+    log, problem = logbook.write(said, roles if playbook == "site.yml" else [Path(playbook).stem, *roles])
     if stop.signal:
         raise KeyboardInterrupt
     if seen.error:
         raise seen.error
-    if finished.rc != 0 or not seen.stats:
-        raise _error(seen, said, log)
-    return Outcome(
-        events.changed(seen.stats), round(time.monotonic() - begin, 1), events.report(seen.stats) or {}, log
-    )
+    if code != 0 or not seen.stats:
+        raise _error(seen, said, log, code, inventory)
+    if not events.hosts(seen.stats):
+        raise _no_hosts(inventory, log)
+    found, seconds = events.report(seen.stats) or {}, round(time.monotonic() - begin, 1)
+    return Outcome(events.changed(seen.stats), seconds, found, log, (problem,) if problem else ())
 
 
 class _Watcher:
@@ -401,8 +301,8 @@ class _Watcher:
             self.seen.error = self.seen.error or error
 
 
-def _start(private, root, variables, inventory, check, playbook, watcher, stop):
-    """Call ansible-runner and return its Runner."""
+def _start(private, root, arguments, inventory, watcher, stop):
+    """Run ansible-playbook through ansible-runner; return its exit code, None when it was killed, and what it said."""
     import ansible_runner
     import pexpect
 
@@ -410,37 +310,75 @@ def _start(private, root, variables, inventory, check, playbook, watcher, stop):
         watcher.tick()
         return stop.overdue()
 
-    arguments = {
-        "private_data_dir": str(private),
+    ours = launch.environment(private, root, local=inventory is None)
+    settings = {
+        "private_data_dir": str(private / "runner"),
         "project_dir": str(root / "playbooks"),
-        "playbook": playbook,
+        "playbook": arguments[-1],
         "inventory": str(inventory or root / "inventory" / "localhost.yml"),
-        "extravars": variables,
-        "envvars": _environment(private, root) | _local_environment(private, inventory),
+        "envvars": ours,
         "settings": {"pexpect_timeout": 0.5},
         "quiet": True,
         "event_handler": watcher.event,
         "cancel_callback": cancel,
         "verbosity": 1 if watcher.on_line else None,
     }
-    if check:
-        arguments["cmdline"] = "--check"
     try:
-        return ansible_runner.run(**arguments)
+        runner = ansible_runner.interface.init_runner(**settings)
+        _program, *rest, playbook = runner.config.command
+        runner.config.command = launch.command([*arguments[:-1], *rest, playbook])
+        runner.config.env = launch.cleaned(runner.config.env, ours, local=inventory is None)
+        runner.run()
+        return runner.rc, Path(runner.config.artifact_dir, "stdout").read_text("utf-8", "replace")
     except pexpect.TIMEOUT as error:
         # ansible-runner#1343: a busy machine can make it give up reading.
-        raise ProvisionError("This machine was too busy to read what Ansible said.", hint="Run it again.") from error
+        raise ProvisionError(
+            "This machine was too busy to read what Ansible said.", hint="Run it again.", code="busy"
+        ) from error
+    except OSError as error:
+        # Its own files, such as a full disk has no space for: what it started is ended by who has called.
+        stop.give_up()
+        message, hint = content.utility("provision_files").explain(error)
+        raise ProvisionError(message, hint=hint, code="temporary") from error
 
 
-def _error(seen: _Seen, said: str, log: Path) -> ProvisionError:
-    """Return the error for a run that failed: the last failure, which no rescue took care of."""
-    if seen.failures:
-        last = seen.failures[-1]
+def _no_hosts(inventory: Path | None, log: Path | None) -> ProvisionError:
+    """Return the error for an inventory that names no machine."""
+    hint = "List machines under `hosts:`, as inventory/fleet.example.yml does."
+    return OptionError(f"The inventory {inventory} has no hosts.", hint=hint, log=log, code="no-hosts")
+
+
+def _error(seen: _Seen, said: str, log: Path | None, code: int | None, inventory: Path | None) -> ProvisionError:
+    """Return the error for a run that failed; of several machines with what came of each."""
+    failed = _failed(seen)
+    if failed:
+        errors = {host: _as_error(failure, log) for host, failure in failed.items()}
+        first = next(iter(errors.values()))
+        if inventory:
+            first.errors, first.hosts = errors, events.report(seen.stats) or {}
+        return first
+    if code is None or (seen.pid and not seen.stats):
         return ProvisionError(
-            last.message, hint=last.hint, role=last.role, task=last.task, host=last.host, log=log, said=last.said,
-            code=last.code,
-        )
-    # A playbook that cannot be read, or a program that cannot be started, ends without a task.
+            "ansible-playbook was killed, perhaps because memory ran out.", hint="Run it again to resume.", log=log,
+            code="killed",
+        )  # fmt: skip
+    # A playbook or an inventory that cannot be read, or a program that cannot be started, ends without a task.
     problem = re.findall(r"^\s*(?:\[?ERROR\]?!?:?|ERROR!)\s*(.+)$", said, re.M) or said.strip().splitlines()[-1:]
     why = problem[0].strip() if problem else "it said nothing"
-    return ProvisionError(f"Ansible could not start: {why}", hint="Its log says more.", log=log)
+    if inventory and re.search("inventor|Unable to parse|parsed", why):
+        return OptionError(f"The inventory {inventory} cannot be read: {why}", log=log, code="bad-inventory")
+    return ProvisionError(f"Ansible could not start: {why}", hint="Its log says more.", log=log, code="not-started")
+
+
+def _failed(seen: _Seen) -> dict[str, events.Failure]:
+    """Return the last failure of each machine whose run ended with one, which no rescue took care of."""
+    hosts = events.failed_hosts(seen.stats)
+    last = {failure.host: failure for failure in seen.failures}
+    return {host: failure for host, failure in last.items() if host in hosts}
+
+
+def _as_error(failure: events.Failure, log: Path | None) -> ProvisionError:
+    return ProvisionError(
+        failure.message, hint=failure.hint, role=failure.role, task=failure.task, host=failure.host, log=log,
+        said=failure.said, code=failure.code,
+    )  # fmt: skip

@@ -139,8 +139,24 @@ def sudo_works():
 
 
 def home():
-    """Return the home folder that HOME names, else the one of the password file."""
-    return os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
+    """Return the home folder that HOME names, else the one of the password file.
+
+    So it is where HOME is another user's, as after ``sudo -E``: what root leaves there, its owner could not change.
+    """
+    given = os.environ.get("HOME", "")
+    if given.startswith("/") and not _is_anothers(given):
+        return given
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:  # no entry, as in a container that was started with a number
+        return given or "/"
+
+
+def _is_anothers(folder):
+    try:
+        return os.stat(folder).st_uid not in (os.getuid(), 0)
+    except OSError:
+        return False
 
 
 def state_folder():

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import provision
-from provision import catalog, content, core, runner
+from provision import catalog, content, core, logbook, runner
 from provision.cli import main
 from provision.removal import Kept, Removed
 
@@ -22,7 +22,7 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(checks, "state_folder", lambda: str(tmp_path))
     monkeypatch.setattr(checks, "default_store", lambda: str(tmp_path / "store"))
     monkeypatch.setattr(checks, "cache_folder", lambda: str(tmp_path / "cache"))
-    monkeypatch.setattr(runner, "logs_place", lambda: tmp_path / "logs")
+    monkeypatch.setattr(logbook, "place", lambda: tmp_path / "logs")
     return tmp_path
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from provision import content, runner
+from provision import content, logbook, runner
 from provision.errors import ProvisionError
 
 CONFIG = (content.root() / "ansible.cfg").read_text()
@@ -194,7 +194,7 @@ def test_a_working_folder_that_everybody_may_write_to_does_not_matter(root, tmp_
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 42), (signal.SIGTERM, 42), (signal.SIGKILL, -9)])
 def test_a_run_that_is_interrupted_or_killed_leaves_no_process(root, number, code):
-    mark = "61.25"  # a sleep that nobody else sleeps
+    mark = f"61.{os.getpid()}"  # a sleep that nobody else sleeps
     folder = root(f"\n  - name: Wait\n    ansible.builtin.command: sleep {mark}\n")
     script = (
         "import sys\nfrom pathlib import Path\nfrom provision import content, runner\n"
@@ -269,6 +269,6 @@ def sleeping(mark):
 
 def test_only_the_newest_logs_are_kept(root, monkeypatch):
     root(REPORT)
-    monkeypatch.setattr(runner, "_LOGS_KEPT", 2)
-    logs = [runner._write_log("x", ["deps"]) for _ in range(4)]
+    monkeypatch.setattr(logbook, "_KEPT", 2)
+    logs = [logbook.write("x", ["deps"])[0] for _ in range(4)]
     assert [log.exists() for log in logs] == [False, False, True, True]

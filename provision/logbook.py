@@ -1,0 +1,95 @@
+"""Where the logs of runs are kept, and how one is written."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from provision import paths
+
+# Their numbers give their order: a clock can be set back.
+NAME = re.compile(r"(?:(?P<number>\d{6,})-)?(?P<when>\d{8}T\d{6}\.\d{6})-(?P<roles>.+)\.log")
+_KEPT = 20
+
+
+def place() -> Path:
+    """Return where the logs of past runs are; nothing needs to be there.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Examples
+    --------
+    >>> place().name
+    'logs'
+    """
+    base = os.environ.get("XDG_STATE_HOME") or paths.home() / ".local" / "state"
+    return Path(base) / "provision" / "logs"
+
+
+def files() -> list[Path]:
+    """Return the logs of past runs, the oldest first.
+
+    Returns
+    -------
+    list of pathlib.Path
+        None where the folder is missing or cannot be read.
+
+    Examples
+    --------
+    >>> files()  # doctest: +SKIP
+    [PosixPath('/root/.local/state/provision/logs/000001-20260101T120000.000000-mrtrix3.log')]
+    """
+    try:
+        found = [path for path in place().iterdir() if NAME.fullmatch(path.name)]
+    except OSError:
+        return []
+    return sorted(found, key=_order)
+
+
+def _order(path: Path) -> tuple[int, str]:
+    found = NAME.fullmatch(path.name)
+    return int(found["number"] or 0), found["when"]
+
+
+def write(text: str, words: Sequence[str]) -> tuple[Path | None, str]:
+    """Keep what was said in a run, for its owner alone, and drop the oldest logs.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    words : sequence of str
+        What was run; they become part of the name.
+
+    Returns
+    -------
+    path : pathlib.Path or None
+        The file; None where it could not be written.
+    problem : str
+        Why not, as a sentence; empty where it was.
+
+    Examples
+    --------
+    >>> write("PLAY [Provision]", ["mrtrix3"])  # doctest: +SKIP
+    (PosixPath('/root/.local/state/provision/logs/000001-20260101T120000.000000-mrtrix3.log'), '')
+    """
+    folder = place()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True, mode=0o700)
+        before = files()
+        number = _order(before[-1])[0] + 1 if before else 1
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+        path = folder / f"{number:06d}-{stamp}-{'+'.join(words)}.log"
+        path.touch(0o600, exist_ok=False)
+        path.write_text(text, encoding="utf-8", errors="replace")
+        for old in before[: max(0, len(before) + 1 - _KEPT)]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        return None, f"The log of this run could not be written to {folder}: {error.strerror or error}."
+    return path, ""
