@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from provision import launcher
+from provision import content, launcher
 from provision.consent import TOKEN_VARIABLE
 from provision.errors import ProvisionError
 
@@ -98,8 +98,8 @@ def _is_left(folder: Path) -> bool:
 def private_folder() -> Iterator[Path]:
     """Give a folder of this run's, deleted at the end, and delete those that killed runs left.
 
-    In it are ``runner``, for ansible-runner alone, and ``tmp``, the run's folder for temporary files. Of root's all may
-    use the latter, as the programs that apt starts with fewer rights must.
+    In it are ``runner``, for ansible-runner alone; ``content``, a link to the roles and playbooks; and ``tmp``, the run's
+    folder for temporary files. Of root's all may use the latter, as the programs that apt starts with fewer rights must.
     """
     temporary = temporary_folder()
     for left in left_behind(temporary):
@@ -118,6 +118,8 @@ def private_folder() -> Iterator[Path]:
             for name, mode in (("runner", 0o700), ("progress", 0o700), ("tmp", 0o1777)):
                 (folder / name).mkdir()
                 (folder / name).chmod(mode)
+            # Ansible takes the paths in ansible.cfg for templates: a folder's name must not be one.
+            (folder / "content").symlink_to(content.root())
             folder.chmod(0o711 if os.getuid() == 0 else 0o700)
             yield folder
         finally:
@@ -194,15 +196,13 @@ def _search() -> str:
     return os.pathsep.join(path)
 
 
-def environment(private: Path, root: Path, *, local: bool) -> dict[str, str]:
+def environment(private: Path, *, local: bool) -> dict[str, str]:
     """Return what a run sets in its environment: no settings or litter in the user's home.
 
     Parameters
     ----------
     private : pathlib.Path
         What `private_folder` gave.
-    root : pathlib.Path
-        The folder of the roles and playbooks.
     local : bool
         Whether it runs on this machine; on others Ansible needs a folder in the user's home there.
 
@@ -214,7 +214,7 @@ def environment(private: Path, root: Path, *, local: bool) -> dict[str, str]:
         "PATH": _search(),
         "LC_ALL": "C.UTF-8",
         "TMPDIR": str(private / "tmp"),
-        "ANSIBLE_CONFIG": str(root / "ansible.cfg"),
+        "ANSIBLE_CONFIG": str(private / "content" / "ansible.cfg"),
         "ANSIBLE_HOME": str(private / "home"),
         "ANSIBLE_LOCAL_TEMP": str(private / "local"),
         **({"ANSIBLE_REMOTE_TEMP": str(private / "modules")} if local else {}),

@@ -212,7 +212,6 @@ def run(
     >>> run(["mrtrix3"], {"mrtrix3_version": "any"}).hosts  # doctest: +SKIP
     {'localhost': {'mrtrix3': {'version': '3.0.3', ...}}}
     """
-    root = content.root()
     seen = _Seen()
     stop = _Stop(seen)
     begin = time.monotonic()
@@ -227,7 +226,7 @@ def run(
             try:
                 with launch.variables_file(private, {**variables, **extra}) as file:
                     arguments = [f"-e@{file}", *(["--check"] if check else []), playbook]
-                    code, said = _start(private, root, arguments, inventory, watcher, stop)
+                    code, said = _start(private, arguments, inventory, watcher, stop)
             finally:
                 # On other machines nothing can be seen, and what ssh keeps open here ends by itself.
                 if (stop.signal or not seen.stats) and not inventory:
@@ -301,7 +300,7 @@ class _Watcher:
             self.seen.error = self.seen.error or error
 
 
-def _start(private, root, arguments, inventory, watcher, stop):
+def _start(private, arguments, inventory, watcher, stop):
     """Run ansible-playbook through ansible-runner; return its exit code, None when it was killed, and what it said."""
     import ansible_runner
     import pexpect
@@ -310,12 +309,12 @@ def _start(private, root, arguments, inventory, watcher, stop):
         watcher.tick()
         return stop.overdue()
 
-    ours = launch.environment(private, root, local=inventory is None)
+    ours = launch.environment(private, local=inventory is None)
     settings = {
         "private_data_dir": str(private / "runner"),
-        "project_dir": str(root / "playbooks"),
+        "project_dir": str(private / "content" / "playbooks"),
         "playbook": arguments[-1],
-        "inventory": str(inventory or root / "inventory" / "localhost.yml"),
+        "inventory": str(inventory or private / "content" / "inventory" / "localhost.yml"),
         "envvars": ours,
         "settings": {"pexpect_timeout": 0.5},
         "quiet": True,

@@ -217,7 +217,7 @@ def test_apt_gets_the_distributions_python_where_python3_is_colabs_own(with_apt,
 def test_what_a_run_starts_keeps_the_library_path_of_the_notebook(tmp_path, monkeypatch):
     monkeypatch.setenv("LD_LIBRARY_PATH", "/usr/lib64-nvidia")
     # All that is not named here, ansible-playbook is given as this process has it.
-    assert "LD_LIBRARY_PATH" not in launch.environment(tmp_path, content.root(), local=True)
+    assert "LD_LIBRARY_PATH" not in launch.environment(tmp_path, local=True)
 
 
 def test_asking_for_it_loads_nothing_that_is_large():
