@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
@@ -48,11 +49,13 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         result["changed"] = False
         roles = json.dumps(self._task.args["roles"], default=str)
-        python = (task_vars or {}).get("ansible_python_interpreter") or "/usr/bin/python3"
+        python = self._templar.template((task_vars or {}).get("ansible_python_interpreter") or "/usr/bin/python3")
+        # It may be a command with arguments; a path may have spaces.
+        command = shlex.quote(python) if Path(python).is_file() else python
         source = _PROGRAM.format(sources=json.dumps(_sources()), mark=_MARK, roles=roles)
         # -I and -S keep the user's modules and site packages out: the checker needs neither and starts faster.
         answer = self._low_level_execute_command(
-            f"{self._templar.template(python)} -IS -", in_data=source.encode(), sudoable=True
+            f"{command} -IS -", in_data=source.encode(), sudoable=True
         )
         _before, mark, found = answer["stdout"].rpartition(_MARK)
         if not mark:
