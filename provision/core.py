@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision import catalog, consent, content, logbook, notebook, paths
+from provision import catalog, consent, content, inventory, logbook, notebook, paths
 from provision.errors import Declined, Interrupted, OptionError, ProvisionError, unexpected
 from provision.result import Result
 
@@ -107,6 +107,7 @@ def _inventory(on: str | os.PathLike | None) -> Path | None:
     path = paths.absolute(on)
     if not path.exists():
         raise OptionError(f"There is no inventory {path}.", hint="Give the path of an Ansible inventory file.")
+    inventory.check(path)
     return path
 
 

@@ -134,6 +134,28 @@ _KNOWN = (
     ),
 )
 
+# What ssh says of a machine that it does not get into, from ssh(1).
+_SSH = (
+    (
+        r"IDENTIFICATION HAS CHANGED",
+        "its host key is not the one that this machine knows.",
+        "If it was set up anew, forget the old key with ssh-keygen -R; otherwise somebody may be listening in.",
+        "host-key-changed",
+    ),
+    (
+        r"Host key verification failed",
+        "its host key is not known here.",
+        "Connect once with ssh and compare the fingerprint, or add the key to ~/.ssh/known_hosts.",
+        "host-key-unknown",
+    ),
+    (r"Permission denied", "it lets this user in with none of the keys here.", "Try ssh by hand.", "ssh-denied"),
+)
+
+# What is left of a module that ended without an answer, as Ansible words it.
+_NO_ANSWER = r"MODULE FAILURE|Module result deserialization failed|No start of json char found"
+_TRACEBACK = "Traceback (most recent call last):"
+_KILLED = (137, -9)  # exit codes of a shell and of a process that SIGKILL has ended
+
 # Where a hint above is one of these words, what to do depends on the role, perhaps one of somebody's own: how the names
 # of its options end that say what to download, the advice with such an option, and the advice where it has none.
 _ADVICE = {
@@ -248,18 +270,42 @@ def failure(event: dict) -> Failure | None:
         return None
     result = data.get("res") or {}
     said = "\n".join(str(result[key]) for key in ("msg", "stderr", "module_stderr") if result.get(key))
-    message, hint, code = explain(said, data.get("role", "")) if not result.get("hint") else ("", "", "")
+    message, hint, code = _ended(said, result)
+    if not message and not result.get("hint"):
+        message, hint, code = explain(said, data.get("role", ""))
     if not message:
         first, _, rest = str(result.get("msg") or said or "The task failed and said nothing.").strip().partition("\n")
         message, hint = _exit(result) or first, result.get("hint") or rest.strip()
     if kind == "runner_on_unreachable":
-        message = f"{data.get('host')} could not be reached: {message}"
-        hint, code = "Check the inventory and try ssh by hand.", "host-unreachable"
+        message, hint, code = _unreachable(str(data.get("host")), message, said)
     said = _last_lines(result)
     if all(line.strip() in f"{message}\n{hint}" for line in said):
         said = ()
     where = (data.get("role", ""), data.get("task", ""), data.get("host", ""))
     return Failure(message, hint, *where, said, str(result.get("code") or code or Failure.code))
+
+
+def _ended(said: str, result: dict) -> tuple[str, str, str]:
+    """Return what is wrong where a module ended without an answer; empty texts where it gave one."""
+    if not re.search(_NO_ANSWER, said):
+        return "", "", ""
+    texts = (str(result.get(key) or "").strip() for key in ("module_stderr", "stderr", "module_stdout"))
+    lines = next(filter(None, texts), "it said nothing").splitlines()
+    why = _without_traceback(lines)[-1 if _TRACEBACK in lines else 0].strip()
+    if result.get("rc") in _KILLED or lines[-1] == "Killed":
+        return "This step was killed, perhaps because memory ran out.", "Run it again to resume.", "killed"
+    if result.get("rc") == 127:
+        return f"Python could not be started there: {why}.", "Name one: ansible_python_interpreter.", "no-python"
+    return f"This step ended with an error of its own: {why}.", "Its log says more.", "module-error"
+
+
+def _unreachable(host: str, message: str, said: str) -> tuple[str, str, str]:
+    """Return why a machine could not be reached."""
+    for pattern, why, hint, code in _SSH:
+        if re.search(pattern, said):
+            return f"{host} could not be reached: {why}", hint, code
+    why = message.rpartition("via ssh: ")[2]
+    return f"{host} could not be reached: {why}", "Check the inventory and try ssh by hand.", "host-unreachable"
 
 
 def _exit(result: dict) -> str:
@@ -277,7 +323,15 @@ def _last_lines(result: dict) -> tuple[str, ...]:
     texts = (result.get("lines"), result.get("stderr"), result.get("module_stderr"), result.get("stdout"))
     said = next(filter(None, texts), "")
     lines = said.splitlines() if isinstance(said, str) else map(str, said)
-    return tuple(line.rstrip() for line in lines if line.strip())[-_LINES_SAID:]
+    return tuple(_without_traceback([line.rstrip() for line in lines if line.strip()])[-_LINES_SAID:])
+
+
+def _without_traceback(lines: list[str]) -> list[str]:
+    """Return the lines with no more of a traceback than its last one, which says what was wrong; the log has all."""
+    if _TRACEBACK not in lines:
+        return lines
+    begin = lines.index(_TRACEBACK)
+    return [*lines[:begin], lines[-1]]
 
 
 def report(event: dict) -> dict | None:

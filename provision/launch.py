@@ -98,8 +98,8 @@ def _is_left(folder: Path) -> bool:
 def private_folder() -> Iterator[Path]:
     """Give a folder of this run's, deleted at the end, and delete those that killed runs left.
 
-    In it are ``runner``, for ansible-runner alone; ``content``, a link to the roles and playbooks; and ``tmp``, the run's
-    folder for temporary files. Of root's all may use the latter, as the programs that apt starts with fewer rights must.
+    In it are ``runner``, for ansible-runner alone; ``content``, a link to the roles and playbooks; and ``tmp``, the
+    run's folder for temporary files. Of root's all may use that: apt starts programs with fewer rights.
     """
     temporary = temporary_folder()
     for left in left_behind(temporary):
@@ -158,7 +158,7 @@ def as_text(value: Any) -> Any:
 
 @contextlib.contextmanager
 def variables_file(private: Path, variables: Mapping[str, Any]) -> Iterator[Path]:
-    """Give a path where Ansible reads the variables, once: a pipe, so that a kill leaves nothing of them on any disk."""
+    """Give a path where Ansible reads the variables, once: a pipe, so that a kill leaves nothing of them."""
     path = private / "runner" / "variables"
     os.mkfifo(path, 0o600)
     text = json.dumps({name: as_text(value) for name, value in variables.items()})

@@ -1,6 +1,8 @@
 """One run: nothing leaks from it and nothing outlives it. Real Ansible, playbooks of our own."""
 
+import contextlib
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -11,9 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
+from test_launch import EXPORTED
 
-from provision import content, logbook, runner
-from provision.errors import ProvisionError
+from provision import catalog, content, logbook, runner
+from provision.errors import OptionError, ProvisionError
 
 CONFIG = (content.root() / "ansible.cfg").read_text()
 
@@ -51,6 +54,161 @@ def test_what_the_roles_report_comes_back_with_its_types(root):
     assert outcome.hosts == {"localhost": {"deps": {"python": "here", "count": 3}}}
     assert outcome.changed == 0
     assert outcome.log.stat().st_mode & 0o777 == 0o600
+
+
+HOSTILE = "{{ lookup('pipe', 'touch MARK') }} {% for x in y %} ' \" \\ \n end"
+
+
+def test_options_and_the_name_of_the_working_folder_are_never_templates(root, tmp_path, monkeypatch):
+    hostile = HOSTILE.replace("MARK", str(tmp_path / "ran"))
+    folder = tmp_path / "{{ lookup('pipe', 'touch ran') }}"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    said = tmp_path / "said"
+    root(
+        "\n  - name: Say\n    ansible.builtin.copy:\n"
+        f"      dest: {said}\n      mode: '0644'\n"
+        '      content: "{{ [word, words, names, provision_folder, provision_python] | to_json }}"\n' + REPORT
+    )
+    given = {"word": hostile, "words": [hostile], "names": {hostile: hostile}}
+    runner.run(["deps"], given)
+    assert json.loads(said.read_text())[:3] == [hostile, [hostile], {hostile: hostile}]
+    assert json.loads(said.read_text())[3] == str(folder)
+    assert not list(tmp_path.rglob("ran"))
+
+
+@pytest.mark.parametrize("name", catalog.roles())
+def test_no_option_of_a_role_is_a_template_where_the_role_uses_it(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "{{ lookup('pipe', 'touch ran') }}"))
+    hostile = HOSTILE.replace("MARK", str(tmp_path / "ran"))
+    free = [option for option in catalog.role(name).options.values() if not option.choices]
+    values = {"str": hostile, "path": hostile, "list": [hostile], "dict": {hostile: hostile}}
+    given = {option.name: values[option.type] for option in free if option.type in values}
+    with contextlib.suppress(ProvisionError):  # some are refused for what they are, which is as well
+        runner.run([name], given, check=True)
+    assert not list(tmp_path.rglob("ran")) and not (content.root() / "playbooks" / "ran").exists()
+
+
+def test_nothing_that_is_exported_for_ansible_changes_a_run(root, monkeypatch, tmp_path):
+    for variable, value in EXPORTED.items():
+        monkeypatch.setenv(variable, value)
+    root(REPORT)
+    assert runner.run(["deps"], {"word": "x"}).hosts["localhost"]["deps"]["count"] == 3
+
+
+def test_the_name_of_the_projects_own_folder_is_no_template(root, tmp_path, monkeypatch):
+    folder = root(REPORT)
+    (folder / "roles" / "one" / "tasks").mkdir(parents=True)
+    (folder / "roles" / "one" / "tasks" / "main.yml").write_text(REPORT.replace("\n  ", "\n").lstrip())
+    (folder / "playbooks" / "site.yml").write_text("- hosts: all\n  gather_facts: false\n  roles: [one]\n")
+    hostile = tmp_path.parent / f"{tmp_path.name} {{{{ lookup('pipe', 'touch ran') }}}}"
+    folder.rename(hostile)
+    monkeypatch.setattr(content, "root", lambda: hostile)
+    monkeypatch.setenv("XDG_STATE_HOME", str(hostile / "state"))
+    try:
+        assert runner.run(["deps"], {"word": "x"}).hosts["localhost"]["deps"]["count"] == 3
+        assert not list(hostile.rglob("ran"))
+    finally:
+        hostile.rename(folder)
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere", "/dev/null/x"])
+def test_a_log_that_cannot_be_written_is_a_note_and_the_result_is_returned(root, monkeypatch, place):
+    root(REPORT)
+    monkeypatch.setenv("XDG_STATE_HOME", place)
+    outcome = runner.run(["deps"], {"word": "x"})
+    assert outcome.hosts["localhost"]["deps"]["count"] == 3
+    assert outcome.log is None and len(outcome.notes) == 1 and place in outcome.notes[0]
+
+
+def test_a_failure_whose_log_cannot_be_written_is_still_that_failure(root, monkeypatch):
+    root('\n  - name: Break\n    ansible.builtin.fail: {msg: "It broke."}\n')
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
+    with pytest.raises(ProvisionError) as caught:
+        runner.run(["deps"], {})
+    assert (caught.value.message, caught.value.log) == ("It broke.", None)
+
+
+def test_a_module_that_was_killed_is_named_as_that(root):
+    root("\n  - name: Die\n    ansible.builtin.shell: kill -9 $PPID\n")
+    with pytest.raises(ProvisionError) as caught:
+        runner.run(["deps"], {})
+    assert caught.value.code == "killed"
+
+
+def test_ansible_that_was_killed_is_named_as_that_and_leaves_nothing_running(root):
+    mark = f"62.{os.getpid()}"
+    root(f"\n  - name: Wait\n    ansible.builtin.command: sleep {mark}\n")
+
+    def kill(step):
+        if step.task == "Wait":
+            wait_for(lambda: sleeping(mark))
+            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+            os.kill(int(children[0]), signal.SIGKILL)
+
+    with pytest.raises(ProvisionError) as caught:
+        runner.run(["deps"], {}, on_step=kill)
+    assert caught.value.code == "killed" and not sleeping(mark)
+
+
+def test_a_traceback_is_in_the_log_and_not_in_the_error(root, tmp_path):
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "broken.py").write_text("#!/usr/bin/python\n1 / 0\n")
+    folder = root("\n  - name: Break\n    broken:\n")
+    config = (folder / "ansible.cfg").read_text().replace("library = plugins/modules", "library = library")
+    (folder / "ansible.cfg").write_text(config)
+    with pytest.raises(ProvisionError) as caught:
+        runner.run(["deps"], {})
+    assert "ZeroDivisionError" in caught.value.message and "ZeroDivisionError" in caught.value.log.read_text()
+    assert "Traceback" not in "".join(caught.value.lines())
+
+
+FLEET = """
+all:
+  hosts:
+    good: {ansible_connection: local, ansible_python_interpreter: PYTHON}
+    bad: {ansible_connection: local, ansible_python_interpreter: PYTHON}
+    gone: {ansible_host: 127.0.0.1, ansible_port: 1, ansible_python_interpreter: PYTHON}
+"""
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    path = tmp_path / "fleet.yml"
+    path.write_text(FLEET.replace("PYTHON", sys.executable))
+    return path
+
+
+def test_of_several_machines_each_error_and_each_result_is_there(root, fleet):
+    root("\n  - name: Try\n    ansible.builtin.command: test {{ inventory_hostname }} = good\n" + REPORT)
+    with pytest.raises(ProvisionError) as caught:
+        runner.run(["deps"], {"word": "x"}, inventory=fleet)
+    found = caught.value.to_dict()
+    assert {host: error["code"] for host, error in found["errors"].items()} == {
+        "bad": "failed", "gone": "host-unreachable"
+    }  # fmt: skip
+    assert found["hosts"] == {"good": {"deps": {"python": "x", "count": 3}}}
+    assert {"bad", "good", "gone"} <= set(" ".join(caught.value.lines()).replace(":", " ").replace(",", " ").split())
+
+
+@pytest.mark.parametrize("text", ["[lab]\n", "all:\n  hosts:\n"])
+def test_an_inventory_that_matches_no_host_is_an_error(root, tmp_path, text):
+    (tmp_path / "hosts").write_text(text)
+    root(REPORT)
+    with pytest.raises(OptionError) as caught:
+        runner.run(["deps"], {"word": "x"}, inventory=tmp_path / "hosts")
+    assert caught.value.code in ("no-hosts", "bad-inventory")
+
+
+def test_signals_that_the_caller_ignores_stay_ignored(root):
+    seen = []
+    root(REPORT)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        runner.run(["deps"], {"word": "x"}, on_step=lambda step: seen.append(signal.getsignal(signal.SIGHUP)))
+        assert set(seen) == {signal.SIG_IGN} == {signal.getsignal(signal.SIGHUP)}
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_failure_is_told_with_sentence_hint_role_task_and_log(root):
@@ -255,6 +413,14 @@ def test_what_cannot_be_stopped_in_the_middle_is_waited_for_and_a_second_signal_
     assert Path(f"{sign}.ended").exists() == finished
     (told,) = [step.task for step in steps if step.task.startswith("Stopping")]
     assert "python" in told
+
+
+def wait_for(happened):
+    for _ in range(200):
+        if happened():
+            return
+        time.sleep(0.05)
+    pytest.fail("it did not happen")
 
 
 def sleeping(mark):
