@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from provision import catalog, content, launch, reach
+from provision import catalog, content, launch, logbook, reach
 from provision.consent import TOKEN_VARIABLE
 from provision.diagnosis import Diagnosis, Finding
 from provision.progress import format_bytes, format_seconds
@@ -586,6 +586,20 @@ def _staged(prefix: Path) -> list[Path]:
     return _matching(str(prefix.parent), f".{prefix.name}.provision-*")
 
 
+def check_logs() -> Finding | None:
+    """Tell that no log of a run can be kept.
+
+    Returns
+    -------
+    Finding or None
+        None where logs can be kept.
+    """
+    problem = logbook.problem()
+    if not problem:
+        return None
+    return _warn(f"logs of runs are not kept: {problem}", "Name a folder of your own: XDG_STATE_HOME.")
+
+
 def check_installed() -> Finding:
     """Tell what is installed and running, and whether it works.
 
@@ -625,5 +639,6 @@ _CHECKS: dict[str, Callable[[], Finding | None]] = {
     "token": check_token,
     "agent": check_agent,
     "leftovers": check_leftovers,
+    "logs": check_logs,
     "installed": check_installed,
 }

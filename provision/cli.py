@@ -127,10 +127,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     provision 0.1.0
     0
     """
+    _open_what_is_closed()
     try:
         code = _exit_code(list(sys.argv[1:] if argv is None else argv))
-        if sys.stdout:  # none where the caller has closed it
-            sys.stdout.flush()
+        sys.stdout.flush()
     except OSError as error:
         # Python flushes once more when it ends, and would complain there, too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -139,6 +139,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"Error: The result could not be printed: {error.strerror or error}.", file=sys.stderr)
         return FAILED
     return code
+
+
+def _open_what_is_closed() -> None:
+    """Have standard input, output and error lead nowhere where the caller has closed them."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, number)  # otherwise the next file that is opened would take its place
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _exit_code(argv: list[str]) -> int:

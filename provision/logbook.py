@@ -79,6 +79,8 @@ def write(text: str, words: Sequence[str]) -> tuple[Path | None, str]:
     (PosixPath('/root/.local/state/provision/logs/000001-20260101T120000.000000-mrtrix3.log'), '')
     """
     folder = place()
+    if problem():
+        return None, f"The log of this run was not kept: {problem()}."
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(exist_ok=True, mode=0o700)
@@ -91,5 +93,25 @@ def write(text: str, words: Sequence[str]) -> tuple[Path | None, str]:
         for old in before[: max(0, len(before) + 1 - _KEPT)]:
             old.unlink(missing_ok=True)
     except OSError as error:
-        return None, f"The log of this run could not be written to {folder}: {error.strerror or error}."
+        return None, f"The log of this run was not kept: {folder} cannot be written to: {error.strerror or error}."
     return path, ""
+
+
+def problem() -> str:
+    """Return why no log can be kept, as a clause; an empty string when nothing speaks against it.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> problem()
+    ''
+    """
+    there = place()
+    while not there.is_dir() and there != paths.home() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        return f"there is no home folder {there}"
+    return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written to"

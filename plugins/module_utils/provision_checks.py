@@ -139,24 +139,26 @@ def sudo_works():
 
 
 def home():
-    """Return the home folder that HOME names, else the one of the password file.
+    """Return the home folder: the one HOME names where this user can use it, else the one of the password file.
 
-    So it is where HOME is another user's, as after ``sudo -E``: what root leaves there, its owner could not change.
+    HOME is another user's after ``sudo -E``, and what root leaves there its owner could not change; a service has one
+    that does not exist.
     """
     given = os.environ.get("HOME", "")
-    if given.startswith("/") and not _is_anothers(given):
+    if _is_usable_home(given):
         return given
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:  # no entry, as in a container that was started with a number
-        return given or "/"
+        return given if given.startswith("/") else "/"
 
 
-def _is_anothers(folder):
+def _is_usable_home(folder):
     try:
-        return os.stat(folder).st_uid not in (os.getuid(), 0)
+        owner = os.stat(folder).st_uid
     except OSError:
         return False
+    return folder.startswith("/") and owner in (os.getuid(), 0) and os.access(folder, os.W_OK | os.X_OK)
 
 
 def state_folder():

@@ -484,3 +484,32 @@ def test_help_and_version_start_without_anything_heavy():
     heavy = ["ansible", "ansible_runner", "rich", "numpy", "jinja2", "dipy", "nibabel", "matplotlib"]
     done = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == ["heavy:"]
+
+
+def command(*words, **options):
+    return subprocess.run([sys.executable, "-m", "provision", *words], text=True, check=False, **options)
+
+
+def test_a_mistake_of_ours_is_one_sentence_with_a_code_and_its_traceback_in_a_log(run, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    run.raises = KeyError("x")
+    assert provision("run mrtrix3 --json") == cli.FAILED
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "internal" and "Traceback" not in error["message"]
+    assert "Traceback" in Path(error["log"]).read_text()
+
+
+def test_what_cannot_be_printed_is_an_error_and_no_traceback():
+    with Path("/dev/full").open("w") as full:
+        done = command("list", stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == cli.FAILED
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_that_are_closed_do_not_matter(closed, tmp_path):
+    line = f"exec {sys.executable} -m provision list {closed}"
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == cli.DONE and "Error" not in done.stderr
+    assert not list(tmp_path.rglob("*error.log"))

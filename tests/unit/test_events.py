@@ -131,3 +131,33 @@ def test_steps_say_where_the_run_is():
     done["event_data"]["res"] = {"msg": "Note: The store is gone."}
     assert events.step(done).note == "Note: The store is gone."
     assert events.step({"event": "verbose", "event_data": {}}) is None
+
+
+@pytest.mark.parametrize(("said", "code"), [
+    ("REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", "host-key-changed"),
+    ("Host key verification failed.", "host-key-unknown"),
+    ("me@node1: Permission denied (publickey).", "ssh-denied"),
+    ("ssh: connect to host node1 port 22: Connection refused", "host-unreachable"),
+])  # fmt: skip
+def test_why_a_machine_cannot_be_reached_has_a_code_of_its_own(said, code):
+    said = f"Failed to connect to the host via ssh: {said}"
+    found = events.failure({**failed(msg=said), "event": "runner_on_unreachable"})
+    assert found.code == code and "via ssh:" not in found.message and found.hint
+
+
+@pytest.mark.parametrize(("result", "code"), [
+    ({"rc": 137, "module_stderr": "Killed"}, "killed"),
+    ({"rc": -9}, "killed"),
+    ({"rc": 127, "module_stderr": "/bin/sh: 1: /usr/bin/python3: not found"}, "no-python"),
+    ({"rc": 1, "module_stderr": "Traceback (most recent call last):\n  File x\nOSError: no"}, "module-error"),
+    ({}, "module-error"),
+])  # fmt: skip
+def test_a_module_without_an_answer_is_told_by_how_it_ended(result, code):
+    found = events.failure(failed(msg="MODULE FAILURE: No start of json char found", **result))
+    assert found.code == code
+    assert "json" not in found.message and "Traceback" not in "".join([found.message, *found.said])
+
+
+def test_what_a_module_says_of_its_kind_is_the_code():
+    assert events.failure(failed(msg="It broke.", hint="Mend it.", code="broken")).code == "broken"
+    assert events.failure(failed(msg="It broke.")).code == "failed"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
-from provision import content, history, runner
+from provision import checkup, content, history, logbook, paths, runner
 from provision.cli import main
 from provision.errors import OptionError, ProvisionError
 
@@ -33,6 +34,34 @@ def test_the_newest_run_comes_first_with_what_was_run(folder):
     assert [line.split("  ")[0] for line in repr(found).splitlines()[:-1]] == ["1", "2"]
     assert "2026-11-23 13:00 UTC" in repr(found) and "2 changes" in repr(found) and "deps mrtrix3" in repr(found)
     assert "<td style='text-align:left'>remove sshd</td>" in found._repr_html_()
+
+
+def test_the_last_run_comes_first_and_is_kept_after_the_clock_was_set_back(folder, monkeypatch):
+    write(folder, "20991123T120000.000001-old.log", "x")
+    monkeypatch.setattr(logbook, "_KEPT", 2)
+    for name in ("one", "two"):
+        path, problem = logbook.write("x", [name])
+        assert path.exists() and not problem
+    assert [log.roles for log in history.logs()] == [("two",), ("one",)]
+
+
+def test_a_log_is_its_owners_alone_whatever_the_umask(folder):
+    before = os.umask(0)
+    try:
+        path, _ = logbook.write("x", ["deps"])
+    finally:
+        os.umask(before)
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+@pytest.mark.parametrize("home", ["gone", "file"])
+def test_where_there_is_no_home_no_log_is_kept_and_no_home_is_made(monkeypatch, tmp_path, home):
+    (tmp_path / "file").touch()
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(paths, "home", lambda: tmp_path / home)
+    path, problem = logbook.write("x", ["deps"])
+    assert path is None and str(tmp_path / home) in problem and not (tmp_path / "gone").exists()
+    assert checkup.check_logs().verdict == "warn"
 
 
 @pytest.mark.parametrize(("text", "outcome"), [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -107,3 +108,27 @@ def test_the_package_starts_there(gone):
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("given", ["/nonexistent", "/dev/null", "relative", ""])
+def test_a_home_that_cannot_be_used_gives_way_to_the_one_of_the_password_file(monkeypatch, given):
+    monkeypatch.setenv("HOME", given)
+    assert str(paths.home()) == pwd.getpwuid(os.getuid()).pw_dir
+
+
+def test_another_users_home_is_left_alone(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert paths.home() == tmp_path
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 12345)
+    assert paths.home() != tmp_path or tmp_path.stat().st_uid == 0
+
+
+def test_a_user_without_an_entry_in_the_password_file_has_a_home(monkeypatch):
+    def none(_uid):
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", none)
+    monkeypatch.setenv("HOME", "/nonexistent")
+    assert str(paths.home()) == "/nonexistent"
+    monkeypatch.delenv("HOME")
+    assert str(paths.home()) == "/"
