@@ -304,7 +304,7 @@ def _unreachable(host: str, message: str, said: str) -> tuple[str, str, str]:
     for pattern, why, hint, code in _SSH:
         if re.search(pattern, said):
             return f"{host} could not be reached: {why}", hint, code
-    why = message.rpartition("via ssh: ")[2]
+    why = re.split("(?:via|over) ssh: ", message)[-1].strip().splitlines()[-1]
     return f"{host} could not be reached: {why}", "Check the inventory and try ssh by hand.", "host-unreachable"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -222,10 +223,21 @@ def test_other_machines_are_reached_through_an_inventory(ready_trixie: Box) -> N
         "apt-get install -y -qq --no-install-recommends openssh-server openssh-client > /dev/null; mkdir -p /run/sshd\n"
         "ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519; cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys\n"
         "/usr/sbin/sshd -p 2398 -o ListenAddress=127.0.0.1 -o ListenAddress=127.0.0.2\n"
-        "ssh-keyscan -q -p 2398 127.0.0.1 127.0.0.2 > ~/.ssh/known_hosts"
+        "ssh-keyscan -q -p 2398 127.0.0.1 127.0.0.2 > /srv/known\n"
+        "ssh-keygen -q -t ed25519 -N '' -f /srv/another"
     )
     ready_trixie.write("/srv/fleet.yml", FLEET)
     line = "run mrtrix3 --version any --on /srv/fleet.yml"
+    # Whatever the caller exports, a key that is not known or is another is refused as ssh refuses it.
+    another = 'sed "s|\\(127.0.0.2\\S*\\) .*|\\1 $(cut -d" " -f1,2 /srv/another.pub)|" /srv/known'
+    for known, code in ((f"{another}", "host-key-changed"), ("grep 127.0.0.1 /srv/known", "host-key-unknown")):
+        ready_trixie.run(f"{known} > ~/.ssh/known_hosts")
+        found = json.loads(ready_trixie.run(
+            f"ANSIBLE_HOST_KEY_CHECKING=False ./bootstrap provision {line} --json", check=False
+        ).stdout)  # fmt: skip
+        assert {host: error["code"] for host, error in found["errors"].items()} == {"two": code}
+        assert found["hosts"]["one"]["mrtrix3"]["version"] == "3.0.4"
+    ready_trixie.run("cp /srv/known ~/.ssh/known_hosts")
     hosts = provision(ready_trixie, line)["hosts"]
     assert {name: found["mrtrix3"]["version"] for name, found in hosts.items()} == {"one": "3.0.4", "two": "3.0.4"}
     assert provision(ready_trixie, line)["changed"] == 0
