@@ -1,0 +1,28 @@
+"""The codes of errors: programs rely on them, so all are listed where people look."""
+
+from __future__ import annotations
+
+import re
+
+from provision import content, errors, events
+
+PAGE = content.root() / "docs" / "troubleshooting.md"
+
+
+def in_the_code() -> set[str]:
+    """Return every code that an error is given."""
+    found = {error.code for error in (errors.ProvisionError, errors.OptionError, errors.Declined)}
+    found |= {row[-1] for row in (*events._KNOWN, *events._SSH)}
+    for folder in ("provision", "plugins"):
+        for path in (content.root() / folder).rglob("*.py"):
+            # Not what nibabel calls by that name.
+            found |= set(re.findall(r"(?<!affine, )\bcode=\"([a-z0-9-]+)\"", path.read_text()))
+    returned = (content.root() / "provision" / "events.py").read_text()
+    return found | set(re.findall(r'", "([a-z]+(?:-[a-z]+)*)"\n', returned))
+
+
+def test_every_code_of_an_error_is_listed_in_the_documentation_and_no_other() -> None:
+    listed = re.findall(r"^\| `([a-z0-9-]+)` \|", PAGE.read_text().partition("## For programs")[2], re.M)
+    assert len(listed) == len(set(listed))
+    assert in_the_code() - set(listed) == set()
+    assert set(listed) - in_the_code() == set()
