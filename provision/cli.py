@@ -14,7 +14,7 @@ import textwrap
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from provision import __version__, catalog, cli_machine, cli_pictures, cli_store, completion, core, logbook
 from provision.catalog import Option, Role
@@ -128,6 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     _open_what_is_closed()
+    said, sys.stderr = sys.stderr, _Tolerant(sys.stderr)
     try:
         code = _exit_code(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -138,7 +139,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             return PIPE_CLOSED
         print(f"Error: The result could not be printed: {error.strerror or error}.", file=sys.stderr)
         return FAILED
+    finally:
+        sys.stderr = said
     return code
+
+
+class _Tolerant:
+    """Standard error that may be lost: a full disk, or a reader that has gone, takes no result away."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def _open_what_is_closed() -> None:

@@ -506,6 +506,19 @@ def test_what_cannot_be_printed_is_an_error_and_no_traceback():
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
 
 
+def test_progress_that_cannot_be_written_takes_no_result_away(run, monkeypatch, capsys):
+    class Full:
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+        flush = write
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    assert provision("run mrtrix3 --check") == cli.DONE
+    assert "mrtrix3 3.0.8 ready" in capsys.readouterr().out
+    assert isinstance(sys.stderr, Full)
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_standard_streams_that_are_closed_do_not_matter(closed, tmp_path):
     line = f"exec {sys.executable} -m provision list {closed}"
