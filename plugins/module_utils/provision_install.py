@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 
 from .provision_checks import RECEIPT, broken_links, cpu_flags, look_at_machine, prefix_problem, read_json
-from .provision_files import drop_half_written, exchange, explain, locked, staging, teller, write_json
+from .provision_files import Locked, drop_half_written, exchange, explain, locked, staging, teller, write_json
 from .provision_portable import PortableError, describe
 from .provision_store import (
     MANIFEST,
@@ -254,10 +254,8 @@ class Tool:
         try:
             with locked(given["state_file"] + ".lock", seconds=60):
                 state, passed_over = self._act(given)
-        except BlockingIOError:
-            module.fail_json(
-                msg=f"Another run has been installing {self.title} for a minute.", hint="Wait for it to end."
-            )
+        except Locked as error:
+            module.fail_json(msg=f"Another run is installing {self.title}: {error}", hint=error.hint, code="locked")
         except BadArchive as error:
             module.fail_json(
                 msg=f"The archive {given['archive']} cannot be used: {error.message}.",

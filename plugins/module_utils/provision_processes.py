@@ -8,7 +8,6 @@ for it. Secrets belong neither in its arguments nor in its environment, which ot
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import signal
@@ -16,7 +15,7 @@ import time
 from contextlib import contextmanager, suppress
 
 from .provision_checks import alive, answers, boot_id, process, read_json, running
-from .provision_files import write_json
+from .provision_files import locked, write_json
 
 # What the started process and its children carry in their environment. When the first of them has ended, it tells
 # the others from processes that were given the number of its session later.
@@ -24,6 +23,7 @@ _MARK = "PROVISION_PROCESS"
 _LINES = 20  # of the log, in an error
 _LARGE = 1 << 20  # bytes of a log that is not gone on with
 _STEP = 0.05  # seconds between two looks
+_PATIENCE = 60.0  # seconds to wait for whoever is starting or stopping the same process
 
 
 class ProcessError(Exception):
@@ -66,6 +66,8 @@ def start(argv, *, pid_file, log, environment, ready, deadline=30.0):
     ------
     ProcessError
         When it ended or was not ready in time. Nothing of it is left running then.
+    provision_files.Locked
+        When another run is starting or stopping it, and does not finish.
     """
     with _alone(pid_file):
         if running(pid_file):
@@ -107,13 +109,16 @@ def stop(pid_file, grace=10.0):
     ------
     ProcessError
         When they belong to another user, or do not end.
+    provision_files.Locked
+        As in `start`.
     """
     if not os.path.isdir(os.path.dirname(pid_file)):
         return False
     with _alone(pid_file):
         ended = _end(read_json(pid_file), grace)
-        with suppress(FileNotFoundError):
-            os.unlink(pid_file)
+        for path in (pid_file, f"{pid_file}.lock"):
+            with suppress(FileNotFoundError):
+                os.unlink(path)
         return ended
 
 
@@ -138,14 +143,9 @@ def last_lines(log, begin=0):
 @contextmanager
 def _alone(pid_file):
     """Keep others away from a pid file while the block runs. The kernel drops the lock when its holder dies."""
-    folder = os.path.dirname(pid_file)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    os.makedirs(os.path.dirname(pid_file), mode=0o700, exist_ok=True)
+    with locked(f"{pid_file}.lock", _PATIENCE):
         yield
-    finally:
-        os.close(lock)
 
 
 def _open_log(log):

@@ -98,6 +98,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision_checks import answers, running
+from ..module_utils.provision_files import fail_when_locked
 from ..module_utils.provision_processes import ProcessError, accepting, lasting, start, stop
 
 
@@ -159,7 +160,8 @@ def main():
     )
     ensure = ensure_started if module.params["state"] == "started" else ensure_stopped
     try:
-        changed = ensure(module)
+        with fail_when_locked(module):
+            changed = ensure(module)
     except ProcessError as error:
         said = f" Its last words: {error.lines[-1].strip()}" if error.lines else ""
         log = module.params["log"]

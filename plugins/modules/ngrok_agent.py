@@ -59,7 +59,7 @@ import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_files import explain, locked, staging
+from ..module_utils.provision_files import explain, fail_when_locked, locked, staging
 from ..module_utils.provision_look_ngrok import agent_version
 
 # How pyngrok names what `uname -m` tells.
@@ -133,7 +133,7 @@ def main():
     place = os.path.dirname(path)
     try:
         os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
-        with locked(f"{place}.lock", seconds=60), staging(place) as folder:
+        with fail_when_locked(module), locked(f"{place}.lock", seconds=60), staging(place) as folder:
             archive, agent = download(module, folder)
             check(module, archive, agent)
             os.makedirs(place, exist_ok=True)

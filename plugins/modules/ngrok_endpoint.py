@@ -104,7 +104,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import provision_ngrok_errors as errors
 from ..module_utils.provision_checks import read_json, running
-from ..module_utils.provision_files import write_json
+from ..module_utils.provision_files import fail_when_locked, write_json
 from ..module_utils.provision_look_connection import offered_key
 from ..module_utils.provision_look_ngrok import OPTIONS, kept_token, ngrok_report, public_address, token_mark
 from ..module_utils.provision_processes import ProcessError, start, stop
@@ -235,7 +235,8 @@ def main():
     if goes_on and wait_for_return(state["report"]["url"], key, given["patience"]):
         url, expires = state["report"]["url"], state["report"]["expires"]
     else:
-        url, expires = replace(module, agent, key)
+        with fail_when_locked(module):
+            url, expires = replace(module, agent, key)
     wanted = {name: value for name, value in given["wanted"].items() if name != "state"}
     noted = {
         "wanted": {**wanted, "token_mark": token_mark(agent.token)},

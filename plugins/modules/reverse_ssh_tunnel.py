@@ -54,7 +54,7 @@ import sys
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision_checks import read_json, read_text, running
-from ..module_utils.provision_files import write_json
+from ..module_utils.provision_files import fail_when_locked, write_json
 from ..module_utils.provision_look_reverse_ssh import key_line
 from ..module_utils.provision_processes import ProcessError, start, stop
 
@@ -153,7 +153,8 @@ def main():
     )
     given = module.params
     try:
-        changed = ensure_started(given)
+        with fail_when_locked(module):
+            changed = ensure_started(given)
     except ProcessError as error:
         public_key = read_text(os.path.join(given["folder"], given["identity"] + ".pub")).strip()
         message, hint = explain(
