@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from provision import catalog, content, launch, logbook, reach
+from provision import catalog, content, launch, lock, logbook, reach
 from provision.consent import TOKEN_VARIABLE
 from provision.diagnosis import Diagnosis, Finding
 from provision.progress import format_bytes, format_seconds
@@ -600,6 +600,18 @@ def check_logs() -> Finding | None:
     return _warn(f"logs of runs are not kept: {problem}", "Name a folder of your own: XDG_STATE_HOME.")
 
 
+def check_lock() -> Finding | None:
+    """Tell who changes this machine.
+
+    Returns
+    -------
+    Finding or None
+        None while nobody does.
+    """
+    found = lock.holder()
+    return None if found is None else _warn(lock.in_words(found), "What it changes may not work until it has finished.")
+
+
 def check_installed() -> Finding:
     """Tell what is installed and running, and whether it works.
 
@@ -638,6 +650,7 @@ _CHECKS: dict[str, Callable[[], Finding | None]] = {
     "drive": check_drive,
     "token": check_token,
     "agent": check_agent,
+    "lock": check_lock,
     "leftovers": check_leftovers,
     "logs": check_logs,
     "installed": check_installed,

@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TextIO
 
 from provision import __version__, catalog, cli_machine, cli_pictures, cli_store, completion, core, logbook
 from provision.catalog import Option, Role
-from provision.cli_help import RUN_CODES, add_command, ending
+from provision.cli_help import RUN_CODES, WAIT_FLAGS, add_command, add_wait, ending, given_wait
 from provision.errors import OptionError, ProvisionError, did_you_mean, unexpected
 from provision.samples import NAMES
 
@@ -238,7 +238,8 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> None:
     _refuse_unknown(rest, flags, ", ".join(role.name for role in known) or "run")
     variables = catalog.variables(names, _given(arguments), spell=_flag)
     with _kept_for_json(arguments.json):
-        result = core.run(*names, on=arguments.on, check=arguments.check, verbose=arguments.verbose, **variables)
+        settings = {name: getattr(arguments, name) for name in ("on", "check", "verbose")}
+        result = core.run(*names, **settings, **given_wait(arguments), **variables)
     print(json.dumps(result.to_dict()) if arguments.json else repr(result))
     if arguments.check:
         print("This was a check: nothing has been changed.", file=sys.stderr)
@@ -289,9 +290,9 @@ def _status(arguments: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _stop(arguments: argparse.Namespace, rest: list[str]) -> None:
-    _refuse_rest(rest, "stop", ["--on", "--json", "--help"])
+    _refuse_rest(rest, "stop", ["--on", *WAIT_FLAGS, "--json", "--help"])
     with _kept_for_json(arguments.json):
-        result = core.stop(on=arguments.on)
+        result = core.stop(on=arguments.on, **given_wait(arguments))
     if arguments.json:
         print(json.dumps(result.to_dict()))
     else:
@@ -338,8 +339,8 @@ def _kept_for_json(as_json: bool) -> Iterator[None]:
 
 # Their arguments
 
-_RUN_FLAGS = ("--on", "--check", "--json", "--verbose", "--help")
-_DEMO_FLAGS = ("--folder", "--data", "--size", "--snr", "--seed", "--version", "--json", "--help")
+_RUN_FLAGS = ("--on", "--check", *WAIT_FLAGS, "--json", "--verbose", "--help")
+_DEMO_FLAGS = ("--folder", "--data", "--size", "--snr", "--seed", "--version", *WAIT_FLAGS, "--json", "--help")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -378,6 +379,7 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> _Parser:
     status.add_argument("--json", action="store_true", help="print one JSON object")
     stop = add_command(commands, "stop", "close the tunnels and stop the SSH server", _STOP_EXAMPLES, RUN_CODES)
     stop.add_argument("--on", metavar="INVENTORY", help="the machines, an Ansible inventory (default: this one)")
+    add_wait(stop)
     stop.add_argument("--json", action="store_true", help="print one JSON object")
     shell = add_command(commands, "completion", "print what completes this command line", _COMPLETION_EXAMPLES)
     shell.add_argument("shell", choices=completion.SHELLS, metavar="SHELL", help="bash, zsh or fish")
@@ -391,6 +393,7 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> _Parser:
 def _add_run_flags(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--on", metavar="INVENTORY", help="the machines, an Ansible inventory (default: this one)")
     parser.add_argument("--check", action="store_true", help="tell what would change, and change nothing")
+    add_wait(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object: the result, or the error")
     parser.add_argument("-v", "--verbose", action="store_true", help="show all that Ansible says")
     parser.add_argument("-h", "--help", action="store_true", help="show this, with the options of the roles named")
@@ -409,6 +412,7 @@ def _add_demo_flags(parser: _Parser) -> None:
     parser.add_argument("--snr", metavar="RATIO", type=float, help="signal-to-noise ratio of the phantom at b = 0")
     parser.add_argument("--seed", metavar="NUMBER", type=int, help="seed of the phantom's noise")
     parser.add_argument("--version", metavar="TEXT", help="the version of MRtrix3 (default: any)")
+    add_wait(parser)
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from provision import catalog
-from provision.cli_help import add_command
+from provision.cli_help import WAIT_FLAGS, add_command, add_wait, given_wait
 from provision.diagnosis import Diagnosis
 from provision.errors import OptionError
 
@@ -58,7 +58,7 @@ exit codes:
 _FLAGS = {
     "doctor": ("--json", "--help"),
     "logs": ("--last", "--json", "--help"),
-    "remove": ("--on", "--check", "--yes", "--verbose", "--json", "--help"),
+    "remove": ("--on", "--check", "--yes", *WAIT_FLAGS, "--verbose", "--json", "--help"),
 }
 
 COMMANDS = tuple(_FLAGS)
@@ -103,6 +103,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     remove.add_argument("--on", metavar="INVENTORY", help="the machines, an Ansible inventory (default: this one)")
     remove.add_argument("--check", action="store_true", help="tell what would be removed, and change nothing")
     remove.add_argument("--yes", action="store_true", help="do not ask")
+    add_wait(remove)
     remove.add_argument("-v", "--verbose", action="store_true", help="show all that Ansible says")
 
 
@@ -152,7 +153,8 @@ def _remove(arguments: argparse.Namespace) -> Any:
 
     if not (arguments.check or arguments.yes):
         _ask(", ".join(catalog.role(name).name for name in arguments.roles) or "all that was put there", arguments.on)
-    return core.remove(*arguments.roles, on=arguments.on, check=arguments.check, verbose=arguments.verbose)
+    settings = {name: getattr(arguments, name) for name in ("on", "check", "verbose")}
+    return core.remove(*arguments.roles, **settings, **given_wait(arguments))
 
 
 def _ask(what: str, on: str | None) -> None:

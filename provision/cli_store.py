@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from provision.cli_help import add_command, ending
+from provision.cli_help import WAIT_FLAGS, add_command, add_wait, ending, given_wait
 from provision.errors import OptionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ _COMMON_FLAGS = ("--store", "--json", "--help")
 FLAGS = {
     "ls": _COMMON_FLAGS,
     "verify": _COMMON_FLAGS,
-    "prune": ("--keep", *_COMMON_FLAGS),
+    "prune": ("--keep", *WAIT_FLAGS, *_COMMON_FLAGS),
     "export": _COMMON_FLAGS,
-    "import": ("--sha256", *_COMMON_FLAGS),
+    "import": ("--sha256", *WAIT_FLAGS, *_COMMON_FLAGS),
 }
 """What each command can be told, besides its arguments."""
 
@@ -88,12 +88,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     prune.add_argument(
         "--keep", metavar="NUMBER", required=True, help="how many builds of each tool stay, the newest; 0 for none"
     )
+    add_wait(prune)
     export = _add(actions, "export", "copy a build for somebody else", _EXPORT_EXAMPLES)
     export.add_argument("key", metavar="KEY", help="the build's name, as ls tells it, or the beginning of it")
     export.add_argument("dest", metavar="DEST", help="a folder that exists, or a new file that ends in .tar.zst")
     take = _add(actions, "import", "take a build from somebody else", _IMPORT_EXAMPLES)
     take.add_argument("source", metavar="FILE_OR_URL", help="an archive that was exported from a store")
     take.add_argument("--sha256", metavar="HEX", required=True, help="its SHA-256, which export has told")
+    add_wait(take)
 
 
 def _add(actions: argparse._SubParsersAction, name: str, about: str, examples: str) -> argparse.ArgumentParser:
@@ -154,9 +156,11 @@ def call(arguments: argparse.Namespace) -> Build | Checked | Exported | Listing 
     functions: dict[str, Callable] = {
         "ls": lambda: store.ls(arguments.store),
         "verify": lambda: store.verify(arguments.store),
-        "prune": lambda: store.prune(_number(arguments.keep), arguments.store),
+        "prune": lambda: store.prune(_number(arguments.keep), arguments.store, **given_wait(arguments)),
         "export": lambda: store.export(arguments.key, arguments.dest, arguments.store),
-        "import": lambda: store.import_(arguments.source, arguments.sha256, arguments.store),
+        "import": lambda: store.import_(
+            arguments.source, arguments.sha256, arguments.store, **given_wait(arguments)
+        ),
     }
     return functions[arguments.action]()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision import catalog, consent, content, inventory, logbook, notebook, paths
+from provision import catalog, consent, content, inventory, lock, logbook, notebook, paths
 from provision.errors import Declined, Interrupted, OptionError, ProvisionError, unexpected
 from provision.result import Result
 
@@ -42,6 +42,7 @@ def run(
     verbose: bool = False,
     progress: Callable | None = None,
     optional: bool = False,
+    wait: float = lock.SECONDS,
     **options: Any,
 ) -> Result:
     """Run roles on this machine, or on those of an inventory, and return what they report.
@@ -62,6 +63,8 @@ def run(
     optional : bool
         Start nothing, and say why, when a tunnel would need a token or a consent that nobody gives: a notebook goes on
         from there. Without it, that is an :class:`OptionError`.
+    wait : float
+        How many seconds to wait while another run of yours changes this machine; 0 to not wait.
     **options
         Options of the roles, by their full name (``mrtrix3_version="3.0.8"``) or, where only one of the roles has
         such an option, by their short one (``version="3.0.8"``). ``provision describe ROLE`` shows them.
@@ -76,7 +79,7 @@ def run(
     OptionError
         For a role or option that does not exist, or a value that is not allowed; nothing was started.
     ProvisionError
-        When a task failed.
+        When a task failed, or another run was not finished in time (code ``locked``).
     KeyboardInterrupt
         When interrupted; a second run goes on from there.
 
@@ -87,6 +90,7 @@ def run(
     '3.0.8'
     """
     inventory = _inventory(on)
+    lock.checked(wait)
     variables = catalog.variables(roles, options)
     try:
         variables = consent.complete(roles, variables, local=inventory is None, check=check)
@@ -95,7 +99,7 @@ def run(
             raise
         print(f"Left out: {error}", file=notebook.stream(), flush=True)
         return Result(0, 0.0, {})
-    result = _run_shown(roles, variables, inventory, check, verbose, progress)
+    result = _run_shown(roles, variables, inventory, check, verbose, progress, wait)
     if inventory is None:
         _extend_path(result.hosts)
     return result
@@ -111,14 +115,23 @@ def _inventory(on: str | os.PathLike | None) -> Path | None:
     return path
 
 
-def _run_shown(roles, variables, inventory, check, verbose, progress, playbook="site.yml", kind=Result, **more):
-    """Run with the progress shown as the caller likes it; return what came of it as a `kind` of result."""
+def _run_shown(
+    roles, variables, inventory, check, verbose, progress, wait, playbook="site.yml", kind=Result, before=tuple, **more
+):
+    """Run with the progress shown as the caller likes it; return what came of it as a `kind` of result.
+
+    It has what `more` makes of the outcome and of what `before` returned as soon as nothing else changed this machine.
+    """
     from provision import runner
 
+    words = ["provision", "remove" if playbook == "remove.yml" else "run", *roles]
+
     def start(**watchers) -> Result:
-        settings = {"check": check, "secrets": catalog.secrets(variables), "playbook": playbook}
-        outcome = runner.run(roles, variables, inventory=inventory, **settings, **watchers)
-        found = {name: value(outcome) for name, value in more.items()}
+        with _alone(" ".join(words), wait, inventory, check, **watchers):
+            there = before()
+            settings = {"check": check, "secrets": catalog.secrets(variables), "playbook": playbook}
+            outcome = runner.run(roles, variables, inventory=inventory, **settings, **watchers)
+            found = {name: value(outcome, there) for name, value in more.items()}
         here = {"here": inventory is None, "notes": outcome.notes}
         return kind(outcome.changed, outcome.seconds, outcome.hosts, check, **here, **found)
 
@@ -126,6 +139,11 @@ def _run_shown(roles, variables, inventory, check, verbose, progress, playbook="
         return start(on_line=lambda line: print(line, file=notebook.stream(), flush=True))
     with _display(progress) as (on_step, end):
         return end(start(on_step=on_step))
+
+
+def _alone(command, wait, inventory, check=False, **watchers) -> contextlib.AbstractContextManager:
+    """Return what lets nothing else of this user's change this machine, for what changes it."""
+    return contextlib.nullcontext() if check or inventory else lock.held(command, wait, **watchers)
 
 
 @contextlib.contextmanager
@@ -154,7 +172,9 @@ def _extend_path(hosts: dict) -> None:
 
 
 @_for_people()
-def stop(on: str | os.PathLike | None = None, *, progress: Callable | None = None) -> Result:
+def stop(
+    on: str | os.PathLike | None = None, *, progress: Callable | None = None, wait: float = lock.SECONDS
+) -> Result:
     """Let nobody in any more: close the tunnels, then stop the SSH server.
 
     Sessions through a tunnel end with it; what they have started goes on, and all that was installed stays.
@@ -164,6 +184,8 @@ def stop(on: str | os.PathLike | None = None, *, progress: Callable | None = Non
     on : path-like, optional
         An Ansible inventory. Without one, this machine.
     progress : callable, optional
+        As for :func:`run`.
+    wait : float
         As for :func:`run`.
 
     Returns
@@ -183,14 +205,16 @@ def stop(on: str | os.PathLike | None = None, *, progress: Callable | None = Non
     >>> stop()  # doctest: +SKIP
     sshd stopped in 0.9 s - 1 change
     """
-    # What leads to the server goes first, so that nobody finds a way to nowhere.
-    waves = [[role for role in _stoppable() if role != "sshd"], ["sshd"]]
-    if on is None:
-        known = status()["hosts"]["localhost"]
-        waves = [[role for role in wave if known.get(role, {}).get("state") == "started"] for wave in waves]
-    states = ({f"{role}_state": "stopped" for role in wave} for wave in waves)
-    asked = [(wave, options) for wave, options in zip(waves, states, strict=True) if wave]
-    with _display(progress) as (on_step, end):
+    inventory = _inventory(on)
+    lock.checked(wait)
+    with _display(progress) as (on_step, end), _alone("provision stop", wait, inventory, on_step=on_step):
+        # What leads to the server goes first, so that nobody finds a way to nowhere.
+        waves = [[role for role in _stoppable() if role != "sshd"], ["sshd"]]
+        if on is None:
+            known = status()["hosts"]["localhost"]
+            waves = [[role for role in wave if known.get(role, {}).get("state") == "started"] for wave in waves]
+        states = ({f"{role}_state": "stopped" for role in wave} for wave in waves)
+        asked = [(wave, options) for wave, options in zip(waves, states, strict=True) if wave]
         results = [run(*wave, on=on, progress=on_step, **options) for wave, options in asked]
         return end(_joined(results, here=on is None))
 
@@ -202,6 +226,7 @@ def remove(
     check: bool = False,
     verbose: bool = False,
     progress: Callable | None = None,
+    wait: float = lock.SECONDS,
 ) -> Removed:
     """Take away what roles have put on this machine, or on those of an inventory.
 
@@ -219,6 +244,8 @@ def remove(
     verbose : bool
         Show Ansible's own output.
     progress : callable, optional
+        As for :func:`run`.
+    wait : float
         As for :func:`run`.
 
     Returns
@@ -245,11 +272,12 @@ def remove(
         catalog.role(name)
     asked = [name for name in reversed(catalog.roles()) if name in (roles or catalog.roles())]
     inventory = _inventory(on)
-    there = removal.noted(asked) if inventory is None else []
+    lock.checked(wait)
     return _run_shown(
-        asked, {}, inventory, check, verbose, progress, playbook="remove.yml", kind=removal.Removed,
-        gone=lambda outcome: tuple(there or (asked if outcome.changed else ())),
-        kept=lambda _: tuple(removal.kept()) if inventory is None else (),
+        asked, {}, inventory, check, verbose, progress, wait, playbook="remove.yml", kind=removal.Removed,
+        before=lambda: removal.noted(asked) if inventory is None else [],
+        gone=lambda outcome, there: tuple(there or (asked if outcome.changed else ())),
+        kept=lambda *_: tuple(removal.kept()) if inventory is None else (),
     )  # fmt: skip
 
 
@@ -279,7 +307,7 @@ def status() -> Status:
         A dict, ``{"hosts": {"localhost": {role: report}}, "store": {...}}``. Each report has ``works`` besides, which
         says whether it does at this moment: commands are run, servers and tunnels are connected to. Where it does not,
         ``problem`` may say why. :func:`provision.overview.measured` and :func:`provision.overview.stored` say what else
-        there is.
+        there is. While a run changes this machine, ``lock`` is what :func:`provision.lock.holder` returns.
 
     Examples
     --------
@@ -297,7 +325,9 @@ def status() -> Status:
     packages = overview.packages()
     if packages:
         found = {"deps": {"packages": packages}, **found}
-    return overview.Status({"hosts": {"localhost": found}, "store": overview.stored()})
+    changing = lock.holder()
+    busy = {} if changing is None else {"lock": changing}
+    return overview.Status({"hosts": {"localhost": found}, "store": overview.stored(), **busy})
 
 
 @_for_people()
@@ -307,6 +337,7 @@ def demo(
     version: str = "any",
     data: str = "phantom",
     progress: Callable | None = None,
+    wait: float = lock.SECONDS,
     **options: Any,
 ):
     """Install MRtrix3 and show on data whose answer is known that it computes the right one.
@@ -320,6 +351,8 @@ def demo(
     data : {"phantom", "sherbrooke_3shell"}
         A phantom with known fibre directions, or the human data of the blog post, which is downloaded.
     progress : callable, optional
+        As for :func:`run`.
+    wait : float
         As for :func:`run`.
     **options
         As for :func:`provision.demo.run_demo`.
@@ -344,6 +377,6 @@ def demo(
 
     paths.absolute(folder)  # refused, if need be, before anything is installed
     # A build of these commands alone is enough, and one that has them is taken as it is.
-    result = run("mrtrix3", version=version, commands=COMMANDS, progress=progress)
+    result = run("mrtrix3", version=version, commands=COMMANDS, progress=progress, wait=wait)
     with _display(progress) as (on_step, _), paths.somewhere("/"):
         return run_demo(folder, bin=Path(result.mrtrix3.bin), data=data, on_step=on_step, **options)

@@ -200,6 +200,9 @@ def step(event: dict) -> Step | None:
             changed=bool(result.get("changed")), skipped=kind == "runner_on_skipped",
             failed=kind in ("runner_on_failed", "runner_on_unreachable"), note=_note(result),
         )
+    # A task of ours waits for whoever changes that machine: plugins/module_utils/provision_lock.py.
+    if kind == "verbose" and event.get("stdout", "").startswith("Waiting for "):
+        return Step("done", note=event["stdout"].strip())
     return None
 
 

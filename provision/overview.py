@@ -9,14 +9,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from provision import connection, content
+from provision import connection, content, lock
 from provision.notebook import row, table
 from provision.progress import format_bytes
 from provision.result import details, sentence
 
 
 class Status(dict):
-    """What there is: ``{"hosts": {"localhost": {role: report}}, "store": {...}}``.
+    """What there is: ``{"hosts": {"localhost": {role: report}}, "store": {...}}``, and ``lock`` while a run changes it.
 
     Examples
     --------
@@ -25,7 +25,7 @@ class Status(dict):
     """
 
     def __repr__(self) -> str:
-        return "\n".join([*self._lines(), *self._stored()])
+        return "\n".join([*self._lines(), *self._stored(), *self._changing()])
 
     def _repr_html_(self) -> str:
         """Return a table for a notebook, and how to get in where somebody is let in."""
@@ -33,7 +33,7 @@ class Status(dict):
             row(escape(role), escape(sentence("", report)), escape(", ".join(details(report))))
             for role, report in self._reports()
         )
-        caption = "<br>".join(map(escape, self._stored()))
+        caption = "<br>".join(map(escape, [*self._stored(), *self._changing()]))
         boxes = "".join(connection.box(reports) for reports in self["hosts"].values())
         empty = "" if rows else "<tr><td>Nothing is installed.</td></tr>"
         return table(caption, rows or empty) + boxes
@@ -61,6 +61,10 @@ class Status(dict):
         elif store.get("builds"):
             count = "1 build" if store["builds"] == 1 else f"{store['builds']} builds"
             yield f"{count} in the store {store['folder']}, {format_bytes(store['size'])}"
+
+    def _changing(self) -> Iterator[str]:
+        if "lock" in self:
+            yield lock.in_words(self["lock"])
 
 
 def packages() -> list[str]:

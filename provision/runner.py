@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from provision import content, events, launch, logbook, paths
+from provision import content, events, launch, lock, logbook, paths
 from provision.errors import OptionError, ProvisionError
 
 # How long a run that was asked to stop may take before it is killed.
@@ -219,7 +219,7 @@ def run(
         progress = private / "progress" / "now.json"
         extra = {
             "provision_roles": list(roles), "provision_progress": str(progress), "provision_python": sys.executable,
-            "provision_folder": paths.working_folder(),
+            "provision_folder": paths.working_folder(), "provision_lock": lock.held_here(),
         }
         watcher = _Watcher(seen, on_step, on_line, progress, secrets)
         with _signals(stop), paths.somewhere(private):

@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from provision import content
+from provision import content, lock
 from provision.download import local_path, opened
 from provision.errors import OptionError, ProvisionError, did_you_mean
 from provision.events import Step
@@ -133,7 +133,7 @@ def verify(store: str | os.PathLike | None = None, progress: Tell | None = None)
     return Checked(found.folder, checked, found.set_aside, found.unfinished)
 
 
-def prune(keep: int, store: str | os.PathLike | None = None) -> Pruned:
+def prune(keep: int, store: str | os.PathLike | None = None, wait: float = lock.SECONDS) -> Pruned:
     """Delete from a store all but the newest builds of each tool, and what is of no use to anybody.
 
     That is what was set aside as bad, what packers left that were killed, and unfinished builds that were not touched
@@ -145,6 +145,8 @@ def prune(keep: int, store: str | os.PathLike | None = None) -> Pruned:
         How many builds of each tool stay; 0 deletes all.
     store : path-like, optional
         As for :func:`folder`.
+    wait : float
+        How many seconds to wait while another run of yours changes this machine; 0 to not wait.
 
     Returns
     -------
@@ -167,10 +169,10 @@ def prune(keep: int, store: str | os.PathLike | None = None) -> Pruned:
         raise OptionError(
             f"{keep!r} is no number of builds to keep.", hint="Give a whole number, such as 2; 0 keeps none."
         )
-    found = ls(store)
-    place, too_old = found.folder, time.time() - DAYS_UNFINISHED * 86_400
+    place, too_old = folder(store), time.time() - DAYS_UNFINISHED * 86_400
     freed: dict[Path, int] = {}
-    with _plainly():
+    with lock.held("provision store prune", wait), _plainly():
+        found = ls(place)
         for build in _beyond(found, keep):
             # An archive alone is still a build; what stands beside one is nothing without it.
             freed[build.path] = _deleted(_beside(build.path)) + _deleted(build.path)
@@ -230,7 +232,11 @@ def export(
 
 
 def import_(
-    source: str | os.PathLike, sha256: str, store: str | os.PathLike | None = None, progress: Tell | None = None
+    source: str | os.PathLike,
+    sha256: str,
+    store: str | os.PathLike | None = None,
+    progress: Tell | None = None,
+    wait: float = lock.SECONDS,
 ) -> Build:
     """Take a build from elsewhere into a store, under the name that its manifest gives.
 
@@ -244,6 +250,8 @@ def import_(
         As for :func:`folder`; made when it is missing. A build of the same name in it is replaced.
     progress : callable, optional
         As for :func:`verify`.
+    wait : float
+        As for :func:`prune`.
 
     Returns
     -------
@@ -263,13 +271,15 @@ def import_(
     >>> import_("https://example.org/build.tar.zst", "0d4f...")  # doctest: +SKIP
     """
     source, wanted, place = os.fspath(source), _checked_sum(sha256), folder(store)
+    lock.checked(wait)
     with _plainly("This archive"), _shown(progress) as tell, _at_hand(source, place, tell) as (archive, found):
         if found != wanted:
             raise ProvisionError(
                 f"This archive is not the one it should be: its SHA-256 is {found}, not {wanted}.",
                 hint="Compare it with what provision store export told, or fetch the archive again.",
             )
-        manifest = _archives.adopt(str(archive), str(place), wanted)
+        with lock.held("provision store import", wait, tell):
+            manifest = _archives.adopt(str(archive), str(place), wanted)
         return _build(Path(manifest["archive"]), _machine())
 
 

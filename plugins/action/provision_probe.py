@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import multiprocessing
+import os
 import shlex
+import sys
 from pathlib import Path
+from types import ModuleType
 
+from ansible import context
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 _UTILITIES = Path(__file__).resolve().parents[1] / "module_utils"
 # What runs on the target: it imports what it is sent, under the names that the files have here, and reads of that only
@@ -38,6 +45,15 @@ def _sources():
     return {"provision_probe": "", **{f"provision_probe.{file.stem}": file.read_text() for file in files}}
 
 
+def _utility(name):
+    """Return one of the modules beside this one, in whose package they find each other."""
+    package = "_provision_utilities"
+    if package not in sys.modules:
+        sys.modules[package] = ModuleType(package)
+        sys.modules[package].__path__ = [str(_UTILITIES)]
+    return importlib.import_module(f"{package}.{name}")
+
+
 class ActionModule(ActionBase):
     """Send the checker over standard input: no AnsiballZ, no temporary files, one command."""
 
@@ -48,6 +64,9 @@ class ActionModule(ActionBase):
         """Return what the checker found, as the task's result."""
         result = super().run(tmp, task_vars)
         result["changed"] = False
+        problem = self._take_turn(task_vars or {})
+        if problem:
+            return dict(result, failed=True, **problem)
         roles = json.dumps(self._task.args["roles"], default=str)
         python = self._templar.template((task_vars or {}).get("ansible_python_interpreter") or "/usr/bin/python3")
         # It may be a command with arguments; a path may have spaces.
@@ -70,3 +89,27 @@ class ActionModule(ActionBase):
             data = {"provision": {task_vars["inventory_hostname"]: result["ready"]}}
             result["ansible_stats"] = {"data": data, "per_host": False, "aggregate": True}
         return result
+
+    def _take_turn(self, task_vars):
+        """Have ansible-playbook hold the lock of this machine until it ends; return why it cannot, else nothing.
+
+        What looks at this machine is about to change it, but for a check. `provision` holds the lock by itself.
+        """
+        if self._connection.transport != "local" or self._task.check_mode or task_vars.get("provision_lock"):
+            return {}
+        lock, files = _utility("provision_lock"), _utility("provision_files")
+        names = [os.path.basename(name) for name in context.CLIARGS.get("args") or ()]
+        command = " ".join(["ansible-playbook", *names])
+        wait = self._templar.template(task_vars.get("provision_wait", lock.SECONDS))
+        # What runs a task ends with it; its parent is ansible-playbook itself.
+        parent = multiprocessing.parent_process()
+        try:
+            lock.keep(parent.pid if parent else os.getpid(), command, float(wait), Display().display)
+        except ValueError:
+            return {"msg": f"provision_wait is {wait!r}, not a number of seconds.", "hint": "Use 0 to not wait at all."}
+        except files.Locked as error:
+            return {"msg": str(error), "hint": error.hint, "code": "locked"}
+        except OSError as error:
+            msg, hint = files.explain(error)
+            return {"msg": msg, "hint": hint, "code": "lock-folder"}
+        return {}

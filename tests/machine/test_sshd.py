@@ -621,3 +621,45 @@ def test_without_root_and_without_openssh_server_it_says_whom_to_ask(bare: Box) 
     assert "only an administrator can install them: openssh-server" in error["message"]
     assert "sudo apt-get install openssh-server" in error["hint"]
     assert bare.run(f"{FOUND}; find /home/eve -type f ! -path '*/logs/*'", check=False).stdout == before
+
+
+# --- At the same time -------------------------------------------------------------------------------------------------
+
+
+def at_once(box: Box, *lines: str) -> list[dict]:
+    """Run commands at the same time, all of which must succeed; return what they print as JSON."""
+    processes = [box.popen(line) for line in lines]
+    ended = [(process.communicate(timeout=300), process.returncode) for process in processes]
+    assert [code for _, code in ended] == [0] * len(lines), ended
+    return [json.loads(out) if out.startswith("{") else {} for (out, _), _ in ended]
+
+
+def serves(box: Box) -> bool:
+    """Tell whether the server runs, which what is noted must agree with."""
+    noted = provision(box, "status")["hosts"]["localhost"].get("sshd", {})
+    runs = box.run("pgrep -f 'sshd.*provision/sshd/sshd_config'", check=False).returncode == 0
+    assert runs == (noted.get("state") == "started") == noted.get("works", False)
+    return runs
+
+
+def test_two_at_once_are_as_one_after_the_other_and_no_other_user_holds_them_up(client: Box) -> None:
+    run = f".venv/bin/provision {KEYS} --json"
+    first, second = at_once(client, run, run)
+    assert sorted(bool(result["changed"]) for result in (first, second)) == [False, True] and serves(client)
+    first, second = (result["hosts"]["localhost"]["sshd"] for result in (first, second))
+    assert first == second
+    for other in (".venv/bin/provision stop --json", ".venv/bin/provision remove sshd --yes --json"):
+        started, ended = at_once(client, run, other)
+        # What found nothing to do came first.
+        assert ended["changed"] and serves(client) == bool(started["changed"])
+        at_once(client, run)
+    by_hand = ".venv/bin/ansible-playbook playbooks/sshd.yml -e sshd_authorized_keys=/root/.ssh/id_ed25519.pub"
+    _, ended = at_once(client, by_hand, ".venv/bin/provision remove sshd --yes --json")
+    assert ended["changed"] and serves(client) in (True, False)
+    at_once(client, run)
+    client.run("ls -A /run/provision | wc -l | grep -x 0; stat -c %a /run/provision | grep -x 700")
+    client.add_user("eve", sudo=False)
+    folders = "/ /tmp /run /var/lib/provision /var/lib/provision/sshd"
+    client.run(f"for each in {folders}; do flock $each sleep 120 & done > /dev/null 2>&1", user="eve", cwd="/")
+    assert client.run("pgrep -c -u eve sleep").stdout.strip() == "5"
+    assert provision(client, "stop", timeout=60)["changed"] and not serves(client)

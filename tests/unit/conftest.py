@@ -3,6 +3,15 @@
 import pytest
 
 from plugins.module_utils import provision_checks as checks
+from provision import lock
+
+
+@pytest.fixture(autouse=True)
+def lock_place(tmp_path_factory, monkeypatch):
+    """Have each test change a machine of its own: none waits for another, or for a run on the real one."""
+    place = tmp_path_factory.mktemp("lock") / "lock"
+    monkeypatch.setattr(lock._lock, "places", lambda: [str(place)])
+    return place
 
 
 @pytest.fixture

@@ -1,0 +1,200 @@
+"""One lock per machine and user: who changes this machine holds it, and everybody else waits.
+
+The lock is flock(2) on a file in a folder that its user alone can enter. So the kernel drops it when its holder dies,
+nobody else can hold it, and whoever shares the folder from another container shares the lock, too. A note in the file
+says who holds it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import platform
+import stat
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+
+from .provision_checks import process, read_json, state_folder
+from .provision_files import Locked, try_lock
+
+SECONDS = 3600.0
+"""How long a second run waits when nothing else is said."""
+
+_STEP = 0.2  # seconds between two looks
+_MOMENT = 0.5  # seconds in which a holder that has just ended lets go; until then nobody is told of it
+_NAME = "held"
+# What keeps a folder from being used, for good; anything else is an error of this moment.
+_UNUSABLE = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENOSYS, errno.ENOLCK,
+    errno.ENOTSUP,
+)  # fmt: skip
+
+_KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "provision_lock_keeper.py")
+
+
+def places():
+    """Return the folders that the lock may be in, the best first.
+
+    They do not depend on how a login was made, and do not go when it ends: two runs of a user must meet.
+    """
+    first = "/run/provision" if os.getuid() == 0 else os.path.join(state_folder(), "lock")
+    return [first, f"/tmp/.provision-{os.getuid()}"]
+
+
+def _make(folder, mode=0o755):
+    """Make a folder and those above it, in none of which others may write, whatever the umask."""
+    if not os.path.isdir(os.path.dirname(folder)):
+        _make(os.path.dirname(folder))
+    with suppress(FileExistsError):
+        os.mkdir(folder, mode)
+
+
+def _own_folder(folder):
+    """Make a folder that its user alone can enter; raise OSError where there is anything else of that name."""
+    _make(folder, 0o700)
+    found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise NotADirectoryError(errno.ENOTDIR, "it is not a folder of this user", folder)
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        os.chmod(folder, 0o700)
+
+
+def _attempt():
+    """Return (the path of the lock, the file when it is free and now held, else None)."""
+    problem = None
+    for folder in places():
+        path = os.path.join(folder, _NAME)
+        try:
+            _own_folder(folder)
+            return path, try_lock(path)
+        except OSError as error:
+            problem = problem or error
+            if error.errno not in _UNUSABLE:
+                break
+    raise problem
+
+
+def _noted(path):
+    """Return what the file of the lock says of its holder, an empty dict while it says nothing."""
+    noted = read_json(path)
+    known = isinstance(noted.get("command"), str) and isinstance(noted.get("since"), float) and noted["since"] < 1e11
+    return noted if known else {}
+
+
+def _note(file, command, pid):
+    """Write down who holds the lock."""
+    noted = {
+        "command": "".join(letter if letter.isprintable() else " " for letter in command), "pid": pid,
+        "start": process(pid).get("start"), "host": platform.node(), "since": round(time.time(), 1),
+    }  # fmt: skip
+    with suppress(OSError):  # the lock is held on a full disk as well
+        os.ftruncate(file.fileno(), 0)
+        os.pwrite(file.fileno(), json.dumps(noted).encode(), 0)
+
+
+def in_words(holder):
+    """Return who holds the lock: ``provision run sshd (process 1234, since 14:03:22)``."""
+    if not holder:
+        return "another run"
+    since = time.strftime("%H:%M:%S", time.localtime(holder["since"]))
+    where = "" if holder.get("host") == platform.node() else f" on {holder.get('host')}"
+    return f"{holder['command']} (process {holder.get('pid')}{where}, since {since})"
+
+
+def holder():
+    """Return who holds the lock, with ``command``, ``pid``, ``host`` and ``since``; None when nobody does."""
+    for folder in places():
+        path = os.path.join(folder, _NAME)
+        if _is_held(path):
+            return _noted(path)
+    return None
+
+
+def _is_held(path):
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        # Shared, and dropped at once: those who take it try again for a moment.
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return False
+
+
+def _take(command, pid, seconds, tell, is_ours=lambda found: False):
+    """Return (the path of the lock, the file that holds it, None where `is_ours` says that it is held already)."""
+    begin, told = time.monotonic(), None
+    while True:
+        path, file = _attempt()
+        if file is not None:
+            _note(file, command, pid)
+            return path, file
+        found, waited = _noted(path), time.monotonic() - begin
+        if is_ours(found):
+            return path, None
+        if waited >= max(seconds, _MOMENT):
+            raise Locked(f"This machine is being changed by {in_words(found)}.")
+        if waited >= _MOMENT and in_words(found) != told:
+            told = in_words(found)
+            tell(f"Waiting for {told}, which is changing this machine. Ctrl-C stops waiting.")
+        time.sleep(_STEP)
+
+
+@contextmanager
+def held(command, seconds=SECONDS, tell=lambda line: None):
+    """Hold the lock while the block runs.
+
+    Parameters
+    ----------
+    command : str
+        What does so, for those who wait; without secrets.
+    seconds : float
+        How long to wait for it.
+    tell : callable
+        Called with a sentence that says for whom this waits, as soon as it does.
+
+    Raises
+    ------
+    Locked
+        Another run holds it for longer.
+    OSError
+        No folder can be used for it.
+    """
+    path, file = _take(command, os.getpid(), seconds, tell)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.unlink(path)  # a child that was forked meanwhile may have the file open for longer
+        file.close()
+
+
+def keep(pid, command, seconds=SECONDS, tell=lambda line: None):
+    """Take the lock for another process, which holds it until it ends; do nothing when it does already.
+
+    ansible-playbook needs that: what runs of ours in it are processes that end with each task.
+    """
+    start = process(pid).get("start")
+
+    def is_its(found):
+        return (found.get("pid"), found.get("start"), found.get("host")) == (pid, start, platform.node())
+
+    path, file = _take(command, pid, seconds, tell, is_its)
+    if file is None:
+        return
+    with file:
+        subprocess.Popen(
+            [sys.executable, "-IS", _KEEPER, str(pid), str(start), path], pass_fds=[file.fileno()],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True, cwd="/", env={},
+        )  # fmt: skip
