@@ -7,6 +7,8 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from provision.errors import printable
+
 # The roles that say how to get in; what leads there from elsewhere goes before the server itself.
 ROLES = ("ngrok", "reverse_ssh", "sshd")
 
@@ -84,7 +86,7 @@ def lines(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """
     role, report = way_in(reports)
     for name, value in _rows(role, report):
-        first, *rest = value.splitlines()
+        first, *rest = map(printable, value.splitlines())
         yield f"    {name:12} {first}"
         yield from (f"{'':17}{line}" for line in rest)
     if report.get("password_file"):
@@ -179,8 +181,9 @@ def _rows(role: str, report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         "config": "ssh config",
     }
     for field, name in names.items():
-        if report.get(field):
-            yield name, report[field].rstrip("\n")
+        value = str(report.get(field) or "").strip("\n")
+        if value:
+            yield name, value
     if report.get("expires"):
         yield "closes", _moment(report["expires"])
 
@@ -190,6 +193,9 @@ def _is_loopback(host: Any) -> bool:
 
 
 def _moment(text: str) -> str:
-    """Return a moment in ISO 8601 for people to read."""
-    moment = datetime.fromisoformat(text)
+    """Return a moment in ISO 8601 for people to read; what is none, as it is."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return printable(str(text))
     return f"{moment:%Y-%m-%d %H:%M} {moment.tzname() or 'UTC'}"

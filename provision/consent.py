@@ -36,7 +36,7 @@ def complete(roles: Sequence[str], variables: Mapping[str, Any], *, local: bool,
     -------
     dict of str to object
         The variables, with ``ngrok_authtoken`` where it was found, and with the consent to what Google Colab's terms
-        say of tunnels.
+        say of tunnels. For a look, ``provision_can_ask`` says that what is missing would be asked for.
 
     Raises
     ------
@@ -49,8 +49,12 @@ def complete(roles: Sequence[str], variables: Mapping[str, Any], *, local: bool,
     {'mrtrix3_jobs': 2}
     """
     opened = [role for role in _TUNNELS if role in roles and _starts(role, variables)]
-    if check or not opened:
+    if not opened:
         return dict(variables)
+    if check:
+        token = _given_token(variables) if "ngrok" in opened else ""
+        asks = {"provision_can_ask": True} if local and _can_ask() else {}
+        return {**variables, **asks, **({"ngrok_authtoken": token} if token else {})}
     consent = _consent(opened, variables) if local else {}
     token = _token(variables, local) if "ngrok" in opened else ""
     return {**variables, **consent, **({"ngrok_authtoken": token} if token else {})}
@@ -87,7 +91,7 @@ def _typed_yes() -> bool:
 
 def _token(variables: Mapping[str, Any], local: bool) -> str:
     """Return the token of the ngrok account, an empty string where the role has one already."""
-    given = str(variables.get("ngrok_authtoken") or "") or os.environ.get(TOKEN_VARIABLE, "").strip()
+    given = _given_token(variables)
     if given:
         return given
     kept, problem = colab.secret(TOKEN_VARIABLE) if local else ("", "")
@@ -99,6 +103,10 @@ def _token(variables: Mapping[str, Any], local: bool) -> str:
     if problem:
         print(problem, file=notebook.stream(), flush=True)
     return _asked_for_token()
+
+
+def _given_token(variables: Mapping[str, Any]) -> str:
+    return str(variables.get("ngrok_authtoken") or "").strip() or os.environ.get(TOKEN_VARIABLE, "").strip()
 
 
 def _asked_for_token() -> str:
@@ -116,4 +124,9 @@ def _asked_for_token() -> str:
 
 
 def _can_ask() -> bool:
-    return notebook.in_notebook() or sys.stdin.isatty()
+    if notebook.in_notebook():
+        return True
+    try:
+        return sys.stdin.isatty()
+    except (AttributeError, ValueError):  # it is closed
+        return False

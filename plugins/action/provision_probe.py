@@ -67,7 +67,9 @@ class ActionModule(ActionBase):
         problem = self._take_turn(task_vars or {})
         if problem:
             return dict(result, failed=True, **problem)
-        roles = json.dumps(self._task.args["roles"], default=str)
+        asked = json.loads(json.dumps(self._task.args["roles"], default=str))
+        # What people name by a path is here.
+        roles = json.dumps(_utility("provision_checks").read_here(asked))
         python = self._templar.template((task_vars or {}).get("ansible_python_interpreter") or "/usr/bin/python3")
         # It may be a command with arguments; a path may have spaces.
         command = shlex.quote(python) if Path(python).is_file() else python
@@ -84,6 +86,8 @@ class ActionModule(ActionBase):
                 msg=f"The machine could not be looked at with {python}: {said[-1] if said else 'no answer'}",
             )
         result.update(json.loads(found))
+        for name, answer in result["roles"].items():
+            answer["wanted"] = asked[name]  # as it was asked, by which a role knows whether this answers its question
         if self._task.args.get("report"):
             # What set_stats returns. A task for that would cost as much as the whole look.
             data = {"provision": {task_vars["inventory_hostname"]: result["ready"]}}

@@ -298,7 +298,7 @@ def answers(host, port, banner="", seconds=2.0):
                     return False
                 said += more
             return said == banner.encode()
-    except OSError:
+    except (OSError, OverflowError, ValueError):  # the latter where there is no such port or name
         return False
 
 
@@ -481,6 +481,15 @@ def now(role, report):
     if hasattr(part, "now"):
         return part.now(report)
     return {"works": not report.get("bin") or part.works(report["bin"])}
+
+
+def read_here(roles):
+    """Return what is wanted of the roles, with what only the place where the play is run from can read.
+
+    That is what people name by the path of a file there, such as keys. What is wrong with it is in ``given_problem``.
+    """
+    return {role: getattr(_part_of(role), "read_here", dict)(wanted) if wanted.get("state") == "started" else wanted
+            for role, wanted in roles.items()}
 
 
 def look(roles):

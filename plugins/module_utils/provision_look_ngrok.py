@@ -32,7 +32,8 @@ _TOKEN_URL = "https://dashboard.ngrok.com/get-started/your-authtoken"
 def kept_token(folder):
     """Return the token that the agent's configuration has, an empty string when there is none."""
     configuration = read_json(os.path.join(folder, "ngrok.yml"))
-    return configuration.get("agent", configuration).get("authtoken", "")
+    agent = configuration.get("agent", configuration)
+    return str(agent.get("authtoken", "")) if isinstance(agent, dict) else ""
 
 
 def token_mark(token):
@@ -103,11 +104,12 @@ def ngrok_drift(wanted, state, folder, pid, key):
     report = state.get("report")
     if not report:
         return "none is open"
+    noted = state.get("wanted", {})
     for name in OPTIONS:
-        if state["wanted"].get(name) != wanted[name]:
+        if noted.get(name) != wanted[name]:
             return f"ngrok_{name} is another"
     kept = token_mark(kept_token(folder))
-    if not kept or kept != state["wanted"]["token_mark"] or wanted["token_mark"] not in ("", kept):
+    if not kept or kept != noted.get("token_mark") or wanted["token_mark"] not in ("", kept):
         return "the token is another"
     if not pid:
         return "its time is up" if has_passed(report["expires"]) else "the agent does not run"
@@ -126,7 +128,7 @@ def ngrok_drift(wanted, state, folder, pid, key):
 def ngrok_problem(wanted, folder, agent, key):
     """Return what is wrong with what was asked for, and what to do, as two texts; none when nothing is."""
     return (
-        colab_policy_problem(wanted["accept_colab_policy"], "ngrok_accept_colab_policy")
+        colab_policy_problem(wanted["accept_colab_policy"] or wanted.get("can_ask"), "ngrok_accept_colab_policy")
         or _wrong_number(wanted)
         or _wrong_service(wanted)
         or _wrong_download(wanted)
@@ -161,10 +163,18 @@ def _wrong_service(wanted):
 
 def _wrong_download(wanted):
     if wanted["download_url"] and not re.fullmatch(r"https?://\S+\.(tgz|tar\.gz|zip)", wanted["download_url"]):
-        return ["ngrok_download_url must be the http address of a .tgz or .zip file", "Leave it out for ngrok's own."]
+        return ["ngrok_download_url must be the https address of a .tgz or .zip file", "Leave it out for ngrok's own."]
     if wanted["sha256"] and not re.fullmatch(r"[0-9A-Fa-f]{64}", wanted["sha256"]):
         return ["ngrok_sha256 must have 64 hexadecimal digits", "It is what sha256sum prints for the downloaded file."]
+    if wanted["download_url"] and not is_safe(wanted["download_url"], wanted["sha256"]):
+        return ["ngrok_download_url is not encrypted, so that anybody on the way could give another program",
+                "Give its https address, or what sha256sum prints for the file as well: ngrok_sha256."]
     return []
+
+
+def is_safe(url, sha256):
+    """Tell whether what is downloaded from an address can be nothing but what is meant: nobody is in between."""
+    return bool(sha256) or bool(re.match(r"https://|http://(127\.\d+\.\d+\.\d+|localhost|\[::1\])(:\d+)?/", url))
 
 
 def _wrong_agent(wanted, agent):
@@ -180,13 +190,13 @@ def _wrong_agent(wanted, agent):
 
 
 def _no_token(wanted, folder):
-    if wanted["token_mark"] or kept_token(folder):
+    if wanted["token_mark"] or wanted.get("can_ask") or kept_token(folder):
         return []
     return ["ngrok needs a token, and none is kept on this machine", f"Give ngrok_authtoken; it is at {_TOKEN_URL}"]
 
 
 def _no_server(wanted, key):
-    if key:
+    if key or wanted.get("server_comes"):
         return []
     port = wanted["port"]
     if not shutil.which("ssh-keyscan") and answers("127.0.0.1", port, "SSH-2.0-"):
@@ -207,6 +217,8 @@ def now(report):
     pid_file = os.path.join(folder, "ngrok.pid")
     if not os.path.exists(pid_file):
         return {"state": "stopped", "works": False}
+    if not report.get("url") or not {*OPTIONS, "token_mark"} <= set(state.get("wanted", {})):
+        return {"state": "started", "works": False, "problem": "what was noted of it is lost"}
     key = offered_key("127.0.0.1", state["wanted"]["port"], seconds=2)
     problem = ngrok_drift(state["wanted"], state, folder, running(pid_file), key)
     return {"state": "started", "works": not problem, **({"problem": problem} if problem else {})}

@@ -9,7 +9,6 @@ import base64
 import hashlib
 import hmac
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -18,12 +17,14 @@ from fnmatch import fnmatchcase
 
 from .provision_checks import answers, read_json, read_state, read_text, running, state_folder
 from .provision_look_connection import colab_policy_problem, offered_key, server_port, way_in
+from .provision_look_keys import Wrong, is_whole, known_hosts, private_key
+from .provision_look_sshd import user_name
 
 _GATEWAY = re.compile(
     r"(?P<user>[\w.][\w.-]*)@(?:(?P<name>[\w.][\w.-]*)|\[(?P<address>[\da-fA-F:.%]+)\])(?::(?P<port>\d{1,5}))?", re.A
 )
 # What changes the report or the question alone, and not the tunnel; of known_hosts only the gateway's lines matter.
-_NO_DRIFT = ("state", "accept_colab_policy", "jump", "known_hosts")
+_NO_DRIFT = ("state", "accept_colab_policy", "jump", "known_hosts", "server_comes", "can_ask")
 
 
 def gateway_parts(gateway):
@@ -44,12 +45,19 @@ def known_lines(text, host, port):
     """Return those lines of a known_hosts that speak of a server, whose names may be patterns or hashed (sshd(8))."""
     place = _place(host, port)
     lines = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         words = line.split()
         names = words[1 if words[0].startswith("@") else 0] if len(words) > 2 and words[0][0] != "#" else ""
         if _names(names, place):
             lines.append(line.strip())
     return lines
+
+
+def _is_usable(line):
+    """Tell whether a line of known_hosts holds a whole key that may be trusted."""
+    words = line.split()
+    kind_and_key = words[2:4] if words[0] == "@cert-authority" else words[1:3]
+    return words[0] != "@revoked" and len(kind_and_key) == 2 and is_whole(*kind_and_key)
 
 
 def _names(names, place):
@@ -101,7 +109,7 @@ def _login(port):
     sshd = read_state("sshd")
     if sshd.get("wanted", {}).get("port") == port and sshd.get("report", {}).get("user"):
         return sshd["report"]["user"]
-    return pwd.getpwuid(os.getuid()).pw_name
+    return user_name()
 
 
 def _expires(started, seconds):
@@ -160,12 +168,12 @@ def tunnel_drift(wanted, state, now, folder):
     if not state.get("report"):
         return "none is set up"
     for name, value in now["wanted"].items():
-        if state["wanted"].get(name) != value:
+        if state.get("wanted", {}).get(name) != value:
             return f"reverse_ssh_{name} is another"
-    if now["known"] != state["known"]:
+    if now["known"] != state.get("known"):
         return "the gateway's line of known_hosts is another"
     for name, digest in now["files"].items():
-        if state["files"].get(name) != digest:
+        if state.get("files", {}).get(name) != digest:
             return f"{os.path.join(folder, name)} is another"
     return what_is_lost(state, now["key"], folder)
 
@@ -177,7 +185,7 @@ def what_is_lost(state, key, folder):
     """
     if not running(os.path.join(folder, "reverse_ssh.pid")):
         return "it does not run"
-    if key != state["key"]:
+    if not key or key != state.get("key"):
         return f"the SSH server at port {state['wanted']['port']} " + ("is another" if key else "does not answer")
     if not tunnel_answers(folder):
         said = read_json(os.path.join(folder, "tunnel.json")).get("said")
@@ -187,7 +195,8 @@ def what_is_lost(state, key, folder):
 
 def tunnel_problem(wanted, gateway, known):
     """Return what is wrong with what was asked for, and what to do, as two texts; none when nothing is."""
-    problem = colab_policy_problem(wanted["accept_colab_policy"], "reverse_ssh_accept_colab_policy")
+    consents = wanted["accept_colab_policy"] or wanted.get("can_ask")
+    problem = colab_policy_problem(consents, "reverse_ssh_accept_colab_policy")
     return problem or _wrong_gateway(wanted, gateway, known) or _wrong_number(wanted)
 
 
@@ -204,6 +213,9 @@ def _wrong_gateway(wanted, gateway, known):
         missing = f"has no line for {_place(host, port)}" if wanted["known_hosts"] else "is missing"
         return [f"reverse_ssh_known_hosts {missing}: this machine could not know the gateway from an impostor",
                 f"Give the path of your own known_hosts if you have logged in there before, or what {scan} prints."]
+    if not any(map(_is_usable, known)):
+        return [f"reverse_ssh_known_hosts has no line for {_place(host, port)} with a whole key that is not revoked",
+                f"Copy whole lines: those of your own known_hosts, or what {scan} prints."]
     return []
 
 
@@ -218,7 +230,7 @@ def _wrong_number(wanted):
             return [f"{name} must be from {least} to 65535, not {port}", f"Leave it out for {default}."]
     if wanted["max_seconds"] < 0:
         return ["reverse_ssh_max_seconds cannot be negative", "0 is no limit."]
-    if not answers("127.0.0.1", wanted["port"], "SSH-2.0-"):
+    if not wanted.get("server_comes") and not answers("127.0.0.1", wanted["port"], "SSH-2.0-"):
         return [f"No SSH server answers at port {wanted['port']} of 127.0.0.1",
                 "Start one with the role sshd, or name the port of yours: reverse_ssh_port."]
     return []
@@ -230,13 +242,27 @@ def now(report):
     folder = os.path.join(state_folder(), "reverse_ssh")
     if not os.path.exists(os.path.join(folder, "reverse_ssh.pid")):
         return {"state": "stopped", "works": False}
+    if not state.get("wanted") or not report.get("jump"):
+        return {"state": "started", "works": False, "problem": "what was noted of it is lost"}
     key = offered_key("127.0.0.1", state["wanted"]["port"], seconds=2)
     problem = what_is_lost(state, key, folder)
     if problem:
         return {"state": "started", "works": False, "problem": problem}
     # After a new connection the gateway may have given another port.
-    port = read_json(os.path.join(folder, "tunnel.json"))["port"]
+    port = read_json(os.path.join(folder, "tunnel.json")).get("port", report.get("port"))
     return {"state": "started", "works": True, **way_in(report["user"], "127.0.0.1", port, key, report["jump"])}
+
+
+def read_here(wanted):
+    """Return what is wanted with the lines of known_hosts and a digest of the key; see `provision_checks.read_here`."""
+    wanted = dict(wanted)
+    folder, path = wanted.pop("folder"), wanted["identity"]
+    try:
+        wanted["known_hosts"] = known_hosts(wanted["known_hosts"], folder, "reverse_ssh_known_hosts")
+        key = private_key(path, folder, "reverse_ssh_identity") if path else ""
+        return dict(wanted, identity=hashlib.sha256(key.encode()).hexdigest() if key else "")
+    except Wrong as wrong:
+        return dict(wanted, known_hosts="", identity="", given_problem=list(wrong.args))
 
 
 def look_at(wanted, machine):
@@ -252,6 +278,8 @@ def look_at(wanted, machine):
     if wanted["state"] == "stopped":
         # That of one which has ended goes too: from then on it is stopped, and not lost.
         return dict(result, converged=not os.path.exists(pid_file), report=dict(result["report"], state="stopped"))
+    if wanted.get("given_problem"):
+        return dict(result, converged=False, drift="", problem=wanted["given_problem"])
     wanted = dict(wanted, port=server_port(wanted["port"]))
     gateway = gateway_parts(wanted["gateway"])
     if not gateway:
@@ -262,6 +290,7 @@ def look_at(wanted, machine):
         result,
         converged=not drift,
         drift=drift,
+        lost=what_is_lost(now, now["key"], folder) if drift else "",
         now=now,
         report=now["report"] or result["report"],
         problem=tunnel_problem(wanted, gateway, now["known"]) if drift else [],

@@ -5,17 +5,19 @@ It is sent to the target with provision_checks; see there.
 
 from __future__ import annotations
 
-import binascii
 import hashlib
+import json
 import os
 import platform
 import pwd
 import re
 import shutil
 import socket
+import time
 
 from .provision_checks import answers, read_json, read_state, read_text, run, running, state_folder, sudo_works
 from .provision_look_connection import way_in
+from .provision_look_keys import Wrong, authorized_keys, opens
 
 # Where sessions look for commands: what a login's PATH has, and what Google Colab's notebooks have besides.
 _SESSION_PATH = (
@@ -31,16 +33,24 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1"}
 
 
 def user_name():
-    """Return the name of the user who runs this."""
-    return pwd.getpwuid(os.getuid()).pw_name
+    """Return the name of the user who runs this, or their number where they have none."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+# The fields of shadow(5) after the name; all but the first are days.
+_SHADOW = ("hash", "changed", "least", "most", "warn", "inactive", "expires")
 
 
 def shadow_entry(user):
-    """Return the ``hash`` of a user's password and the day it was ``changed``, as shadow(5) has them; root only."""
+    """Return what shadow(5) has of a user: ``hash`` of the password, the day it was ``changed``...; root only."""
     for line in read_text("/etc/shadow").splitlines():
-        fields = line.split(":")
-        if fields[0] == user and len(fields) > 2:
-            return {"hash": fields[1], "changed": fields[2]}
+        name, *fields = line.split(":")
+        if name == user and fields:
+            fields += [""] * len(_SHADOW)
+            return {name: fields[number] for number, name in enumerate(_SHADOW)}
     return {}
 
 
@@ -72,25 +82,6 @@ def session_environment(extra, machine):
     return dict(found, PROVISION_PATH=found["PATH"])
 
 
-def is_public_key(line):
-    """Tell whether a line of authorized_keys holds a whole public key (RFC 4253, section 6.6)."""
-    found = re.search(r"(?:^|\s)((?:ssh|ecdsa|sk)-\S+)\s+(AAAA\S*)", line)
-    try:
-        blob = binascii.a2b_base64(found.group(2)) if found else b""
-    except ValueError:
-        return False
-    parts = []
-    while blob:
-        length = int.from_bytes(blob[:4], "big")
-        if len(blob) < 4 + length:
-            return False
-        parts.append(blob[4 : 4 + length])
-        blob = blob[4 + length :]
-        if "-cert-" in found.group(1):  # whose other parts have no length before them
-            break
-    return bool(parts) and parts[0] == found.group(1).encode() and ("-cert-" in found.group(1) or len(parts) > 1)
-
-
 def bind_problem(address, port):
     """Return why a server of this user's cannot listen at an address, an empty string when it can."""
     try:
@@ -105,6 +96,8 @@ def bind_problem(address, port):
             one.listen(1)
     except OSError as error:
         return (error.strerror or str(error)).lower()
+    except ValueError:  # no name of a host can be that
+        return "it is not an address"
     return ""
 
 
@@ -175,17 +168,18 @@ def wants_password(wanted):
 
 def sshd_drift(wanted, state, now, user, folder, machine):
     """Return in words how the server noted in `state` differs from the one wanted; empty for not at all."""
+    noted = state.get("wanted", {})
     if not state.get("report"):
         return "none is set up"
-    if state["wanted"].get("form") != wanted["form"]:
+    if noted.get("form") != wanted["form"]:
         return "another version of this role has set it up"
     for name, value in now["wanted"].items():
-        if state["wanted"].get(name) != value:
+        if noted.get(name) != value:
             return f"sshd_{name} is another"
-    if state["environment"] != now["environment"]:
+    if state.get("environment") != now["environment"]:
         return "the environment of its sessions is another"
     for path, digest in now["files"].items():
-        if state["files"].get(path) != digest:
+        if state.get("files", {}).get(path) != digest:
             return f"{path} is another"
     if not os.path.exists(os.path.join(folder, "ssh_host_ed25519_key")):
         return "its host key is missing"
@@ -193,51 +187,156 @@ def sshd_drift(wanted, state, now, user, folder, machine):
         return "the password is another"
     if machine["root"] and not os.path.isdir(_RUN):
         return f"{_RUN} is missing"
-    if not running(os.path.join(folder, "sshd.pid")):
-        return "it does not run"
-    address = wanted["listen_addresses"][0]
-    if not answers(_EVERYWHERE.get(address, address), wanted["port"], "SSH-2.0-"):
-        return "it does not answer"
     return ""
 
 
-def sshd_problem(wanted, user, pid, machine):
+def what_is_lost(wanted, user, folder):
+    """Return in words why nobody gets in at this moment, empty when nothing speaks against it."""
+    if not running(os.path.join(folder, "sshd.pid")):
+        return "it does not run"
+    if not answers(_reached_at(wanted), wanted["port"], "SSH-2.0-"):
+        return "it does not answer"
+    problem = login_problem(wanted, user, folder)
+    return f"nobody gets in: {problem[0]}" if problem else ""
+
+
+def _reached_at(wanted):
+    """Return the address at which this machine reaches the server."""
+    address = wanted["listen_addresses"][0]
+    return _EVERYWHERE.get(address, address)
+
+
+# --- What is wrong with what was asked for, and what speaks against a login ------------------------------------------
+
+
+def sshd_problem(wanted, user, pid, folder, machine):
     """Return what is wrong with what was asked for, and what to do, as two texts; none when nothing is."""
-    for look in (_wrong_user, _wrong_keys, _wrong_environment):
-        problem = look(wanted, user, machine)
-        if problem:
-            return problem
-    return _wrong_place(wanted, pid)
+    own = [os.path.realpath(path) for path in (os.path.join(folder, "authorized_keys"), folder, machine["state"])]
+    return (
+        _wrong_user(wanted, user, machine)
+        or _wrong_environment(wanted)
+        or login_problem(wanted, user, folder, own)
+        or _wrong_place(wanted, pid)
+    )
 
 
 def _wrong_user(wanted, user, machine):
     if not machine["root"] and user != user_name():
         return [f"Only root can let another user in than {user_name()}", "Leave sshd_user at auto, or use sudo."]
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        return [f"There is no user {user} on this machine", "Name one that there is (sshd_user), or make it first."]
+    if _entry(user) is None:
+        return [f"There is no user {user[:80]} on this machine",
+                "Name one that there is (sshd_user), or make it first."]
+    # sshd_config(5): in the names of users these are patterns, or end the name.
+    if re.search(r'[*?,"\x00-\x1f\x7f]', user):
+        return [f"The name {user!r} has characters that sshd takes for a pattern, which could let others in",
+                "Name another user: sshd_user."]
     if not machine["root"] and wants_password(wanted):
         return ["Only root can set a password", "Give a public key: sshd_authorized_keys=~/.ssh/id_ed25519.pub"
                 + (", and leave sshd_with_password out." if wanted["authorized_keys"] else ".")]
+    if wants_password(wanted) and not shadow_entry(user):
+        return [f"The password of {user} is kept elsewhere than on this machine, and cannot be set here",
+                "Give a public key: sshd_authorized_keys=~/.ssh/id_ed25519.pub."]
     return []
 
 
-def _wrong_keys(wanted, user, machine):
-    wrong = [line for line in wanted["authorized_keys"] if not is_public_key(line)]
-    if not wrong:
+def _entry(user):
+    """Return a user's entry in the passwd database, None where there is none."""
+    try:
+        return pwd.getpwnam(user)
+    except (KeyError, ValueError):
+        return None
+
+
+def login_problem(wanted, user, folder, mended=()):
+    """Return what keeps a user from logging in whom the server lets in, and what to do; none when nothing is known.
+
+    The modes of the paths in `mended` do not count.
+    """
+    return (
+        _wrong_shell(user) or _wrong_account(wanted, user) or _wrong_modes(wanted, user, folder, mended)
+        or _no_key(wanted)
+    )
+
+
+def _wrong_shell(user):
+    entry = _entry(user)
+    shell = (entry.pw_shell or "/bin/sh") if entry else "/bin/sh"
+    problem = (
+        "which does not exist" if not os.path.isfile(shell)
+        else "which cannot be executed" if not os.stat(shell).st_mode & 0o111
+        else "which ends at once" if os.path.basename(shell) in ("nologin", "false", "true", "sync")
+        else ""
+    )
+    if not problem:
         return []
-    if any("PRIVATE KEY" in line for line in wrong):
-        return ["sshd_authorized_keys has a private key, which belongs to nobody but you",
-                "Give the public one, in the file of the same name with .pub."]
-    return [f"sshd_authorized_keys has a line that is not a whole public key: {wrong[0][:40]}",
-            "Copy the whole line of a .pub file, or give the path of that file."]
+    return [f"The shell of {user} is {shell}, {problem}",
+            f"Give them another, as with: usermod --shell /bin/bash {user}; or name another user (sshd_user)."]
 
 
-def _wrong_environment(wanted, user, machine):
+def _wrong_account(wanted, user):
+    entry = _entry(user)
+    if entry and entry.pw_uid:
+        for path in ("/etc/nologin", "/run/nologin"):
+            if os.path.exists(path):
+                return [f"{path} keeps all users but root out", "Remove that file if it is there by mistake."]
+    days = {name: _days(value) for name, value in shadow_entry(user).items()}
+    today = int(time.time() // 86400)
+    if days.get("expires", -1) >= 0 and today >= days["expires"]:
+        return [f"The account of {user} has expired", f"Let it last: chage --expiredate -1 {user}"]
+    # A password that is set now is new.
+    if not days or wants_password(wanted):
+        return []
+    too_old = days["most"] >= 0 and days["changed"] >= 0 and today - days["changed"] > days["most"]
+    if days["changed"] == 0 or too_old:
+        return [f"The password of {user} has expired, and sshd wants a new one before it lets them in",
+                f"Set one (passwd {user}), or let the old one last: chage --lastday -1 {user}"]
+    return []
+
+
+def _days(text):
+    return int(text) if re.fullmatch(r"\d{1,9}", text) else -1
+
+
+def _wrong_modes(wanted, user, folder, mended):
+    """Look at what sshd looks at (StrictModes) before it trusts the file of the keys, as far as it is there."""
+    entry = _entry(user)
+    if not entry or not wanted["authorized_keys"]:
+        return []
+    path, home = os.path.realpath(os.path.join(folder, "authorized_keys")), os.path.realpath(entry.pw_dir)
+    while True:
+        try:
+            about = os.stat(path)
+        except OSError:
+            about = None
+        if about and about.st_uid not in (0, entry.pw_uid):
+            return [f"{path} belongs to another user, so that sshd would trust no key in it",
+                    f"Have it belong to {user} or to root: chown."]
+        if about and about.st_mode & 0o022 and path not in mended:
+            return [f"Others than {user} may write to {path}, so that sshd would trust no key in it",
+                    f"Take that right away: chmod go-w {path}"]
+        if path in (home, "/"):
+            return []
+        path = os.path.dirname(path)
+
+
+def _no_key(wanted):
+    keys = wanted["authorized_keys"]
+    near = [_EVERYWHERE.get(address, address) for address in wanted["listen_addresses"]]
+    # Whoever comes through a tunnel, or from this machine, comes from its own address.
+    near = near if all(re.match(r"127\.|::1$", address) for address in wanted["listen_addresses"]) else []
+    if not keys or wants_password(wanted) or any(opens(line, near) for line in keys):
+        return []
+    return ["No key of sshd_authorized_keys lets anybody in: each has expired (expiry-time), or is for other addresses "
+            "(from) than those from which one can come",
+            "Change these options; behind a tunnel all come from 127.0.0.1."]
+
+
+def _wrong_environment(wanted):
     for name, value in wanted["environment"].items():
-        if not re.fullmatch(r"[A-Za-z_]\w*", name) or re.search(r'[\x00-\x1f"\\]', str(value)):
-            return [f"sshd_environment cannot set {name}",
+        text = str(value)
+        if (not re.fullmatch(r"[A-Za-z_]\w*", name, re.A) or isinstance(value, (list, dict, type(None)))
+                or re.search(r'[\x00-\x1f"\\\x7f\ud800-\udfff]', text)):
+            return [f"sshd_environment cannot set {repr(name[:80])[1:-1]}",
                     "Names have letters, digits and _; values no quotes, backslashes or line ends."]
     return []
 
@@ -257,23 +356,45 @@ def _wrong_place(wanted, pid):
 
 
 def now(report):
-    """Return whether the server runs and answers at this moment; `provision_checks.now` says how."""
+    """Return whether the server runs and lets in at this moment; `provision_checks.now` says how."""
     folder = os.path.join(state_folder(), "sshd")
     if not os.path.exists(os.path.join(folder, "sshd.pid")):
         return {"state": "stopped", "works": False}
     if not running(os.path.join(folder, "sshd.pid")):
         return {"state": "started", "works": False, "problem": "it has ended"}
-    address = read_state("sshd")["wanted"]["listen_addresses"][0]
-    if not answers(_EVERYWHERE.get(address, address), report["port"], "SSH-2.0-"):
-        return {"state": "started", "works": False, "problem": "it does not answer"}
-    return {"state": "started", "works": True}
+    wanted = read_state("sshd").get("wanted", {})
+    if not wanted.get("listen_addresses"):
+        return {"state": "started", "works": False, "problem": "what was noted of it is lost"}
+    problem = what_is_lost(wanted, report.get("user", ""), folder)
+    return {"state": "started", "works": not problem, **({"problem": problem} if problem else {})}
+
+
+def read_here(wanted):
+    """Return what is wanted with the keys themselves; see `provision_checks.read_here`."""
+    wanted = dict(wanted)
+    given, folder = wanted.pop("authorized_keys"), wanted.pop("folder")
+    try:
+        return dict(wanted, authorized_keys=authorized_keys(given, folder))
+    except Wrong as wrong:
+        return dict(wanted, authorized_keys=[], given_problem=list(wrong.args))
+
+
+def _environment(given):
+    """Return the variables that were given, also those of ansible-playbook's command line; None for none of either."""
+    if isinstance(given, str) and given.strip():
+        try:
+            given = json.loads(given)
+        except ValueError:
+            return None
+    return given if isinstance(given, dict) else None if given else {}
 
 
 def look_at(wanted, machine):
     """Return whether the server is there as wanted, what has drifted, and what setting it up needs to know."""
     state = read_state("sshd")
     folder = os.path.join(machine["state"], "sshd")
-    user = user_name() if wanted["user"] == "auto" else wanted["user"]
+    user = user_name() if wanted["user"] == "auto" else str(wanted["user"])
+    user = getattr(_entry(user), "pw_name", user)  # a directory service may know other spellings
     pid = running(os.path.join(folder, "sshd.pid"))
     result = {"folder": folder, "user": user, "pid": pid, "report": state.get("report", {})}
     if wanted["state"] == "absent":
@@ -289,25 +410,35 @@ def look_at(wanted, machine):
         # That of one which has ended goes too: from then on it is stopped, and not lost.
         noted = os.path.exists(os.path.join(folder, "sshd.pid"))
         return dict(result, converged=not noted, report=dict(result["report"], state="stopped"))
-    if not wanted["listen_addresses"]:
-        problem = ["sshd_listen_addresses is empty", "Leave it out for 127.0.0.1; 0.0.0.0 is every address."]
+    environment = _environment(wanted["environment"])
+    problem = wanted.get("given_problem") or (
+        ["sshd_listen_addresses is empty", "Leave it out for 127.0.0.1; 0.0.0.0 is every address."]
+        if not all(wanted["listen_addresses"] or [""])
+        else ["sshd_environment must be names with values", 'Write it as {"NAME": "value"}.']
+        if environment is None else []
+    )
+    if problem:
         return dict(result, converged=False, drift="", problem=problem)
+    wanted = dict(wanted, environment=environment)
     now = sshd_now(wanted, user, folder, machine)
-    drift = sshd_drift(wanted, state, now, user, folder, machine)
+    lost = what_is_lost(wanted, user, folder)
+    drift = sshd_drift(wanted, state, now, user, folder, machine) or lost
     if not drift:
-        return dict(result, converged=True, now=now)
+        return dict(result, converged=True, now=now, lost="")
     program = find_sshd()
-    address = wanted["listen_addresses"][0]
     return dict(
         result,
         converged=False,
         drift=drift,
-        problem=sshd_problem(wanted, user, pid, machine),
+        lost=lost,
+        problem=sshd_problem(wanted, user, pid, folder, machine),
         now=now,
         program=program,
         penalties=bool(program) and has_penalties(program),
         environment=now["environment"],
-        local_address=_EVERYWHERE.get(address, address),
+        authorized_keys=wanted["authorized_keys"],
+        password=wants_password(wanted),
+        local_address=_reached_at(wanted),
         node=platform.node(),
         run_note=_RUN_NOTE if os.path.isdir(_RUN) else "",
         password_there=bool(password_state(folder)),

@@ -73,7 +73,7 @@ _NO_NETWORK = re.compile(
 
 def code_in(text):
     """Return the number of the last ERR_NGROK code in a text, 0 when there is none."""
-    found = re.findall(r"ERR_NGROK_(\d+)", text)
+    found = re.findall(r"ERR_NGROK_([0-9]{1,6})", text)
     return int(found[-1]) if found else 0
 
 
@@ -93,7 +93,7 @@ def redacted(text, token):
 
 
 def explain(text, token):
-    """Return what is wrong, as a sentence and what to do, after what the agent said before it had an address.
+    """Return what is wrong, as a sentence, what to do and a code, after what the agent said before it had an address.
 
     Parameters
     ----------
@@ -106,19 +106,22 @@ def explain(text, token):
     if code:
         link = f"https://ngrok.com/docs/errors/err_ngrok_{code}"
         problem, way_out = KNOWN.get(code) or (f"ngrok refused: {_own_words(redacted(text, token))}", "")
-        return f"{problem} (ERR_NGROK_{code}).", f"{way_out} More: {link}".strip()
+        return f"{problem} (ERR_NGROK_{code}).", f"{way_out} More: {link}".strip(), f"ngrok-{code}"
     if distrusts(text):
         return (
             "The agent does not trust the certificate of ngrok's service.",
             "Something intercepts what goes to ngrok; or name the authority of your own service: ngrok_root_cas.",
+            "ngrok-not-trusted",
         )
     if finds_nobody(text):
         return (
             "ngrok's service cannot be reached from this machine.",
             "It needs outgoing connections to port 443 of connect.ngrok-agent.com, without a proxy.",
+            "ngrok-unreachable",
         )
-    last = [line.strip() for line in redacted(text, token).splitlines() if line.strip()][-1:]
-    return f"ngrok's agent did not open an endpoint.{f' Its last words: {last[0][:200]}' if last else ''}", ""
+    last = [_plain(line) for line in redacted(text, token).splitlines() if _plain(line)][-1:]
+    words = f" Its last words: {last[0][:200]}" if last else ""
+    return f"ngrok's agent did not open an endpoint.{words}", "", "ngrok-failed"
 
 
 def _own_words(text):
@@ -126,5 +129,10 @@ def _own_words(text):
     before = text[: text.rindex("ERR_NGROK_")]
     # In the log it stands between quotes, with its line ends escaped; on standard error as it is.
     said = before.rpartition('err="')[2].replace("\\r", "\r").replace("\\n", "\n")
-    lines = [line.strip().removeprefix("ERROR:").strip() for line in said.splitlines()]
+    lines = [_plain(_plain(line).removeprefix("ERROR:")) for line in said.splitlines()]
     return (next((line for line in lines if line), "") or "without a word")[:200].rstrip(".")
+
+
+def _plain(line):
+    """Return a line without what would steer a terminal, and without blanks at its ends."""
+    return "".join(letter if letter.isprintable() else " " for letter in line).strip()

@@ -98,7 +98,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision_checks import answers, running
-from ..module_utils.provision_files import fail_when_locked
+from ..module_utils.provision_files import explain, fail_when_locked
 from ..module_utils.provision_processes import ProcessError, accepting, lasting, start, stop
 
 
@@ -109,6 +109,7 @@ def refuse_taken_port(module):
         module.fail_json(
             msg=f"The port {port} of {host} is taken by another program.",
             hint=f"Choose another port: {option}." if option else "Choose another port, or stop that program.",
+            code="port-taken",
         )
 
 
@@ -166,7 +167,12 @@ def main():
         said = f" Its last words: {error.lines[-1].strip()}" if error.lines else ""
         log = module.params["log"]
         hint = f"All that it said is in {log}." if log and os.path.exists(log) else ""
-        module.fail_json(msg=f"{error}{said}", hint=hint, lines=error.lines)
+        ended = module.params["state"] == "stopped"
+        code = "process-not-ended" if ended else "process-not-started"
+        module.fail_json(msg=f"{error}{said}", hint=hint, code=code, lines=error.lines)
+    except OSError as error:
+        msg, hint = explain(error)
+        module.fail_json(msg=msg, hint=hint, code="process-not-started")
     module.exit_json(changed=changed, pid=running(module.params["pid_file"]))
 
 

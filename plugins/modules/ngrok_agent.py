@@ -7,8 +7,9 @@ DOCUMENTATION = """
 module: ngrok_agent
 short_description: Download ngrok's agent
 description:
-  - Downloads the agent with pyngrok, from where pyngrok knows it or from an address that is given, into a folder of its
-    own. It is put in its place once its checksum is the one given and, where it can run, it tells its version.
+  - Downloads the agent from where pyngrok knows it or from an address that is given, into a folder of its own. It is
+    put in its place once its checksum is the one given and, where it can run, it tells its version.
+  - Only what is encrypted on its way is taken, or what has the checksum given, and no more of it than an agent has.
   - It runs where pyngrok is, which need not be the machine that the agent is for.
 author: The provision founders (!UNKNOWN)
 options:
@@ -48,75 +49,146 @@ RETURN = """
 # Nothing but that it has changed something: whether an agent is needed is what its caller has seen.
 """
 
-import contextlib
+import errno
 import hashlib
-import io
 import os
 import platform
 import re
-import tarfile
-import tempfile
+import shutil
+import time
+import urllib.request
+import zipfile
+from http.client import HTTPException
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_files import explain, fail_when_locked, locked, staging
-from ..module_utils.provision_look_ngrok import agent_version
+from ..module_utils.provision_files import explain, fail_when_locked, locked, staging, unpack
+from ..module_utils.provision_look_ngrok import agent_version, is_safe
 
 # How pyngrok names what `uname -m` tells.
 _KINDS = {
     "x86_64": "linux_x86_64", "aarch64": "linux_x86_64_arm", "i686": "linux_i386", "armv7l": "linux_i386_arm",
     "s390x": "linux_s390x", "ppc64le": "linux_ppc64le",
 }  # fmt: skip
-_SECONDS = 30  # without a byte
+_SILENCE, _LONGEST = 30, 900  # seconds without a byte, and in all
+_LARGEST = 200 << 20  # bytes; the agent has about 30 million
 
 
-def download(module, folder):
-    """Download and unpack the agent into an empty folder; return the paths of the archive and of the agent."""
+def address(module):
+    """Return where the agent is downloaded from: the address given, else the one that pyngrok knows."""
+    given = module.params
+    if given["url"]:
+        return given["url"]
     try:
-        from pyngrok import exception, installer
+        from pyngrok import installer
     except ImportError:
         module.fail_json(
-            msg="ngrok's agent is downloaded with pyngrok, which is not installed where this is run from.",
+            msg="Where ngrok's agent is downloaded from is known to pyngrok, which is not installed where this is run "
+            "from.",
             hint="Install it there (pip install pyngrok), or name an agent: ngrok_agent_path.",
+            code="no-pyngrok",
         )
-    given = module.params
-    url = given["url"] or installer.PLATFORMS.get(_KINDS.get(given["machine"]))
+    url = installer.PLATFORMS.get(_KINDS.get(given["machine"]))
     if not url:
         module.fail_json(
-            msg=f"There is no agent of ngrok for {given['machine']}.", hint="Name one that you have: ngrok_agent_path."
+            msg=f"There is no agent of ngrok for {given['machine']}.", hint="Name one that you have: ngrok_agent_path.",
+            code="no-agent",
         )
-    installer.PLATFORMS = dict.fromkeys(installer.PLATFORMS, url)
-    tempfile.tempdir = folder  # pyngrok's name for the archive is no secret
-    # Nothing in an archive may leave the folder that it is unpacked to.
-    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
-    agent = os.path.join(folder, "unpacked", "ngrok")
+    return url
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    def __init__(self, sha256):
+        self._sha256 = sha256
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        if not is_safe(newurl, self._sha256):
+            raise ValueError(f"the server sends on to {newurl}, which is not encrypted")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def download(url, sha256, path):
+    """Download a file of a size and in a time that an agent may have."""
+    end, size = time.monotonic() + _LONGEST, 0
+    opener = urllib.request.build_opener(_Redirects(sha256))
+    with opener.open(url, timeout=_SILENCE) as answer, open(path, "wb") as file:
+        expected = int(answer.headers.get("Content-Length") or 0)
+        while True:
+            piece = answer.read(1 << 16)
+            size += len(piece)
+            if size > _LARGEST or expected > _LARGEST:
+                raise ValueError(f"it has more than {_LARGEST >> 20} MB")
+            if time.monotonic() > end:
+                raise ValueError(f"it took more than {_LONGEST} s")
+            if not piece:
+                break
+            file.write(piece)
+    if size < expected:
+        raise ValueError(f"it ended after {size} of {expected} bytes")
+
+
+def unpacked(archive, folder):
+    """Return the path of the agent that an archive has, unpacked."""
+    os.mkdir(folder, 0o755)
+    agent = os.path.join(folder, "ngrok")
+    if not zipfile.is_zipfile(archive):
+        unpack(archive, folder)
+        return agent
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it tells how far it is
-            installer.install_ngrok(agent, timeout=_SECONDS)
-    except exception.PyngrokError as error:
-        reason = re.sub(r"^<\w+ error (.*)>$", r"\1", str(error).partition(f"{url}: ")[2] or str(error))
+        with zipfile.ZipFile(archive) as packed:
+            if packed.getinfo("ngrok").file_size > _LARGEST:
+                raise ValueError(f"its agent has more than {_LARGEST >> 20} MB")
+            with packed.open("ngrok") as source, open(agent, "wb") as file:
+                shutil.copyfileobj(source, file)  # it gives no more than the size that it tells
+    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{archive} cannot be unpacked: {error}") from error
+    return agent
+
+
+def fetch(module, folder):
+    """Download, check and unpack the agent into an empty folder; return its path."""
+    url, sha256 = address(module), module.params["sha256"].lower()
+    shown = re.sub(r"(?<=://)[^/@]*@|[?#].*", "", url)
+    again = "Try again later, or name another place (ngrok_download_url) or an agent (ngrok_agent_path)."
+    archive = os.path.join(folder, "archive")
+    try:
+        download(url, sha256, archive)
+    except (OSError, ValueError, HTTPException) as error:
+        if isinstance(error, OSError) and (error.errno in (errno.ENOSPC, errno.EDQUOT) or error.filename == archive):
+            raise
+        reason = getattr(error, "reason", None) or error
         module.fail_json(
-            msg=f"ngrok's agent could not be downloaded from {url}: {reason}.",
-            hint="Try again later, or name another place (ngrok_download_url) or an agent (ngrok_agent_path).",
+            msg=f"ngrok's agent could not be downloaded from {shown}: {str(reason).rstrip('.')}.", hint=again,
+            code="agent-not-downloaded",
         )
-    return os.path.join(folder, url.rpartition("/")[2]), agent
-
-
-def check(module, archive, agent):
-    """Fail unless the archive has the checksum wanted, and the agent in it runs, if it is for a machine like this."""
-    given = module.params
+    digest = hashlib.sha256()
     with open(archive, "rb") as file:
-        digest = hashlib.sha256(file.read()).hexdigest()
-    if given["sha256"] and digest != given["sha256"].lower():
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            digest.update(piece)
+    if sha256 and digest.hexdigest() != sha256:
         module.fail_json(
-            msg=f"What was downloaded as ngrok's agent has the SHA-256 {digest}, which is not the one wanted.",
+            msg=f"What was downloaded as ngrok's agent has the SHA-256 {digest.hexdigest()}, which is not the one "
+            "wanted.",
             hint="Check ngrok_sha256: ngrok's own address always gives the newest agent.",
+            code="wrong-checksum",
         )
-    if given["machine"] == platform.machine() and not agent_version(agent):
+    try:
+        agent = unpacked(archive, os.path.join(folder, "unpacked"))
+    except ValueError:
+        agent = ""
+    if not os.path.isfile(agent):
+        module.fail_json(
+            msg=f"What was downloaded from {shown} is not an archive with ngrok's agent.", hint=again,
+            code="agent-not-downloaded",
+        )
+    os.chmod(agent, 0o755)
+    if module.params["machine"] == platform.machine() and not agent_version(agent):
         module.fail_json(
             msg="What was downloaded as ngrok's agent does not run.",
             hint="Try again, or name another place: ngrok_download_url.",
+            code="agent-does-not-run",
         )
+    return agent
 
 
 def main():
@@ -129,19 +201,18 @@ def main():
             "sha256": {"type": "str", "default": ""},
         },
     )
+    os.umask(0o022)
     path = module.params["path"]
     place = os.path.dirname(path)
     try:
         os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
         with fail_when_locked(module), locked(f"{place}.lock", seconds=60), staging(place) as folder:
-            archive, agent = download(module, folder)
-            check(module, archive, agent)
+            agent = fetch(module, folder)
             os.makedirs(place, exist_ok=True)
-            os.chmod(agent, 0o755)
             os.replace(agent, path)
     except OSError as error:
         msg, hint = explain(error)
-        module.fail_json(msg=msg, hint=hint)
+        module.fail_json(msg=msg, hint=hint, code="agent-not-downloaded")
     module.exit_json(changed=True)
 
 

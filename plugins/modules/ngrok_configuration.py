@@ -70,7 +70,7 @@ import re
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision_checks import read_text
-from ..module_utils.provision_files import write_text
+from ..module_utils.provision_files import drop_half_written, explain, write_text
 from ..module_utils.provision_look_ngrok import FIRST_OF_FORM_3, kept_token, numbers
 
 
@@ -136,10 +136,16 @@ def main():
         "redact.sed": redaction(token),
     }
     changed = [name for name, text in files.items() if read_text(os.path.join(folder, name)) != text]
-    if changed and not module.check_mode:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        for name in changed:
-            write_text(os.path.join(folder, name), files[name], mode=0o600)
+    try:
+        if changed and not module.check_mode:
+            os.umask(0o022)
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            for name in changed:
+                drop_half_written(os.path.join(folder, name))
+                write_text(os.path.join(folder, name), files[name], mode=0o600)
+    except OSError as error:
+        msg, hint = explain(error)
+        module.fail_json(msg=msg, hint=hint, code="configuration-not-written")
     module.exit_json(changed=bool(changed))
 
 

@@ -165,9 +165,12 @@ class Agent:
 
     def said(self):
         """Return what it has written since it was started."""
-        with open(self.log, encoding="utf-8", errors="replace") as file:
-            file.seek(self._begin)
-            return file.read()
+        try:
+            with open(self.log, encoding="utf-8", errors="replace") as file:
+                file.seek(self._begin)
+                return file.read()
+        except FileNotFoundError:
+            return ""
 
 
 def wait_for_return(url, key, patience):
@@ -182,14 +185,19 @@ def wait_for_return(url, key, patience):
 
 def is_the_same(state, given, token):
     """Tell whether the agent that was noted was started for what is wanted now."""
-    same = all(state["wanted"].get(name) == given["wanted"][name] for name in OPTIONS) if state else False
-    return same and state["agent"] == given["agent"] and state["wanted"]["token_mark"] == token_mark(token)
+    noted = state.get("wanted", {})
+    same = all(noted.get(name) == given["wanted"][name] for name in OPTIONS) and bool(state.get("report"))
+    return same and state.get("agent") == given["agent"] and noted.get("token_mark") == token_mark(token)
 
 
 def replace(module, agent, key):
     """Start the agent in the place of one that may run; return its address and when it will end."""
     given = module.params
-    stop(agent.pid_file)
+    try:
+        stop(agent.pid_file)
+    except ProcessError as error:
+        hint = "Stop the agent as the user who has started it."
+        module.fail_json(msg=str(error), hint=hint, code="process-not-ended")
     with suppress(FileNotFoundError):
         os.unlink(given["state_file"])  # its address leads nowhere now
     try:
@@ -204,12 +212,14 @@ def fail(module, agent):
     said = agent.said()
     if errors.code_in(said) in errors.BAD_TOKEN:
         for name in ("ngrok.yml", "redact.sed"):
-            os.unlink(os.path.join(module.params["folder"], name))
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(module.params["folder"], name))
     if agent.url and not errors.code_in(said):
         msg = f"ngrok opened {agent.url}, but it did not lead to this machine's SSH server within {agent.deadline:g} s."
-        module.fail_json(msg=msg, hint="Run it again; if it stays so, see https://status.ngrok.com.")
-    msg, hint = errors.explain(said, agent.token)
-    module.fail_json(msg=msg, hint=hint)
+        hint = "Run it again; if it stays so, see https://status.ngrok.com."
+        module.fail_json(msg=msg, hint=hint, code="ngrok-leads-nowhere")
+    msg, hint, code = errors.explain(said, agent.token)
+    module.fail_json(msg=msg, hint=hint, code=code)
 
 
 def main():
@@ -230,14 +240,17 @@ def main():
     port = given["wanted"]["port"]
     key = offered_key("127.0.0.1", port)
     if not key:
-        module.fail_json(msg=f"No SSH server answers at port {port} of this machine.", hint="Run the role sshd first.")
+        module.fail_json(
+            msg=f"No SSH server answers at port {port} of this machine.", hint="Run the role sshd first.",
+            code="no-ssh-server",
+        )
     goes_on = is_the_same(state, given, agent.token) and running(agent.pid_file)
     if goes_on and wait_for_return(state["report"]["url"], key, given["patience"]):
         url, expires = state["report"]["url"], state["report"]["expires"]
     else:
         with fail_when_locked(module):
             url, expires = replace(module, agent, key)
-    wanted = {name: value for name, value in given["wanted"].items() if name != "state"}
+    wanted = {name: value for name, value in given["wanted"].items() if name in OPTIONS}
     noted = {
         "wanted": {**wanted, "token_mark": token_mark(agent.token)},
         "agent": given["agent"],

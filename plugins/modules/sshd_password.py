@@ -49,19 +49,8 @@ import secrets
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision_checks import read_json, read_text
-from ..module_utils.provision_files import write_json
+from ..module_utils.provision_files import drop_half_written, explain, write_json, write_text
 from ..module_utils.provision_look_sshd import password_state, shadow_entry
-
-
-def write_secret(path, text):
-    """Write a file that its owner alone can read, whole or not at all."""
-    new = f"{path}.new"
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with open(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
 
 
 def call(module, argv, data=None):
@@ -69,7 +58,11 @@ def call(module, argv, data=None):
     code, _out, error = module.run_command(argv, data=data)
     if code:
         said = error.strip().splitlines()
-        module.fail_json(msg=f"{argv[0]} failed: {said[0] if said else f'exit code {code}'}.")
+        module.fail_json(
+            msg=f"{argv[0]} failed: {said[0] if said else f'exit code {code}'}.",
+            hint="See whether passwd works for that user here, or give a public key: sshd_authorized_keys.",
+            code="password-not-set",
+        )
 
 
 def give(module, user, folder):
@@ -78,7 +71,7 @@ def give(module, user, folder):
     password = read_text(path).strip()
     if not password:
         password = secrets.token_urlsafe(24)
-        write_secret(path, password + "\n")
+        write_text(path, password + "\n", mode=0o600)
     # A run that was killed has noted what was there before: that must not be lost.
     noted = read_json(notes) or {"user": user, "before": shadow_entry(user)}
     write_json(notes, noted, mode=0o600)
@@ -96,6 +89,7 @@ def take_back(module, folder):
         call(module, ["chpasswd", "--encrypted"], f"{noted['user']}:{noted['before']['hash']}")
         call(module, ["chage", "--lastday", noted["before"]["changed"] or "-1", noted["user"]])
     for left in (path, notes):
+        drop_half_written(left)
         if os.path.lexists(left):
             os.unlink(left)
 
@@ -115,11 +109,15 @@ def main():
     there = password_state(folder)
     wanted = {"user": user, "set": True} if module.params["state"] == "present" else {}
     changed = there != wanted
-    if changed and not module.check_mode:
-        if there and (not wanted or there["user"] != user):
-            take_back(module, folder)
-        if wanted:
-            give(module, user, folder)
+    try:
+        if changed and not module.check_mode:
+            if there and (not wanted or there["user"] != user):
+                take_back(module, folder)
+            if wanted:
+                give(module, user, folder)
+    except OSError as error:
+        msg, hint = explain(error)
+        module.fail_json(msg=msg, hint=hint, code="password-not-set")
     module.exit_json(changed=changed)
 
 

@@ -242,7 +242,8 @@ def test_without_a_server_to_lead_to_nothing_is_begun(machine, monkeypatch):
     ],
 )
 def test_what_ssh_says_becomes_a_sentence_and_what_to_do(said, words):
-    message, hint = module.explain(said, gateway="tunnel@gw", port=2345, authorize="LINE", log="/log")
+    message, hint, code = module.explain(said, gateway="tunnel@gw", port=2345, authorize="LINE", log="/log")
+    assert code.startswith("gateway-")
     assert words in message and message.endswith(".") and hint and "{" not in message + hint
     assert ("LINE" in hint) == ("refuses" in message or "forward the port" in message or "no port" in message)
 

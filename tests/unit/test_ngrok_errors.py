@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plugins.module_utils import provision_ngrok_errors as errors
 
@@ -55,10 +59,10 @@ def in_log(text: str, code: int) -> str:
 @pytest.mark.parametrize("code", TEXTS)
 def test_each_refusal_is_a_sentence_and_what_to_do_with_the_link_and_without_the_token(code):
     text, words, way_out = TEXTS[code]
-    message, hint = errors.explain(in_log(text, code), TOKEN)
+    message, hint, short = errors.explain(in_log(text, code), TOKEN)
     assert words in message and message.endswith(f"(ERR_NGROK_{code}).") and "\n" not in message
     assert way_out in hint and hint.endswith(f"https://ngrok.com/docs/errors/err_ngrok_{code}")
-    assert TOKEN not in message + hint
+    assert TOKEN not in message + hint and short == f"ngrok-{code}"
 
 
 def test_all_that_is_known_was_looked_at_here():
@@ -69,9 +73,9 @@ def test_all_that_is_known_was_looked_at_here():
 def test_an_unknown_refusal_is_told_in_the_services_own_words_without_the_token(form):
     text = f"Your planet is not served yet, bearer of {TOKEN}.\nMove."
     said = in_log(text, 98765) if form == "log" else f"{text}\r\n\r\nERR_NGROK_98765\r\n"
-    message, hint = errors.explain(said, TOKEN)
+    message, hint, code = errors.explain(said, TOKEN)
     assert message == "ngrok refused: Your planet is not served yet, bearer of *** (ERR_NGROK_98765)."
-    assert hint == "More: https://ngrok.com/docs/errors/err_ngrok_98765"
+    assert hint == "More: https://ngrok.com/docs/errors/err_ngrok_98765" and code == "ngrok-98765"
 
 
 @pytest.mark.parametrize(
@@ -84,8 +88,8 @@ def test_an_unknown_refusal_is_told_in_the_services_own_words_without_the_token(
     ],
 )
 def test_a_service_that_cannot_be_reached_is_told_as_that(error):
-    message, hint = errors.explain(f't=1 lvl=eror msg="failed to reconnect session" err="{error}"\n', TOKEN)
-    assert "cannot be reached" in message and "443" in hint
+    message, hint, code = errors.explain(f't=1 lvl=eror msg="failed to reconnect session" err="{error}"\n', TOKEN)
+    assert "cannot be reached" in message and "443" in hint and code == "ngrok-unreachable"
 
 
 @pytest.mark.parametrize(
@@ -97,14 +101,27 @@ def test_a_service_that_cannot_be_reached_is_told_as_that(error):
     ],
 )
 def test_a_service_with_a_certificate_of_somebody_elses_is_told_as_that(error):
-    message, hint = errors.explain(f't=1 lvl=eror msg="failed to reconnect session" err="{error}"\n', TOKEN)
-    assert "does not trust" in message and "ngrok_root_cas" in hint
+    message, hint, code = errors.explain(f't=1 lvl=eror msg="failed to reconnect session" err="{error}"\n', TOKEN)
+    assert "does not trust" in message and "ngrok_root_cas" in hint and code == "ngrok-not-trusted"
 
 
 def test_what_is_not_understood_is_told_with_the_agents_last_words():
-    message, _ = errors.explain(f"something\nCould not read {TOKEN}\n\n", TOKEN)
-    assert message.endswith("Its last words: Could not read ***")
+    message, _, code = errors.explain(f"something\nCould not read {TOKEN}\n\n", TOKEN)
+    assert message.endswith("Its last words: Could not read ***") and code == "ngrok-failed"
 
 
 def test_an_agent_that_said_nothing_is_told_as_that():
     assert errors.explain("", TOKEN)[0] == "ngrok's agent did not open an endpoint."
+
+
+PIECES = st.sampled_from(
+    ["ERR_NGROK_", "ERR_NGROK_108", "ERROR:", 'err="', "\\r\\n", TOKEN, "x509:", "i/o timeout", "\x1b[31m"]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.one_of(PIECES, st.text(max_size=30), st.integers(0).map(str)), max_size=8).map("".join))
+def test_whatever_an_agent_says_becomes_one_sentence_without_the_token(text):
+    message, hint, code = errors.explain(text, TOKEN)
+    assert message and message.isprintable() and TOKEN not in message + hint and re.fullmatch(r"ngrok-[a-z0-9-]+", code)
+    assert len(message) < 400
