@@ -385,11 +385,18 @@ def _text(value: Any) -> str:
     return text
 
 
+# A public key of SSH, which may have commas in it: one of them ends it where the next key begins.
+_KEY = r"(?:ssh|ecdsa|sk)-\S+\s+AAAA"
+
+
 def _list(value: Any) -> list:
     if isinstance(value, str) and value.startswith("["):  # as the descriptions write lists
         value = yaml.safe_load(value)
     if isinstance(value, str):
-        return [item.strip() for item in value.split(",") if item.strip()]
+        if not value.strip():  # of a variable that is not set, say: what was meant is lost
+            raise TypeError("nothing is no list")
+        comma = rf"\n|,(?=\s*{_KEY})" if re.search(_KEY, value) else ","
+        return [item.strip() for item in re.split(comma, value) if item.strip()]
     if isinstance(value, list | tuple):
         return list(value)
     raise TypeError("not a list")

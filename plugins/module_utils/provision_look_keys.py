@@ -151,6 +151,8 @@ def key_problem(line):
         if any(word in _KINDS for word in words[1:]):
             return ["has options before the key that sshd does not know", "sshd(8) lists them; quote their values."]
         return ["is not a whole public key", whole]
+    if _IS_TEXT.search(line[found.end("key"):]):
+        return ["has more than one key in it", "Put each on a line of its own."]
     return kind_problem(found["kind"]) or (
         [] if is_whole(found["kind"], found["key"]) else ["is not a whole public key", whole])
 

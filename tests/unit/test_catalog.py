@@ -184,7 +184,9 @@ def test_a_short_name_that_means_something_else_already_is_none(refusal, variabl
         ("factor", 2, 2.0),
         ("groups", "run, build", ["run", "build"]),
         ("groups", ("run",), ["run"]),
-        ("groups", "", []),
+        ("groups", "[]", []),
+        ("words", "a, b,,c", ["a", "b", "c"]),
+        ("words", 'from="a,b" ssh-rsa AAAA me,i, ssh-rsa AAAA', ['from="a,b" ssh-rsa AAAA me,i', "ssh-rsa AAAA"]),
         ("words", "[mrinfo, dwi2fod]", ["mrinfo", "dwi2fod"]),
         ("words", '["dipy>=1.9,<2"]', ["dipy>=1.9,<2"]),
         ("extra", "a=1,b=2", {"a": "1", "b": "2"}),
@@ -212,6 +214,7 @@ def test_values_become_what_the_role_expects(variables, option, given, taken):
         ("groups", 3, "groups takes a list of text, but was given 3."),
         ("groups", ["run", 3], "groups takes a list of text, but was given ['run', 3]."),
         ("words", "[a", "words takes a list of text, but was given '[a'."),
+        ("words", "", "words takes a list of text, but was given ''."),
         ("extra", "a", "extra takes a mapping of names to values, but was given 'a'."),
     ],
 )

@@ -150,6 +150,24 @@ def test_nobody_is_asked_where_no_tunnel_is_opened(prompt, colab, given):
     assert not prompt
 
 
+def test_a_look_takes_the_token_that_is_there_and_says_whether_a_person_could_be_asked(prompt, monkeypatch):
+    assert complete(check=True) == {"provision_can_ask": True}
+    monkeypatch.setenv(consent.TOKEN_VARIABLE, TOKEN)
+    monkeypatch.setattr(consent, "_can_ask", lambda: False)
+    assert complete(check=True) == {"ngrok_authtoken": TOKEN}
+    assert not prompt
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_without_a_standard_input_nobody_can_be_asked(monkeypatch, closed):
+    stdin = io.StringIO() if closed else None
+    if stdin:
+        stdin.close()
+    monkeypatch.setattr(sys, "stdin", stdin)
+    with pytest.raises(OptionError, match="needs the authtoken"):
+        complete()
+
+
 def test_for_other_machines_nobody_is_asked(prompt):
     assert "ngrok_authtoken" not in complete(local=False)
     assert not prompt

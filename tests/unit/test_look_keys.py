@@ -91,6 +91,7 @@ def test_a_file_is_read_line_by_line_as_sshd_does(tmp_path, text, expected):
         (f"command=echo {KEY}", "options before the key that sshd does not know"),
         (f'command="echo {KEY}', "options before the key that sshd does not know"),
         (f'pty, command="x" {KEY}', "options before the key that sshd does not know"),
+        (f"{KEY} a,{OTHER}", "has more than one key"),
         (f"{KEY} a\r{OTHER}", "has control characters"),
         (f"{KEY}\x0b", "has control characters"),
         ("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n", "has a private key"),

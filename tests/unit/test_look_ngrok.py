@@ -137,15 +137,37 @@ def test_the_answer_holds_no_token(place):
     assert TOKEN not in json.dumps(place.look())
 
 
-def test_the_role_makes_the_mark_of_a_token_as_the_probe_does(tmp_path):
-    roles = yaml.safe_load((ROOT / "roles/ngrok/vars/main.yml").read_text())
+def of_role(authtoken: object, *names: str) -> list:
+    """Return what variables of the role are for a token that is given."""
     from ansible.parsing.dataloader import DataLoader
     from ansible.template import Templar, trust_as_template
 
-    variables = {"ngrok_authtoken": f" {TOKEN}\n", "__ngrok_token": trust_as_template(roles["__ngrok_token"])}
-    templar = Templar(loader=DataLoader(), variables=variables)
-    mark = templar.template(trust_as_template(roles["__ngrok_wanted"]["token_mark"]))
-    assert mark == look.token_mark(TOKEN) and len(mark) == 12
+    role = yaml.safe_load((ROOT / "roles/ngrok/vars/main.yml").read_text())
+    known = {**role, "mark": role["__ngrok_wanted"]["token_mark"]}
+    known = {name: trust_as_template(known[name]) for name in ("__ngrok_token", "__ngrok_refusal", "mark")}
+    templar = Templar(loader=DataLoader(), variables={**known, "ngrok_authtoken": authtoken, "__ngrok_look": {}})
+    return [templar.template(known[name]) for name in names]
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{}", " {}\n", '"{}"', "'{}'", "authtoken: {}", "authtoken:{}", 'authtoken: "{}"', "ngrok config add-authtoken {}",
+     "$ ngrok config add-authtoken {}", "./ngrok authtoken {}", "NGROK_AUTHTOKEN={}", "export NGROK_AUTHTOKEN='{}'"],
+)
+def test_of_what_is_copied_from_ngrok_s_pages_the_token_is_taken(form):
+    token, refusal, mark = of_role(form.format(TOKEN), "__ngrok_token", "__ngrok_refusal", "mark")
+    assert (token, refusal, mark) == (TOKEN, [], look.token_mark(TOKEN)) and len(mark) == 12
+
+
+@pytest.mark.parametrize("given", ["two words", "authtoken:", " ", "\u200b" + TOKEN, "line\nline", "''"])
+def test_what_is_no_token_is_refused_without_being_shown(given):
+    (refusal,) = of_role(given, "__ngrok_refusal")
+    assert "is no token" in refusal[0] and TOKEN not in "".join(refusal)
+
+
+@pytest.mark.parametrize("given", ["", None])
+def test_no_token_is_none(given):
+    assert of_role(given, "__ngrok_token", "__ngrok_refusal", "mark") == ["", [], ""]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +181,7 @@ def test_the_role_makes_the_mark_of_a_token_as_the_probe_does(tmp_path):
         ({"region": "eu", "server_addr": "a:1"}, "both say where to connect"),
         ({"root_cas": "/nowhere/ca.pem"}, "/nowhere/ca.pem, which is no file"),
         ({"download_url": "file:///etc/ngrok.tgz"}, "ngrok_download_url must be"),
+        ({"download_url": "http://mirror.example.org/ngrok.tgz"}, "is not encrypted"),
         ({"sha256": "abc"}, "64 hexadecimal digits"),
         ({"agent_path": "/nowhere/ngrok"}, "/nowhere/ngrok is not an agent"),
         ({"port": 2223}, "No SSH server answers at port 2223"),
@@ -178,6 +201,30 @@ def test_without_a_token_anywhere_one_is_asked_for(place):
     (place.folder / "ngrok.yml").unlink()
     problem, hint = place.look(token_mark="")["problem"]
     assert "needs a token" in problem and "ngrok_authtoken" in hint
+
+
+@pytest.mark.parametrize("url", ["https://a/ngrok.tgz", "http://127.0.0.1:80/ngrok.tgz", "http://localhost/ngrok.zip"])
+def test_what_nobody_can_have_changed_on_the_way_may_be_downloaded(place, url):
+    assert place.look(download_url=url)["problem"] == []
+    assert place.look(download_url="http://a/ngrok.tgz", sha256="a" * 64)["problem"] == []
+
+
+def test_a_look_in_check_mode_leaves_out_what_the_run_would_have_made_or_asked_for_by_then(place, monkeypatch):
+    monkeypatch.setattr(connection, "on_colab", lambda: True)
+    (place.folder / "ngrok.yml").unlink()
+    assert place.look(port=2223, token_mark="", can_ask=True, server_comes=True)["problem"] == []
+    for name in ("can_ask", "server_comes"):
+        wish = {"port": 2223, "token_mark": "", "can_ask": True, "server_comes": True, name: False}
+        assert place.look(**wish)["problem"]
+
+
+@pytest.mark.parametrize("state", ["{}", '{"report": {"url": "tcp://a:1"}}', '{"wanted": {}, "report": {}}', "[]", "x"])
+def test_notes_that_are_broken_are_told_as_that_and_opened_anew(place, state):
+    (place.folder / "ngrok.pid").touch()
+    (place.folder.parent / "ngrok.json").write_text(state)
+    report = checks.read_state("ngrok").get("report", {})
+    assert look.now(report)["problem"] == "what was noted of it is lost"
+    assert place.look()["drift"]
 
 
 def test_on_colab_it_is_said_what_its_terms_allow(place, monkeypatch):

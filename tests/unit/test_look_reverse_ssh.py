@@ -215,6 +215,33 @@ def test_a_wish_that_cannot_be_met_is_one_sentence_and_what_to_do(machine, chang
     assert words in message and hint
 
 
+@pytest.mark.parametrize("line", [f"gw.example.org {KEY[:-8]}", f"@revoked gw.example.org {KEY}", "gw.example.org a b"])
+def test_a_line_of_the_gateway_without_a_key_to_trust_is_no_line(machine, line):
+    message, _hint = look.look_at({**WANTED, "known_hosts": line}, machine)["problem"]
+    assert "with a whole key that is not revoked" in message
+    assert look.look_at({**WANTED, "known_hosts": f"{line}\n{WANTED['known_hosts']}"}, machine)["problem"] == []
+
+
+def test_what_is_given_is_read_where_the_play_is_run_from_and_the_key_stays_there(tmp_path):
+    wanted = {**WANTED, "folder": str(tmp_path), "known_hosts": "hosts", "identity": ""}
+    assert "neither a line" in look.read_here(wanted)["given_problem"][0]
+    (tmp_path / "hosts").write_text(f"gw {KEY}\n")
+    assert look.read_here(wanted)["known_hosts"] == f"gw {KEY}\n"
+    text = "-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----\n"
+    (tmp_path / "key").write_text(text)
+    given = look.read_here({**wanted, "identity": "key"})
+    assert len(given["identity"]) == 64 and "MC4CAQ" not in json.dumps(given) and "folder" not in given
+    assert "MC4CAQ" not in json.dumps(look.read_here({**wanted, "identity": text}))
+
+
+@pytest.mark.parametrize("state", ["{}", '{"report": {"jump": "gw"}}', '{"report": {"user": "me"}}'])
+def test_notes_that_are_broken_are_told_as_that_and_made_anew(machine, state):
+    Path(machine["state"], "reverse_ssh", "reverse_ssh.pid").touch()
+    Path(machine["state"], "reverse_ssh.json").write_text(state)
+    assert look.now(checks.read_state("reverse_ssh").get("report", {}))["problem"] == "what was noted of it is lost"
+    assert look.look_at(WANTED, machine)["drift"]
+
+
 def test_without_a_server_to_lead_to_nothing_is_begun(machine, monkeypatch):
     monkeypatch.setattr(look, "answers", lambda host, port, banner: False)
     monkeypatch.setattr(look, "running", lambda pid_file: 0)
