@@ -137,11 +137,13 @@ def main():
     }
     changed = [name for name, text in files.items() if read_text(os.path.join(folder, name)) != text]
     try:
+        if not module.check_mode:
+            for name in files:
+                drop_half_written(os.path.join(folder, name))  # of a run that was killed
         if changed and not module.check_mode:
             os.umask(0o022)
             os.makedirs(folder, mode=0o700, exist_ok=True)
             for name in changed:
-                drop_half_written(os.path.join(folder, name))
                 write_text(os.path.join(folder, name), files[name], mode=0o600)
     except OSError as error:
         msg, hint = explain(error)

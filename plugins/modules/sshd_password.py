@@ -68,6 +68,7 @@ def call(module, argv, data=None):
 def give(module, user, folder):
     """Set the random password, after noting what was there."""
     path, notes = os.path.join(folder, "password"), os.path.join(folder, "password.json")
+    drop_half_written(path)  # of a run that was killed
     password = read_text(path).strip()
     if not password:
         password = secrets.token_urlsafe(24)

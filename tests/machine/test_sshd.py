@@ -300,6 +300,29 @@ def test_one_who_fails_often_does_not_keep_the_owner_out(keyed_on_each: Served) 
     assert ssh(box, report, "true").returncode == 0
 
 
+def test_the_user_of_a_directory_gets_in_with_a_managed_file_of_keys_and_nobody_else_does(client: Box) -> None:
+    box, line = client, "run sshd --authorized-keys /tmp/keys.pub --user jane@corp.example"
+    box.run("(echo '# keys of the lab'; echo; cat ~/.ssh/id_ed25519.pub) > /tmp/keys.pub; mkdir -m 755 /home/jane")
+    for number, name in enumerate(("jane@corp.example", "jane_corp.example")):
+        box.run(f"echo '{name}:x:{3000 + number}:100::/home/jane:/bin/bash' >> /etc/passwd")
+        box.run(f"echo '{name}:*:20000:0:99999:7:::' >> /etc/shadow")
+    # What no look finds out beforehand, the login that is tried does.
+    box.run("cp /etc/pam.d/sshd /tmp; sed -i '1i account required pam_deny.so' /etc/pam.d/sshd")
+    error = refused(box, line)
+    assert "says PAM" in error["message"] and error["code"] == "login-refused"
+    assert box.run("pgrep -x sshd; ls -A /var/lib/provision/sshd | grep trial", check=False).stdout == ""
+    box.run("cp /tmp/sshd /etc/pam.d/sshd")
+    report = up(box, line)
+    assert ssh(box, report, "mrinfo").stdout == "== mrinfo 3.0.8 ==\n"
+    for other in ("jane_corp.example", "root", "jane"):
+        assert "Permission denied" in ssh(box, report, "true", user=other).stderr
+    assert box.run("ls -A /var/lib/provision/sshd | grep trial", check=False).stdout == ""
+    assert provision(box, line)["changed"] == 0
+    box.run("touch /etc/nologin")
+    assert "/etc/nologin keeps all users but root out" in box.run("./bootstrap provision status").stdout
+    assert "/etc/nologin" in refused(box, line)["message"]
+
+
 # --- A password, where it is wanted -----------------------------------------------------------------------------------
 
 
@@ -398,6 +421,14 @@ def test_from_password_to_keys_gives_the_old_password_back(from_password_to_keys
     before, meanwhile, after = from_password_to_keys.shadow
     assert meanwhile != before and after == before
     assert ssh(from_password_to_keys.box, from_password_to_keys.report, "true").returncode == 0
+
+
+def test_a_lost_file_of_keys_is_refused_where_a_server_runs(from_password_to_keys: SimpleNamespace) -> None:
+    box, report = from_password_to_keys.box, from_password_to_keys.report
+    box.write("/tmp/empty.pub", "# keys of the lab\n")
+    for given in ("/tmp/none.pub", "/tmp/empty.pub", "/tmp"):
+        assert given in refused(box, f"run sshd --authorized-keys {given}")["message"]
+    assert ssh(box, report, "true").returncode == 0
 
 
 def test_keys_and_a_password_can_be_had_together(from_password_to_keys: SimpleNamespace) -> None:
@@ -590,9 +621,11 @@ def test_an_ordinary_user_gets_a_server_of_their_own(client: Box) -> None:
         ("run sshd --port 2000", "in use"),
         ("run sshd --authorized-keys ~/.ssh/none.pub", "/root/.ssh/none.pub, which is neither"),
         ("run sshd --authorized-keys ~/.ssh/id_ed25519", "private key"),
+        ("run sshd --authorized-keys ~/.ssh/none.pub --check", "/root/.ssh/none.pub, which is neither"),
+        ("run sshd --authorized-keys ~/.ssh/id_ed25519.pub --user sync --check", "/bin/sync, which ends at once"),
     ],
 )
-def test_bad_input_is_one_sentence_and_changes_nothing(bare: Box, line: str, words: str) -> None:
+def test_bad_input_is_one_sentence_and_changes_nothing_in_check_mode_too(bare: Box, line: str, words: str) -> None:
     taken = bare.popen("python3 -m http.server --bind 127.0.0.1 2000")
     before = bare.run(FOUND, check=False).stdout
     try:
