@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
+import shlex
 
 from .provision_checks import on_colab, read_state, run
 
@@ -52,11 +54,17 @@ def way_in(user, host, port, key, jump=""):
     return {
         "host": host,
         "port": port,
-        "command": " ".join(words),
+        "command": " ".join(map(shlex.quote, words)),
         "fingerprint": fingerprint(key),
         "known_hosts": f"{host if port == 22 else f'[{host}]:{port}'} {key}",
-        "config": "".join(["Host provision\n", *(f"    {name} {value}\n" for name, value in stanza.items())]),
+        "config": "".join(["Host provision\n", *(f"    {name} {_quoted(value)}\n" for name, value in stanza.items())]),
     }
+
+
+def _quoted(value):
+    """Return a value as ssh_config(5) wants it: the names of users may have blanks or backslashes."""
+    text = str(value)
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"' if re.search(r'[\s"\\#]', text) else text
 
 
 def fingerprint(key):

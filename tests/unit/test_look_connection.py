@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
+import subprocess
 import time
 
 import pytest
@@ -40,3 +42,14 @@ def test_an_address_that_never_answers_is_given_up_in_time():
         begin = time.monotonic()
         assert look.offered_key("127.0.0.1", silent.getsockname()[1], seconds=1) == ""
     assert time.monotonic() - begin < 3
+
+
+@pytest.mark.parametrize("user", ["ada", "jane@corp.example", "CORP\\jane", "jane doe", "a#b"])
+def test_a_person_can_copy_what_is_said_whatever_the_user_is_called(tmp_path, user):
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+    found = look.way_in(user, "127.0.0.1", 2222, key)
+    (tmp_path / "config").write_text(found["config"])
+    # What ssh makes of both, which does not connect for that.
+    for given in (["-F", tmp_path / "config", "provision"], ["-F", "none", *shlex.split(found["command"])[1:]]):
+        said = subprocess.run(["ssh", "-G", *given], capture_output=True, text=True, check=True).stdout.splitlines()
+        assert f"user {user}" in said and "port 2222" in said and "hostname 127.0.0.1" in said
