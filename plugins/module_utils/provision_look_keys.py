@@ -52,7 +52,7 @@ class Wrong(Exception):
 def read_given(path, folder, option):
     """Return the text of a file that a person has named, relative to a folder; raises Wrong."""
     path = os.path.join(folder, os.path.expanduser(path))
-    shown = path if path.isprintable() and len(path) <= 200 else "a file"
+    shown = _shown(path) or "a file"
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -100,6 +100,11 @@ def _absolute(path, folder):
     return os.path.join(folder, os.path.expanduser(path.replace("\0", "")))
 
 
+def _shown(path):
+    """Return a path that may be shown, an empty string for what may be anything else."""
+    return path if path.isprintable() and len(path) <= 200 else ""
+
+
 def _lines_of(entry, folder, option):
     if _IS_TEXT.search(entry):
         return key_lines(entry.lstrip("\ufeff"), option, "its text")
@@ -107,8 +112,7 @@ def _lines_of(entry, folder, option):
         raise Wrong(f"{option} has an address of the web", "Download what is there, look at it, and name that file.")
     path = _absolute(entry.strip(), folder)
     if not os.path.lexists(path):
-        shown = path if re.fullmatch(r"[^\s]{1,200}", path) and path.isprintable() else "something"
-        raise Wrong(f"{option} names {shown}, which is neither a public key nor a file",
+        raise Wrong(f"{option} names {_shown(path) or 'something'}, which is neither a public key nor a file",
                     "Give the line of a .pub file, or its path: ~/.ssh/id_ed25519.pub.")
     return key_lines(read_given(entry.strip(), folder, option), option, path)
 
@@ -239,8 +243,9 @@ def known_hosts(given, folder, option):
     if not given or _IS_TEXT.search(given):
         return given.lstrip("\ufeff")
     if not os.path.lexists(_absolute(given, folder)):
-        raise Wrong(f"{option} names {_absolute(given, folder)[:200]!r}, which is neither a line of known_hosts nor a "
-                    "file", "Give the line, or the path of the file: ~/.ssh/known_hosts.")
+        shown = _shown(_absolute(given, folder)) or "something"
+        raise Wrong(f"{option} names {shown}, which is neither a line of known_hosts nor a file",
+                    "Give the line, or the path of the file: ~/.ssh/known_hosts.")
     return read_given(given, folder, option)
 
 

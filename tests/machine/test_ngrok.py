@@ -431,7 +431,7 @@ def test_a_service_that_cannot_be_reached_or_trusted_is_one_sentence_each(box: B
     [
         ({"ngrok_port": 2323}, "No SSH server answers at port 2323"),
         ({"ngrok_agent_path": "/opt/old"}, "too old: it is version 2.2.8"),
-        ({"ngrok_authtoken": f"ngrok authtoken {TOKEN}"}, "ngrok_authtoken is no token"),
+        ({"ngrok_authtoken": f"{TOKEN} of mine"}, "ngrok_authtoken is no token"),
     ],
 )
 def test_bad_input_is_one_sentence_and_puts_nothing_on_the_machine(

@@ -316,8 +316,8 @@ def test_a_key_that_was_given_is_used_on_every_machine(world: SimpleNamespace) -
         ({"gateway": "tunnel@127.0.0.1:2342"}, "opens forwarded ports to everybody"),
         ({"gateway": "tunnel@127.0.0.1:2343"}, "forwards no port"),
         ({"port": 2358}, "No SSH server answers at port 2358"),
-        ({"identity": "/srv/none"}, "/srv/none, which is no file"),
-        ({"identity": "/srv/locked"}, "no private key that this machine can use"),
+        ({"identity": "/srv/none"}, "/srv/none, which cannot be read"),
+        ({"identity": "/srv/locked"}, "a key with a passphrase"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
