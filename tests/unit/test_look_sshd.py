@@ -267,3 +267,16 @@ def test_it_is_told_whether_the_server_runs_and_answers(server, tmp_path, case):
         "deaf": {"state": "started", "works": False, "problem": "it does not answer"},
         "works": {"state": "started", "works": True},
     }[case]
+
+
+def test_what_people_give_is_read_where_the_play_is_run_from_and_only_where_it_is_wanted(tmp_path):
+    (tmp_path / "a.pub").write_text(f"# mine\n{KEY}\n")
+    asked = {"authorized_keys": ["a.pub"], "folder": str(tmp_path), "state": "started"}
+    others = {"deps": {"state": "present"}, "reverse_ssh": {"state": "stopped"}}
+    found = checks.read_here({"sshd": asked, **others})
+    assert found == {"sshd": {"authorized_keys": [KEY], "state": "started"}, **others}
+    assert asked["authorized_keys"] == ["a.pub"]
+    lost = checks.read_here({"sshd": {**asked, "authorized_keys": ["b.pub"]}})["sshd"]
+    assert lost["authorized_keys"] == [] and "b.pub, which is neither" in lost["given_problem"][0]
+    gone = {**asked, "authorized_keys": ["b.pub"], "state": "absent"}
+    assert checks.read_here({"sshd": gone}) == {"sshd": gone}
