@@ -86,6 +86,7 @@ from ..module_utils.provision_files import staging, write_text
 from ..module_utils.provision_processes import last_lines
 
 _LINES = 20
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 # What the server and the client say, what that means, and what to do.
 _KNOWN = (
     (r"bad ownership or modes for (?:directory|file) (\S.*)",
@@ -114,7 +115,7 @@ def explain(lines, user):
         if found:
             names = [group.strip() for group in found.groups()]
             return f"{message.format(*names, user=user)}.", hint.format(*names, user=user)
-    last = f" Last was said: {lines[-1].rstrip('.')}." if lines else ""
+    last = f" The last words were: {lines[-1].rstrip('.')}." if lines else ""
     return f"The SSH server runs, but {user} could not log in.{last}", "See what `ssh -v` says, or name another user."
 
 
@@ -150,7 +151,9 @@ class Stand:
                 return
             with connection, open(self._log, "ab") as log:
                 self._servers.append(
-                    subprocess.Popen(self._argv, stdin=connection, stdout=connection, stderr=log, cwd="/")
+                    subprocess.Popen(
+                        self._argv, stdin=connection, stdout=connection, stderr=log, cwd="/", env=_ENVIRONMENT
+                    )
                 )
 
 
@@ -166,7 +169,7 @@ def log_in(module, place, options, environment=()):
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False, cwd="/",
-            timeout=given["deadline"], env={"PATH": os.environ.get("PATH", os.defpath), **dict(environment)},
+            timeout=given["deadline"], env={**_ENVIRONMENT, **dict(environment)},
         )
     except subprocess.TimeoutExpired:
         return False, [f"The login did not end within {given['deadline']:g} s"]

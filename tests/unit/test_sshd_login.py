@@ -19,7 +19,7 @@ from plugins.modules import sshd_login as login
         ("User ada from 127.0.0.1 not allowed because not listed in AllowUsers", "not listed in Allow", "sshd_user"),
         ("User ada not allowed because account is locked", "account is locked", "sshd_user"),
         ("Accepted publickey for ada from 127.0.0.1 port 4\nReceived disconnect", "runs no command", "ssh"),
-        ("The login did not end within 30 s", "Last was said: The login did not end within 30 s.", "ssh -v"),
+        ("The login did not end within 30 s", "last words were: The login did not end within 30 s.", "ssh -v"),
         ("", "The SSH server runs, but ada could not log in.", "ssh -v"),
     ],
 )  # fmt: skip
