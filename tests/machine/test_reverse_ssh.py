@@ -291,7 +291,8 @@ def test_a_port_of_ones_own_is_had_and_the_key_limited_to_it(world: SimpleNamesp
 
 
 def test_a_key_that_was_given_is_used_on_every_machine(world: SimpleNamespace) -> None:
-    world.machine.run("test -e /srv/key || ssh-keygen -q -t ed25519 -N '' -f /srv/key")
+    # As a file that came by Windows, and without an end of its last line: ssh itself would not read it.
+    world.machine.run("ssh-keygen -q -t ed25519 -N '' -f /srv/key; sed -i 's/$/\\r/' /srv/key; truncate -s -2 /srv/key")
     public = world.machine.read("/srv/key.pub").split()[1]
     known = world.gateway.read("/home/tunnel/.ssh/authorized_keys").strip()
     authorize(world, f"{known}\n{known.replace(known.split()[2], public)}")
