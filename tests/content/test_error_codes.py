@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from plugins.module_utils import provision_ngrok_errors
+from plugins.modules import reverse_ssh_tunnel
 from provision import content, errors, events
 
 PAGE = content.root() / "docs" / "troubleshooting.md"
@@ -13,6 +15,8 @@ def in_the_code() -> set[str]:
     """Return every code that an error is given."""
     found = {error.code for error in (errors.ProvisionError, errors.OptionError, errors.Declined)}
     found |= {row[-1] for row in (*events._KNOWN, *events._SSH)}
+    found |= {row[-1] for row in reverse_ssh_tunnel._KNOWN} | {"gateway-failed"}
+    found |= {provision_ngrok_errors.explain(said, "")[-1] for said in ("", "x509:", "i/o timeout")}
     for folder in ("provision", "plugins"):
         for path in (content.root() / folder).rglob("*.py"):
             # Not what nibabel calls by that name.
