@@ -207,7 +207,7 @@ def test_two_packs_of_one_tree_at_one_time_are_the_same_bytes(prefix, shelf, tmp
 def test_two_packs_of_one_tree_differ_in_times_only(prefix, shelf, monkeypatch):
     def without_times():
         with store.stream_of(pack(prefix, shelf)["archive"]) as tar:
-            manifest = json.loads(tar.extractfile(tar.next()).read())
+            manifest = json.loads(tar.read(tar.next().size))
             del manifest["created"]
             return manifest, [{**member.get_info(), "mtime": 0, "chksum": 0} for member in tar]
 
@@ -323,10 +323,7 @@ def test_a_member_that_would_leave_the_folder_is_refused(shelf, tmp_path, member
     "last",
     ["door/x", "door"],
 )
-def test_a_link_that_is_there_already_is_not_followed_out_of_the_folder(shelf, tmp_path, last, monkeypatch):
-    # On any Python: that of Debian 12 has no filters yet, which look once more.
-    trusting = {"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}
-    monkeypatch.setattr("plugins.module_utils.provision_files._plain_filter", lambda: trusting)
+def test_a_link_that_is_there_already_is_not_followed_out_of_the_folder(shelf, tmp_path, last):
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner/door").symlink_to(tmp_path / "precious" if last == "door" else tmp_path)
     (tmp_path / "precious").write_text("mine")
