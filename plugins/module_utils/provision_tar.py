@@ -18,6 +18,8 @@ _PADDING_LIMIT = 1 << 22  # of zeros behind the end: tar fills up a record, of 1
 _TIME_LIMIT = 1 << 40
 
 _LONG = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
+_KEYWORDS = (b"path", b"linkpath", b"size", b"mtime", b"provision.mtime")  # what is read of a pax header
+_SPARSE = "GNU.sparse"
 _PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 
 
@@ -112,7 +114,7 @@ class TarReader:
         """Return a member whose content comes next."""
         if member.size < 0 or not abs(member.mtime) <= _TIME_LIMIT:  # so written, no number fails as well
             raise tarfile.ReadError("it has a member with a size or time that cannot be")
-        if member.type == tarfile.GNUTYPE_SPARSE or any(name.startswith("GNU.sparse.") for name in member.pax_headers):
+        if member.type == tarfile.GNUTYPE_SPARSE or _SPARSE in member.pax_headers:
             raise tarfile.ReadError(f"its member {member.name!r} is a sparse file")
         if not member.isreg():
             member.size = 0  # of anything else it says nothing of what follows
@@ -125,7 +127,7 @@ def _text(data):
 
 
 def _records(data):
-    """Return the records of a pax header: ``length keyword=value`` and a newline each."""
+    """Return what counts of the records of a pax header: ``length keyword=value`` and a newline each."""
     found, at = {}, 0
     while at < len(data):
         digits, blank, _rest = data[at : at + 8].partition(b" ")
@@ -135,7 +137,10 @@ def _records(data):
         keyword, equals, value = record[len(digits) + 1 : -1].partition(b"=")
         if len(record) != int(digits) or not (equals and keyword) or record[-1:] != b"\n":
             raise tarfile.ReadError("it has a header that makes no sense")
-        found[_text(keyword)] = _text(value)
+        if keyword in _KEYWORDS:
+            found[_text(keyword)] = _text(value)
+        elif keyword.startswith(_SPARSE.encode()):
+            found[_SPARSE] = ""
         at += len(record)
     return found
 

@@ -48,6 +48,10 @@ commit:
   description: The commit's name.
   type: str
   returned: success
+environment:
+  description: Variables with which git waits for no silent server and asks nobody.
+  type: dict
+  returned: success
 """
 
 import difflib
@@ -122,20 +126,23 @@ def unreachable(repo, said, option):
     )
 
 
+def limits(repo):
+    """Return the environment in which git asks nobody, does not wait for a silent server, and keeps to encryption."""
+    return {
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=20",
+        "GIT_HTTP_LOW_SPEED_LIMIT": "1", "GIT_HTTP_LOW_SPEED_TIME": "20",
+        # Where a server may redirect to, too.
+        "GIT_ALLOW_PROTOCOL": "https" if repo.lower().startswith("https:") else "file:git:http:https:ssh",
+    }  # fmt: skip
+
+
 def listed(module, repo):
     """Return (exit code, output, errors) of git asked for all tags and branches."""
-    # Never ask for a user name or a host key: there is nobody to answer.
-    quiet = {
-        "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20",
-        "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
-    }  # fmt: skip
     code, out, error = module.run_command(
-        [
-            "timeout", "--kill-after=5", str(SECONDS), "git", "-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=20",
-            "ls-remote", "--tags", "--heads", "--", repo,
-        ],
-        environ_update=quiet,
-    )  # fmt: skip
+        ["timeout", "--kill-after=5", str(SECONDS), "git", "ls-remote", "--tags", "--heads", "--", repo],
+        environ_update=limits(repo),
+    )
     return code, out, f"no answer within {SECONDS} s" if code in _TIMED_OUT else error
 
 
@@ -167,7 +174,7 @@ def main():
             msg=f"{shown(module.params['repo'])} has no version {version!r}.", code="no-version",
             hint=f"The nearest {verb} {', '.join(near)}." if near else "It has no tags and no branches.",
         )
-    module.exit_json(changed=False, repo=repo, kind=choice[0], commit=choice[1])
+    module.exit_json(changed=False, repo=repo, kind=choice[0], commit=choice[1], environment=limits(repo))
 
 
 if __name__ == "__main__":

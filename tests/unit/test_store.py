@@ -205,12 +205,11 @@ def test_a_build_tells_what_it_is(tmp_path, pack):
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
-        (cut, "it has "),
+        (cut, "it is broken: it ends too early"),
         (lambda path: path.write_text("hello") and path.with_name(f"{KEY}.json").unlink(), "it is broken"),
-        (lambda path: path.rename(path.with_name("other.tar.zst")), f"it holds {KEY}"),
         (lambda path: path.unlink() or path.with_name(f"{KEY}.json").unlink() or path.mkdir(), "it cannot be read: Is"),
     ],
-    ids=["cut off", "no archive", "renamed", "a folder"],
+    ids=["cut off", "no archive", "a folder"],
 )
 def test_an_archive_that_nobody_can_use_is_listed_with_the_reason(tmp_path, pack, spoil, why):
     spoil(pack())
@@ -372,7 +371,7 @@ def test_an_archive_that_nobody_can_use_neither_counts_nor_goes(tmp_path, pack):
     done = store.prune(1, tmp_path / "store")
     assert len(store.ls(tmp_path / "store")) == 2
     assert [build.key for build in done.left_alone] == [KEY] and done.deleted == ()
-    assert f"left alone {KEY}.tar.zst - bad: it has " in repr(done) and "nothing to delete" in repr(done)
+    assert f"left alone {KEY}.tar.zst - bad: it is broken" in repr(done) and "nothing to delete" in repr(done)
 
 
 @pytest.mark.parametrize("keep", [-1, "2", 1.5, True, None])
@@ -579,7 +578,7 @@ def test_a_server_that_cannot_be_reached_is_told_in_a_sentence(tmp_path, url):
 
 
 def test_a_download_that_breaks_off_leaves_nothing(tmp_path):
-    with server(BreaksOff) as url, pytest.raises(ProvisionError, match="broke off after 400 B of "):
+    with server(BreaksOff) as url, pytest.raises(ProvisionError, match="broke off after 400 of 1000 bytes"):
         store.import_(f"{url}/a", "0" * 64, tmp_path / "theirs", progress=silent)
     assert files(tmp_path / "theirs") == {}
 
