@@ -127,9 +127,10 @@ def _reaching(url):
         yield
     except HTTPError as error:
         error.close()
-        answered = f"{error.code} {error.reason or ''}".strip()
+        code = "bad-redirect" if 300 <= error.code < 400 else "http-error"
+        answered = " ".join(f"{error.code} {error.reason or ''}".split())
         raise DownloadError(
-            "http-error", f"{shown(url)} could not be downloaded: the server answered {answered}.", "Check the URL."
+            code, f"{shown(url)} could not be downloaded: the server answered {answered}.", "Check the URL."
         ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = error.reason if isinstance(error, URLError) else error
@@ -283,9 +284,10 @@ def _local(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise DownloadError("no-file", f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DownloadError("no-file", f"{path} is not a file.", "Check the path.")
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise DownloadError("no-file", f"{path} is not a file.", "Check the path.")
         yield _Local(file)
 
 

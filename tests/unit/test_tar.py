@@ -219,7 +219,7 @@ def test_a_header_that_is_too_long_is_not_read(kind, size):
     "endless",
     [
         extended(content=record("comment", "x" * 60_000)),
-        extended(content=b"".join(record(f"a{number}", "") for number in range(4000))),
+        extended(content=b"".join(record(f"a{number}", "") for number in range(500))),
         header("h", tarfile.GNUTYPE_LONGNAME, 512) + b"a" * 512,
         plain("a"),
     ],
@@ -229,7 +229,7 @@ def test_what_never_ends_comes_to_an_end_and_fills_no_memory(endless, monkeypatc
     monkeypatch.setattr(provision_tar, "_MEMBERS_LIMIT", 2000)
     monkeypatch.setattr(provision_tar, "_HEADERS_LIMIT", 1 << 20)
     tracemalloc.start()
-    with pytest.raises(tarfile.TarError, match="members|far too long"):
+    with pytest.raises(tarfile.TarError, match=r"members|far too long"):
         for _ in TarReader(_Repeated(endless)):
             pass
     assert tracemalloc.get_traced_memory()[1] < 20_000_000
