@@ -172,7 +172,8 @@ def test_another_file_there_is_replaced_only_by_the_right_one(server, tmp_path):
     ("what", "code"),
     [
         ("page", "web-page"), ("cut", "cut-off"), ("huge", "too-large"), ("endless", "too-large"),
-        ("lost", "http-error"), ("round", "bad-redirect"), ("file", "bad-redirect"), ("ftp", "bad-redirect"), ("data", "bad-redirect"),
+        ("lost", "http-error"), ("round", "bad-redirect"),
+        ("file", "bad-redirect"), ("ftp", "bad-redirect"), ("data", "bad-redirect"),
         ("trickle", "too-slow"), ("slow_headers", "unreachable"), ("mute", "unreachable"),
     ],
 )  # fmt: skip
