@@ -19,7 +19,7 @@ from contextlib import suppress
 
 from .provision_checks import is_elf
 from .provision_files import Members, extract_member
-from .provision_store import StoreError, Unreadable, set_aside, stream_of, written_whole
+from .provision_store import NotTrusted, StoreError, Unreadable, set_aside, stream_of, written_whole
 
 SECONDS = 20  # between two pieces; a step takes 6 s on average
 _PIECE = re.compile(r"\d{4}\.tar\.zst")
@@ -85,7 +85,7 @@ class Checkpoint:
                     for member in tar:
                         self._take(tar, member)
                         count += 1
-            except Unreadable as error:
+            except (NotTrusted, Unreadable) as error:
                 self.problem = error.message
                 break
             except (StoreError, ValueError, OSError) as error:

@@ -451,8 +451,9 @@ def _may_rename(folder):
     if found.st_uid not in _trusted():
         # What belongs to nobody of this container's users is the system's outside of it (user_namespaces(7)).
         return found.st_uid != 65534 or read_text("/proc/self/uid_map").split() == ["0", "0", "4294967295"]
-    open_to_all = stat.S_ISDIR(found.st_mode) and found.st_mode & 0o002
-    return bool(open_to_all and not found.st_mode & stat.S_ISVTX)
+    # A group of the owner's own name has no other members, on Debian and Ubuntu.
+    others = 0o002 if found.st_gid in (0, found.st_uid) else 0o022
+    return stat.S_ISDIR(found.st_mode) and bool(found.st_mode & others) and not found.st_mode & stat.S_ISVTX
 
 
 def store_warning(wanted, store, problem):

@@ -370,9 +370,9 @@ def _fitting(paths, wanted, machine, passed_over):
 def _is_there(path):
     try:
         os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
     except OSError as error:
+        if error.errno in ITS_OWN:
+            return False
         raise _unreadable(path, error) from error
     return True
 

@@ -325,6 +325,26 @@ def test_the_newest_builds_of_each_tool_stay(tmp_path, pack):
     assert done.deleted == (tmp_path / "store" / f"{KEY.replace('3.0.8', '3.0.5')}.tar.zst",)
 
 
+def test_copies_of_a_build_count_as_one_and_are_exported_under_its_own_name(tmp_path, pack):
+    old, new = pack(age=100, version="3.0.7"), pack()
+    shutil.copy(new, new.with_name(f"{KEY} (1).tar.zst"))
+    assert [build.problem for build in store.ls(tmp_path / "store")] == ["", "", ""]
+    assert store.prune(2, tmp_path / "store").deleted == () and old.exists()
+    (tmp_path / "usb").mkdir()
+    new.unlink()
+    exported = store.export(f"{KEY} (1)", tmp_path / "usb", tmp_path / "store", progress=silent)
+    assert exported.path == tmp_path / "usb" / f"{KEY}.tar.zst"
+    assert [build.key for build in store.ls(tmp_path / "usb")] == [KEY]
+
+
+def test_pruning_deletes_what_stands_beside_a_bad_file_too(tmp_path, pack):
+    archive = pack()
+    archives.set_aside(str(archive))
+    assert set(files(tmp_path / "store")) == {f"{KEY}.tar.zst.bad", f"{KEY}.json.bad"}
+    store.prune(1, tmp_path / "store")
+    assert files(tmp_path / "store") == {}
+
+
 def test_keeping_none_deletes_all_builds(tmp_path, pack):
     pack()
     pack(tool="other")
