@@ -46,7 +46,7 @@ class TarReader:
 
     def next(self):
         """Return the next member, a `tarfile.TarInfo`, None at the end; what is left of the one before is skipped."""
-        for _ in self.blocks():
+        for _rest in self.blocks():
             pass
         self._exactly(self._padding)
         self._padding = 0
