@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -420,7 +421,7 @@ def _new_file(place: Path) -> Iterator[tuple[Path, BinaryIO]]:
 def _copy(source: Path, target: Path, wanted: str, tell: Work) -> None:
     """Copy a file of a known SHA-256, and give the copy its name once it has been read back."""
     if target.exists():
-        if _sum(target, tell) != wanted:
+        if not target.is_file() or _sum(target, tell) != wanted:
             raise OptionError(f"{target} is there already, with other content.", hint="Delete it, or name another.")
         return
     with _new_file(target.parent) as (new, copy):
@@ -470,6 +471,8 @@ def _at_hand(source: str, place: Path, tell: Tell) -> Iterator[tuple[Path, str]]
 def _existing(path: str) -> Path:
     archive = absolute(path)
     try:
+        if not stat.S_ISREG(archive.stat().st_mode):
+            raise IsADirectoryError(errno.EISDIR, "It is not a file")
         archive.open("rb").close()
     except OSError as error:
         why = f"{archive} cannot be read: {error.strerror}."

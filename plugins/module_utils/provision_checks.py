@@ -405,7 +405,7 @@ def others_write(found):
 def _trusted():
     """Return the numbers of root and of who called sudo."""
     caller = os.environ.get("SUDO_UID", "")
-    return {0, int(caller)} if caller.isdigit() else {0}
+    return {0, int(caller)} if caller.isdecimal() else {0}
 
 
 def _user(number):

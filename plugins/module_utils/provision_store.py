@@ -698,7 +698,7 @@ def drop_unfinished(store, hours=HOURS_NEW):
 
 
 def _is_left(path):
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=_open_file) as file:
         return _is_nobodys(file.fileno())
 
 

@@ -105,9 +105,11 @@ def test_a_full_store_is_a_note_and_no_failure(machines: Machines) -> None:
         box.run("mrinfo -version; ! ls /srv/full/*.tar.zst")
         assert provision(box, line)["changed"] == 0
         # Into a store with room it is packed by the next run, as after a run that was cut off while it packed.
-        kept = provision(box, line.replace("/srv/full", "/srv/room"))
-        assert kept["changed"] == 1 and kept["hosts"]["localhost"]["mrtrix3"]["archive"].startswith("/srv/room/mrtrix3-")
-        assert provision(box, line.replace("/srv/full", "/srv/room"))["changed"] == 0
+        line = line.replace("/srv/full", "/srv/room")
+        kept = provision(box, line)
+        assert kept["changed"] == 1
+        assert kept["hosts"]["localhost"]["mrtrix3"]["archive"].startswith("/srv/room/mrtrix3-")
+        assert provision(box, line)["changed"] == 0
 
 
 def test_two_runs_that_pack_at_once_leave_one_good_archive(machines: Machines) -> None:

@@ -239,6 +239,23 @@ def test_nothing_of_a_broken_piece_gets_into_the_tree(shelf, tree, two, tmp_path
     assert {name: what for name, what in found.items() if what != whole.get(name)} == {}
 
 
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_is_full_is_not_laid_on_a_piece(shelf, two, tmp_path, monkeypatch, code):
+    def fail(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(checkpoints, "extract_member", fail)
+    assert restored(shelf, tmp_path / "fresh")[1:] != (0, "")
+    assert pieces(shelf) == two
+
+
+def test_a_piece_of_endless_zeros_is_not_read_to_its_end(shelf, tree, tmp_path, monkeypatch):
+    checkpoint(shelf, tree).keep()
+    monkeypatch.setattr(checkpoints, "_LARGEST", 1000)
+    found, count, problem = restored(shelf, tmp_path / "fresh")
+    assert (found, count) == ({}, 0) and "more than any build" in problem
+
+
 def test_what_is_kept_after_a_broken_piece_is_found_again(shelf, two, tmp_path):
     two[1].write_bytes(b"broken")
     fresh = tmp_path / "fresh"
