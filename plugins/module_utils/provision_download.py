@@ -29,9 +29,9 @@ _SCHEMES = ("http", "https")
 class DownloadError(Exception):
     """What cannot be downloaded; the message and the hint are for people, the code for programs."""
 
-    def __init__(self, code, message, hint):
+    def __init__(self, message, hint, code):
         super().__init__(message)
-        self.code, self.message, self.hint = code, message, hint
+        self.message, self.hint, self.code = message, hint, code
 
 
 def shown(url):
@@ -51,13 +51,15 @@ def local_path(source):
         return source
     if scheme.lower() not in (*_SCHEMES, "file"):
         raise DownloadError(
-            "bad-url", f"{scheme}:// cannot be fetched.", "Give a path, or a URL that begins with https, http or file."
+            f"{scheme}:// cannot be fetched.",
+            "Give a path, or a URL that begins with https, http or file.",
+            code="bad-url",
         )
     # urllib would take them for a part of the host's name, and show them in its errors.
     if "@" in rest.partition("/")[0]:
         raise DownloadError(
-            "bad-url", "A URL with a user's name in it cannot be fetched.",
-            "Download it by other means, and give its path.",
+            "A URL with a user's name in it cannot be fetched.",
+            "Download it by other means, and give its path.", code="bad-url",
         )  # fmt: skip
     return request.url2pathname("/" + rest.partition("/")[2]) if scheme.lower() == "file" else None
 
@@ -72,8 +74,8 @@ class _Redirects(request.HTTPRedirectHandler):
         old, new = (urlsplit(url).scheme.lower() for url in (req.full_url, newurl))
         if new not in _SCHEMES or ((old, new) == ("https", "http") and not self._hashed):
             raise DownloadError(
-                "bad-redirect", f"{shown(req.full_url)} redirects to {shown(newurl)}, which is not followed.",
-                "Give the address of the file itself.",
+                f"{shown(req.full_url)} redirects to {shown(newurl)}, which is not followed.",
+                "Give the address of the file itself.", code="bad-redirect",
             )  # fmt: skip
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -112,8 +114,8 @@ def _answer(url, hashed):
     if not done.wait(SECONDS_ANSWER):
         done.set()
         raise DownloadError(
-            "unreachable", f"{shown(url)} could not be reached: {SECONDS_ANSWER} s passed {waited[0]}.",
-            "Check the URL, the network and the proxy, and run it again.",
+            f"{shown(url)} could not be reached: {SECONDS_ANSWER} s passed {waited[0]}.",
+            "Check the URL, the network and the proxy, and run it again.", code="unreachable",
         )  # fmt: skip
     if isinstance(found[0], Exception):
         raise found[0]
@@ -130,7 +132,7 @@ def _reaching(url):
         code = "bad-redirect" if 300 <= error.code < 400 else "http-error"
         answered = " ".join(f"{error.code} {error.reason or ''}".split())
         raise DownloadError(
-            code, f"{shown(url)} could not be downloaded: the server answered {answered}.", "Check the URL."
+            f"{shown(url)} could not be downloaded: the server answered {answered}.", "Check the URL.", code=code
         ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = error.reason if isinstance(error, URLError) else error
@@ -140,8 +142,8 @@ def _reaching(url):
             reason = "the connection broke off"
         reason = getattr(reason, "strerror", None) or reason or type(reason).__name__
         raise DownloadError(
-            "unreachable", f"{shown(url)} could not be reached: {reason}.",
-            "Check the URL and the network, and run it again.",
+            f"{shown(url)} could not be reached: {reason}.",
+            "Check the URL and the network, and run it again.", code="unreachable",
         ) from error  # fmt: skip
 
 
@@ -177,7 +179,9 @@ class Download:
         self._check_size(self._done)
         if not data and self._done < self.size:
             raise DownloadError(
-                "cut-off", f"{shown(self._url)} broke off after {self._done} of {self.size} bytes.", "Run it again."
+                f"{shown(self._url)} broke off after {self._done} of {self.size} bytes.",
+                "Run it again.",
+                code="cut-off",
             )
         self._check_speed()
         return data
@@ -185,7 +189,7 @@ class Download:
     def _check_size(self, size):
         if size > self._largest:
             raise DownloadError(
-                "too-large", f"{shown(self._url)} is larger than {self._largest} bytes.", "Check the URL."
+                f"{shown(self._url)} is larger than {self._largest} bytes.", "Check the URL.", code="too-large"
             )
 
     def _check_speed(self):
@@ -194,9 +198,9 @@ class Download:
             return
         if self._done - done < BYTES_SLOW:
             raise DownloadError(
-                "too-slow",
                 f"{shown(self._url)} is too slow: {self._done - done} bytes came in {round(now - since)} seconds.",
                 "Run it again later, or name another place.",
+                code="too-slow",
             )
         self._since = (now, self._done)
 
@@ -247,9 +251,8 @@ def fetch(source, path, sha256, tell=lambda *_: None, largest=LARGEST):
             found = _copied(given, file, source, largest, tell)
             if found != sha256.lower():
                 raise DownloadError(
-                    "wrong-checksum",
                     f"{shown(source)} is not the file it should be: its SHA-256 is {found}, not {sha256}.",
-                    "Check the SHA-256, or have the file made or downloaded again.",
+                    "Check the SHA-256, or have the file made or downloaded again.", code="wrong-checksum",
                 )  # fmt: skip
             file.flush()
             os.fsync(file.fileno())
@@ -268,7 +271,9 @@ def _copied(given, file, source, largest, tell):
     for data in iter(lambda: given.read(_BLOCK), b""):
         if not done and data[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
             raise DownloadError(
-                "web-page", f"{shown(source)} is a web page and not the file.", "Give the address of the file itself."
+                f"{shown(source)} is a web page and not the file.",
+                "Give the address of the file itself.",
+                code="web-page",
             )
         found.update(data)
         file.write(data)
@@ -283,10 +288,10 @@ def _local(path):
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise DownloadError("no-file", f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
+        raise DownloadError(f"{path} cannot be read: {error.strerror}.", "Check the path.", code="no-file") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise DownloadError("no-file", f"{path} is not a file.", "Check the path.")
+        raise DownloadError(f"{path} is not a file.", "Check the path.", code="no-file")
     with open(descriptor, "rb") as file:
         yield _Local(file)
 

@@ -378,7 +378,8 @@ class _Room:
     """What is free on a disk, so that what can never be held by it is not begun."""
 
     def __init__(self, folder):
-        self._folder, self._left = folder, shutil.disk_usage(folder).free
+        self._folder, usage = folder, shutil.disk_usage(folder)
+        self._left = usage.free if usage.total else float("inf")  # some do not tell
 
     def take(self, size):
         """Raise OSError for more bytes than are free."""
