@@ -23,6 +23,23 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # linux/fs.h
 
 
+def make_folder(path, mode=0o755):
+    """Make a folder and what is missing above it, with this mode whatever the umask; what is there stays as it is."""
+    path, missing = os.path.abspath(path), []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder, mode)
+        except FileExistsError:
+            if not os.path.isdir(folder):
+                raise
+            continue  # somebody else has just made it
+        with suppress(OSError):  # a mounted Drive has no permissions
+            os.chmod(folder, mode)
+
+
 def write_json(path, value, mode=0o644):
     """Write a value as JSON under a temporary name and rename it, so that a reader never sees half of it."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True), mode)
@@ -43,21 +60,6 @@ def write_text(path, text, mode=0o644):
     except BaseException:
         os.unlink(name)
         raise
-
-
-def make_folder(path, mode=0o755):
-    """Make a folder and those above it, whatever the umask says; those that are there stay as they are."""
-    if not path or os.path.isdir(path):
-        return
-    make_folder(os.path.dirname(path), mode)
-    try:
-        os.mkdir(path, mode)
-    except FileExistsError:
-        if not os.path.isdir(path):
-            raise
-        return
-    with suppress(OSError):
-        os.chmod(path, mode)
 
 
 def _half_written(path):

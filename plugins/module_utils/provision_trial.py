@@ -54,11 +54,11 @@ def without_rights(function, folder, error):
         return function()
     try:
         answer = json.loads(said[len(_BEGUN) :])
-        told, hint = [str(word) for word in answer.get("error", ("", ""))]
+        words = [str(word) for word in answer.get("error", ())]
     except (ValueError, AttributeError, RecursionError) as problem:
         raise error("Its commands did not come to an end when they were tried.", "") from problem
-    if told:
-        raise error(told, hint)
+    if words:
+        raise error(*words[:3])
     return answer.get("result")
 
 
@@ -71,7 +71,7 @@ def _be_the_child(function, folder, error, writing):
             try:
                 answer = {"result": function()}
             except error as problem:
-                answer = {"error": [problem.message, problem.hint]}
+                answer = {"error": [problem.message, problem.hint, *filter(None, [getattr(problem, "code", "")])]}
             except Exception as problem:
                 answer = {"error": [f"Its commands cannot be tried: {problem}.", ""]}
             # Nothing is imported from here on: nobody may not look into root's own Python.
