@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import select
+import shutil
 import signal
 import tempfile
 import time
@@ -23,8 +24,8 @@ _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
 def without_rights(function, folder, error):
     """Return what a function returns that runs programs of a folder; root calls it in a process of nobody's.
 
-    Where root cannot become somebody else, as in some containers, or nobody else can reach the folder, it is called
-    right here: what only root can reach is run by root alone.
+    Where root cannot become somebody else, as in some containers, or nobody else can reach the folder or a Python on
+    PATH, it is called right here: what only root can reach is run by root alone.
 
     Parameters
     ----------
@@ -66,7 +67,8 @@ def _be_the_child(function, folder, error, writing):
     """Call the function as nobody, write its answer, and end this process."""
     try:
         os.setsid()
-        if _became_nobody() and os.access(folder, os.R_OK | os.X_OK):
+        has_python = shutil.which("python3")
+        if _became_nobody() and os.access(folder, os.R_OK | os.X_OK) and (shutil.which("python3") or not has_python):
             os.write(writing, _BEGUN)
             try:
                 answer = {"result": function()}

@@ -76,6 +76,15 @@ def test_where_only_root_gets_to_root_tries(tmp_path):
 
 
 @is_root
+@pytest.mark.parametrize(("more", "who"), [("", 0), (":/usr/bin", 65534)])
+def test_where_only_root_gets_to_a_python_root_tries(folder, tmp_path, monkeypatch, more, who):
+    (tmp_path / "python3").symlink_to("/bin/true")
+    os.chmod(tmp_path, 0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}{more}")
+    assert tried(os.getuid, folder) == who
+
+
+@is_root
 def test_where_root_cannot_become_anybody_else_it_tries_itself(folder, monkeypatch):
     def refuse(_):
         raise PermissionError(1, "Operation not permitted")
