@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -13,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from provision import content, lock
 from provision.download import local_path, opened
@@ -177,7 +178,8 @@ def prune(keep: int, store: str | os.PathLike | None = None, wait: float = lock.
             # An archive alone is still a build; what stands beside one is nothing without it.
             freed[build.path] = _deleted(_beside(build.path)) + _deleted(build.path)
         for left in found.set_aside:
-            freed[left.path] = _deleted(left.path)
+            beside = _beside(left.path.with_suffix(""))
+            freed[left.path] = _deleted(beside.with_name(beside.name + _archives.BAD)) + _deleted(left.path)
         for left in found.unfinished:
             if left.touched < too_old:
                 freed[left.path] = _deleted_build(left.path)
@@ -220,7 +222,9 @@ def export(
     '0d4f...'
     """
     build, into = _named(key, ls(store)), absolute(dest)
-    target = _target(build, into)
+    with _plainly(f"The build {build.key}"):
+        # Under its own name, whatever a browser has made of that.
+        target = _target(_archives.key_of(_archives.manifest_of(str(build.path))), into)
     with _plainly(f"The build {build.key}"), _shown(progress) as tell:
         with _task(tell, f"Verify {build.key}") as work:
             manifest = _archives.read_archive(str(build.path), tell=work)
@@ -292,17 +296,16 @@ def _machine() -> dict:
 
 def _build(path: Path, machine: dict) -> Build:
     """Return what is known of an archive without reading all of it."""
-    key = path.name.removesuffix(_archives.SUFFIX)
+    key = _beside(path).name.removesuffix(".json")
     size, touched = _size_and_time(path)
     try:
         manifest = _archives.manifest_of(str(path))
     except _archives.StoreError as error:
         return Build(key, path, size, touched, problem=_problem(error))
-    problem = _mismatch(manifest, key, size)
-    why_not = "" if problem else _archives.why_not_here(manifest, machine)
+    why_not = _archives.why_not_here(manifest, machine)
     return Build(
         key, path, size, manifest["created"], manifest["tool"], manifest["version"], manifest.get("sha256", ""),
-        runs_here=not problem and not why_not, why_not=why_not, problem=problem,
+        runs_here=not why_not, why_not=why_not,
     )  # fmt: skip
 
 
@@ -312,15 +315,8 @@ def _problem(error: Exception) -> str:
     return f"it cannot be read: {cause.strerror or cause}" if isinstance(cause, OSError) else error.message
 
 
-def _mismatch(manifest: dict, key: str, size: int) -> str:
-    """Return what shows without reading an archive that it is not what it is called, an empty string for nothing."""
-    if _archives.key_of(manifest) != key:
-        return f"it holds {_archives.key_of(manifest)}"
-    return f"it has {size} bytes, not {manifest['size']}" if manifest["size"] != size else ""
-
-
 def _set_aside(place: Path) -> Iterator[Leftover]:
-    for path in sorted(place.glob(f"*{_archives.SUFFIX}{_archives.BAD}")):
+    for path in sorted(place.glob(f"*.zst{_archives.BAD}")):
         yield Leftover(path, *_size_and_time(path))
 
 
@@ -336,16 +332,18 @@ def _pieces(build: Path) -> list[Path]:
 
 
 def _size_and_time(path: Path) -> tuple[int, float]:
-    """Return a file's size and when it was written, zeros for one that has just been deleted."""
+    """Return a file's size and when it was written, zeros for one that cannot be looked at or has just been deleted."""
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in _archives.ITS_OWN:
+            raise
         return 0, 0.0
     return found.st_size, found.st_mtime
 
 
 def _beside(archive: Path) -> Path:
-    return archive.with_name(archive.name.removesuffix(_archives.SUFFIX) + ".json")
+    return Path(_archives.beside(str(archive)))
 
 
 def _named(key: str, listing: Listing) -> Build:
@@ -355,6 +353,7 @@ def _named(key: str, listing: Listing) -> Build:
     if not builds:
         raise OptionError(f"There are no builds in {listing.folder}.", hint="Name another store.")
     near = [key] if key in builds else [name for name in builds if name.startswith(key)]
+    near = list({_identity(builds[name]): name for name in reversed(near)}.values())[::-1]  # of copies the first
     if len(near) > 1:
         raise OptionError(f"{key!r} may mean several builds.", hint=f"Write more of the name: {', '.join(near)}.")
     if not near:
@@ -362,6 +361,11 @@ def _named(key: str, listing: Listing) -> Build:
         hint = f"{meant} The builds are {', '.join(builds)}.".strip()
         raise OptionError(f"There is no build {key!r} in {listing.folder}.", hint=hint)
     return builds[near[0]]
+
+
+def _identity(build: Build) -> tuple:
+    """Return what copies of one build have in common."""
+    return (build.tool, build.version, build.created, build.size)
 
 
 def _beginnings(keys: Iterable[str]) -> list[str]:
@@ -399,16 +403,16 @@ def _passed_on(file, write: Callable[[bytes], Any], total: int, tell: Work) -> s
 
 
 @contextmanager
-def _new_file(place: Path) -> Iterator[Path]:
+def _new_file(place: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """Give a file under a name that nobody reads, and that pruning knows, gone at the end unless renamed."""
     try:
-        handle, name = tempfile.mkstemp(prefix=".new-", dir=place)
+        file, name = tempfile.mkstemp(prefix=".new-", dir=place)
     except OSError as error:
         error.filename = str(place)  # of the file's name, which was drawn, nobody knows
         raise
-    os.close(handle)
     try:
-        yield Path(name)
+        with os.fdopen(file, "wb") as new:
+            yield Path(name), new
     finally:
         with suppress(OSError):
             Path(name).unlink()
@@ -417,25 +421,24 @@ def _new_file(place: Path) -> Iterator[Path]:
 def _copy(source: Path, target: Path, wanted: str, tell: Work) -> None:
     """Copy a file of a known SHA-256, and give the copy its name once it has been read back."""
     if target.exists():
-        if _sum(target, tell) != wanted:
+        if not target.is_file() or _sum(target, tell) != wanted:
             raise OptionError(f"{target} is there already, with other content.", hint="Delete it, or name another.")
         return
-    with _new_file(target.parent) as new:
-        with source.open("rb") as file, new.open("wb") as copy:
+    with _new_file(target.parent) as (new, copy):
+        with source.open("rb") as file:
             _passed_on(file, copy.write, source.stat().st_size, tell)
-            copy.flush()
-            os.fsync(copy.fileno())
+        copy.flush()
+        os.fsync(copy.fileno())
         if _sum(new, lambda *_: None) != wanted:
             raise ProvisionError(f"{target.parent} does not give back what was written.", hint="Name another folder.")
-        with suppress(OSError):  # a mounted Drive has no permissions
-            new.chmod(0o644)
+        _files.set_mode(copy.fileno(), 0o644)
         new.replace(target)
 
 
-def _target(build: Build, dest: Path) -> Path:
-    """Return the file that a build is to be copied to."""
+def _target(key: str, dest: Path) -> Path:
+    """Return the file that a build of that name is to be copied to."""
     if dest.is_dir():
-        return dest / build.path.name
+        return dest / (key + _archives.SUFFIX)
     if not dest.name.endswith(_archives.SUFFIX):
         raise OptionError(
             f"There is no folder {dest}.", hint=f"Name one that exists, or a file that ends in {_archives.SUFFIX}."
@@ -456,16 +459,20 @@ def _at_hand(source: str, place: Path, tell: Tell) -> Iterator[tuple[Path, str]]
         yield archive, found
         return
     with opened(source) as download:
-        place.mkdir(parents=True, exist_ok=True)
-        with _new_file(place) as new:
-            with _task(tell, "Download the build") as work, new.open("wb") as file:
+        _archives.check_owner(str(place))
+        _files.make_folder(str(place))
+        with _new_file(place) as (new, file):
+            with _task(tell, "Download the build") as work:
                 found = _passed_on(download, file.write, download.size, work)
+            file.flush()
             yield new, found
 
 
 def _existing(path: str) -> Path:
     archive = absolute(path)
     try:
+        if not stat.S_ISREG(archive.stat().st_mode):
+            raise IsADirectoryError(errno.EISDIR, "It is not a file")
         archive.open("rb").close()
     except OSError as error:
         why = f"{archive} cannot be read: {error.strerror}."
@@ -486,9 +493,14 @@ def _checked_sum(sha256: str) -> str:
 
 
 def _beyond(listing: Listing, keep: int) -> list[Build]:
-    """Return the builds that are not among the newest of their tool."""
+    """Return the builds that are not among the newest of their tool; copies of one build count as one."""
     sound = sorted((build for build in listing if not build.problem), key=lambda build: (build.tool, -build.created))
-    return [build for _, builds in groupby(sound, key=lambda build: build.tool) for build in list(builds)[keep:]]
+    gone: list[Build] = []
+    for _, found in groupby(sound, key=lambda build: build.tool):
+        builds = list(found)
+        stay = set(list(dict.fromkeys(map(_identity, builds)))[:keep])
+        gone += [build for build in builds if _identity(build) not in stay]
+    return gone
 
 
 def _deleted(path: Path) -> int:
@@ -499,6 +511,8 @@ def _deleted(path: Path) -> int:
 
 
 def _deleted_build(path: Path) -> int:
+    if path.is_symlink():
+        return 0
     freed = sum(map(_deleted, _pieces(path)))
     with suppress(OSError):  # there is something of somebody else's in it
         path.rmdir()
@@ -522,10 +536,10 @@ def _plainly(what: str = "") -> Iterator[None]:
         yield
     except _archives.BadArchive as error:
         raise ProvisionError(
-            f"{what} cannot be used, because {error.message}.", hint="Make or download it again."
+            f"{what} cannot be used, because {error.message}.", hint="Make or download it again.", code=error.code
         ) from error
     except _archives.StoreError as error:
-        raise ProvisionError(error.message, hint=error.hint) from error
+        raise ProvisionError(error.message, hint=error.hint, code=error.code) from error
     except OSError as error:
         message, hint = _files.explain(error)
         raise ProvisionError(message, hint=hint) from error

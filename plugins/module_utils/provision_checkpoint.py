@@ -7,6 +7,7 @@ broken all the same is compiled again.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -19,8 +20,11 @@ from contextlib import suppress
 
 from .provision_checks import is_elf
 from .provision_files import Members, extract_member
-from .provision_store import StoreError, Unreadable, set_aside, stream_of, written_whole
+from .provision_store import NotTrusted, StoreError, Unreadable, set_aside, stream_of, written_whole
 
+# What is wrong with the folder that is built in, and not with a piece.
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+_LARGEST = 1 << 34  # of what all files of a piece may be together
 SECONDS = 20  # between two pieces; a step takes 6 s on average
 _PIECE = re.compile(r"\d{4}\.tar\.zst")
 # Where a build system keeps what it has made; of the rest of the tree, what it wrote there itself.
@@ -85,20 +89,25 @@ class Checkpoint:
                     for member in tar:
                         self._take(tar, member)
                         count += 1
-            except Unreadable as error:
+            except (NotTrusted, Unreadable) as error:
                 self.problem = error.message
                 break
             except (StoreError, ValueError, OSError) as error:
                 self.problem = f"{path} could not be used: {getattr(error, 'message', error)}"
+                if getattr(error, "errno", 0) in _OF_THE_DISK:
+                    break
                 set_aside(path)
         return count
 
     def _check(self, path):
         """Raise an error for a piece that is not whole, or has more in it than files of the tree with their times."""
-        members = Members()
+        members, size = Members(), 0
         with stream_of(path) as tar:
             for member in tar:
                 members.check(member)
+                size += member.size
+                if size > _LARGEST:
+                    raise ValueError("it holds more than any build")
                 if not member.isfile() or not member.pax_headers.get("provision.mtime", "").isdigit():
                     raise ValueError(f"its member {member.name!r} is no file with a time")
 

@@ -14,7 +14,9 @@ import platform
 import pwd
 import re
 import shutil
+import stat
 import subprocess
+from contextlib import suppress
 from importlib import import_module
 
 # The instructions of each x86-64 level as /proc/cpuinfo names them: x86-64 psABI 1.0, table 3.1
@@ -373,12 +375,85 @@ def store_problem(store):
     problem = unmounted_problem(store)
     if problem:
         return problem
+    problem = store_owner_problem(store)
+    if problem:
+        return problem
     if not writable(store):
         return f"The store {store} cannot be written to"
     free = free_bytes(store)
     if free is not None and free < _SHORT_OF_SPACE:
         return f"The store {store} has {free // 1_000_000} MB free"
     return ""
+
+
+def others_write(found):
+    """Return in words why root must not run what is in a file or folder, given as `os.stat` tells of it.
+
+    It is an empty string when nobody can change it but root and who called sudo, and for anybody else than root: they
+    have no rights to lose to whom they take a build from.
+    """
+    if os.geteuid() != 0:
+        return ""
+    if found.st_uid not in _trusted():
+        return f"belongs to {_user(found.st_uid)}, who would decide what root runs"
+    sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
+    if found.st_mode & 0o022 and not sticky:
+        return "can be written to by other users, who would decide what root runs"
+    return ""
+
+
+def _trusted():
+    """Return the numbers of root and of who called sudo."""
+    caller = os.environ.get("SUDO_UID", "")
+    return {0, int(caller)} if caller.isdecimal() else {0}
+
+
+def _user(number):
+    try:
+        return f"the user {pwd.getpwuid(number).pw_name}"
+    except KeyError:
+        return f"the user with the number {number}"
+
+
+def store_owner_problem(store):
+    """Return why root must not use a store, in words; an empty string when it may.
+
+    Who can rename a folder above it can put another in its place.
+    """
+    if os.geteuid() != 0:
+        return ""
+    for path in dict.fromkeys((store, os.path.realpath(store))):
+        with suppress(OSError):
+            problem = others_write(os.stat(path))
+            if problem:
+                return f"The store {store} {problem}"
+        for folder in _above(path):
+            if _may_rename(folder):
+                return f"The store {store} is in the folder {folder}, where other users decide what root runs"
+    return ""
+
+
+def _above(path):
+    """Return the folders above a path, the nearest first, and itself where it is a link."""
+    found = [path] if os.path.islink(path) else []
+    while os.path.dirname(path) != path:
+        path = os.path.dirname(path)
+        found.append(path)
+    return found
+
+
+def _may_rename(folder):
+    """Tell whether others than root and who called sudo could put another thing in the place of one in a folder."""
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return False
+    if found.st_uid not in _trusted():
+        # What belongs to nobody of this container's users is the system's outside of it (user_namespaces(7)).
+        return found.st_uid != 65534 or read_text("/proc/self/uid_map").split() == ["0", "0", "4294967295"]
+    # A group of the owner's own name has no other members, on Debian and Ubuntu.
+    others = 0o002 if found.st_gid in (0, found.st_uid) else 0o022
+    return stat.S_ISDIR(found.st_mode) and bool(found.st_mode & others) and not found.st_mode & stat.S_ISVTX
 
 
 def store_warning(wanted, store, problem):

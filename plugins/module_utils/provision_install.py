@@ -15,11 +15,14 @@ from .provision_store import (
     BadArchive,
     StoreError,
     candidates,
+    is_broken,
     is_release,
     read_archive,
     set_aside,
     why_not_here,
+    why_not_wanted,
 )
+from .provision_trial import without_rights
 
 # What every module that installs a tool can be told.
 ARGUMENTS = {
@@ -139,13 +142,28 @@ class Tool:
             new = os.path.join(folder, "new")
             os.mkdir(new)
             manifest = self._fill(given, new)
-            version, commands = self.smoke_test(new)
+            version, commands = self._tried(given, new)
             self.check_version(version, given)
             if given["tree"]:
                 manifest = self._note_build(given, new, version, commands)
             write_json(os.path.join(new, RECEIPT), {"tool": self.name, "version": version, "origin": given["origin"]})
             exchange(new, prefix)
         return version, commands, manifest
+
+    def _tried(self, given, folder):
+        """Return (the version that what is in a folder tells, its commands); what came from elsewhere has no rights."""
+        if not given.get("archive"):
+            return self.smoke_test(folder)
+        answer = without_rights(lambda: self.smoke_test(folder), os.path.join(folder, "bin"), InstallError)
+        # It may have been written by what was tried, and its names become those of links.
+        there = set(os.listdir(os.path.join(folder, "bin")))
+        try:
+            version, commands = answer
+            if isinstance(version, str) and there.issuperset(commands):
+                return version, list(commands)
+        except (TypeError, ValueError):
+            pass
+        raise InstallError("Its commands answer what makes no sense.")
 
     def _fill(self, given, folder):
         """Gather the files from where they come from into a folder; return the manifest, {} where there is none."""
@@ -158,16 +176,20 @@ class Tool:
             return {}
         if given["store"] or _is_zstd(archive):
             return read_archive(
-                archive, keep=folder, accept=self._check_runs_here, tell=teller(given["progress"], "bytes")
-            )
+                archive, keep=folder, tell=teller(given["progress"], "bytes"),
+                accept=lambda manifest: self._check_fits(manifest, given.get("wanted")),
+            )  # fmt: skip
         self.unpack(given, folder)
         return {}
 
-    def _check_runs_here(self, manifest):
-        """Raise InstallError for a build that this machine cannot run."""
+    def _check_fits(self, manifest, wanted):
+        """Raise InstallError for a build that this machine cannot run, or that is none of those wanted."""
         why = why_not_here(manifest, this_machine())
         if why or manifest["tool"] != self.name:
             raise InstallError(f"This build is not for this machine: {why or 'it is ' + manifest['tool']}.")
+        why = why_not_wanted(manifest, wanted) if wanted else ""  # what stands beside an archive may be of another
+        if why:
+            raise InstallError(f"This build is not the one wanted: {why}.")
 
     def check_version(self, version, given):
         """Raise InstallError when the commands tell another version than the one wanted."""
@@ -200,7 +222,7 @@ class Tool:
         passed_over = []
 
         def pass_over(path, error):
-            passed_over.append({"archive": path, "why": error.message, "bad": isinstance(error, BadArchive)})
+            passed_over.append({"archive": path, "why": error.message, "bad": is_broken(error)})
 
         wanted = {"tool": self.name, "commands": given.get("commands", []), "belongs_to": given.get("belongs_to", "")}
         wanted.update((name, given[name]) for name in ("version", "cpu", "repo"))
@@ -208,6 +230,7 @@ class Tool:
         try:
             for path, manifest in candidates(given["store"], wanted, this_machine(), passed_over):
                 found = {"archive": path, "version": manifest["version"], "exact": is_release(manifest["version"])}
+                found["wanted"] = wanted
                 try:
                     state = self.install({**given, **found})
                     break
@@ -259,9 +282,11 @@ class Tool:
         except BadArchive as error:
             module.fail_json(
                 msg=f"The archive {given['archive']} cannot be used: {error.message}.",
-                hint="Make or download it again.",
-            )
-        except (InstallError, StoreError) as error:
+                hint="Make or download it again.", code=error.code,
+            )  # fmt: skip
+        except StoreError as error:
+            module.fail_json(msg=error.message, hint=error.hint, code=error.code)
+        except InstallError as error:
             module.fail_json(msg=error.message, hint=error.hint)
         except OSError as error:
             message, hint = explain(error)

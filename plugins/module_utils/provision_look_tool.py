@@ -41,7 +41,7 @@ def look_at_tool(tool, wanted, machine, drift_of):
         return dict(result, converged=not there)
     drift = drift_of(state)
     if not drift:
-        return dict(result, converged=True)
+        return dict(result, **_keeping(wanted, state, machine))
     store = store_folder(wanted["store"], wanted["folder"], machine)
     problem = store_problem(store) if store else ""
     return dict(
@@ -56,3 +56,18 @@ def look_at_tool(tool, wanted, machine, drift_of):
         prefix_writable=writable(prefix),
         git=bool(shutil.which("git")),
     )
+
+
+def _keeping(wanted, state, machine):
+    """Return what is due of an installation that is as wanted: at most its build has to be kept in the store.
+
+    A run may have been cut off before that. Where the store itself had a problem, it is tried again once that is gone.
+    """
+    report = state["report"]
+    if report["origin"] == "source" and not report.get("archive"):
+        store = store_folder(wanted.get("store", "none"), wanted.get("folder", ""), machine)
+        is_due = store and os.path.exists(os.path.join(report["prefix"], "manifest.json")) and not store_problem(store)
+        if is_due and state.get("not_kept") != {"store": store, "problem": ""}:
+            drift = f"its build is not in the store {store} yet"
+            return {"converged": False, "drift": drift, "unkept": True, "store": store}
+    return {"converged": True}

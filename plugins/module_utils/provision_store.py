@@ -16,14 +16,15 @@ import json
 import math
 import os
 import re
-import shutil
+import stat
 import tarfile
 import tempfile
 import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 
-from .provision_checks import LEVELS, read_json
-from .provision_files import Members, drop_half_written, extract_member, locked, write_json
+from .provision_checks import LEVELS, free_bytes, others_write, store_owner_problem
+from .provision_files import Members, drop_half_written, extract_member, locked, make_folder, set_mode, write_json
+from .provision_tar import TarReader
 from .provision_zstd import BLOCK, LEVEL, QUICK, NoZstdError, Reader, ZstdError, compressor
 
 PACKER = "provision 0.1.0"
@@ -33,10 +34,21 @@ BAD = ".bad"
 NEW = ".new-"  # how the name of an archive begins that is being written
 HOURS_NEW = 24  # after which another machine's packing is taken for given up
 _MANIFEST_LIMIT = 1 << 20
+_WORD_LIMIT = 1000  # of letters in one word of a manifest
+_NAME_LIMIT = 200  # of a build's name, to which endings are added: a file's has at most 255
+_UNPACKED_LIMIT = 1 << 36
+_CREATED_LIMIT = 1 << 40
+_DIGITS_LIMIT = 18
 # tarfile moves what is left of a block whenever it has taken something from it, so that large ones cost time.
 _TAR_BLOCK = 1 << 14
 # What is wrong with one name of a store, and not with the store.
-_ITS_OWN = (errno.ENOENT, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
+ITS_OWN = (
+    errno.ENOENT, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENAMETOOLONG
+)  # fmt: skip
+# What archives are called, also once a browser or a mounted drive has kept two of one name apart.
+_ARCHIVE = re.compile(r"[^.].*\.tar([ (_-].*)?\.zst", re.I)
+# What is wrong with one member, and not with the folder it goes to.
+_OF_THE_MEMBER = (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.EMLINK, errno.ENAMETOOLONG, errno.ENOTDIR)
 # What a manifest must tell, and as what.
 _FIELDS = {
     "tool": str, "version": str, "release": str, "arch": str, "cpu": str, "glibc": str, "asked": list,
@@ -47,17 +59,33 @@ _FIELDS = {
 class StoreError(Exception):
     """A store that cannot be used as asked; the message and the hint are for people."""
 
+    code = "store"
+
     def __init__(self, message, hint=""):
         super().__init__(message)
         self.message, self.hint = message, hint
 
 
 class BadArchive(StoreError):
-    """An archive that must not be used by anybody: broken, cut off, hostile, or not what its name says."""
+    """An archive that must not be used by anybody: broken, cut off or hostile."""
+
+    code = "bad-archive"
+
+
+class NoBuild(BadArchive):
+    """A file that may be whole and is no build that can be used here; it is its owner's, and keeps its name."""
+
+
+class NotTrusted(StoreError):
+    """A store or an archive that somebody could change who has not the rights of this process."""
+
+    code = "store-not-trusted"
 
 
 class Unreadable(StoreError):
     """A store that cannot be read just now; nothing is known of the archive."""
+
+    code = "store-unreadable"
 
 
 # --- Names ------------------------------------------------------------------------------------------------------------
@@ -92,64 +120,130 @@ def archive_path(store, key):
     return os.path.join(store, key + SUFFIX)
 
 
-def _beside(path):
+def beside(path):
     """Return the file with an archive's manifest, size and sha256."""
-    return path[: -len(SUFFIX)] + ".json"
+    whole = path.lower().endswith(SUFFIX)
+    return (path[: -len(SUFFIX)] if whole else os.path.splitext(path)[0]) + ".json"
 
 
 # --- Manifests --------------------------------------------------------------------------------------------------------
 
 
 def check_manifest(manifest):
-    """Return a manifest whose fields are there and of their types; raise BadArchive otherwise."""
+    """Return a manifest whose fields are there, of their types and within reason; raise NoBuild otherwise."""
     if not isinstance(manifest, dict):
-        raise BadArchive("its manifest is not a JSON object")
+        raise NoBuild("its manifest is not a JSON object")
+    for name, value in manifest.items():
+        if not (_is_word(name) and _is_plain(value)):
+            raise NoBuild(f"its manifest has no right {name[:60]!a}")
     for name, kind in _FIELDS.items():
         value = manifest.get(name)
-        if not isinstance(value, (int, float) if kind is float else kind):
-            raise BadArchive(f"its manifest has no right {name!r}")
-    if not math.isfinite(manifest["created"]):
-        raise BadArchive("its manifest has no right 'created'")
+        right = isinstance(value, (int, float) if kind is float else kind)
+        if not right or isinstance(value, bool) != (kind is bool):
+            raise NoBuild(f"its manifest has no right {name!r}")
+    if not 0 <= manifest["created"] <= _CREATED_LIMIT:
+        raise NoBuild("its manifest has no right 'created'")
+    if not 0 <= manifest["unpacked"] <= _UNPACKED_LIMIT:
+        raise NoBuild("its manifest has no right 'unpacked'")
     for name in ("repo", "belongs_to"):
         if not isinstance(manifest.get(name) or "", str):
-            raise BadArchive(f"its manifest has no right {name!r}")
+            raise NoBuild(f"its manifest has no right {name!r}")
     for name in ("asked", "commands", "cpu_flags"):
-        value = manifest.get(name, [])
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise BadArchive(f"its manifest has no right {name!r}")
+        if not isinstance(manifest.get(name, []), list):
+            raise NoBuild(f"its manifest has no right {name!r}")
+    if not isinstance(manifest.get("build_seconds", 0), (int, float)):
+        raise NoBuild("its manifest has no right 'build_seconds'")
+    if len(key_of(manifest)) > _NAME_LIMIT:
+        raise NoBuild("its name would be too long")
     return manifest
+
+
+def _is_word(value):
+    """Tell whether a value is a text that can be written down, as one with half a letter cannot."""
+    if not isinstance(value, str) or len(value) > _WORD_LIMIT:
+        return False
+    try:
+        return bool(value.encode()) or not value
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_plain(value):
+    """Tell whether a value is one that manifests have: a text, a number, yes or no, nothing, or a list of texts."""
+    if isinstance(value, list):
+        return all(map(_is_word, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, (bool, int)) or _is_word(value)
+
+
+def _integer(digits):
+    if len(digits) > _DIGITS_LIMIT:
+        raise ValueError("a number is too long")
+    return int(digits)
+
+
+def _parsed(text):
+    """Return the manifest in a JSON text; raise NoBuild when it is none."""
+    try:
+        return check_manifest(json.loads(text, parse_int=_integer))
+    except (ValueError, RecursionError) as error:
+        raise NoBuild("its manifest is not JSON") from error
 
 
 def _manifest_in(tar):
     """Return the manifest of an archive, its first member."""
     member = tar.next()
     if member is None or member.name != MANIFEST or not member.isfile() or member.size > _MANIFEST_LIMIT:
-        raise BadArchive("it has no manifest at its beginning")
-    try:
-        return check_manifest(json.loads(tar.extractfile(member).read()))
-    except (ValueError, RecursionError) as error:
-        raise BadArchive("its manifest is not JSON") from error
+        raise NoBuild("it has no manifest at its beginning")
+    return _parsed(tar.read(member.size))
 
 
 def _noted(path):
     """Return what stands beside an archive, an empty dict when that is lost or makes no sense."""
     try:
-        manifest = check_manifest(read_json(_beside(path)))
-    except (BadArchive, RecursionError):
+        with open(beside(path), "rb", opener=_open_file) as file:
+            manifest = _parsed(file.read(_MANIFEST_LIMIT))
+    except (OSError, BadArchive):
         return {}
-    return manifest if isinstance(manifest.get("sha256"), str) and isinstance(manifest.get("size"), int) else {}
+    is_sum = re.fullmatch("[0-9a-f]{64}", str(manifest.get("sha256")))
+    return manifest if is_sum and type(manifest.get("size")) is int else {}
+
+
+def _is_of(noted, manifest):
+    """Tell whether notes are those of this very packing: two machines may pack at once, and a copy be renamed."""
+    return noted != {} and (noted["created"], key_of(noted)) == (manifest["created"], key_of(manifest))
+
+
+def _open_file(path, flags):
+    """Open a file, and nothing that would keep one waiting: a pipe, or a device without an end."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EISDIR, "Is not a file", path)
+    return descriptor
 
 
 def manifest_of(path):
-    """Return the manifest of an archive: what stands beside it, else what is in it.
+    """Return the manifest of an archive: what stands beside it where that is of its name and size, else what is in it.
 
     Raises BadArchive or Unreadable.
     """
     noted = _noted(path)
-    if noted and key_of(noted) == os.path.basename(path)[: -len(SUFFIX)]:
+    if noted and key_of(noted) == os.path.basename(path)[: -len(SUFFIX)] and noted["size"] == _size(path):
         return noted
     with _members(path) as (content, tar):
-        return dict(_manifest_in(tar), size=content.file.size)
+        manifest, size = _manifest_in(tar), content.file.size
+    if _is_of(noted, manifest) and noted["size"] != size:
+        raise BadArchive(f"it has {size} bytes, not {noted['size']}")
+    return dict(manifest, size=size)
+
+
+def _size(path):
+    try:
+        return os.stat(path).st_size
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 # --- What runs where --------------------------------------------------------------------------------------------------
@@ -234,8 +328,9 @@ def candidates(store, wanted, machine, passed_over):
     The archive that this very machine would have packed is asked for by its name, so that a folder where each look
     takes a tenth of a second is listed only when that one is not there.
 
-    Raises Unreadable.
+    Raises Unreadable or NotTrusted.
     """
+    check_owner(store)
     tried = set()
     if wanted["version"] != "any":
         for complete in (True, False)[: 2 if wanted["commands"] else 1]:
@@ -256,11 +351,11 @@ def _fitting(paths, wanted, machine, passed_over):
         try:
             manifest = manifest_of(path)
         except BadArchive as error:
-            passed_over.append({"archive": path, "why": error.message, "bad": True})
+            passed_over.append({"archive": path, "why": error.message, "bad": is_broken(error)})
             continue
         except Unreadable as error:
             # One name that is a folder, somebody else's, or gone since the listing hides none of the others.
-            if getattr(error.__cause__, "errno", 0) not in _ITS_OWN:
+            if getattr(error.__cause__, "errno", 0) not in ITS_OWN:
                 raise
             passed_over.append({"archive": path, "why": error.message})
             continue
@@ -275,9 +370,9 @@ def _fitting(paths, wanted, machine, passed_over):
 def _is_there(path):
     try:
         os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
     except OSError as error:
+        if error.errno in ITS_OWN:
+            return False
         raise _unreadable(path, error) from error
     return True
 
@@ -290,7 +385,7 @@ def archives(store):
         return []
     except OSError as error:
         raise _unreadable(os.path.join(store, ""), error) from error
-    return [os.path.join(store, name) for name in names if name.endswith(SUFFIX) and not name.startswith(".")]
+    return [os.path.join(store, name) for name in names if _ARCHIVE.fullmatch(name)]
 
 
 # --- Reading ----------------------------------------------------------------------------------------------------------
@@ -304,13 +399,18 @@ def _unreadable(path, error):
 class _Source:
     """An archive's bytes on their way: counted, summed up, and with their read errors told from all others."""
 
-    def __init__(self, path, tell=None):
+    def __init__(self, path, tell=None, trusted=True):
         self.path, self._tell = path, tell
         try:
-            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
-            self.size = os.fstat(self._file.fileno()).st_size
+            self._file = open(path, "rb", buffering=0, opener=_open_file)  # noqa: SIM115 (closed by close)
+            found = os.fstat(self._file.fileno())
         except OSError as error:
             raise _unreadable(path, error) from error
+        self.size = found.st_size
+        problem = "" if trusted else others_write(found)
+        if problem:
+            self.close()
+            raise NotTrusted(f"The archive {path} {problem}.", _TRUST_IT)
         self._sum, self._done = hashlib.sha256(), 0
 
     def read(self, size):
@@ -333,18 +433,26 @@ class _Source:
         self._file.close()
 
 
+_TRUST_IT = "Name a store of your own, take it by its SHA-256 (provision store import), or give it to root (chown)."
+
+
+def check_owner(store):
+    """Raise NotTrusted for a store in which somebody without this process's rights decides what it runs."""
+    problem = store_owner_problem(store)
+    if problem:
+        raise NotTrusted(f"{problem}.", _TRUST_IT)
+
+
 @contextmanager
-def _members(path, tell=None, ahead=False):
-    """Give (the content, the tar archive in it, read as a stream); errors of its content become BadArchive."""
-    source, content = _Source(path, tell), None
+def _members(path, tell=None, ahead=False, trusted=True):
+    """Give (the content, the tar archive in it); errors of its content become BadArchive."""
+    source, content = _Source(path, tell, trusted), None
     try:
         content = Reader(source, ahead)
-        with tarfile.open(fileobj=content, mode="r|", bufsize=_TAR_BLOCK) as tar:
-            tar.copybufsize = _TAR_BLOCK
-            yield content, tar
+        yield content, TarReader(content)
     except NoZstdError as error:
         raise Unreadable(f"{error}.", "Install it: pip install zstandard.") from error
-    except (tarfile.TarError, EOFError, OverflowError, ValueError) as error:  # ZstdError is a ValueError
+    except (tarfile.TarError, OverflowError, ValueError) as error:  # ZstdError is a ValueError
         raise BadArchive(f"it is broken: {error}") from error
     finally:
         if content:
@@ -354,13 +462,16 @@ def _members(path, tell=None, ahead=False):
 
 @contextmanager
 def stream_of(path):
-    """Give the tar archive in a file, to be read from its beginning to its end; raises BadArchive or Unreadable."""
-    with _members(path) as (content, tar):
+    """Give the tar archive in a file, to be read from its beginning to its end.
+
+    Raises BadArchive, Unreadable, or NotTrusted: what is read this way goes into programs.
+    """
+    with _members(path, trusted=False) as (content, tar):
         yield tar
         content.finish()
 
 
-def read_archive(path, keep=None, accept=None, tell=None):
+def read_archive(path, keep=None, accept=None, tell=None, sha256=""):
     """Read an archive from its beginning to its end, as everybody who wants to trust it must.
 
     Parameters
@@ -373,6 +484,8 @@ def read_archive(path, keep=None, accept=None, tell=None):
         Called with the manifest before anything is written; it raises what speaks against going on.
     tell : callable, optional
         Called with (bytes read, bytes in all).
+    sha256 : str, optional
+        What the archive must have; whose file it is, is no matter then.
 
     Returns
     -------
@@ -382,29 +495,31 @@ def read_archive(path, keep=None, accept=None, tell=None):
     Raises
     ------
     BadArchive
-        It is broken or cut off, a member would leave the folder, it is not what its name says, or it has another
-        sha256 than what was noted when it was packed.
+        It is broken or cut off, a member would leave the folder, or it has another sha256 than the one given or noted
+        when it was packed.
+    NotTrusted
+        It is to be kept, and somebody could have changed it who has not the rights of this process.
     Unreadable
         The store cannot be read.
     OSError
         The folder cannot be written to.
     """
-    noted, name = _noted(path), os.path.basename(path)
+    noted = _noted(path)
     if keep and os.listdir(keep):
         raise StoreError(f"{keep} is not empty.", "Unpack into a new folder.")
-    with _members(path, tell, ahead=bool(keep)) as (content, tar):
+    with _members(path, tell, ahead=bool(keep), trusted=not keep or bool(sha256)) as (content, tar):
         manifest = _manifest_in(tar)
-        if name.endswith(SUFFIX) and key_of(manifest) != name[: -len(SUFFIX)]:
-            raise BadArchive(f"it holds {key_of(manifest)}")
         if accept:
             accept(manifest)
+        if keep and manifest["unpacked"] > (free_bytes(keep) or manifest["unpacked"]):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), keep)
         _take_members(tar, manifest, keep)
         content.finish()
         source = content.file
         found = dict(manifest, size=source.size, sha256=source.sha256())
-    # Notes of another packing say nothing of this one: two machines pack at once, or one packs while this one reads.
-    is_of_it = noted and (noted["created"], key_of(noted)) == (manifest["created"], key_of(manifest))
-    if is_of_it and found["sha256"] != noted["sha256"]:
+    if sha256 and found["sha256"] != sha256.lower():
+        raise NoBuild(f"its SHA-256 is {found['sha256']}, not {sha256}")
+    if _is_of(noted, manifest) and found["sha256"] != noted["sha256"]:
         raise BadArchive(f"its SHA-256 is {found['sha256']}, not the {noted['sha256']} that was noted beside it")
     if keep:
         write_json(os.path.join(keep, MANIFEST), manifest)
@@ -413,10 +528,7 @@ def read_archive(path, keep=None, accept=None, tell=None):
 
 def _take_members(tar, manifest, folder):
     size, members = 0, Members()
-    while True:  # a loop over `tar` would begin with the manifest again
-        member = tar.next()
-        if member is None:
-            break
+    for member in tar:
         try:
             members.check(member)
         except ValueError as error:
@@ -436,21 +548,29 @@ def _extract(tar, member, folder):
     try:
         extract_member(tar, member, folder)
     except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR):
+        if error.errno not in _OF_THE_MEMBER:
             raise
         raise BadArchive(f"its member {member.name!r} cannot be: {error.strerror}") from error
 
 
 def set_aside(path):
-    """Give a bad archive a name that nobody takes for a good one; return that name, or the old one where it stays."""
+    """Give a bad archive, with what stands beside it, a name that nobody takes for a good one; return that name.
+
+    It is the old one where it has to stay.
+    """
     aside = path + BAD
     try:
         os.replace(path, aside)
         with suppress(FileNotFoundError):
-            os.unlink(_beside(path))
+            os.replace(beside(path), beside(path) + BAD)
     except OSError:
         return path
     return aside
+
+
+def is_broken(error):
+    """Tell whether an error says that an archive is of no use to anybody, and may be set aside."""
+    return isinstance(error, BadArchive) and not isinstance(error, NoBuild)
 
 
 # --- Writing ----------------------------------------------------------------------------------------------------------
@@ -493,12 +613,17 @@ class _Sink:
 @contextmanager
 def _written(path, level, form):
     """Give (a tar archive to add to, the sink with its size and sha256 at the end) and write it to a file."""
-    with open(path, "wb") as file:
+    with open(path, "wb", opener=_open_own) as file:
         sink = _Sink(file, level)
         with tarfile.open(fileobj=sink, mode="w|", format=form, bufsize=_TAR_BLOCK) as tar:
             tar.copybufsize = _TAR_BLOCK
             yield tar, sink
         sink.finish()
+
+
+def _open_own(path, flags):
+    """Open a file that this process has made, and no other that a link of its name leads to."""
+    return os.open(path, flags & ~os.O_CREAT | os.O_NOFOLLOW)
 
 
 @contextmanager
@@ -514,7 +639,7 @@ def written_whole(path):
             with closing(_Source(new)) as source:
                 if source.sha256() != sink.sha256:
                     raise StoreError(f"The store {os.path.dirname(path)} does not give back what was written.")
-            os.replace(new, path)
+            _rename(new, path)
     except ZstdError as error:
         raise StoreError(f"{error}.", "Install it: pip install zstandard.") from error
     except OSError as error:
@@ -527,7 +652,8 @@ def _unfinished(store):
 
     Older ones are deleted first: their packers were killed.
     """
-    os.makedirs(store, exist_ok=True)
+    check_owner(store)
+    make_folder(store)
     drop_unfinished(store)
     handle, path = tempfile.mkstemp(prefix=_new_here(), dir=store)
     try:
@@ -572,7 +698,7 @@ def drop_unfinished(store, hours=HOURS_NEW):
 
 
 def _is_left(path):
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=_open_file) as file:
         return _is_nobodys(file.fileno())
 
 
@@ -583,7 +709,8 @@ def _store_locked(store):
         try:
             stack.enter_context(locked(os.path.join(store, ".lock"), seconds=300))
         except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            # No locks there, or the lock of another user.
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EPERM):
                 raise
         yield
 
@@ -603,14 +730,19 @@ def _publish(unfinished, store, manifest):
     path = archive_path(store, key_of(manifest))
     # Between the two renames the archive stands alone, which is enough; beside another's notes it would seem broken.
     with suppress(FileNotFoundError):
-        os.unlink(_beside(path))
-    with suppress(OSError):
-        os.chmod(unfinished, 0o644)
-    os.replace(unfinished, path)
+        os.unlink(beside(path))
+    _rename(unfinished, path)
     with suppress(OSError):  # what is noted beside it is in it too
-        drop_half_written(_beside(path))
-        write_json(_beside(path), manifest)
+        drop_half_written(beside(path))
+        write_json(beside(path), manifest)
     return path
+
+
+def _rename(unfinished, path):
+    """Give a file its name, and let all read it who may look into the store."""
+    with open(unfinished, "rb", opener=_open_own) as file:
+        set_mode(file.fileno(), 0o644)
+    os.replace(unfinished, path)
 
 
 def pack(prefix, store, manifest, tell=None):
@@ -643,7 +775,8 @@ def pack(prefix, store, manifest, tell=None):
     )
     check_manifest(manifest)
     try:
-        os.makedirs(store, exist_ok=True)
+        check_owner(store)
+        make_folder(store)
         with _store_locked(store), _unfinished(store) as path:
             with _written(path, LEVEL, tarfile.GNU_FORMAT) as (tar, sink):
                 _write_members(tar, prefix, members, manifest, tell)
@@ -675,11 +808,14 @@ def _listed(prefix):
             if relative == MANIFEST or relative.startswith(".provision"):
                 continue
             member = tarfile.TarInfo(relative)
-            if os.path.islink(path):
+            found = os.lstat(path)
+            if stat.S_ISLNK(found.st_mode):
                 member.type, member.linkname = tarfile.SYMTYPE, os.readlink(path)
+            elif stat.S_ISREG(found.st_mode):
+                member.size = found.st_size
+                member.mode = 0o755 if found.st_mode & 0o100 else 0o644
             else:
-                member.size = os.path.getsize(path)
-                member.mode = 0o755 if os.access(path, os.X_OK) else 0o644
+                member.type = tarfile.FIFOTYPE
             try:
                 checked.check(member)
             except ValueError as error:
@@ -720,10 +856,12 @@ def adopt(source, store, sha256=""):
         raise StoreError(f"There is no archive {source}.", "Give the path of a file that ends in .tar.zst.")
     try:
         with _unfinished(store) as path:
-            shutil.copyfile(source, path)
-            found = read_archive(path)
-            if sha256 and found["sha256"] != sha256.lower():
-                raise BadArchive(f"its SHA-256 is {found['sha256']}, not {sha256}")
+            with closing(_Source(source, trusted=bool(sha256))) as file, open(path, "wb", opener=_open_own) as copy:
+                for block in iter(lambda: file.read(BLOCK), b""):
+                    copy.write(block)
+                copy.flush()
+                os.fsync(copy.fileno())
+            found = read_archive(path, sha256=sha256)
             with _store_locked(store):
                 return dict(found, archive=_publish(path, store, found))
     except OSError as error:

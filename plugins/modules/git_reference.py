@@ -8,7 +8,8 @@ module: git_reference
 short_description: Find what a version means in a git repository that is not here
 description:
   - Says whether a version is a tag, a branch or a commit of a repository, without cloning it.
-  - Fails with one sentence when the repository cannot be reached or has no such version.
+  - Fails with one sentence when the repository cannot be reached, does not answer within a minute, or has no such
+    version, and for names that git would take for an option.
 author: The provision founders (!UNKNOWN)
 options:
   repo:
@@ -47,6 +48,10 @@ commit:
   description: The commit's name.
   type: str
   returned: success
+environment:
+  description: Variables with which git waits for no silent server and asks nobody.
+  type: dict
+  returned: success
 """
 
 import difflib
@@ -56,6 +61,10 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.provision_download import shown
+
+SECONDS = 60
+_TIMED_OUT = (124, 137)  # timeout(1)
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 
@@ -93,15 +102,48 @@ def nearest(found, version):
             or numbered[:3] or names[:3])
 
 
+def refusal(repo, version, option):
+    """Return (sentence, hint) for what git would take for one of its options or programs, None for all else."""
+    for value, what, right in (
+        (repo, "repository", f"Give a URL or a path: {option}."),
+        (version, "version", "Give a tag, a branch or a commit."),
+    ):
+        # A transport such as ext:: runs any program.
+        if re.match(r"-|\w+::", value) or not value.isprintable() or not value:
+            return f"{value!r} cannot be the name of a git {what}.", right
+    return None
+
+
 def unreachable(repo, said, option):
     """Return the sentence and the hint for a repository that git could not list."""
+    repo = shown(repo)
     host = urlsplit(repo).hostname or repo
-    lines = [line for line in said.strip().splitlines() if line]
+    lines = [re.sub(r"//[^/@\s]*@", "//", line) for line in said.strip().splitlines() if line]
     reason = re.sub(r"^(fatal|ssh|error): ", "", lines[0] if lines else "no answer")
     return (
         f"The git repository {repo} could not be reached ({reason}).",
         f"Check the network and that {host} is right, or name a clone that is here: {option}=/path/to/clone.",
     )
+
+
+def limits(repo):
+    """Return the environment in which git asks nobody, does not wait for a silent server, and keeps to encryption."""
+    return {
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=20",
+        "GIT_HTTP_LOW_SPEED_LIMIT": "1", "GIT_HTTP_LOW_SPEED_TIME": "20",
+        # Where a server may redirect to, too.
+        "GIT_ALLOW_PROTOCOL": "https" if repo.lower().startswith("https:") else "file:git:http:https:ssh",
+    }  # fmt: skip
+
+
+def listed(module, repo):
+    """Return (exit code, output, errors) of git asked for all tags and branches."""
+    code, out, error = module.run_command(
+        ["timeout", "--kill-after=5", str(SECONDS), "git", "ls-remote", "--tags", "--heads", "--", repo],
+        environ_update=limits(repo),
+    )
+    return code, out, f"no answer within {SECONDS} s" if code in _TIMED_OUT else error
 
 
 def main():
@@ -116,25 +158,23 @@ def main():
         supports_check_mode=True,
     )
     repo, version = as_url(module.params["repo"]), module.params["version"]
-    # Never ask for a user name or a host key: there is nobody to answer.
-    quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20"}
-    code, out, error = module.run_command(
-        ["git", "-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=20", "ls-remote", "--tags", "--heads", repo],
-        environ_update=quiet,
-    )
+    refused = refusal(repo, version, module.params["option"])
+    if refused:
+        module.fail_json(msg=refused[0], hint=refused[1], code="usage")
+    code, out, error = listed(module, repo)
     if code:
         message, hint = unreachable(module.params["repo"], error, module.params["option"])
-        module.fail_json(msg=message, hint=hint)
+        module.fail_json(msg=message, hint=hint, code="unreachable")
     found = parse(out)
     choice = choose(found, version)
     if not choice:
         near = nearest(found, version)
         verb = "is" if len(near) == 1 else "are"
         module.fail_json(
-            msg=f"{module.params['repo']} has no version {version!r}.",
+            msg=f"{shown(module.params['repo'])} has no version {version!r}.", code="no-version",
             hint=f"The nearest {verb} {', '.join(near)}." if near else "It has no tags and no branches.",
         )
-    module.exit_json(changed=False, repo=repo, kind=choice[0], commit=choice[1])
+    module.exit_json(changed=False, repo=repo, kind=choice[0], commit=choice[1], environment=limits(repo))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ options:
     description: A folder with what was kept of the build while it was unfinished, deleted once all of it is packed.
   state_file:
     type: path
-    description: Where the role notes what it installed; it is told which archive has it.
+    description: Where the role notes what it installed; it is told which archive has it, or that none could be made.
   progress:
     type: path
     description: A file that is told how far the packing is, as one JSON object.
@@ -75,7 +75,7 @@ from contextlib import suppress
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checks import on_drive, read_json, unmounted_problem
+from ..module_utils.provision_checks import on_drive, read_json, store_problem, unmounted_problem
 from ..module_utils.provision_files import teller, write_json
 from ..module_utils.provision_store import MANIFEST, StoreError, pack
 
@@ -84,10 +84,16 @@ ON_DRIVE = (
 )
 
 
-def note_archive(path, archive):
-    """Add the archive to the report that a role keeps in its state file."""
+def note(path, archive="", not_kept=None):
+    """Note in a role's state file which archive has the build, or why none has: that is not tried again and again."""
+    if not path:
+        return
     state = read_json(path)
-    state.setdefault("report", {})["archive"] = archive
+    state.pop("not_kept", None)
+    if archive:
+        state.setdefault("report", {})["archive"] = archive
+    else:
+        state["not_kept"] = not_kept
     write_json(path, state)
 
 
@@ -120,13 +126,13 @@ def main():
     except StoreError as error:
         problem = f"The build was not kept for the next machine: {error.message} {error.hint}".strip()
         module.warn(problem)
+        note(given["state_file"], not_kept={"store": given["store"], "problem": store_problem(given["store"])})
         module.exit_json(changed=False, kept={"notes": [problem]})
     if given["unfinished"]:
         shutil.rmtree(given["unfinished"], ignore_errors=True)
         with suppress(OSError):  # other builds are unfinished
             os.rmdir(os.path.dirname(given["unfinished"]))
-    if given["state_file"]:
-        note_archive(given["state_file"], packed["archive"])
+    note(given["state_file"], packed["archive"])
     notes = {"notes": [ON_DRIVE]} if on_drive(given["store"]) else {}
     module.exit_json(
         changed=True, kept={"archive": packed["archive"], **notes}, size=packed["size"], sha256=packed["sha256"],

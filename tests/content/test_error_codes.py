@@ -20,7 +20,7 @@ def in_the_code() -> set[str]:
     for folder in ("provision", "plugins"):
         for path in (content.root() / folder).rglob("*.py"):
             # Not what nibabel calls by that name.
-            found |= set(re.findall(r"(?<!affine, )\bcode=\"([a-z0-9-]+)\"", path.read_text()))
+            found |= set(re.findall(r"(?<!affine, )\bcode ?= ?\"([a-z0-9-]+)\"", path.read_text()))
     returned = (content.root() / "provision" / "events.py").read_text()
     return found | set(re.findall(r'", "([a-z]+(?:-[a-z]+)*)"\n', returned))
 

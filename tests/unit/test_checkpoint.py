@@ -133,7 +133,7 @@ def test_a_piece_has_only_what_was_finished_since_the_last(shelf, tree):
     assert kept.keep() == 2
     assert [path.name for path in pieces(shelf)] == ["0001.tar.zst", "0002.tar.zst"]
     with store.stream_of(str(pieces(shelf)[1])) as tar:
-        assert sorted(tar.getnames()) == ["lib/libmrtrix.so", "tmp/cmd/mrinfo.o"]
+        assert sorted(member.name for member in tar) == ["lib/libmrtrix.so", "tmp/cmd/mrinfo.o"]
 
 
 def test_of_a_file_that_was_kept_twice_the_later_one_comes_back(shelf, tree, tmp_path):
@@ -237,6 +237,23 @@ def test_nothing_of_a_broken_piece_gets_into_the_tree(shelf, tree, two, tmp_path
     whole = content_of(tree)
     found, _, _ = restored(shelf, tmp_path / "fresh")
     assert {name: what for name, what in found.items() if what != whole.get(name)} == {}
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_is_full_is_not_laid_on_a_piece(shelf, two, tmp_path, monkeypatch, code):
+    def fail(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(checkpoints, "extract_member", fail)
+    assert restored(shelf, tmp_path / "fresh")[1:] != (0, "")
+    assert pieces(shelf) == two
+
+
+def test_a_piece_of_endless_zeros_is_not_read_to_its_end(shelf, tree, tmp_path, monkeypatch):
+    checkpoint(shelf, tree).keep()
+    monkeypatch.setattr(checkpoints, "_LARGEST", 1000)
+    found, count, problem = restored(shelf, tmp_path / "fresh")
+    assert (found, count) == ({}, 0) and "more than any build" in problem
 
 
 def test_what_is_kept_after_a_broken_piece_is_found_again(shelf, two, tmp_path):
@@ -396,7 +413,7 @@ def test_a_store_that_is_full_or_gone_is_a_problem_and_no_more(shelf, tree, monk
     wait_for(lambda: pieces(shelf))
     kept.stop()
     with store.stream_of(str(pieces(shelf)[0])) as tar:
-        assert set(tar.getnames()) == KEPT
+        assert {member.name for member in tar} == KEPT
 
 
 def test_a_store_that_is_no_folder_is_a_problem_and_no_more(shelf, tree, monkeypatch):

@@ -1,6 +1,16 @@
 """What a version means in a repository that is not here."""
 
+import json
+import shutil
+import socket
+import subprocess
+import time
+
 import pytest
+
+pytest.importorskip("ansible")
+
+from ansible.module_utils.testing import patch_module_args
 
 from plugins.modules import git_reference
 
@@ -41,3 +51,67 @@ def test_a_path_becomes_a_url_that_can_be_cloned_shallow(tmp_path):
     (tmp_path / "repo").mkdir()
     assert git_reference.as_url(str(tmp_path / "repo")) == f"file://{tmp_path}/repo"
     assert git_reference.as_url("https://example.org/x.git") == "https://example.org/x.git"
+
+
+@pytest.mark.parametrize(
+    ("repo", "version"),
+    [
+        ("--upload-pack=touch /tmp/x", "3.0.8"), ("-x", "3.0.8"), ("ext::sh -c id", "3.0.8"), ("a\nb", "3.0.8"),
+        ("", "3.0.8"), ("https://example.org/x.git", "--upload-pack=touch x"), ("https://example.org/x.git", "-b"),
+        ("https://example.org/x.git", "a\0b"), ("https://example.org/x.git", ""),
+    ],
+)  # fmt: skip
+def test_what_git_would_take_for_an_option_or_a_program_is_refused_before_it_is_asked(
+    repo, version, capsys, monkeypatch
+):
+    monkeypatch.setattr(git_reference, "listed", lambda *_: pytest.fail("git was asked"))
+    ended, answer = run_module(capsys, repo, version)
+    assert (ended, answer["code"]) == (1, "usage") and answer["hint"]
+
+
+@pytest.mark.parametrize(
+    "repo", ["https://example.org/x.git", "git@example.org:me/x.git", "/srv/a repo", "ssh://me@[::1]:22/x", "file:///x"]
+)
+@pytest.mark.parametrize("version", ["3.0.8", "feature/x-y", "97b21e56af52"])
+def test_what_names_a_repository_and_a_version_is_taken(repo, version):
+    assert git_reference.refusal(repo, version, "mrtrix3_repo") is None
+
+
+def run_module(capsys, repo, version):
+    given = {"repo": repo, "version": version, "option": "mrtrix3_repo"}
+    with patch_module_args(given), pytest.raises(SystemExit) as ended:
+        git_reference.main()
+    return ended.value.code, json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+@pytest.mark.parametrize("scheme", ["git", "http", "https"])
+def test_a_server_that_says_nothing_is_waited_for_only_so_long(scheme, capsys, monkeypatch):
+    monkeypatch.setattr(git_reference, "SECONDS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        start = time.monotonic()
+        ended, answer = run_module(capsys, f"{scheme}://127.0.0.1:{mute.getsockname()[1]}/x.git", "3.0.8")
+    assert (ended, answer["code"]) == (1, "unreachable") and "no answer within 2 s" in answer["msg"]
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+def test_a_clone_on_this_machine_is_asked(tmp_path, capsys):
+    repo = tmp_path / "a repo"
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "init", "-q", repo], check=True)
+    subprocess.run(["git", "-C", repo, *who, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    subprocess.run(["git", "-C", repo, "tag", "3.0.8"], check=True)
+    ended, answer = run_module(capsys, str(repo), "3.0.8")
+    assert (ended, answer["kind"], answer["repo"]) == (0, "tag", f"file://{repo}")
+
+
+def test_a_server_of_https_leads_nowhere_without_encryption():
+    assert git_reference.limits("https://example.org/x.git")["GIT_ALLOW_PROTOCOL"] == "https"
+    assert "ext" not in git_reference.limits("git://example.org/x.git")["GIT_ALLOW_PROTOCOL"]
+
+
+def test_a_password_in_a_url_is_not_told():
+    url = "https://me:sesame@example.org/x.git"
+    message, hint = git_reference.unreachable(url, f"fatal: unable to access '{url}/': no\n", "mrtrix3_repo")
+    assert "sesame" not in message + hint and "example.org" in message

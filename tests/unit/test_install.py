@@ -2,6 +2,7 @@
 
 import builtins
 import errno
+import io
 import json
 import os
 import random
@@ -9,10 +10,12 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
+import zstandard
 from killed import ended_at
 
 pytest.importorskip("ansible")
@@ -351,7 +354,9 @@ def test_a_bad_archive_is_set_aside_and_the_next_one_is_taken(wanted, shelf, bes
     assert (library(wanted), state["report"]["cpu"]) == ("other", "x86-64-v2")
     assert [note["archive"] for note in passed_over] == [best]
     assert passed_over[0]["why"].endswith(f"; it is now {best}.bad")
-    assert sorted(name for name in os.listdir(shelf) if KEY in name) == [f"{KEY}.tar.zst.bad"]
+    assert sorted(name for name in os.listdir(shelf) if KEY in name) == [
+        *([f"{KEY}.json.bad"] if beside else []), f"{KEY}.tar.zst.bad"
+    ]  # fmt: skip
 
 
 def test_an_archive_that_is_bad_from_its_beginning_is_set_aside_and_the_next_one_is_taken(wanted, shelf):
@@ -379,6 +384,60 @@ def test_a_file_that_was_never_a_build_keeps_its_name(wanted, shelf):
     (shelf / "backup.tar.zst").write_bytes(b"mine")
     assert TOOL.restore(wanted)[0] == {}
     assert (shelf / "backup.tar.zst").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("name", ["(1)", "own tar", "later version"])
+def test_a_sound_file_of_somebodys_keeps_its_name_and_its_content(wanted, shelf, name):
+    best = Path(build(shelf))
+    notes = best.with_name(f"{KEY}.json")
+    if name == "(1)":
+        best = best.rename(shelf / f"{KEY} (1).tar.zst")
+        notes.rename(shelf / f"{KEY} (1).json")
+    else:
+        notes.unlink()
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w") as tar:
+            member = tarfile.TarInfo("bin/mrinfo" if name == "own tar" else store.MANIFEST)
+            member.size = 7
+            tar.addfile(member, io.BytesIO(b'{"a":1}'))
+        best.write_bytes(zstandard.ZstdCompressor(write_checksum=True).compress(content.getvalue()))
+    before = everything(shelf)
+    state, passed_over = TOOL.restore(wanted)
+    assert everything(shelf) == before
+    assert (bool(state), len(passed_over)) == ((True, 0) if name == "(1)" else (False, 1))
+
+
+def test_what_stands_beside_an_archive_does_not_decide_what_is_installed(wanted, shelf):
+    other = Path(build(shelf, version="dev"))
+    told = json.loads(other.with_name(other.name.replace(".tar.zst", ".json")).read_text())
+    named = {**told, "version": "main"}
+    path = shelf / f"{store.key_of(named)}.tar.zst"
+    other.rename(path)
+    path.with_name(path.name.replace(".tar.zst", ".json")).write_text(json.dumps(named))
+    state, passed_over = TOOL.restore({**wanted, "version": "main", "exact": False})
+    assert state == {} and "it is version dev" in passed_over[0]["why"]
+    assert path.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+def test_what_comes_from_a_store_is_tried_without_roots_rights(wanted, shelf, monkeypatch):
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    folder.chmod(0o755)
+    monkeypatch.setenv("TOKEN", "sesame")
+    try:
+        build(shelf, mrinfo="#!/bin/sh\n# compiled\n[ $(id -u)$TOKEN = 65534 ] && echo '== mrinfo 3.0.8 =='\n")
+        state, passed_over = TOOL.restore({**wanted, "prefix": str(folder / "opt/mrtrix3")})
+        assert (state["report"]["version"], passed_over) == ("3.0.8", [])
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_names_that_what_was_tried_has_made_up_are_not_linked(wanted, shelf, monkeypatch):
+    build(shelf)
+    for answer in (["3.0.8", ["../../etc/passwd"]], ["3.0.8", [7]], [3, ["mrinfo"]], None, "x", ["3.0.8", None]):
+        monkeypatch.setattr(shared, "without_rights", lambda *_, answer=answer: answer)
+        state, passed_over = TOOL.restore(wanted)
+        assert state == {} and "makes no sense" in passed_over[0]["why"]
 
 
 def test_bad_archives_alone_are_set_aside_and_nothing_is_changed(wanted, given, shelf, tmp_path):
@@ -611,7 +670,7 @@ def test_a_store_that_takes_no_more_is_a_warning_and_the_unfinished_build_stays(
     TOOL.install(given)
     unfinished = tmp_path / "unfinished"
     unfinished.mkdir()
-    before = everything(tmp_path / "opt"), everything(tmp_path / "state")
+    before, state = everything(tmp_path / "opt"), json.loads(Path(given["state_file"]).read_text())
     arguments = {
         "prefix": given["prefix"], "store": str(shelf), "state_file": given["state_file"], "unfinished": str(unfinished)
     }  # fmt: skip
@@ -624,7 +683,9 @@ def test_a_store_that_takes_no_more_is_a_warning_and_the_unfinished_build_stays(
     (problem,) = answer["kept"]["notes"]
     assert str(shelf) in problem and problem in str(answer["warnings"])
     assert [name for name in os.listdir(shelf) if name != ".lock"] == []
-    assert (everything(tmp_path / "opt"), everything(tmp_path / "state")) == before
+    assert everything(tmp_path / "opt") == before
+    noted = {"not_kept": {"store": str(shelf), "problem": ""}}
+    assert json.loads(Path(given["state_file"]).read_text()) == {**state, **noted}
     assert unfinished.is_dir()
 
 

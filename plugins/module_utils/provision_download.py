@@ -1,0 +1,309 @@
+"""Downloading with limits, in the standard library alone: of time, of speed, of size, and of where it may lead."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import socket
+import ssl
+import stat
+import tempfile
+import threading
+import time
+from contextlib import contextmanager, suppress
+from urllib import request
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+
+from .provision_files import make_folder, set_mode
+
+SECONDS_ANSWER = 60  # to look up the name, to connect, also through a proxy, and until the answer begins
+SECONDS_SILENT = 30
+SECONDS_SLOW, BYTES_SLOW = 60, 60_000  # a minute in which no more than so much arrives is the last one
+LARGEST = 8 << 30
+_BLOCK = 1 << 18
+_SCHEMES = ("http", "https")
+
+
+class DownloadError(Exception):
+    """What cannot be downloaded; the message and the hint are for people, the code for programs."""
+
+    def __init__(self, message, hint, code):
+        super().__init__(message)
+        self.message, self.hint, self.code = message, hint, code
+
+
+def shown(url):
+    """Return a URL for people: without its query, which may hold the key of a signed link, and without a password."""
+    start, separator, rest = url.partition("?")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return start + separator + host.rpartition("@")[2] + slash + path
+
+
+def local_path(source):
+    """Return the path that a source names, with ``file://`` taken off; None for a URL of a server.
+
+    Raises DownloadError for a URL that cannot be fetched.
+    """
+    scheme, separator, rest = source.partition("://")
+    if not separator:
+        return source
+    if scheme.lower() not in (*_SCHEMES, "file"):
+        raise DownloadError(
+            f"{scheme}:// cannot be fetched.",
+            "Give a path, or a URL that begins with https, http or file.",
+            code="bad-url",
+        )
+    # urllib would take them for a part of the host's name, and show them in its errors.
+    if "@" in rest.partition("/")[0]:
+        raise DownloadError(
+            "A URL with a user's name in it cannot be fetched.",
+            "Download it by other means, and give its path.", code="bad-url",
+        )  # fmt: skip
+    return request.url2pathname("/" + rest.partition("/")[2]) if scheme.lower() == "file" else None
+
+
+class _Redirects(request.HTTPRedirectHandler):
+    """Follows redirects to servers alone, and none that gives up encryption unless what comes is known by its hash."""
+
+    def __init__(self, hashed):
+        self._hashed = hashed
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        old, new = (urlsplit(url).scheme.lower() for url in (req.full_url, newurl))
+        if new not in _SCHEMES or ((old, new) == ("https", "http") and not self._hashed):
+            raise DownloadError(
+                f"{shown(req.full_url)} redirects to {shown(newurl)}, which is not followed.",
+                "Give the address of the file itself.", code="bad-redirect",
+            )  # fmt: skip
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener(hashed):
+    """Return what opens URLs of servers, through the proxies of the environment, and none of any other kind."""
+    opener = request.OpenerDirector()
+    for handler in (
+        request.ProxyHandler(), request.HTTPHandler(), request.HTTPSHandler(), request.HTTPDefaultErrorHandler(),
+        _Redirects(hashed), request.HTTPErrorProcessor(),
+    ):  # fmt: skip
+        opener.add_handler(handler)
+    opener.addheaders = [("User-Agent", "provision"), ("Accept", "*/*")]
+    return opener
+
+
+def _answer(url, hashed):
+    """Return a server's answer; raise DownloadError when there is none in time, whatever it is that keeps silent."""
+    done, found, waited = threading.Event(), [], [f"looking up {urlsplit(url).hostname}"]
+
+    def work():
+        # In a thread that is given up when time is over: nothing else ends the look-up of a name.
+        try:
+            parts = urlsplit(url)
+            if not request.getproxies().get(parts.scheme.lower()) or request.proxy_bypass(parts.netloc):
+                socket.getaddrinfo(parts.hostname, parts.port or parts.scheme, type=socket.SOCK_STREAM)
+            waited[0] = "waiting for its answer"
+            found.append(_opener(hashed).open(url, timeout=SECONDS_SILENT))
+        except Exception as error:
+            found.append(error)
+        if done.is_set() and not isinstance(found[0], Exception):
+            found[0].close()  # nobody waits for it any more
+        done.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    if not done.wait(SECONDS_ANSWER):
+        done.set()
+        raise DownloadError(
+            f"{shown(url)} could not be reached: {SECONDS_ANSWER} s passed {waited[0]}.",
+            "Check the URL, the network and the proxy, and run it again.", code="unreachable",
+        )  # fmt: skip
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+@contextmanager
+def _reaching(url):
+    """Turn what goes wrong with a server into one sentence; what goes wrong with the disk is no matter of it."""
+    try:
+        yield
+    except HTTPError as error:
+        error.close()
+        code = "bad-redirect" if 300 <= error.code < 400 else "http-error"
+        answered = " ".join(f"{error.code} {error.reason or ''}".split())
+        raise DownloadError(
+            f"{shown(url)} could not be downloaded: the server answered {answered}.", "Check the URL.", code=code
+        ) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            reason = f"its certificate is not trusted, {reason.verify_message}"
+        elif isinstance(reason, http.client.IncompleteRead):
+            reason = "the connection broke off"
+        reason = getattr(reason, "strerror", None) or reason or type(reason).__name__
+        raise DownloadError(
+            f"{shown(url)} could not be reached: {reason}.",
+            "Check the URL and the network, and run it again.", code="unreachable",
+        ) from error  # fmt: skip
+
+
+class Download:
+    """What a server gives, read like a file, within limits; its end is told from a connection that broke off.
+
+    Parameters
+    ----------
+    url : str
+        Where it comes from.
+    answer : http.client.HTTPResponse
+        What the server has answered.
+    largest : int
+        How many bytes it may be.
+
+    Attributes
+    ----------
+    size : int
+        Bytes in all, 0 when the server does not say.
+    """
+
+    def __init__(self, url, answer, largest):
+        self._url, self._answer, self._largest = url, answer, largest
+        self.size = answer.length or 0
+        self._done, self._since = 0, (time.monotonic(), 0)
+        self._check_size(self.size)
+
+    def read(self, size):
+        """Return the next bytes, as many as there are and so many at most, none at the end; raise DownloadError."""
+        with _reaching(self._url):
+            data = self._answer.read1(size)
+        self._done += len(data)
+        self._check_size(self._done)
+        if not data and self._done < self.size:
+            raise DownloadError(
+                f"{shown(self._url)} broke off after {self._done} of {self.size} bytes.",
+                "Run it again.",
+                code="cut-off",
+            )
+        self._check_speed()
+        return data
+
+    def _check_size(self, size):
+        if size > self._largest:
+            raise DownloadError(
+                f"{shown(self._url)} is larger than {self._largest} bytes.", "Check the URL.", code="too-large"
+            )
+
+    def _check_speed(self):
+        now, (since, done) = time.monotonic(), self._since
+        if now - since < SECONDS_SLOW:
+            return
+        if self._done - done < BYTES_SLOW:
+            raise DownloadError(
+                f"{shown(self._url)} is too slow: {self._done - done} bytes came in {round(now - since)} seconds.",
+                "Run it again later, or name another place.",
+                code="too-slow",
+            )
+        self._since = (now, self._done)
+
+
+@contextmanager
+def opened(url, hashed=True, largest=LARGEST):
+    """Give what a URL of http or https holds, to be read like a file, once its server has answered.
+
+    ``hashed`` tells whether it is known by its hash, so that it does not matter who passes it on.
+    """
+    with _reaching(url):
+        answer = _answer(url, hashed)
+    with answer:
+        yield Download(url, answer, largest)
+
+
+def fetch(source, path, sha256, tell=lambda *_: None, largest=LARGEST):
+    """Bring a file to a path, whole and of the SHA-256 given or not at all; tell whether it was not there before.
+
+    Parameters
+    ----------
+    source : str
+        A path, or a URL of http, https or file.
+    path : str
+        Where it goes; everybody may read it there.
+    sha256 : str
+        What it must have.
+    tell : callable, optional
+        Called with (bytes done, bytes in all).
+    largest : int
+        How many bytes it may be.
+
+    Raises
+    ------
+    DownloadError
+        It cannot be had, or is another.
+    OSError
+        The path cannot be written to.
+    """
+    if os.path.isfile(path) and _sum_of(path) == sha256.lower():
+        return False
+    local = local_path(source)
+    make_folder(os.path.dirname(path))
+    handle, new = tempfile.mkstemp(prefix=".new-", dir=os.path.dirname(path))
+    try:
+        given_by = opened(source, largest=largest) if local is None else _local(local)
+        with os.fdopen(handle, "wb") as file, given_by as given:
+            found = _copied(given, file, source, largest, tell)
+            if found != sha256.lower():
+                raise DownloadError(
+                    f"{shown(source)} is not the file it should be: its SHA-256 is {found}, not {sha256}.",
+                    "Check the SHA-256, or have the file made or downloaded again.", code="wrong-checksum",
+                )  # fmt: skip
+            file.flush()
+            os.fsync(file.fileno())
+            set_mode(file.fileno(), 0o644)
+        os.replace(new, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(new)
+        raise
+    return True
+
+
+def _copied(given, file, source, largest, tell):
+    """Copy what is given to a file, and return its SHA-256."""
+    found, done = hashlib.sha256(), 0
+    for data in iter(lambda: given.read(_BLOCK), b""):
+        if not done and data[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+            raise DownloadError(
+                f"{shown(source)} is a web page and not the file.",
+                "Give the address of the file itself.",
+                code="web-page",
+            )
+        found.update(data)
+        file.write(data)
+        done += len(data)
+        tell(done, given.size or done)
+    return found.hexdigest()
+
+
+@contextmanager
+def _local(path):
+    """Give a file of this machine, to be read, with its size."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise DownloadError(f"{path} cannot be read: {error.strerror}.", "Check the path.", code="no-file") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DownloadError(f"{path} is not a file.", "Check the path.", code="no-file")
+    with open(descriptor, "rb") as file:
+        yield _Local(file)
+
+
+class _Local:
+    def __init__(self, file):
+        self.read, self.size = file.read, os.fstat(file.fileno()).st_size
+
+
+def _sum_of(path):
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        for data in iter(lambda: file.read(_BLOCK), b""):
+            found.update(data)
+    return found.hexdigest()

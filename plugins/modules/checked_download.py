@@ -1,0 +1,75 @@
+#!/usr/bin/python
+"""Download a file of a known checksum, whole or not at all."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: checked_download
+short_description: Download a file of a known checksum
+description:
+  - Brings a file to a path once its SHA-256 is the one given, and does nothing where it is there already.
+  - Fails with one sentence when the server keeps silent, is too slow, never ends, answers with a web page, or redirects
+    to anything but a server.
+author: The provision founders (!UNKNOWN)
+options:
+  source:
+    type: str
+    required: true
+    description: A URL of http, https or file, or an absolute path.
+  dest:
+    type: path
+    required: true
+    description: Where the file goes. The folder is made when it is missing.
+  sha256:
+    type: str
+    required: true
+    description: The SHA-256 that the file must have.
+  progress:
+    type: path
+    description: A file that is told how far the download is, as one JSON object.
+"""
+
+EXAMPLES = """
+- name: Fetch an archive
+  provision_founders.provision.checked_download:
+    source: https://example.org/build.tar.zst
+    dest: /var/cache/build.tar.zst
+    sha256: "{{ archive_sha256 }}"
+"""
+
+RETURN = """
+dest:
+  description: Where the file is.
+  type: str
+  returned: success
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.provision_download import DownloadError, fetch
+from ..module_utils.provision_files import explain, teller
+
+
+def main():
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        argument_spec={
+            "source": {"type": "str", "required": True},
+            "dest": {"type": "path", "required": True},
+            "sha256": {"type": "str", "required": True},
+            "progress": {"type": "path"},
+        }
+    )
+    given = module.params
+    try:
+        changed = fetch(given["source"], given["dest"], given["sha256"], teller(given["progress"], "bytes"))
+    except DownloadError as error:
+        module.fail_json(msg=error.message, hint=error.hint, code=error.code)
+    except OSError as error:
+        message, hint = explain(error)
+        module.fail_json(msg=message, hint=hint)
+    module.exit_json(changed=changed, dest=given["dest"])
+
+
+if __name__ == "__main__":
+    main()
