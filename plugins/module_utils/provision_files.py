@@ -9,13 +9,43 @@ import json
 import os
 import posixpath
 import shutil
+import stat
 import tarfile
 import tempfile
 import time
 from contextlib import contextmanager, suppress
 
+from .provision_checks import RECEIPT, leftovers, staged
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # linux/fs.h
+
+
+def make_folder(path, mode=0o755):
+    """Make a folder and what is missing above it, with this mode whatever the umask; one that is there stays as it is."""
+    path, missing = os.path.abspath(path), []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder, mode)
+        except FileExistsError:
+            if not os.path.isdir(folder):
+                raise
+            continue  # somebody else has just made it
+        with suppress(OSError):  # a mounted Drive has no permissions
+            os.chmod(folder, mode)
+
+
+def plain_modes(folder):
+    """Give a folder and all in it the modes that a package's files have, whatever the umask or their origin says."""
+    os.chmod(folder, 0o755)
+    for parent, folders, names in os.walk(folder):
+        for path in (os.path.join(parent, name) for name in folders + names):
+            if not os.path.islink(path):
+                mode = os.stat(path).st_mode
+                os.chmod(path, 0o755 if stat.S_ISDIR(mode) or mode & 0o100 else 0o644)
 
 
 def write_json(path, value, mode=0o644):
@@ -26,7 +56,7 @@ def write_json(path, value, mode=0o644):
 def write_text(path, text, mode=0o644):
     """Write a file under a temporary name, which its owner alone can read, and rename it."""
     folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
+    make_folder(folder)
     handle, name = tempfile.mkstemp(prefix=_half_written(path), dir=folder)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -65,24 +95,42 @@ def exchange(new, target):
         code = ctypes.get_errno()
         if code not in (errno.EINVAL, errno.ENOSYS, errno.EXDEV):
             raise OSError(code, os.strerror(code), target)
-        new = _exchange_in_steps(new, target)
+        # There is a gap between the steps. Should it be cut off there, the next `staging` clears up.
+        aside = _put_aside(target)
+        os.rename(new, target)
+        new = aside
     shutil.rmtree(new, ignore_errors=True)
 
 
-def _exchange_in_steps(new, target):
-    """Put `new` in the place of `target` where no file system does it in one step; return what is to be deleted.
+def discard(folder):
+    """Delete a folder with our receipt; where that is cut off, what is left is still known to be ours."""
+    aside = _put_aside(folder)
+    if os.path.lexists(aside):
+        shutil.rmtree(aside)
 
-    There is a gap between the steps. Should it be cut off there, the next `staging` clears up.
-    """
-    aside = tempfile.mkdtemp(prefix=_staged(os.path.basename(target)), dir=os.path.dirname(target))
+
+def drop_leftovers(target):
+    """Delete what runs that were killed have left beside a folder; the caller holds its lock."""
+    for path in leftovers(os.path.realpath(target)):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _put_aside(folder):
+    """Rename a folder to a name that says that it is to be deleted, and return that."""
+    aside = os.path.join(os.path.dirname(folder), staged(folder) + os.urandom(6).hex())
     try:
-        os.rename(target, os.path.join(aside, "was"))
+        os.rename(folder, aside)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         # A folder that came with a container's image (overlayfs, Documentation/filesystems/overlayfs.rst).
-        shutil.rmtree(target)
-    os.rename(new, target)
+        for name in sorted(os.listdir(folder), key=lambda name: name == RECEIPT):
+            path = os.path.join(folder, name)
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
+        os.rmdir(folder)
     return aside
 
 
@@ -142,7 +190,7 @@ def locked(path, seconds=0):
     Raises Locked, a BlockingIOError, when another process holds it for longer. The kernel drops the lock when its
     holder dies, so a killed run never leaves one behind.
     """
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    make_folder(os.path.dirname(path))
     end = time.monotonic() + seconds
     while True:
         file = try_lock(path)
@@ -246,22 +294,15 @@ def _plain_filter():
     return {"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}
 
 
-def _staged(name):
-    return f".{name}.provision-"
-
-
 @contextmanager
 def staging(target):
     """Give a new folder beside `target`, deleted at the end unless it was renamed; older ones are deleted first.
 
     The caller holds a lock: a folder of that name that is already there was left by a run that was killed.
     """
-    parent, name = os.path.split(target)
-    os.makedirs(parent, exist_ok=True)
-    for left in os.listdir(parent):
-        if left.startswith(_staged(name)):
-            shutil.rmtree(os.path.join(parent, left), ignore_errors=True)
-    folder = tempfile.mkdtemp(prefix=_staged(name), dir=parent)
+    make_folder(os.path.dirname(target))
+    drop_leftovers(target)
+    folder = tempfile.mkdtemp(prefix=staged(target), dir=os.path.dirname(target))
     os.chmod(folder, 0o755)
     try:
         yield folder
@@ -287,6 +328,18 @@ def teller(path, unit):
             write_json(path, {"number": number, "total": total, "unit": unit, "what": what})
 
     return tell if path and os.path.isdir(os.path.dirname(path)) else lambda *_: None
+
+
+_CODES = {
+    errno.ENOSPC: "disk-full", errno.EDQUOT: "disk-full", errno.EROFS: "read-only", errno.EACCES: "not-permitted",
+    errno.EPERM: "not-permitted",
+}  # fmt: skip
+
+
+def failure(error):
+    """Return what a module says when it fails with an OSError, as the arguments of its ``fail_json``."""
+    message, hint = explain(error)
+    return {"msg": message, "hint": hint, "code": _CODES.get(error.errno, "system-error")}
 
 
 def explain(error):
