@@ -518,10 +518,7 @@ def path_problem(report, state):
     folder, link_dir = report.get("bin", ""), state.get("link_dir", "")
     names = state.get("commands") or [name for name in ("mrinfo",) if os.path.exists(os.path.join(folder, name))]
     found = _first_on_path(names)
-    other = {
-        name: found.get(name, "") for name in sorted(names)
-        if os.path.realpath(found.get(name, "")) != os.path.realpath(os.path.join(folder, name))
-    }  # fmt: skip
+    other = {name: found.get(name, "") for name in sorted(names) if not _is_that(found.get(name, ""), folder)}
     if not other:
         return ""
     # The links serve all tools at once, where nobody else's files are among them.
@@ -533,6 +530,12 @@ def path_problem(report, state):
         return f"{place} is not on the PATH: a shell does not find the commands there. Type: {line}"
     name, path = next((name, path) for name, path in other.items() if path)
     return f"In a shell, {name} is {path}, not the one in {folder}. Type: {line}"
+
+
+def _is_that(path, folder):
+    """Tell whether a path on PATH is the command of its name in a folder."""
+    own = os.path.join(folder, os.path.basename(path))
+    return bool(path) and (path == own or links_to(folder, path) or os.path.realpath(path) == os.path.realpath(own))
 
 
 def links_to(folder, path):

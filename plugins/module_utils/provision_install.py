@@ -182,10 +182,9 @@ class Tool:
         if old.get("version") != new.get("version"):
             notes.append(f"{self.title} {old.get('version')} was replaced with {new.get('version')}.")
         if before["bin"] != now["bin"]:
-            gone = "was moved" if not os.path.exists(before["bin"]) else "is used from now on"
             notes.append(
-                f"{self.title} {gone} from {before['bin']} to {now['bin']}. A shell that is open may have to be told: "
-                "hash -r"
+                f"The commands of {self.title} were in {before['bin']} and are in {now['bin']} now: in a shell that is "
+                "open, type hash -r."
             )
         return notes
 
