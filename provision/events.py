@@ -83,6 +83,12 @@ _KNOWN = (
         "sudo-password",
     ),
     (
+        r"MODULE FAILURE|No start of json char found",
+        "A step was killed before it could say what it had done.",
+        "Memory may have run out: free some, and run it again.",
+        "killed",
+    ),
+    (
         r"No space left on device|not enough free space|Disk quota exceeded",
         "The disk is full.",
         "Free some space and run it again.",

@@ -471,7 +471,7 @@ _FULL = 20_000_000  # less than any build takes
 
 
 def disk_problem(path):
-    """Return why programs cannot be put on the disk of a path that may not be there yet; an empty string for nothing."""
+    """Return why the disk of a path, which may not be there yet, takes no programs; an empty string when it does."""
     try:
         disk = os.statvfs(_nearest(path))
     except OSError:

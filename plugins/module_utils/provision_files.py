@@ -22,7 +22,7 @@ _RENAME_EXCHANGE = 2  # linux/fs.h
 
 
 def make_folder(path, mode=0o755):
-    """Make a folder and what is missing above it, with this mode whatever the umask; one that is there stays as it is."""
+    """Make a folder and what is missing above it, with this mode whatever the umask; what is there stays as it is."""
     path, missing = os.path.abspath(path), []
     while not os.path.isdir(path):
         missing.append(path)

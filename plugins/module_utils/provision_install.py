@@ -155,7 +155,8 @@ class Tool:
         asked = given.get("commands") or []
         return {
             **given["extra"], "report": report, "commands": commands, "asked": asked, "link_dir": link_dir,
-            "version": self._version_of_build(report["version"], given), "complete": manifest.get("complete", not asked),
+            "version": self._version_of_build(report["version"], given),
+            "complete": manifest.get("complete", not asked),
         }  # fmt: skip
 
     def note(self, given, state):
@@ -246,7 +247,8 @@ class Tool:
         """Raise InstallError for a build that this machine cannot run."""
         why = why_not_here(manifest, this_machine())
         if why or manifest["tool"] != self.name:
-            raise InstallError(f"This build is not for this machine: {why or 'it is ' + manifest['tool']}.", code="other-machine")
+            why = why or f"it is {manifest['tool']}"
+            raise InstallError(f"This build is not for this machine: {why}.", code="other-machine")
 
     def check_version(self, version, given):
         """Raise InstallError when the commands tell another version than the one wanted."""

@@ -60,8 +60,8 @@ def notes_of(report, state):
 def look_at_tool(tool, wanted, machine, drift_of):
     """Return what is installed of a tool, what has drifted, and what every way to install it needs to know.
 
-    ``drift_of`` is given what the role noted, and says in words how that differs from what is wanted, but for its place;
-    empty for not at all.
+    ``drift_of`` is given what the role noted, and says in words how that differs from what is wanted, but for its
+    place; empty for not at all.
     """
     state = read_state(tool)
     prefix, link_dir = place_of(tool, wanted, state, machine)
@@ -73,8 +73,8 @@ def look_at_tool(tool, wanted, machine, drift_of):
     drift = drift_of(state) or ("an installation was cut off" if state.get("pending") else "")
     misplaced = place_drift(state, prefix, link_dir) if is_own(state) else ""
     if not (drift or misplaced):
-        # In a notebook's kernel, the run itself sees to it that the commands are found.
-        notes = notes_of(result["report"], state) if wanted.get("shell", True) else {}
+        # In a notebook's kernel, the run itself sees to it that what is in a prefix of its own is found.
+        notes = notes_of(result["report"], state) if wanted.get("shell", True) or not is_own(state) else {}
         return dict(result, converged=True, report={**result["report"], **notes})
     store = store_folder(wanted["store"], wanted["folder"], machine)
     problem = store_problem(store) if store else ""

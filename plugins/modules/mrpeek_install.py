@@ -34,8 +34,8 @@ options:
     type: bool
     default: false
     description:
-      - Whether what the state file notes shall be put into C(prefix) and linked in C(link_dir) as it is, without another
-        build.
+      - Whether what the state file notes shall be put into C(prefix) and linked in C(link_dir) as it is, without
+        another build.
   tree:
     type: path
     description: The compiled source tree of mrpeek.

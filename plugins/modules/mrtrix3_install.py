@@ -39,8 +39,8 @@ options:
     type: bool
     default: false
     description:
-      - Whether what the state file notes shall be put into C(prefix) and linked in C(link_dir) as it is, without another
-        build.
+      - Whether what the state file notes shall be put into C(prefix) and linked in C(link_dir) as it is, without
+        another build.
   tree:
     type: path
     description: A built source tree.
@@ -207,7 +207,8 @@ def unpack_build(archive, folder):
         entries = os.listdir(inner)
         top = inner if "bin" in entries or len(entries) != 1 else os.path.join(inner, entries[0])
         if not os.path.isdir(os.path.join(top, "bin")):
-            raise InstallError(f"{archive} has no folder bin.", "It must hold bin, lib and share of a build.", "bad-archive")
+            hint = "It must hold bin, lib and share of a build."
+            raise InstallError(f"{archive} has no folder bin.", hint, "bad-archive")
         gather([top], folder)
 
 
