@@ -163,7 +163,7 @@ class Tool:
         """Link the commands, note what is installed now instead of what was before, and return that."""
         old, report = read_json(given["state_file"]), state["report"]
         state.pop("pending", None)
-        for former in (old, old.get("pending", {})):
+        for former in (old, *old.get("pending", [])):
             same = former.get("link_dir") == state["link_dir"] and _bin_of(former) == report["bin"]
             drop_links(former, keep=state["commands"] if same else ())
             if _prefix_of(former) != report["prefix"]:
@@ -213,8 +213,9 @@ class Tool:
     def _pending(self, given):
         """Note which place is about to be filled: should this be cut off, the next run or removal knows of it."""
         path, old = given["state_file"], read_json(given["state_file"])
-        place = {"report": {"prefix": given["prefix"], "bin": os.path.join(given["prefix"], "bin")}}
-        write_json(path, {**old, "pending": {**place, "link_dir": given["link_dir"]}})
+        report = {"prefix": given["prefix"], "bin": os.path.join(given["prefix"], "bin")}
+        pending = [*old.get("pending", []), {"report": report, "link_dir": given["link_dir"]}]
+        write_json(path, {**old, "pending": pending})
         try:
             yield
         except OSError:
@@ -307,14 +308,13 @@ class Tool:
         """Take away what the state file notes, or what a prefix with our receipt tells without one; return it."""
         prefix = given["prefix"] or ""
         state = read_json(given["state_file"])
-        pending = state.get("pending", {})
+        pending = state.get("pending", [])
         if not state and is_ours(prefix):
             state = {"report": {"prefix": prefix, "bin": os.path.join(prefix, "bin")}, "link_dir": given["link_dir"]}
-        left = [place for place in {prefix, _prefix_of(state), _prefix_of(pending)} if place]
-        for former in (state, pending):
+        for former in (state, *pending):
             drop_links(former)
             drop_prefix(former)
-        for place in left:
+        for place in {prefix, *map(_prefix_of, (state, *pending))} - {""}:
             drop_leftovers(place)
         drop_half_written(given["state_file"])
         # Last: as long as it is there, the next removal goes on from where this one was cut off.
@@ -401,7 +401,9 @@ def drop_links(state, keep=()):
 
 
 def drop_prefix(state):
-    """Remove a prefix that carries our receipt."""
+    """Remove a prefix that carries our receipt, or that a removal which was cut off has emptied."""
     prefix = os.path.realpath(_prefix_of(state) or "/nonexistent")
     if is_ours(prefix):
         discard(prefix)
+    elif os.path.isdir(prefix) and not os.listdir(prefix):
+        os.rmdir(prefix)

@@ -108,7 +108,7 @@ def test_a_command_that_no_longer_runs_is_a_drift(seen, installation):
 
 
 def test_an_installation_that_was_cut_off_is_a_drift(seen, tmp_path):
-    found = seen({"pending": {"report": {"prefix": str(tmp_path / "other"), "bin": str(tmp_path / "other/bin")}}})
+    found = seen({"pending": [{"report": {"prefix": str(tmp_path / "other"), "bin": str(tmp_path / "other/bin")}}]})
     assert "cut off" in found["drift"] and not found["movable"]
 
 
