@@ -21,6 +21,8 @@ from .provision_checks import (
 )
 from .provision_look_tool import is_own, look_at_tool, notes_of
 
+_RELEASE = re.compile(r"\d+\.\d+\.\d+")
+
 
 def mrtrix3_version(folder):
     """Return what ``mrinfo -version`` of a folder of commands says, or an empty string when it does not run."""
@@ -43,8 +45,16 @@ def now(report):
 
 
 def satisfies(version, wanted):
-    """Tell whether an installed version is the one wanted."""
-    return wanted == "any" or version == wanted
+    """Tell whether an installed version is the one wanted; where none is named, so is a newer one, or a branch."""
+    if wanted["version"] == "auto":
+        return bool(version) and not _is_older(version, wanted["release"])
+    return wanted["version"] in ("any", version)
+
+
+def _is_older(version, release):
+    """Tell whether a version is a release before another; of a branch or a commit that is not known."""
+    numbers = [[int(number) for number in text.split(".")] for text in (version, release) if _RELEASE.fullmatch(text)]
+    return len(numbers) == 2 and numbers[0] < numbers[1]
 
 
 def mrtrix3_drift(wanted, state):
@@ -52,7 +62,7 @@ def mrtrix3_drift(wanted, state):
     report = state.get("report")
     if not report:
         return "nothing is installed"
-    if not satisfies(state.get("version", ""), wanted["version"]):
+    if not satisfies(state.get("version", ""), wanted):
         return f"version {state.get('version')} is installed"
     if wanted["origin"] not in ("auto", report["origin"]):
         return f"it came from {report['origin']}"
@@ -85,9 +95,10 @@ def _own_files_drift(wanted, state):
 def _aim(wanted, state):
     """Return the version and the commands to install: those wanted, without losing what is there already."""
     version, commands = wanted["version"], wanted["commands"]
+    version = wanted["release"] if version == "auto" else version
     if not is_own(state) or wanted["origin"] != "auto":
         return {"version": version, "commands": commands}
-    if version == "any" and not wanted["archive"]:
+    if wanted["version"] in ("auto", "any") and not wanted["archive"] and satisfies(state["version"], wanted):
         version = state["version"]  # to mend an installation is not to replace it with an older one
     if commands and version == state["version"]:
         asked = [] if state.get("complete") else state.get("asked", [])

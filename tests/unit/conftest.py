@@ -37,6 +37,7 @@ def installation(tmp_path, monkeypatch):
     wanted = {
         "version": "3.0.8", "origin": "auto", "prefix": "auto", "link_dir": "auto", "commands": [], "cpu": "auto",
         "state": "present", "store": "none", "folder": "", "archive": "", "archive_sha256": "",
+        "release": "3.0.8",
     }  # fmt: skip
     machine = {"root": False, "home": str(tmp_path), "cache": str(tmp_path / ".cache/provision"), "store": ""}
     monkeypatch.setenv("PATH", str(links), prepend=os.pathsep)

@@ -53,6 +53,20 @@ def test_any_takes_whatever_version_is_there(seen):
     assert seen(version="any")["converged"]
 
 
+@pytest.mark.parametrize(
+    ("version", "stays"), [("3.0.8", True), ("3.0.9", True), ("3.1.0", True), ("dev", True), ("8a420c772", True),
+                           ("3.0.4", False), ("2.9.9", False), ("", False)]
+)  # fmt: skip
+def test_where_no_version_is_named_nothing_newer_or_special_is_replaced(seen, installation, version, stays):
+    assert seen({"version": version}, version="auto")["converged"] is stays
+    if stays:
+        (installation[0] / "bin/mrinfo").unlink()
+        assert seen({"version": version}, version="auto")["version"] == version
+        assert seen({"version": version}, version="auto", origin="package")["version"] == "3.0.8"
+    else:
+        assert seen({"version": version}, version="auto")["version"] == "3.0.8"
+
+
 def test_what_is_not_asked_for_stays_where_it_is_and_as_it_is(seen, installation, tmp_path):
     prefix, links, state, _, _ = installation
     prefix.rename(tmp_path / "elsewhere")
