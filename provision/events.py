@@ -88,6 +88,10 @@ _KNOWN = (
         "Memory may have run out: free some, and run it again.",
         "killed",
     ),
+    # Sentences of the roles, in their own words.
+    (r"\A[^\n]*mounted with noexec", "", "", "noexec"),
+    (r"\A[^\n]*mounted read-only", "", "", "read-only"),
+    (r"\A[^\n]*on a disk that is full", "", "", "disk-full"),
     (
         r"No space left on device|not enough free space|Disk quota exceeded",
         "The disk is full.",
