@@ -18,6 +18,7 @@ from .provision_checks import (
     path_problem,
     prefix_problem,
     read_state,
+    state_folder,
     store_folder,
     store_problem,
     store_warning,
@@ -49,6 +50,30 @@ def place_drift(state, prefix, link_dir):
     if link_dir and broken_links(link_dir, state.get("commands", []), report["bin"]):
         return f"links are missing in {link_dir}"
     return ""
+
+
+def refusal_of(tool, prefix, link_dir):
+    """Return why nothing can be installed in a place, as two sentences, what is wrong and what to do; else nothing."""
+    problem = prefix_problem(prefix)
+    if problem:
+        return [f"The prefix {prefix} {problem}.", f"Choose another folder: {tool}_prefix."]
+    parent = os.path.dirname(os.path.realpath(prefix))  # it is put together beside its place
+    if not writable(parent):
+        return [
+            f"You may not write to {parent}, the folder of the prefix {prefix}.",
+            f"Choose a prefix in a folder of your own ({tool}_prefix), or use sudo.",
+        ]
+    if link_dir and not writable(link_dir):
+        return [
+            f"You may not write to {link_dir}, where the commands would be linked.",
+            f"Choose another folder ({tool}_link_dir; none makes no links), or use sudo.",
+        ]
+    if not writable(state_folder()):
+        return [
+            f"You may not write to {state_folder()}, where it is noted what is installed.",
+            "Make that folder writable for this user.",
+        ]
+    return []
 
 
 def notes_of(report, state):
@@ -87,10 +112,7 @@ def look_at_tool(tool, wanted, machine, drift_of):
         store_there=os.path.isdir(store),
         store_problem=problem,
         store_warning=store_warning(wanted["store"], store, problem),
-        prefix_problem=prefix_problem(prefix),
-        # It is put together beside its place.
-        prefix_parent=os.path.dirname(os.path.realpath(prefix)),
-        prefix_writable=writable(os.path.dirname(os.path.realpath(prefix))),
+        refusal=refusal_of(tool, prefix, link_dir),
         cache_problem=disk_problem(machine["cache"]),
         git=bool(shutil.which("git")),
     )

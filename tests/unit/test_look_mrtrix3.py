@@ -214,15 +214,26 @@ def test_a_disk_that_takes_no_programs_is_named_before_anything_is_fetched(seen,
     disk = {"f_flag": 0, "f_bavail": 10**9, "f_bfree": 10**9, "f_frsize": 4096, "f_blocks": 10**9, "f_files": 9}
     monkeypatch.setattr(checks.os, "statvfs", lambda _: SimpleNamespace(**{**disk, "f_favail": 9, **change}))
     found = seen(version="3.0.4")
-    for problem in (found["prefix_problem"], found["cache_problem"]):
+    for problem in (" ".join(found["refusal"]), found["cache_problem"]):
         assert words in problem if words else problem == ""
 
 
-def test_the_folder_in_which_a_prefix_is_put_together_must_be_writable(seen, monkeypatch, tmp_path):
-    (tmp_path / "opt/mine").mkdir(parents=True)
+@pytest.mark.parametrize(
+    ("name", "wishes", "option"),
+    [
+        ("opt", {"prefix": "opt/mine"}, "mrtrix3_prefix"), ("links", {"link_dir": "links"}, "mrtrix3_link_dir"),
+        ("provision", {"version": "3.0.4"}, "writable"), ("none", {"version": "3.0.4"}, ""),
+    ],
+)  # fmt: skip
+def test_a_place_in_which_nobody_may_write_is_named_before_anything_is_fetched(
+    seen, monkeypatch, tmp_path, name, wishes, option
+):
+    for folder in ("opt/mine", "links"):
+        (tmp_path / folder).mkdir(parents=True)
     real = os.access
     monkeypatch.setattr(
-        checks.os, "access", lambda path, mode: not (mode & os.W_OK and str(path).endswith("opt")) and real(path, mode)
+        checks.os, "access", lambda path, mode: not (mode & os.W_OK and str(path).endswith(name)) and real(path, mode)
     )
-    assert seen(prefix=str(tmp_path / "opt/mine"))["prefix_writable"] is False
-    assert seen(prefix=str(tmp_path / "opt/mine/deeper"))["prefix_writable"] is True
+    wishes = {key: value if key == "version" else str(tmp_path / value) for key, value in wishes.items()}
+    told = seen(**wishes)["refusal"]
+    assert option in told[1] and name in told[0] if option else told == []
