@@ -29,7 +29,7 @@ def mrtrix3_for_modules():
     """
     report = read_state("mrtrix3").get("report", {})
     folder = report.get("bin") or os.path.dirname(foreign_command("mrinfo"))
-    version = mrtrix3_version(folder) if folder else ""
+    version = mrtrix3_version(folder, foreign=report.get("origin", "present") == "present") if folder else ""
     prefix = os.path.dirname(folder)
     parts = ("build", "config", "core", "tmp/src")
     whole = bool(folder) and all(os.path.exists(os.path.join(prefix, name)) for name in parts)

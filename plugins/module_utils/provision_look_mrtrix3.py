@@ -13,7 +13,6 @@ from .provision_checks import (
     command_environment,
     foreign_command,
     is_elf,
-    is_ours,
     names_in,
     read_state,
     run,
@@ -24,9 +23,9 @@ from .provision_look_tool import is_own, look_at_tool, notes_of
 _RELEASE = re.compile(r"\d+\.\d+\.\d+")
 
 
-def mrtrix3_version(folder):
+def mrtrix3_version(folder, foreign=False):
     """Return what ``mrinfo -version`` of a folder of commands says, or an empty string when it does not run."""
-    environment = command_environment(folder, foreign=not is_ours(os.path.dirname(folder)))
+    environment = command_environment(folder, foreign)
     # A subset of the commands may leave mrinfo out; any compiled command tells the same version.
     for command in ("mrinfo", *sorted(name for name in names_in(folder) if is_elf(os.path.join(folder, name)))):
         code, out, _error = run([os.path.join(folder, command), "-version"], environment)
@@ -38,9 +37,13 @@ def mrtrix3_version(folder):
     return ""
 
 
+def _version_of(report):
+    return mrtrix3_version(report["bin"], foreign=report.get("origin") == "present")
+
+
 def now(report):
     """Return whether the commands still run, and what keeps a shell from finding them."""
-    works = not report.get("bin") or bool(mrtrix3_version(report["bin"]))
+    works = not report.get("bin") or bool(_version_of(report))
     return {"works": works, **notes_of(report, read_state("mrtrix3"))}
 
 
@@ -70,7 +73,7 @@ def mrtrix3_drift(wanted, state):
         difference = _own_files_drift(wanted, state)
         if difference:
             return difference
-    if not mrtrix3_version(report["bin"]):
+    if not _version_of(report):
         return f"the commands in {report['bin']} do not run"
     return ""
 
@@ -112,11 +115,11 @@ def look_at(wanted, machine):
     result = look_at_tool("mrtrix3", wanted, machine, lambda state: mrtrix3_drift(wanted, state))
     if not result.get("drift"):
         return result
-    found = foreign_command("mrinfo")
+    found = os.path.dirname(foreign_command("mrinfo"))
     return dict(
         result,
         **_aim(wanted, state),
         archive=absolute(wanted["archive"], wanted["folder"], machine),
-        present={"bin": os.path.dirname(found), "version": mrtrix3_version(os.path.dirname(found))} if found else {},
+        present={"bin": found, "version": mrtrix3_version(found, foreign=True)} if found else {},
         sudo=machine["root"] or sudo_works(),
     )

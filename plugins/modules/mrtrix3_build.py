@@ -409,7 +409,9 @@ class CMake(Build):
             ["cmake", "-S", ".", "-B", "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DMRTRIX_BUILD_GUI=OFF",
              "-DMRTRIX_ENABLE_GPU=OFF", "-DMRTRIX_USE_SYSTEM_EIGEN=ON", "-DMRTRIX_PYTHON_SOFTLINK=OFF",
              # The programs of the build folder find their library where they will when they are installed.
-             "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON", *flags]
+             "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON",
+             # What the user has built elsewhere is noted in their home.
+             "-DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF", *flags]
         )
 
     def configured(self):

@@ -159,7 +159,9 @@ def test_the_commands_are_asked_without_the_callers_settings(seen, installation,
 def test_a_foreign_command_has_the_libraries_of_its_user(installation, monkeypatch, tmp_path):
     script(tmp_path / "apps/bin/mrinfo", "[ -n \"$LD_LIBRARY_PATH\" ] && echo '== mrinfo 3.0.8 =='")
     monkeypatch.setenv("LD_LIBRARY_PATH", "/apps/lib")
-    assert look.mrtrix3_version(str(tmp_path / "apps/bin")) == "3.0.8"
+    report = {"bin": str(tmp_path / "apps/bin"), "origin": "present"}
+    assert look.now(report)["works"] and look.mrtrix3_version(report["bin"], foreign=True) == "3.0.8"
+    assert not look.now({**report, "origin": "package"})["works"]
 
 
 # --- What a shell finds -----------------------------------------------------------------------------------------------
