@@ -375,9 +375,13 @@ def _failed(seen: _Seen) -> dict[str, events.Failure]:
     """Return the last failure of each machine whose run ended with one, which no rescue took care of."""
     hosts = events.failed_hosts(seen.stats)
     last = {failure.host: failure for failure in seen.failures}
-    # A rescue that gives up says again what failed, and knows no more of it.
-    first = {(failure.host, failure.message): failure for failure in reversed(seen.failures)}
-    return {host: first[host, failure.message] for host, failure in last.items() if host in hosts}
+    return {host: _origin(seen, failure) for host, failure in last.items() if host in hosts}
+
+
+def _origin(seen: _Seen, last: events.Failure) -> events.Failure:
+    """Return the failure that a rescue could not mend, where it says that again: it knows no more of it."""
+    found = next(one for one in seen.failures if (one.host, one.first) == (last.host, last.first))
+    return replace(found, hint=last.hint or found.hint) if last.code == "failed" else found
 
 
 def _as_error(failure: events.Failure, log: Path | None) -> ProvisionError:

@@ -65,7 +65,7 @@ def test_an_origin_that_cannot_give_it_is_passed_over(tmp_path):
     [
         (refusal(code="locked"), ""), (refusal(code="disk-full"), ""),
         (refusal(msg="E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1 (apt)"), "apt-locked"),
-        ("killed", "killed"),
+        ("killed", ""),
     ],
 )  # fmt: skip
 def test_what_would_stop_the_next_origin_too_ends_the_run(tmp_path, answer, code):

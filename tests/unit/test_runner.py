@@ -31,6 +31,7 @@ def root(tmp_path, monkeypatch):
     (tmp_path / "inventory" / "localhost.yml").write_text(inventory.read_text())
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    content.utility("provision_checks")  # from where it is
     monkeypatch.setattr(content, "root", lambda: tmp_path)
 
     def write(tasks):
@@ -240,6 +241,10 @@ def test_a_rescue_that_gives_up_is_told_as_what_it_could_not_mend(root, tmp_path
     with pytest.raises(ProvisionError) as caught:
         runner.run(["deps"], {})
     assert (caught.value.code, caught.value.hint, caught.value.task) == ("locked", "Wait.", "Take it")
+    (tmp_path / "library/held.py").write_text("#!/usr/bin/python\n# WANT_JSON\nimport os\nos.kill(os.getpid(), 9)\n")
+    with pytest.raises(ProvisionError) as caught:
+        runner.run(["deps"], {})
+    assert (caught.value.code, caught.value.task) == ("killed", "Take it")
 
 
 def test_a_playbook_that_cannot_be_read_is_one_sentence(root):
