@@ -330,16 +330,16 @@ def teller(path, unit):
     return tell if path and os.path.isdir(os.path.dirname(path)) else lambda *_: None
 
 
-_CODES = {
+CODES = {
     errno.ENOSPC: "disk-full", errno.EDQUOT: "disk-full", errno.EROFS: "read-only", errno.EACCES: "not-permitted",
-    errno.EPERM: "not-permitted",
+    errno.EPERM: "not-permitted", None: "system-error",
 }  # fmt: skip
 
 
 def failure(error):
     """Return what a module says when it fails with an OSError, as the arguments of its ``fail_json``."""
     message, hint = explain(error)
-    return {"msg": message, "hint": hint, "code": _CODES.get(error.errno, "system-error")}
+    return {"msg": message, "hint": hint, "code": CODES.get(error.errno, CODES[None])}
 
 
 def explain(error):

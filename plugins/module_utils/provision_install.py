@@ -194,7 +194,7 @@ class Tool:
         prefix = os.path.realpath(given["prefix"])
         problem = prefix_problem(prefix)
         if problem:
-            raise InstallError(f"The prefix {prefix} {problem}.", f"Choose another: {self.name}_prefix.", "prefix")
+            raise InstallError(f"The prefix {prefix} {problem}.", f"Choose another: {self.name}_prefix.", code="prefix")
         with staging(prefix) as folder:
             new = os.path.join(folder, "new")
             os.mkdir(new)
@@ -235,7 +235,8 @@ class Tool:
             try:
                 self.gather(given, folder)
             except PortableError as error:
-                raise InstallError(str(error), f"Install it, or build {self.title} again.", "no-library") from error
+                hint = f"Install it, or build {self.title} again."
+                raise InstallError(str(error), hint, code="no-library") from error
             return {}
         if given["store"] or _is_zstd(archive):
             return read_archive(
@@ -256,7 +257,7 @@ class Tool:
         if self.is_exact(given) and given["version"] not in ("any", version):
             raise InstallError(
                 f"It is {self.title} {version}, not {given['version']}.", f"Ask for version {version}, or any.",
-                "other-version",
+                code="other-version",
             )
 
     def _version_of_build(self, told, given):

@@ -253,7 +253,7 @@ class Build:
         text = "\n".join(tail)
         if "No space left on device" in text:
             hint = "Free some space (a full build needs 0.3 GB) and run it again."
-            return BuildError("The disk is full.", hint, self.log, tail, "disk-full")
+            return BuildError("The disk is full.", hint, self.log, tail, code="disk-full")
         if _OUT_OF_MEMORY.search(text) or code == -signal.SIGKILL:
             return self._out_of_memory(tail)
         said = [line.strip() for line in tail if line.strip()]
@@ -272,7 +272,7 @@ class Build:
                 "One compiler alone needs up to 3.4 GiB: close other programs, add swap, or take a build from a store "
                 "or an archive. What is compiled is kept."
             )
-        return BuildError("The compiler was killed: memory ran out.", hint, self.log, tail, "out-of-memory")
+        return BuildError("The compiler was killed: memory ran out.", hint, self.log, tail, code="out-of-memory")
 
     def _follow(self, process, log, watch):
         """Copy the output to the log, tell the steps seen, and return the last lines."""

@@ -203,12 +203,12 @@ def unpack_build(archive, folder):
         try:
             unpack(archive, inner)
         except ValueError as error:
-            raise InstallError(str(error) + ".", "Make or download it again.", "bad-archive") from error
+            raise InstallError(str(error) + ".", "Make or download it again.", code="bad-archive") from error
         entries = os.listdir(inner)
         top = inner if "bin" in entries or len(entries) != 1 else os.path.join(inner, entries[0])
         if not os.path.isdir(os.path.join(top, "bin")):
             hint = "It must hold bin, lib and share of a build."
-            raise InstallError(f"{archive} has no folder bin.", hint, "bad-archive")
+            raise InstallError(f"{archive} has no folder bin.", hint, code="bad-archive")
         gather([top], folder)
 
 
@@ -236,7 +236,7 @@ def try_commands(folder, names, foreign=False):
     for name in names:
         told, problem = tell_version(os.path.join(folder, name), foreign)
         if not told:
-            raise InstallError(f"{name} does not run: {problem}.", _smoke_hint(problem), "does-not-run")
+            raise InstallError(f"{name} does not run: {problem}.", _smoke_hint(problem), code="does-not-run")
         versions.append(told)
     return versions[0]
 

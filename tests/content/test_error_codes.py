@@ -13,6 +13,7 @@ def in_the_code() -> set[str]:
     """Return every code that an error is given."""
     found = {error.code for error in (errors.ProvisionError, errors.OptionError, errors.Declined)}
     found |= {row[-1] for row in (*events._KNOWN, *events._SSH)}
+    found |= set(content.utility("provision_files").CODES.values())
     for folder in ("provision", "plugins"):
         for path in (content.root() / folder).rglob("*.py"):
             # Not what nibabel calls by that name.
