@@ -339,7 +339,8 @@ CODES = {
 def failure(error):
     """Return what a module says when it fails with an OSError, as the arguments of its ``fail_json``."""
     message, hint = explain(error)
-    return {"msg": message, "hint": hint, "code": CODES.get(error.errno, CODES[None])}
+    code = "locked" if isinstance(error, Locked) else CODES.get(error.errno, CODES[None])
+    return {"msg": message, "hint": hint, "code": code}
 
 
 def explain(error):
