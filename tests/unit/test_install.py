@@ -675,7 +675,8 @@ def test_the_module_reports_what_it_took_from_the_store(wanted, shelf, capsys, t
 
 def test_failures_of_the_module_have_a_code(given, capsys, monkeypatch, tree):
     codes = []
-    for error in (shared.Locked("held"), OSError(errno.ENOSPC, "full"), OSError(errno.EROFS, "ro"), OSError(errno.EIO, "")):
+    refused = [OSError(number, "refused") for number in (errno.ENOSPC, errno.EROFS, errno.EIO)]
+    for error in (shared.Locked("held"), *refused):
         with monkeypatch.context() as patch:
             patch.setattr(install.MRtrix3, "install", lambda *_, error=error: (_ for _ in ()).throw(error))
             codes.append(run_module(install, capsys, **asked(given))[1]["code"])
