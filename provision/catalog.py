@@ -143,7 +143,7 @@ def role(name: str, root: Path | None = None) -> Role:
     Examples
     --------
     >>> role("mrtrix3").options["mrtrix3_version"].default
-    '3.0.8'
+    'auto'
     """
     known = roles(root)
     if name not in known:

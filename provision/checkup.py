@@ -629,6 +629,30 @@ def check_installed() -> Finding:
     return _ok(told or "nothing yet")
 
 
+def check_path(reports: Mapping[str, Mapping[str, Any]] | None = None) -> Finding | None:
+    """Tell whether a shell finds the commands that are installed.
+
+    Parameters
+    ----------
+    reports : mapping of str to mapping, optional
+        What there is, as `provision.status` tells of one host; found out when not given.
+
+    Returns
+    -------
+    Finding or None
+        None where no commands are installed.
+    """
+    from provision import core
+
+    reports = core.status()["hosts"]["localhost"] if reports is None else reports
+    told = {role: report.get("notes", []) for role, report in reports.items() if report.get("bin")}
+    problem = next((note for notes in told.values() for note in notes), "")
+    if problem:
+        found, _, line = problem.partition(" Type: ")
+        return _warn(found.rstrip("."), f"Type: {line}")
+    return _ok(f"a shell finds the commands of {', '.join(told)}") if told else None
+
+
 def _works(report: Mapping[str, Any]) -> bool:
     return bool(report.get("works", True)) or report.get("state") == "stopped"
 
@@ -654,4 +678,5 @@ _CHECKS: dict[str, Callable[[], Finding | None]] = {
     "leftovers": check_leftovers,
     "logs": check_logs,
     "installed": check_installed,
+    "path": check_path,
 }

@@ -163,12 +163,21 @@ def _display(progress: Callable | None) -> Iterator[tuple[Callable, Callable]]:
 
 def _extend_path(hosts: dict) -> None:
     """Make the commands just installed on this machine known to this process, and so to ``!`` in a notebook."""
-    for reports in hosts.values():
-        for report in reports.values():
-            folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
-            folder = report.get("bin")
-            if folder and folder not in folders and Path(folder).is_dir():
-                os.environ["PATH"] = os.pathsep.join([folder, *folders])
+    is_ours = content.utility("provision_checks").is_ours
+    for report in (report for reports in hosts.values() for report in reports.values()):
+        folder, folders = report.get("bin"), os.environ.get("PATH", os.defpath).split(os.pathsep)
+        # A prefix of ours has no other commands, and those of its names that came before are not the ones meant.
+        if folder and Path(folder).is_dir() and (folder not in folders or is_ours(str(Path(folder).parent))):
+            os.environ["PATH"] = os.pathsep.join([folder, *(other for other in folders if other != folder)])
+    if notebook.in_notebook():
+        _show_help_in_cells()
+
+
+def _show_help_in_cells() -> None:
+    """Have ``!mrinfo -help`` print its page: a pager waits in a cell for keys that nobody can press."""
+    # What a user has in ~/.mrtrix.conf is read after this file, and what an administrator has is not replaced.
+    if "MRTRIX_CONFIGFILE" not in os.environ and not Path("/etc/mrtrix.conf").exists():
+        os.environ["MRTRIX_CONFIGFILE"] = str(Path(__file__).with_name("notebook.conf"))
 
 
 @_for_people()

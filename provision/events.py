@@ -59,6 +59,8 @@ class Failure:
         The last lines of what the program said that failed, where that is more than the message.
     code : str
         The kind of failure, in a short name that stays the same.
+    first : str
+        The first line that Ansible said of it.
     """
 
     message: str
@@ -68,6 +70,7 @@ class Failure:
     host: str = ""
     said: tuple[str, ...] = ()
     code: str = "failed"
+    first: str = ""
 
 
 # As many lines of a program's output are told of a failure.
@@ -82,6 +85,10 @@ _KNOWN = (
         "Run it as root, or with ansible-playbook and --ask-become-pass.",
         "sudo-password",
     ),
+    # Sentences of the roles, in their own words.
+    (r"\A[^\n]*mounted with noexec", "", "", "noexec"),
+    (r"\A[^\n]*mounted read-only", "", "", "read-only"),
+    (r"\A[^\n]*on a disk that is full", "", "", "disk-full"),
     (
         r"No space left on device|not enough free space|Disk quota exceeded",
         "The disk is full.",
@@ -285,7 +292,8 @@ def failure(event: dict) -> Failure | None:
     if all(line.strip() in f"{message}\n{hint}" for line in said):
         said = ()
     where = (data.get("role", ""), data.get("task", ""), data.get("host", ""))
-    return Failure(message, hint, *where, said, str(result.get("code") or code or Failure.code))
+    first = str(result.get("msg", "")).strip().partition("\n")[0]
+    return Failure(message, hint, *where, said, str(result.get("code") or code or Failure.code), first)
 
 
 def _ended(said: str, result: dict) -> tuple[str, str, str]:

@@ -33,7 +33,7 @@ class Status(dict):
             row(escape(role), escape(sentence("", report)), escape(", ".join(details(report))))
             for role, report in self._reports()
         )
-        caption = "<br>".join(map(escape, [*self._stored(), *self._changing()]))
+        caption = "<br>".join(map(escape, [*self._notes(), *self._stored(), *self._changing()]))
         boxes = "".join(connection.box(reports) for reports in self["hosts"].values())
         empty = "" if rows else "<tr><td>Nothing is installed.</td></tr>"
         return table(caption, rows or empty) + boxes
@@ -49,10 +49,15 @@ class Status(dict):
     def _lines(self) -> Iterator[str]:
         for role, report in self._reports():
             yield " - ".join(filter(None, (sentence(role, report), ", ".join(details(report)))))
+        yield from self._notes()
         for reports in self["hosts"].values():
             yield from connection.lines(reports)
         if not any(self["hosts"].values()):
             yield "Nothing is installed."
+
+    def _notes(self) -> Iterator[str]:
+        """Give what somebody should know of what works."""
+        yield from dict.fromkeys(f"Note: {note}" for _, report in self._reports() for note in report.get("notes", ()))
 
     def _stored(self) -> Iterator[str]:
         store = self.get("store", {})

@@ -203,9 +203,9 @@ class Result:
 
     def _notes(self) -> Iterator[str]:
         """Give what went less well than it could, though nothing failed."""
-        yield from (f"Note: {note}" for note in self.notes)
-        for host, _, report in self._rows():
-            yield from (f"Note: {host}{note}" for note in report.get("notes", ()))
+        # What is true of several roles, such as of the folder of their links, is told once.
+        rows = [(host, note) for host, _, report in self._rows() for note in report.get("notes", ())]
+        yield from dict.fromkeys(f"Note: {host}{note}" for host, note in [*(("", note) for note in self.notes), *rows])
 
     def _ways_in(self) -> Iterator[str]:
         """Give how to get into the machines that let somebody in."""

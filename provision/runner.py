@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from provision import content, events, launch, lock, logbook, paths
+from provision import content, events, launch, lock, logbook, notebook, paths
 from provision.errors import OptionError, ProvisionError
 
 # How long a run that was asked to stop may take before it is killed.
@@ -220,6 +220,8 @@ def run(
         extra = {
             "provision_roles": list(roles), "provision_progress": str(progress), "provision_python": sys.executable,
             "provision_folder": paths.working_folder(), "provision_lock": lock.held_here(),
+            # Where this is the kernel of a notebook, it learns itself where the commands are.
+            "provision_kernel": inventory is None and notebook.in_notebook(),
         }
         watcher = _Watcher(seen, on_step, on_line, progress, secrets)
         with _signals(stop), paths.somewhere(private):
@@ -373,7 +375,13 @@ def _failed(seen: _Seen) -> dict[str, events.Failure]:
     """Return the last failure of each machine whose run ended with one, which no rescue took care of."""
     hosts = events.failed_hosts(seen.stats)
     last = {failure.host: failure for failure in seen.failures}
-    return {host: failure for host, failure in last.items() if host in hosts}
+    return {host: _origin(seen, failure) for host, failure in last.items() if host in hosts}
+
+
+def _origin(seen: _Seen, last: events.Failure) -> events.Failure:
+    """Return the failure that a rescue could not mend, where it says that again: it knows no more of it."""
+    found = next(one for one in seen.failures if (one.host, one.first) == (last.host, last.first))
+    return replace(found, hint=last.hint or found.hint) if last.code == "failed" else found
 
 
 def _as_error(failure: events.Failure, log: Path | None) -> ProvisionError:

@@ -18,7 +18,7 @@ import threading
 import time
 from contextlib import suppress
 
-from .provision_checks import is_elf
+from .provision_checks import is_elf, plain_environment
 from .provision_files import Members, extract_member
 from .provision_store import NotTrusted, StoreError, Unreadable, set_aside, stream_of, written_whole
 
@@ -45,8 +45,9 @@ def age_sources(source):
     Build systems compare times: what was compiled on another machine, before this clone was made, must be the newer.
     """
     git = ["git", "-c", "safe.directory=*", "-C", source]
-    names = subprocess.run([*git, "ls-files", "-z"], capture_output=True, check=True).stdout.split(b"\0")
-    committed = subprocess.run([*git, "log", "-1", "--format=%ct"], capture_output=True, check=True).stdout
+    how = {"capture_output": True, "check": True, "env": plain_environment()}  # without a GIT_DIR of another repository
+    names = subprocess.run([*git, "ls-files", "-z"], **how).stdout.split(b"\0")
+    committed = subprocess.run([*git, "log", "-1", "--format=%ct"], **how).stdout
     for name in filter(None, names):
         os.utime(os.path.join(os.fsencode(source), name), (int(committed), int(committed)), follow_symlinks=False)
 

@@ -29,16 +29,42 @@ _LEVEL_FLAGS = (
 LEVELS = ("x86-64", *(name for name, _flags in _LEVEL_FLAGS))
 
 
-def run(argv):
+def run(argv, environment=None, seconds=30):
     """Return (exit code, standard output, standard error) of a command; 127 when it cannot be started."""
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=30, check=False,
+            timeout=seconds, check=False, env=environment,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return 127, "", str(error)
     return done.returncode, done.stdout, done.stderr
+
+
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+_PASSED_ON = ("PATH", "HOME", "TMPDIR", *_PROXIES, *map(str.upper, _PROXIES))
+
+
+def plain_environment(**more):
+    """Return the environment for a program whose result must not depend on what else its caller has exported."""
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {**passed_on, "LC_ALL": "C.UTF-8", **more}
+
+
+def command_environment(folder, foreign=False):
+    """Return the environment in which a command in a folder is asked what it is: without anybody's settings.
+
+    The PATH is the one that people will have, that folder first, so that a Python command meets the ``python3`` it will
+    meet later. A foreign command may be one that only runs with the library path of its user, as environment modules
+    set it.
+    """
+    more = {name: os.environ[name] for name in ["LD_LIBRARY_PATH"] if foreign and name in os.environ}
+    return plain_environment(
+        PATH=os.pathsep.join([folder, os.environ.get("PATH", os.defpath)]), HOME="/nonexistent",
+        MRTRIX_CONFIGFILE=os.devnull,
+        # What Python keeps to start sooner would stay when the folder's package is removed.
+        PYTHONDONTWRITEBYTECODE="1", **more,
+    )  # fmt: skip
 
 
 def read_text(path):
@@ -327,6 +353,22 @@ def look_at_machine():
 RECEIPT = ".provision.json"  # what the role leaves in a prefix of its own
 
 
+def is_ours(prefix):
+    """Tell whether a role has filled a prefix."""
+    return bool(prefix) and os.path.exists(os.path.join(prefix, RECEIPT))
+
+
+def staged(prefix):
+    """Return how the names begin of the folders beside a prefix in which it is made ready, or deleted."""
+    return f".{os.path.basename(prefix)}.provision-"
+
+
+def leftovers(prefix):
+    """Return the folders that runs which were killed have left beside a prefix; whoever deletes them holds the lock."""
+    parent = os.path.dirname(prefix)
+    return [os.path.join(parent, name) for name in names_in(parent) if name.startswith(staged(prefix))]
+
+
 def default_prefix(wanted, machine, tool):
     """Return the absolute prefix that a role's `prefix` names."""
     if wanted != "auto":
@@ -487,15 +529,38 @@ def free_bytes(path):
 
 def prefix_problem(prefix):
     """Return why this role may not install into a prefix, an empty string when it may."""
-    if not os.path.lexists(prefix):
+    prefix = os.path.realpath(prefix)
+    if os.path.lexists(prefix):
+        if not os.path.isdir(prefix):
+            return "is a file, not a folder"
+        if os.path.ismount(prefix):
+            return "is where a file system is mounted, and cannot be replaced"
+        if not os.access(prefix, os.R_OK | os.X_OK):
+            return "cannot be read by you"
+        if not is_ours(prefix) and os.listdir(prefix):
+            return "holds files that are not this role's"
+    return disk_problem(os.path.dirname(prefix))
+
+
+_FULL = 20_000_000  # less than any build takes
+
+
+def disk_problem(path):
+    """Return why the disk of a path, which may not be there yet, takes no programs; an empty string when it does."""
+    try:
+        disk = os.statvfs(_nearest(path))
+    except OSError:
         return ""
-    if not os.path.isdir(prefix):
-        return "is a file, not a folder"
-    if not os.access(prefix, os.R_OK | os.X_OK):
-        return "cannot be read by you"
-    if os.path.exists(os.path.join(prefix, RECEIPT)) or not os.listdir(prefix):
-        return ""
-    return "holds files that are not this role's"
+    if disk.f_flag & os.ST_RDONLY:
+        return "is on a file system that is mounted read-only"
+    if disk.f_flag & os.ST_NOEXEC:
+        return "is on a file system that is mounted with noexec: no program can run there"
+    free = (disk.f_bavail if os.getuid() else disk.f_bfree) * disk.f_frsize
+    if disk.f_blocks and free < _FULL:
+        return f"is on a disk that is full: {free // 1_000_000} MB are free"
+    if disk.f_files and not disk.f_favail:
+        return "is on a disk that is full: it can hold no more files"
+    return ""
 
 
 def writable(path):
@@ -515,9 +580,53 @@ def foreign_command(name):
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         path = os.path.realpath(os.path.join(folder, name))
         prefix = os.path.dirname(os.path.dirname(path))
-        if os.path.isfile(path) and os.access(path, os.X_OK) and not os.path.exists(os.path.join(prefix, RECEIPT)):
+        if os.path.isfile(path) and os.access(path, os.X_OK) and not is_ours(prefix):
             return path
     return ""
+
+
+def path_problem(report, state):
+    """Return what keeps a shell from finding the commands of an installation, with the line to type; else nothing.
+
+    ``report`` is the role's, and ``state`` all that it noted.
+    """
+    folder, link_dir = report.get("bin", ""), state.get("link_dir", "")
+    names = state.get("commands") or [name for name in ("mrinfo",) if os.path.exists(os.path.join(folder, name))]
+    found = _first_on_path(names)
+    other = {name: found.get(name, "") for name in sorted(names) if not _is_that(found.get(name, ""), folder)}
+    if not other:
+        return ""
+    # The links serve all tools at once, where nobody else's files are among them.
+    place = link_dir if link_dir and all(links_to(folder, os.path.join(link_dir, name)) for name in other) else folder
+    line = f"fish_add_path --path {place}" if os.environ.get("SHELL", "").endswith("fish") else (
+        f'export PATH="{place}:$PATH"'
+    )
+    if not any(other.values()):
+        return f"{place} is not on the PATH: a shell does not find the commands there. Type: {line}"
+    name, path = next((name, path) for name, path in other.items() if path)
+    return f"In a shell, {name} is {path}, not the one in {folder}. Type: {line}"
+
+
+def _is_that(path, folder):
+    """Tell whether a path on PATH is the command of its name in a folder."""
+    own = os.path.join(folder, os.path.basename(path))
+    return bool(path) and (path == own or links_to(folder, path) or os.path.realpath(path) == os.path.realpath(own))
+
+
+def links_to(folder, path):
+    """Tell whether a path is a link to the command of its name in a folder."""
+    return os.path.islink(path) and os.readlink(path) == os.path.join(folder, os.path.basename(path))
+
+
+def _first_on_path(names):
+    """Return {name: path} of the commands that a shell finds, as execvp(3) looks for them."""
+    found = {}
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        for name in set(names).intersection(names_in(folder or ".")) - set(found):
+            path = os.path.join(folder, name)
+            if os.path.isfile(path) and os.access(path, os.X_OK):
+                found[name] = path
+    return found
 
 
 def broken_links(link_dir, commands, folder):

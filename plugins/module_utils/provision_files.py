@@ -11,12 +11,14 @@ import json
 import lzma
 import os
 import shutil
+import stat
 import tarfile
 import tempfile
 import time
 import zlib
 from contextlib import ExitStack, contextmanager, suppress
 
+from .provision_checks import RECEIPT, leftovers, staged
 from .provision_tar import TarReader
 
 _AT_FDCWD = -100
@@ -38,6 +40,16 @@ def make_folder(path, mode=0o755):
             continue  # somebody else has just made it
         with suppress(OSError):  # a mounted Drive has no permissions
             os.chmod(folder, mode)
+
+
+def plain_modes(folder):
+    """Give a folder and all in it the modes that a package's files have, whatever the umask or their origin says."""
+    os.chmod(folder, 0o755)
+    for parent, folders, names in os.walk(folder):
+        for path in (os.path.join(parent, name) for name in folders + names):
+            if not os.path.islink(path):
+                mode = os.stat(path).st_mode
+                os.chmod(path, 0o755 if stat.S_ISDIR(mode) or mode & 0o100 else 0o644)
 
 
 def write_json(path, value, mode=0o644):
@@ -86,24 +98,42 @@ def exchange(new, target):
         code = ctypes.get_errno()
         if code not in (errno.EINVAL, errno.ENOSYS, errno.EXDEV):
             raise OSError(code, os.strerror(code), target)
-        new = _exchange_in_steps(new, target)
+        # There is a gap between the steps. Should it be cut off there, the next `staging` clears up.
+        aside = _put_aside(target)
+        os.rename(new, target)
+        new = aside
     shutil.rmtree(new, ignore_errors=True)
 
 
-def _exchange_in_steps(new, target):
-    """Put `new` in the place of `target` where no file system does it in one step; return what is to be deleted.
+def discard(folder):
+    """Delete a folder with our receipt; where that is cut off, what is left is still known to be ours."""
+    aside = _put_aside(folder)
+    if os.path.lexists(aside):
+        shutil.rmtree(aside)
 
-    There is a gap between the steps. Should it be cut off there, the next `staging` clears up.
-    """
-    aside = tempfile.mkdtemp(prefix=_staged(os.path.basename(target)), dir=os.path.dirname(target))
+
+def drop_leftovers(target):
+    """Delete what runs that were killed have left beside a folder; the caller holds its lock."""
+    for path in leftovers(os.path.realpath(target)):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _put_aside(folder):
+    """Rename a folder to a name that says that it is to be deleted, and return that."""
+    aside = os.path.join(os.path.dirname(folder), staged(folder) + os.urandom(6).hex())
     try:
-        os.rename(target, os.path.join(aside, "was"))
+        os.rename(folder, aside)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         # A folder that came with a container's image (overlayfs, Documentation/filesystems/overlayfs.rst).
-        shutil.rmtree(target)
-    os.rename(new, target)
+        for name in sorted(os.listdir(folder), key=lambda name: name == RECEIPT):
+            path = os.path.join(folder, name)
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
+        os.rmdir(folder)
     return aside
 
 
@@ -163,7 +193,7 @@ def locked(path, seconds=0):
     Raises Locked, a BlockingIOError, when another process holds it for longer. The kernel drops the lock when its
     holder dies, so a killed run never leaves one behind.
     """
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    make_folder(os.path.dirname(path))
     end = time.monotonic() + seconds
     while True:
         file = try_lock(path)
@@ -390,22 +420,15 @@ class _Room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._folder)
 
 
-def _staged(name):
-    return f".{name}.provision-"
-
-
 @contextmanager
 def staging(target):
     """Give a new folder beside `target`, deleted at the end unless it was renamed; older ones are deleted first.
 
     The caller holds a lock: a folder of that name that is already there was left by a run that was killed.
     """
-    parent, name = os.path.split(target)
-    os.makedirs(parent, exist_ok=True)
-    for left in os.listdir(parent):
-        if left.startswith(_staged(name)):
-            shutil.rmtree(os.path.join(parent, left), ignore_errors=True)
-    folder = tempfile.mkdtemp(prefix=_staged(name), dir=parent)
+    make_folder(os.path.dirname(target))
+    drop_leftovers(target)
+    folder = tempfile.mkdtemp(prefix=staged(target), dir=os.path.dirname(target))
     os.chmod(folder, 0o755)
     try:
         yield folder
@@ -431,6 +454,19 @@ def teller(path, unit):
             write_json(path, {"number": number, "total": total, "unit": unit, "what": what})
 
     return tell if path and os.path.isdir(os.path.dirname(path)) else lambda *_: None
+
+
+CODES = {
+    errno.ENOSPC: "disk-full", errno.EDQUOT: "disk-full", errno.EROFS: "read-only", errno.EACCES: "not-permitted",
+    errno.EPERM: "not-permitted", None: "system-error",
+}  # fmt: skip
+
+
+def failure(error):
+    """Return what a module says when it fails with an OSError, as the arguments of its ``fail_json``."""
+    message, hint = explain(error)
+    code = "locked" if isinstance(error, Locked) else CODES.get(error.errno, CODES[None])
+    return {"msg": message, "hint": hint, "code": code}
 
 
 def explain(error):

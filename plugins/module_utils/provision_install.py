@@ -5,10 +5,33 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
-from .provision_checks import RECEIPT, broken_links, cpu_flags, look_at_machine, prefix_problem, read_json
-from .provision_files import Locked, drop_half_written, exchange, explain, locked, staging, teller, write_json
+from .provision_checks import (
+    RECEIPT,
+    broken_links,
+    cpu_flags,
+    is_ours,
+    links_to,
+    look_at_machine,
+    names_in,
+    prefix_problem,
+    read_json,
+)
+from .provision_files import (
+    Locked,
+    discard,
+    drop_half_written,
+    drop_leftovers,
+    exchange,
+    failure,
+    locked,
+    make_folder,
+    plain_modes,
+    staging,
+    teller,
+    write_json,
+)
 from .provision_portable import PortableError, describe
 from .provision_store import (
     MANIFEST,
@@ -31,6 +54,7 @@ ARGUMENTS = {
     "origin": {"type": "str"},
     "version": {"type": "str", "default": "any"},
     "tree": {"type": "path"},
+    "move": {"type": "bool", "default": False},
     "store": {"type": "path"},
     "repo": {"type": "str", "default": ""},
     "progress": {"type": "path"},
@@ -46,11 +70,11 @@ _ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, section 3.1.1
 
 
 class InstallError(Exception):
-    """An installation that cannot be used; the message and the hint are for people."""
+    """An installation that cannot be used; the message and the hint are for people, the code for programs."""
 
-    def __init__(self, message, hint=""):
+    def __init__(self, message, hint="", code="unusable"):
         super().__init__(message)
-        self.message, self.hint = message, hint
+        self.message, self.hint, self.code = message, hint, code
 
 
 def this_machine():
@@ -104,7 +128,20 @@ class Tool:
         told, commands, manifest = self._place(given)
         place = {"prefix": given["prefix"], "bin": os.path.join(given["prefix"], "bin")}
         report = self.whole_report(given, told, place, manifest, start)
-        return self.note(given, report, commands, given["link_dir"] or "", manifest.get("complete"))
+        return self.note(given, self.state_of(given, report, commands, given["link_dir"] or "", manifest))
+
+    def move(self, given):
+        """Put what is installed into another prefix, or link it in another folder, and return the state."""
+        state = read_json(given["state_file"])
+        report = state["report"]
+        if report["prefix"] != given["prefix"]:
+            self._place({**given, "origin": report["origin"], "version": "any", "moved": report["prefix"]})
+        old, new = report["prefix"], given["prefix"]
+        moved = {
+            name: new + value[len(old) :] if isinstance(value, str) and (value + os.sep).startswith(old + os.sep)
+            else value for name, value in report.items()
+        }  # fmt: skip
+        return self.note(given, {**state, "report": moved, "link_dir": given["link_dir"] or ""})
 
     def whole_report(self, given, told, place, manifest, start):
         """Return all that the role is to report; `start` is when installing began, on the monotonic clock."""
@@ -116,38 +153,63 @@ class Tool:
             report["build_seconds"] = manifest["build_seconds"]
         return report
 
-    def note(self, given, report, commands, link_dir, complete):
-        """Link the commands, note what is installed now instead of what was before, and return that."""
-        old = read_json(given["state_file"])
-        state = {
-            **given["extra"], "report": report, "commands": commands, "link_dir": link_dir,
+    def state_of(self, given, report, commands, link_dir, manifest):
+        """Return what is to be noted of an installation."""
+        asked = given.get("commands") or []
+        return {
+            **given["extra"], "report": report, "commands": commands, "asked": asked, "link_dir": link_dir,
             "version": self._version_of_build(report["version"], given),
-            "complete": not given.get("commands") if complete is None else complete,
-        }
-        if old.get("report", {}).get("prefix") != report["prefix"] or old.get("link_dir") != link_dir:
-            drop_links(old)
-            drop_prefix(old)
-        state["left_alone"] = make_links(link_dir, report["bin"], commands) if link_dir else []
+            "complete": manifest.get("complete", not asked),
+        }  # fmt: skip
+
+    def note(self, given, state):
+        """Link the commands, note what is installed now instead of what was before, and return that."""
+        old, report = read_json(given["state_file"]), state["report"]
+        state.pop("pending", None)
+        for former in (old, *old.get("pending", [])):
+            same = former.get("link_dir") == state["link_dir"] and _bin_of(former) == report["bin"]
+            drop_links(former, keep=state["commands"] if same else ())
+            if _prefix_of(former) != report["prefix"]:
+                drop_prefix(former)
+        link_dir = state["link_dir"]
+        state["left_alone"] = make_links(link_dir, report["bin"], state["commands"]) if link_dir else []
         drop_half_written(given["state_file"])
         write_json(given["state_file"], state)
         return state
 
+    def what_changed(self, old, new):
+        """Return notes on what of an installation that worked is no longer as it was."""
+        before, now = old.get("report", {}), new.get("report", {})
+        if not (before and now):
+            return []
+        notes = []
+        if old.get("version") != new.get("version"):
+            notes.append(f"{self.title} {old.get('version')} was replaced with {new.get('version')}.")
+        if before["bin"] != now["bin"]:
+            notes.append(
+                f"The commands of {self.title} were in {before['bin']} and are in {now['bin']} now: in a shell that is "
+                "open, type hash -r."
+            )
+        return notes
+
     def _place(self, given):
         """Install into the prefix and return (version, names of commands, manifest)."""
-        prefix = given["prefix"]
+        prefix = os.path.realpath(given["prefix"])
         problem = prefix_problem(prefix)
         if problem:
-            raise InstallError(f"The prefix {prefix} {problem}.", f"Choose another: {self.name}_prefix.")
+            raise InstallError(f"The prefix {prefix} {problem}.", f"Choose another: {self.name}_prefix.", code="prefix")
         with staging(prefix) as folder:
             new = os.path.join(folder, "new")
             os.mkdir(new)
             manifest = self._fill(given, new)
+            plain_modes(new)
             version, commands = self._tried(given, new)
             self.check_version(version, given)
             if given["tree"]:
                 manifest = self._note_build(given, new, version, commands)
             write_json(os.path.join(new, RECEIPT), {"tool": self.name, "version": version, "origin": given["origin"]})
-            exchange(new, prefix)
+            with self._pending(given):
+                exchange(new, prefix)
         return version, commands, manifest
 
     def _tried(self, given, folder):
@@ -163,16 +225,36 @@ class Tool:
                 return version, list(commands)
         except (TypeError, ValueError):
             pass
-        raise InstallError("Its commands answer what makes no sense.")
+        raise InstallError("Its commands answer what makes no sense.", code="does-not-run")
+
+    @contextmanager
+    def _pending(self, given):
+        """Note which place is about to be filled: should this be cut off, the next run or removal knows of it."""
+        path, old = given["state_file"], read_json(given["state_file"])
+        report = {"prefix": given["prefix"], "bin": os.path.join(given["prefix"], "bin")}
+        pending = [*old.get("pending", []), {"report": report, "link_dir": given["link_dir"]}]
+        write_json(path, {**old, "pending": pending})
+        try:
+            yield
+        except OSError:
+            if old:
+                write_json(path, old)
+            else:
+                os.unlink(path)
+            raise
 
     def _fill(self, given, folder):
         """Gather the files from where they come from into a folder; return the manifest, {} where there is none."""
         archive = given.get("archive")
+        if given.get("moved"):
+            shutil.copytree(given["moved"], folder, symlinks=True, dirs_exist_ok=True)
+            return {}
         if not archive:
             try:
                 self.gather(given, folder)
             except PortableError as error:
-                raise InstallError(str(error), f"Install it, or build {self.title} again.") from error
+                hint = f"Install it, or build {self.title} again."
+                raise InstallError(str(error), hint, code="no-library") from error
             return {}
         if given["store"] or _is_zstd(archive):
             return read_archive(
@@ -186,16 +268,18 @@ class Tool:
         """Raise InstallError for a build that this machine cannot run, or that is none of those wanted."""
         why = why_not_here(manifest, this_machine())
         if why or manifest["tool"] != self.name:
-            raise InstallError(f"This build is not for this machine: {why or 'it is ' + manifest['tool']}.")
+            why = why or f"it is {manifest['tool']}"
+            raise InstallError(f"This build is not for this machine: {why}.", code="other-machine")
         why = why_not_wanted(manifest, wanted) if wanted else ""  # what stands beside an archive may be of another
         if why:
-            raise InstallError(f"This build is not the one wanted: {why}.")
+            raise InstallError(f"This build is not the one wanted: {why}.", code="other-version")
 
     def check_version(self, version, given):
         """Raise InstallError when the commands tell another version than the one wanted."""
         if self.is_exact(given) and given["version"] not in ("any", version):
             raise InstallError(
-                f"It is {self.title} {version}, not {given['version']}.", f"Ask for version {version}, or any."
+                f"It is {self.title} {version}, not {given['version']}.", f"Ask for version {version}, or any.",
+                code="other-version",
             )
 
     def _version_of_build(self, told, given):
@@ -248,15 +332,17 @@ class Tool:
         """Take away what the state file notes, or what a prefix with our receipt tells without one; return it."""
         prefix = given["prefix"] or ""
         state = read_json(given["state_file"])
-        if not state and os.path.exists(os.path.join(prefix, RECEIPT)):
-            folder = os.path.join(prefix, "bin")
-            state = {
-                "report": {"prefix": prefix, "bin": folder}, "link_dir": given["link_dir"],
-                "commands": os.listdir(folder),
-            }
-        drop_links(state)
-        drop_prefix(state)
-        for path in (given["state_file"], given["state_file"] + ".lock"):
+        pending = state.get("pending", [])
+        if not state and is_ours(prefix):
+            state = {"report": {"prefix": prefix, "bin": os.path.join(prefix, "bin")}, "link_dir": given["link_dir"]}
+        for former in (state, *pending):
+            drop_links(former)
+            drop_prefix(former)
+        for place in {prefix, *map(_prefix_of, (state, *pending))} - {""}:
+            drop_leftovers(place)
+        drop_half_written(given["state_file"])
+        # Last: as long as it is there, the next removal goes on from where this one was cut off.
+        for path in (given["state_file"] + ".lock", given["state_file"]):
             with suppress(FileNotFoundError):
                 os.unlink(path)
         return state
@@ -267,6 +353,8 @@ class Tool:
         """Do what is asked; return (what was or is noted of it, the archives passed over)."""
         if given["state"] == "absent":
             return self.remove(given), []
+        if given["move"]:
+            return self.move(given), []
         if given["store"]:
             return self.restore(given)
         return self.install(given), []
@@ -274,8 +362,10 @@ class Tool:
     def run(self, module):
         """Do what an Ansible module was asked for, and end it."""
         given = module.params
+        os.umask(0o022)
         try:
             with locked(given["state_file"] + ".lock", seconds=60):
+                old = read_json(given["state_file"])
                 state, passed_over = self._act(given)
         except Locked as error:
             module.fail_json(msg=f"Another run is installing {self.title}: {error}", hint=error.hint, code="locked")
@@ -284,16 +374,15 @@ class Tool:
                 msg=f"The archive {given['archive']} cannot be used: {error.message}.",
                 hint="Make or download it again.", code=error.code,
             )  # fmt: skip
-        except StoreError as error:
+        except (InstallError, StoreError) as error:
             module.fail_json(msg=error.message, hint=error.hint, code=error.code)
-        except InstallError as error:
-            module.fail_json(msg=error.message, hint=error.hint)
         except OSError as error:
-            message, hint = explain(error)
-            module.fail_json(msg=message, hint=hint)
+            module.fail_json(**failure(error))
+        report = state.get("report", {})
+        notes = self.what_changed(old, state) if given["state"] == "present" else []
         module.exit_json(
-            changed=bool(state), report=state.get("report", {}), left_alone=state.get("left_alone", []),
-            passed_over=passed_over,
+            changed=bool(state), report={**report, "notes": notes} if notes else report,
+            left_alone=state.get("left_alone", []), passed_over=passed_over,
         )
 
 
@@ -305,32 +394,38 @@ def _is_zstd(path):
 # --- Links and folders ------------------------------------------------------------------------------------------------
 
 
+def _prefix_of(state):
+    return state.get("report", {}).get("prefix", "")
+
+
+def _bin_of(state):
+    return state.get("report", {}).get("bin", "")
+
+
 def make_links(link_dir, folder, commands):
     """Link each command into a folder on PATH; return the names left alone because they are somebody else's."""
-    os.makedirs(link_dir, exist_ok=True)
+    make_folder(link_dir)
     for name in broken_links(link_dir, commands, folder):
         link = os.path.join(link_dir, name)
         if os.path.islink(link):
             os.unlink(link)
         os.symlink(os.path.join(folder, name), link)
-    return [name for name in commands if not _is_our_link(os.path.join(link_dir, name), folder)]
+    return [name for name in commands if not links_to(folder, os.path.join(link_dir, name))]
 
 
-def _is_our_link(link, folder):
-    return os.path.islink(link) and os.readlink(link) == os.path.join(folder, os.path.basename(link))
-
-
-def drop_links(state):
-    """Remove the links that an installation made and that still point into it."""
-    link_dir, folder = state.get("link_dir"), state.get("report", {}).get("bin", "")
-    for name in state.get("commands", []) if link_dir else []:
+def drop_links(state, keep=()):
+    """Remove the links into an installation, all that there are or all but those of some commands."""
+    link_dir, folder = state.get("link_dir"), _bin_of(state)
+    for name in set(names_in(link_dir)) - set(keep) if link_dir and folder else ():
         link = os.path.join(link_dir, name)
-        if _is_our_link(link, folder):
+        if links_to(folder, link):
             os.unlink(link)
 
 
 def drop_prefix(state):
-    """Remove a prefix that carries our receipt."""
-    prefix = state.get("report", {}).get("prefix", "")
-    if os.path.exists(os.path.join(prefix or "/nonexistent", RECEIPT)):
-        shutil.rmtree(prefix)
+    """Remove a prefix that carries our receipt, or that a removal which was cut off has emptied."""
+    prefix = os.path.realpath(_prefix_of(state) or "/nonexistent")
+    if is_ours(prefix):
+        discard(prefix)
+    elif os.path.isdir(prefix) and not os.listdir(prefix):
+        os.rmdir(prefix)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import re
 
-from .provision_checks import broken_links, default_link_dir, default_prefix, foreign_command, read_state, run
+from .provision_checks import command_environment, foreign_command, read_state, run
 from .provision_look_mrtrix3 import mrtrix3_version
-from .provision_look_tool import look_at_tool
+from .provision_look_tool import look_at_tool, notes_of
 
 # The headers of older releases do not compile with Eigen 3.4, which all systems here have, unless a distribution has
 # mended them (MRtrix3 8a420c772).
@@ -29,7 +29,7 @@ def mrtrix3_for_modules():
     """
     report = read_state("mrtrix3").get("report", {})
     folder = report.get("bin") or os.path.dirname(foreign_command("mrinfo"))
-    version = mrtrix3_version(folder) if folder else ""
+    version = mrtrix3_version(folder, foreign=report.get("origin", "present") == "present") if folder else ""
     prefix = os.path.dirname(folder)
     parts = ("build", "config", "core", "tmp/src")
     whole = bool(folder) and all(os.path.exists(os.path.join(prefix, name)) for name in parts)
@@ -44,34 +44,34 @@ def mrtrix3_for_modules():
 
 def works(folder):
     """Tell whether the command in a folder still runs."""
-    return run([os.path.join(folder, "mrpeek"), "-version"])[0] == 0  # it calls its version a preview
+    # It calls its version a preview.
+    return run([os.path.join(folder, "mrpeek"), "-version"], command_environment(folder))[0] == 0
 
 
-def mrpeek_drift(wanted, state, mrtrix3, machine):
-    """Return in words how the mrpeek noted in `state` differs from the one wanted; empty for not at all."""
+def now(report):
+    """Return whether the command still runs, and what keeps a shell from finding it."""
+    works_now = not report.get("bin") or works(report["bin"])
+    return {"works": works_now, **notes_of(report, read_state("mrpeek"))}
+
+
+def mrpeek_drift(wanted, state, mrtrix3):
+    """Return in words how the mrpeek noted in `state` differs from the one wanted, but for its place."""
     report = state.get("report")
     if not report:
         return "nothing is installed"
     if state.get("version") != wanted["version"]:
         return f"version {state.get('version')} is installed"
-    if report["prefix"] != default_prefix(wanted["prefix"], machine, "mrpeek"):
-        return f"it is in {report['prefix']}"
     if mrtrix3["version"] not in ("", report.get("mrtrix3")):
         return f"it belongs to MRtrix3 {report.get('mrtrix3')}"
     if not works(report["bin"]):
         return f"the command in {report['bin']} does not run"
     if not os.path.exists(report.get("decoder", "")):
         return "the decoder of its pictures is missing"
-    link_dir = default_link_dir(wanted["link_dir"], machine)
-    if link_dir != state.get("link_dir", ""):
-        return f"its link is in {state.get('link_dir') or 'no folder'}"
-    if link_dir and broken_links(link_dir, ["mrpeek"], report["bin"]):
-        return f"the link is missing in {link_dir}"
     return ""
 
 
 def look_at(wanted, machine):
     """Return what is installed of mrpeek, what has drifted, and what building it needs to know."""
     mrtrix3 = {} if wanted["state"] == "absent" else mrtrix3_for_modules()
-    result = look_at_tool("mrpeek", wanted, machine, lambda state: mrpeek_drift(wanted, state, mrtrix3, machine))
+    result = look_at_tool("mrpeek", wanted, machine, lambda state: mrpeek_drift(wanted, state, mrtrix3))
     return dict(result, mrtrix3=mrtrix3) if result.get("drift") else result

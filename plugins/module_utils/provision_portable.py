@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import time
 
-from .provision_checks import cpu_flags, is_elf, is_script, os_release
+from .provision_checks import cpu_flags, is_elf, is_script, os_release, plain_environment
 
 # Where the libraries go: `build` deletes other libraries than its own from `lib` itself, but not below it.
 BUNDLE = "lib/bundled"
@@ -54,7 +54,8 @@ def use_python3(path):
 def strip(paths):
     """Take the symbols out of programs and libraries, where binutils is there to do it."""
     if paths and shutil.which("strip"):
-        subprocess.run(["strip", "--strip-unneeded", *paths], check=True, capture_output=True)
+        # What it cannot strip, it leaves as it is.
+        subprocess.run(["strip", "--strip-unneeded", *paths], check=False, capture_output=True)
 
 
 def gather(trees, folder):
@@ -131,7 +132,8 @@ def needed_libraries(paths):
     found = {}
     for begin in range(0, len(paths), 100):
         said = subprocess.run(
-            ["ldd", *paths[begin : begin + 100]], capture_output=True, text=True, errors="replace", check=False
+            ["ldd", *paths[begin : begin + 100]], capture_output=True, text=True, errors="replace", check=False,
+            env=plain_environment(),  # or it would name the libraries of the caller's LD_LIBRARY_PATH
         ).stdout
         missing = re.findall(r"^\s*(\S+) => not found", said, re.M)
         if missing:

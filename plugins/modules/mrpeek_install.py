@@ -30,6 +30,12 @@ options:
     type: str
     default: any
     description: The git reference wanted.
+  move:
+    type: bool
+    default: false
+    description:
+      - Whether what the state file notes shall be put into C(prefix) and linked in C(link_dir) as it is, without
+        another build.
   tree:
     type: path
     description: The compiled source tree of mrpeek.
@@ -124,6 +130,7 @@ import tempfile
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import provision_sixel as sixel
+from ..module_utils.provision_checks import plain_environment
 from ..module_utils.provision_install import ARGUMENTS, InstallError, Tool
 from ..module_utils.provision_portable import BUNDLE, PortableError, bundle_libraries, strip
 
@@ -148,7 +155,7 @@ class Mrpeek(Tool):
         """Have it draw a picture and decode that; return ("", its commands): it does not tell which version it is."""
         problem = wrong_in_picture(draw(os.path.join(folder, "bin", "mrpeek")), decoder_in(folder))
         if problem:
-            raise InstallError(f"mrpeek does not draw what it should: {problem}.")
+            raise InstallError(f"mrpeek does not draw what it should: {problem}.", code="does-not-run")
         return "", ["mrpeek"]
 
     def about(self, given, folder):
@@ -202,16 +209,17 @@ def draw(program):
         image = os.path.join(folder, "image.nii")
         write_image(image)
         argv = [program, image, "-batch", "-axial", "-notext", "-nocrosshairs", "-intensity_range", "0", "240"]
-        environment = {**os.environ, "MRTRIX_CONFIGFILE": os.devnull, "HOME": folder}
+        environment = plain_environment(MRTRIX_CONFIGFILE=os.devnull, HOME=folder)
         try:
             done = subprocess.run(
                 argv, capture_output=True, stdin=subprocess.DEVNULL, env=environment, timeout=60, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise InstallError(f"mrpeek does not run: {error}.") from error
+            raise InstallError(f"mrpeek does not run: {error}.", code="does-not-run") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise InstallError(f"mrpeek does not run: {said[-1] if said else f'exit code {done.returncode}'}.")
+        problem = said[-1] if said else f"exit code {done.returncode}"
+        raise InstallError(f"mrpeek does not run: {problem}.", code="does-not-run")
     return done.stdout
 
 
@@ -250,7 +258,7 @@ def main():
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={**ARGUMENTS, "belongs_to": {"type": "str", "default": ""}},
-        required_if=[("state", "present", ["origin"])],
+        required_if=[("state", "present", ["origin", "move"], True)],
         mutually_exclusive=[("tree", "store")],
     )
     Mrpeek().run(module)

@@ -108,26 +108,34 @@ from contextlib import ExitStack, contextmanager, suppress
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision_checkpoint import SPENT, Checkpoint, age_sources
-from ..module_utils.provision_checks import is_script, memory_available, os_release, read_json, read_text, run
-from ..module_utils.provision_files import explain, locked, teller, write_json
+from ..module_utils.provision_checks import (
+    is_script,
+    memory_available,
+    os_release,
+    plain_environment,
+    read_json,
+    read_text,
+    run,
+)
+from ..module_utils.provision_files import failure, locked, teller, write_json
 from ..module_utils.provision_portable import HERE_ALONE, LINK_FLAGS
 
 _STAMP = ".provision-build.json"
 # One step of the build peaks at 3.4 GiB: src/registration, g++ 12, measured with GNU time on MRtrix3 3.0.8.
 BYTES_PER_JOB = int(3.4 * 2**30)
 _STEP = re.compile(r"^[(\[]\s*(\d+)/(\d+)[)\]]\s*(.*)")
-_MACHINE_WORDS = (
-    ("No space left on device", "The disk is full.", "Free some space (a full build needs 0.3 GB) and run it again."),
-    ("Killed signal terminated program", "The compiler was killed: memory ran out.", "Use fewer jobs: mrtrix3_jobs=1."),
+_OUT_OF_MEMORY = re.compile(
+    r"Killed signal terminated program|: Killed\b|out of memory allocating|virtual memory exhausted|std::bad_alloc"
+    r"|Cannot allocate memory"
 )
 
 
 class BuildError(Exception):
     """A build that cannot go on; the message and the hint are for people."""
 
-    def __init__(self, message, hint="", log="", lines=()):
+    def __init__(self, message, hint="", log="", lines=(), code="build-failed"):
         super().__init__(message)
-        self.message, self.hint, self.log, self.lines = message, hint, log, list(lines)
+        self.message, self.hint, self.log, self.lines, self.code = message, hint, log, list(lines), code
 
 
 def choose_jobs(asked, cores, memory):
@@ -198,7 +206,7 @@ class Clock:
 class Build:
     """One of the build systems, driven in a source tree."""
 
-    title = "MRtrix3"
+    title, option = "MRtrix3", "mrtrix3_jobs"
 
     def __init__(self, source, cpu, jobs, tell, lock):
         self.source, self.cpu, self.jobs, self.tell, self.lock = source, cpu, jobs, tell, lock
@@ -208,9 +216,12 @@ class Build:
 
     def settings(self):
         """Return what the objects of this tree depend on besides the sources."""
-        code, out, _error = run(["c++", "--version"])
+        code, out, _error = run(["c++", "--version"], plain_environment())
         if code:
-            raise BuildError("There is no C++ compiler that works.", "The role deps installs one: provision run deps.")
+            raise BuildError(
+                "There is no C++ compiler that works.", "The role deps installs one: provision run deps.",
+                code="no-compiler",
+            )
         return {
             "cpu": self.cpu, "compiler": out.partition("\n")[0], "system": type(self).__name__, "links": LINK_FLAGS,
             # The headers of libraries, such as Eigen's, are those of the release.
@@ -219,7 +230,8 @@ class Build:
 
     def call(self, argv, environment=None, watch=False, folder=None):
         """Run a command in the tree or another folder, its output to the log; stop it when nobody waits for it."""
-        environment = {**os.environ, **(environment or {})}
+        # Flags, compilers and paths that somebody has exported would make another build than the one it is named.
+        environment = plain_environment(**(environment or {}))
         with open(self.log, "ab") as log:
             log.write((" ".join(argv) + "\n").encode())
             process = subprocess.Popen(
@@ -234,7 +246,33 @@ class Build:
                 _stop(process)
                 self.clock.note(now=True)
         if process.returncode:
-            raise _failure(tail, self.log, self.title)
+            raise self._failure(tail, process.returncode)
+
+    def _failure(self, tail, code):
+        """Return the error for a build that ended with this code and these last lines."""
+        text = "\n".join(tail)
+        if "No space left on device" in text:
+            hint = "Free some space (a full build needs 0.3 GB) and run it again."
+            return BuildError("The disk is full.", hint, self.log, tail, code="disk-full")
+        if _OUT_OF_MEMORY.search(text) or code == -signal.SIGKILL:
+            return self._out_of_memory(tail)
+        said = [line.strip() for line in tail if line.strip()]
+        errors = [line for line in said if re.search(r"\berror\b", line, re.I)] or said[-1:] or ["it said nothing"]
+        problem = errors[-1]
+        if problem.endswith(":"):  # CMake says what is wrong on the next line
+            problem = " ".join([problem, *said[said.index(problem) + 1 :][:1]])
+        hint = f"All of its output is in {self.log}."
+        return BuildError(f"{self.title} could not be built: {problem}", hint, self.log, tail)
+
+    def _out_of_memory(self, tail):
+        if self.jobs > 1:
+            hint = f"Use fewer jobs: {self.option}={self.jobs // 2}."
+        else:
+            hint = (
+                "One compiler alone needs up to 3.4 GiB: close other programs, add swap, or take a build from a store "
+                "or an archive. What is compiled is kept."
+            )
+        return BuildError("The compiler was killed: memory ran out.", hint, self.log, tail, code="out-of-memory")
 
     def _follow(self, process, log, watch):
         """Copy the output to the log, tell the steps seen, and return the last lines."""
@@ -303,7 +341,8 @@ class Configure(Build):
 
     def _is_gcc(self):
         compiler = os.path.basename(self._config()["cpp"][0])
-        return compiler.startswith(("g++", "c++")) and "Free Software Foundation" in run([compiler, "--version"])[1]
+        said = run([compiler, "--version"], plain_environment())[1]
+        return compiler.startswith(("g++", "c++")) and "Free Software Foundation" in said
 
     def _precompile(self):
         """Read the headers once for all files, where they were not yet or one has changed since.
@@ -329,6 +368,7 @@ class Configure(Build):
         with suppress(OSError, subprocess.SubprocessError):
             subprocess.run(
                 argv, cwd=self.source, stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False,
+                env=plain_environment(),
             )
 
     def configured(self):
@@ -369,7 +409,9 @@ class CMake(Build):
             ["cmake", "-S", ".", "-B", "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DMRTRIX_BUILD_GUI=OFF",
              "-DMRTRIX_ENABLE_GPU=OFF", "-DMRTRIX_USE_SYSTEM_EIGEN=ON", "-DMRTRIX_PYTHON_SOFTLINK=OFF",
              # The programs of the build folder find their library where they will when they are installed.
-             "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON", *flags]
+             "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON",
+             # What the user has built elsewhere is noted in their home.
+             "-DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF", *flags]
         )
 
     def configured(self):
@@ -400,7 +442,7 @@ class Module(Build):
     def __init__(self, against, *given):
         super().__init__(*given)
         self.against = against
-        self.title = f"The module {os.path.basename(self.source)}"
+        self.title, self.option = f"The module {os.path.basename(self.source)}", "mrpeek_jobs"
 
     def settings(self):
         """Return what the objects depend on: among it how MRtrix3 is configured, which is done first if need be."""
@@ -462,19 +504,6 @@ def _stop(process):
     process.wait()
 
 
-def _failure(tail, log, title):
-    text = "\n".join(tail)
-    for words, message, hint in _MACHINE_WORDS:
-        if words in text:
-            return BuildError(message, hint, log, tail)
-    said = [line.strip() for line in tail if line.strip()]
-    errors = [line for line in said if re.search(r"\berror\b", line, re.I)] or said[-1:] or ["it said nothing"]
-    problem = errors[-1]
-    if problem.endswith(":"):  # CMake says what is wrong on the next line
-        problem = " ".join([problem, *said[said.index(problem) + 1 :][:1]])
-    return BuildError(f"{title} could not be built: {problem}", f"All of its output is in {log}.", log, tail)
-
-
 def check_commands(build, wanted):
     """Raise BuildError for a command that this version of MRtrix3 does not have."""
     known = build.known()
@@ -484,6 +513,7 @@ def check_commands(build, wanted):
         raise BuildError(
             f"This version of MRtrix3 has no command {', '.join(map(repr, unknown))}.",
             f"Did you mean {' or '.join(map(repr, near))}?" if near else f"It has: {', '.join(sorted(known))}.",
+            code="no-command",
         )
 
 
@@ -544,7 +574,7 @@ def tree_locked(source, seconds=15):
             lock = stack.enter_context(locked(os.path.join(source, ".provision-lock"), seconds))
         except BlockingIOError:
             raise BuildError(
-                f"Another run is building MRtrix3 in {source}.", "Wait for it to end, or stop it."
+                f"Another run is building MRtrix3 in {source}.", "Wait for it to end, or stop it.", code="locked"
             ) from None
         yield lock
 
@@ -563,6 +593,7 @@ def _end(number, frame):
 def main():
     """Run as an Ansible module."""
     stop_on_signals()
+    os.umask(0o022)
     module = AnsibleModule(
         argument_spec={
             "source": {"type": "path", "required": True},
@@ -586,10 +617,11 @@ def main():
             names = ("source", "against", "commands", "cpu", "store", "commit")
             work = build(jobs=jobs, tell=tell, lock=lock, **{name: given[name] for name in names})
     except BuildError as error:
-        module.fail_json(msg=error.message, hint=error.hint, build_log=error.log, lines=error.lines)
+        module.fail_json(
+            msg=error.message, hint=error.hint, code=error.code, build_log=error.log, lines=error.lines
+        )
     except OSError as error:
-        message, hint = explain(error)
-        module.fail_json(msg=message, hint=hint)
+        module.fail_json(**failure(error))
     module.exit_json(
         changed=work.steps > 0, steps=work.steps, jobs=jobs, log=work.log, system=type(work).__name__,
         seconds=round(time.monotonic() - start, 1), spent=work.clock.seconds(),

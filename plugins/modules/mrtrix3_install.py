@@ -35,6 +35,12 @@ options:
     type: bool
     default: true
     description: Whether the version it tells must be the one wanted.
+  move:
+    type: bool
+    default: false
+    description:
+      - Whether what the state file notes shall be put into C(prefix) and linked in C(link_dir) as it is, without
+        another build.
   tree:
     type: path
     description: A built source tree.
@@ -130,13 +136,12 @@ passed_over:
 
 import os
 import re
-import subprocess
 import tempfile
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checks import is_elf, is_script
+from ..module_utils.provision_checks import command_environment, is_elf, is_script, run
 from ..module_utils.provision_files import unpack
 from ..module_utils.provision_install import ARGUMENTS, InstallError, Tool
 from ..module_utils.provision_portable import finish, flags_in_config, gather, gather_tree
@@ -161,7 +166,7 @@ class MRtrix3(Tool):
         folder = os.path.join(folder, "bin")
         compiled, scripts = commands_in(folder)
         if not compiled:
-            raise InstallError(f"There is no MRtrix3 command in {folder}.")
+            raise InstallError(f"There is no MRtrix3 command in {folder}.", code="does-not-run")
         chosen = [
             first if first in names else names[0]
             for names, first in ((compiled, "mrinfo"), (scripts, "dwi2response")) if names
@@ -185,11 +190,11 @@ class MRtrix3(Tool):
         if not given["bin"]:
             return super().install(given)
         start = time.monotonic()
-        told = try_commands(given["bin"], ["mrinfo", "dwi2response"])
+        told = try_commands(given["bin"], ["mrinfo", "dwi2response"], foreign=given["origin"] == "present")
         self.check_version(told, given)
         place = {"prefix": os.path.dirname(given["bin"]), "bin": given["bin"]}
         report = self.whole_report(given, told, place, {}, start)
-        return self.note(given, report, commands=[], link_dir="", complete=None)
+        return self.note(given, self.state_of(given, report, [], "", {}))
 
 
 def unpack_build(archive, folder):
@@ -198,11 +203,12 @@ def unpack_build(archive, folder):
         try:
             unpack(archive, inner)
         except ValueError as error:
-            raise InstallError(str(error) + ".", "Make or download it again.") from error
+            raise InstallError(str(error) + ".", "Make or download it again.", code="bad-archive") from error
         entries = os.listdir(inner)
         top = inner if "bin" in entries or len(entries) != 1 else os.path.join(inner, entries[0])
         if not os.path.isdir(os.path.join(top, "bin")):
-            raise InstallError(f"{archive} has no folder bin.", "It must hold bin, lib and share of a build.")
+            hint = "It must hold bin, lib and share of a build."
+            raise InstallError(f"{archive} has no folder bin.", hint, code="bad-archive")
         gather([top], folder)
 
 
@@ -214,34 +220,23 @@ def commands_in(folder):
     return compiled, [name for name, path in paths.items() if is_script(path) and not name.endswith(".py")]
 
 
-def tell_version(path):
-    """Run a command with ``-version`` and return (version or empty, what it said when it failed).
-
-    It runs with the PATH that people will have, its own folder first, so that a Python command meets the ``python3``
-    it will meet later.
-    """
-    environment = dict(os.environ, PATH=os.path.dirname(path) + os.pathsep + os.environ.get("PATH", os.defpath))
-    try:
-        done = subprocess.run(
-            [path, "-version"], capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
-            env=environment, timeout=120, check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return "", str(error)
-    found = re.search(r"== \S+ (\S+) ==", done.stdout)
-    said = (done.stderr or done.stdout).strip().splitlines()
-    if done.returncode or "Traceback" in done.stderr or not found:
-        return "", said[-1] if said else f"it ended with code {done.returncode}"
+def tell_version(path, foreign=False):
+    """Run a command with ``-version`` and return (version or empty, what it said when it failed)."""
+    code, out, error = run([path, "-version"], command_environment(os.path.dirname(path), foreign), seconds=120)
+    found = re.search(r"== \S+ (\S+) ==", out)
+    said = (error or out).strip().splitlines()
+    if code or "Traceback" in error or not found:
+        return "", said[-1] if said else f"it ended with code {code}"
     return found.group(1), ""
 
 
-def try_commands(folder, names):
+def try_commands(folder, names, foreign=False):
     """Return the version that the first command tells; raise InstallError when one of them does not run."""
     versions = []
     for name in names:
-        told, problem = tell_version(os.path.join(folder, name))
+        told, problem = tell_version(os.path.join(folder, name), foreign)
         if not told:
-            raise InstallError(f"{name} does not run: {problem}.", _smoke_hint(problem))
+            raise InstallError(f"{name} does not run: {problem}.", _smoke_hint(problem), code="does-not-run")
         versions.append(told)
     return versions[0]
 
@@ -266,7 +261,7 @@ def main():
             "bin": {"type": "path"},
             "commands": {"type": "list", "elements": "str", "default": []},
         },
-        required_if=[("state", "present", ["origin"])],
+        required_if=[("state", "present", ["origin", "move"], True)],
         mutually_exclusive=[("tree", "archive", "bin", "store")],
     )
     MRtrix3().run(module)

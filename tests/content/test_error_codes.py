@@ -17,6 +17,7 @@ def in_the_code() -> set[str]:
     found |= {row[-1] for row in (*events._KNOWN, *events._SSH)}
     found |= {row[-1] for row in reverse_ssh_tunnel._KNOWN} | {"gateway-failed"}
     found |= {provision_ngrok_errors.explain(said, "")[-1] for said in ("", "x509:", "i/o timeout")}
+    found |= set(content.utility("provision_files").CODES.values())
     for folder in ("provision", "plugins"):
         for path in (content.root() / folder).rglob("*.py"):
             # Not what nibabel calls by that name.

@@ -1,5 +1,9 @@
 """Fixtures that several of these tests stand on."""
 
+import json
+import os
+from pathlib import Path
+
 import pytest
 
 from plugins.module_utils import provision_checks as checks
@@ -32,6 +36,21 @@ def installation(tmp_path, monkeypatch):
     state = {"report": report, "version": "3.0.8", "commands": ["mrinfo"], "complete": True, "link_dir": str(links)}
     wanted = {
         "version": "3.0.8", "origin": "auto", "prefix": "auto", "link_dir": "auto", "commands": [], "cpu": "auto",
-        "state": "present",
+        "state": "present", "store": "none", "folder": "", "archive": "", "archive_sha256": "",
+        "release": "3.0.8",
     }  # fmt: skip
-    return prefix, links, state, wanted, {"root": False, "home": str(tmp_path)}
+    machine = {"root": False, "home": str(tmp_path), "cache": str(tmp_path / ".cache/provision"), "store": ""}
+    monkeypatch.setenv("PATH", str(links), prepend=os.pathsep)
+    return prefix, links, state, wanted, machine
+
+
+@pytest.fixture
+def note():
+    """Return a function that notes the state of a role, as its last run would have left it."""
+
+    def write(role, state):
+        folder = Path(checks.state_folder())
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{role}.json").write_text(json.dumps(state))
+
+    return write

@@ -28,7 +28,7 @@ targets = [a for a in sys.argv[1:] if a[0] != '-'] or ['bin/mrinfo', 'bin/tckgen
 todo = [t for t in targets if not os.path.exists(t)]
 for number, target in enumerate(todo, 1):
     print('({:>2}/{}) [LB] {}'.format(number, len(todo), target), flush=True)
-    time.sleep(float(os.environ.get('STEP_SECONDS', '0')))
+    time.sleep(float(open('step').read()) if os.path.exists('step') else 0)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     shutil.copy('/bin/true', target)
 print('jobs', os.environ['NUMBER_OF_PROCESSORS'])
@@ -207,6 +207,52 @@ def test_a_failed_build_says_why_in_one_sentence(source, said, words):
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("write failed: No space left on device", "disk-full"),
+        ("g++: fatal error: Killed signal terminated program cc1plus", "out-of-memory"),
+        ("cc1plus: out of memory allocating 65536 bytes", "out-of-memory"),
+        ("c++: internal compiler error: Killed (program cc1plus)", "out-of-memory"),
+        ("x.cpp:1: error: no", "build-failed"),
+    ],
+)
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_a_build_short_of_memory_is_told_to_use_fewer_jobs_where_there_are_fewer(source, said, code, jobs):
+    (source / "say").write_text(said)
+    with pytest.raises(build.BuildError) as caught, build.tree_locked(str(source)) as lock:
+        build.build(str(source), [], "", jobs, lambda *_: None, lock)
+    assert caught.value.code == code
+    if code == "out-of-memory":
+        assert ("mrtrix3_jobs=2" in caught.value.hint) is (jobs == 4)
+        assert "jobs" not in caught.value.hint or jobs > 1
+
+
+def test_a_build_that_is_killed_without_a_word_ran_out_of_memory(source):
+    (source / "build").write_text("import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(build.BuildError) as caught:
+        compile_(source)
+    assert caught.value.code == "out-of-memory"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "LDLIB_FLAGS", "CPATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH",
+        "LD_LIBRARY_PATH", "LD_PRELOAD", "CC", "CXX", "CXX_ARGS", "LD", "ARCH", "LINKFLAGS", "MAKEFLAGS",
+        "EIGEN_CFLAGS", "ZLIB_LDFLAGS", "CMAKE_PREFIX_PATH", "CMAKE_GENERATOR", "PKG_CONFIG_PATH", "PYTHONPATH",
+        "PYTHONHOME", "GIT_DIR", "NUMBER_OF_PROCESSORS", "GCC_EXEC_PREFIX", "COMPILER_PATH", "DEPENDENCIES_OUTPUT",
+    ],
+)  # fmt: skip
+def test_what_the_caller_exports_reaches_no_build(source, monkeypatch, name):
+    for script in ("configure", "build"):
+        text = (source / script).read_text()
+        (source / script).write_text(f"{text}\nopen('given', 'a').write(repr(dict(os.environ)))\n")
+    monkeypatch.setenv(name, "-march=native")
+    compile_(source, cpu="x86-64")
+    assert "march=native" not in (source / "given").read_text()
+
+
 def test_two_builds_never_work_in_one_tree(source):
     with (
         locked(str(source / ".provision-lock")),
@@ -217,10 +263,11 @@ def test_two_builds_never_work_in_one_tree(source):
 
 
 def test_a_build_stops_when_the_run_that_started_it_is_gone(source):
+    (source / "step").write_text("60")
     root = str(Path(build.__file__).parents[2])
     process = subprocess.Popen(
         [sys.executable, "-c", BUILDER, source, root],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "STEP_SECONDS": "60"},
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     wait_for_first_step(source)
     process.stdout.close()  # as when the run that reads it is killed
@@ -230,10 +277,9 @@ def test_a_build_stops_when_the_run_that_started_it_is_gone(source):
 
 
 def test_an_ended_builder_ends_its_compilers(source):
+    (source / "step").write_text("60")
     root = str(Path(build.__file__).parents[2])
-    process = subprocess.Popen(
-        [sys.executable, "-c", BUILDER, source, root], stdout=subprocess.PIPE, env={**os.environ, "STEP_SECONDS": "60"}
-    )
+    process = subprocess.Popen([sys.executable, "-c", BUILDER, source, root], stdout=subprocess.PIPE)
     wait_for_first_step(source)
     process.terminate()
     assert process.wait(timeout=8) == 1
@@ -243,10 +289,9 @@ def test_an_ended_builder_ends_its_compilers(source):
 
 
 def test_a_killed_builder_leaves_the_lock_to_its_compilers(source):
+    (source / "step").write_text("1")
     root = str(Path(build.__file__).parents[2])
-    process = subprocess.Popen(
-        [sys.executable, "-c", BUILDER, source, root], stdout=subprocess.PIPE, env={**os.environ, "STEP_SECONDS": "1"}
-    )
+    process = subprocess.Popen([sys.executable, "-c", BUILDER, source, root], stdout=subprocess.PIPE)
     wait_for_first_step(source)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -418,15 +463,15 @@ def test_a_time_that_was_half_written_counts_as_none(tmp_path, now, text):
     assert build.Clock(str(tmp_path)).seconds() == 0
 
 
-def test_a_run_that_fails_has_spent_all_of_its_time(source, monkeypatch):
-    monkeypatch.setenv("STEP_SECONDS", "0.5")
+def test_a_run_that_fails_has_spent_all_of_its_time(source):
+    (source / "step").write_text("0.5")
     (source / "say").write_text("error: no")
     with pytest.raises(build.BuildError):
         compile_(source)
     assert build.Clock(str(source)).seconds() >= 1.0
 
 
-def test_a_real_build_tells_how_long_it_took(source, monkeypatch):
-    monkeypatch.setenv("STEP_SECONDS", "0.2")
+def test_a_real_build_tells_how_long_it_took(source):
+    (source / "step").write_text("0.2")
     assert compile_(source).clock.seconds() >= 0.4
     assert json.loads((source / ".provision-spent.json").read_text())["seconds"] >= 0

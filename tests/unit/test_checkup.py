@@ -249,6 +249,14 @@ def test_what_is_installed_and_does_not_work_is_a_failure(monkeypatch, report, e
     assert (verdict(found), found.found) == (expected, words)
 
 
+def test_commands_that_a_shell_does_not_find_come_with_the_line_to_type():
+    report = {"bin": "/opt/m/bin", "notes": ['/opt/m/bin is not on the PATH. Type: export PATH="/opt/m/bin:$PATH"']}
+    found = checkup.check_path({"mrtrix3": report})
+    assert (verdict(found), found.advice) == ("warn", 'Type: export PATH="/opt/m/bin:$PATH"')
+    assert verdict(checkup.check_path({"mrtrix3": {"bin": "/opt/m/bin"}})) == "ok"
+    assert checkup.check_path({"sshd": {"state": "started"}}) is None
+
+
 # All together
 
 

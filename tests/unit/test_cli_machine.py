@@ -64,4 +64,4 @@ def test_roles_and_their_options_are_told_to_programs(capsys):
         json.loads(capsys.readouterr().out)["roles"]
     )
     assert provision("describe mrtrix3 --json") == 0
-    assert json.loads(capsys.readouterr().out)["options"]["mrtrix3_version"]["default"] == "3.0.8"
+    assert json.loads(capsys.readouterr().out)["options"]["mrtrix3_version"]["default"] == "auto"

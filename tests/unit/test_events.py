@@ -161,3 +161,13 @@ def test_a_module_without_an_answer_is_told_by_how_it_ended(result, code):
 def test_what_a_module_says_of_its_kind_is_the_code():
     assert events.failure(failed(msg="It broke.", hint="Mend it.", code="broken")).code == "broken"
     assert events.failure(failed(msg="It broke.")).code == "failed"
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("mounted with noexec: no program can run there", "noexec"), ("mounted read-only", "read-only"),
+     ("on a disk that is full: 1 MB are free", "disk-full")],
+)  # fmt: skip
+def test_a_disk_that_takes_no_programs_is_told_in_the_roles_words_and_has_a_code(words, code):
+    result = {"msg": f"The prefix /opt/mrtrix3 is {words}.\nChoose another."}
+    found = events.failure({"event": "runner_on_failed", "event_data": {"res": result}})
+    assert (found.message, found.hint, found.code) == (f"The prefix /opt/mrtrix3 is {words}.", "Choose another.", code)

@@ -173,3 +173,20 @@ def test_a_folder_that_came_with_a_containers_image_is_exchanged_too(tmp_path, m
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Library)
     monkeypatch.setattr(os, "rename", refuse)
     test_an_exchange_leaves_the_new_folder_and_nothing_of_the_old(tmp_path)
+
+
+def test_a_folder_is_made_with_its_mode_and_one_that_is_there_keeps_its_own(tmp_path):
+    (tmp_path / "there").mkdir(mode=0o700)
+    before = os.umask(0o077)
+    try:
+        for mode in (0o755, 0o700):
+            files.make_folder(str(tmp_path / f"there/{mode}/deeper"), mode)
+            files.make_folder(str(tmp_path / f"there/{mode}/deeper"))
+            for name in (f"{mode}", f"{mode}/deeper"):
+                assert (tmp_path / "there" / name).stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
+    assert (tmp_path / "there").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        files.make_folder(str(tmp_path / "file/deeper"))

@@ -1,6 +1,7 @@
 """Putting an MRtrix3 in its place, with shell scripts of our own for its compiled commands."""
 
 import builtins
+import ctypes
 import errno
 import io
 import json
@@ -191,6 +192,118 @@ def test_an_mrtrix3_that_is_there_stays_where_it_is(given, tree):
     assert state["report"]["bin"] == str(tree / "bin")
     TOOL.remove(given)
     assert (tree / "bin" / "mrinfo").exists()
+
+
+# --- Whatever the umask -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[0o000, 0o027, 0o077], ids=oct)
+def umask(request):
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def modes(folder):
+    """Return {name: mode} of all below a folder but links."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_mode & 0o7777 for path in folder.rglob("*")
+        if not path.is_symlink()
+    }  # fmt: skip
+
+
+def plain(folder):
+    """Return {name: mode} of all below a folder, as it is in a package."""
+    return {
+        str(path.relative_to(folder)): 0o755 if path.is_dir() or path.name in ("mrinfo", "dwi2response") else 0o644
+        for path in folder.rglob("*") if not path.is_symlink()
+    }  # fmt: skip
+
+
+def test_what_is_made_has_the_modes_of_a_package_and_what_was_there_keeps_its_own(given, tree, tmp_path, umask):
+    for path in (tree / "bin/mrinfo", tree / "lib", tree / "lib/mrtrix3"):
+        path.chmod(0o700)
+    (tree / "bin/mrtrix3.py").chmod(0o600)
+    (tree / "share/open").write_text("x")
+    (tree / "share/open").chmod(0o666)
+    (tmp_path / "a").mkdir(mode=0o710)
+    (tmp_path / "a").chmod(0o710)
+    TOOL.install({
+        **given, "prefix": str(tmp_path / "a/opt/mrtrix3"), "link_dir": str(tmp_path / "a/links/bin"),
+        "state_file": str(tmp_path / "a/state/provision/mrtrix3.json"),
+    })  # fmt: skip
+    assert (tmp_path / "a").stat().st_mode & 0o7777 == 0o710
+    found, expected = modes(tmp_path / "a"), plain(tmp_path / "a")
+    expected["opt/mrtrix3/bin/mrtrix3.py"] = 0o644
+    assert len(found) > 12 and found == expected
+
+
+def test_what_comes_from_a_store_or_an_archive_has_them_too(wanted, shelf, tree, tmp_path, umask):
+    build(shelf)
+    TOOL.restore(wanted)
+    assert modes(tmp_path / "opt") == plain(tmp_path / "opt")
+    with tarfile.open(tmp_path / "build.tar.gz", "w:gz") as tar:
+        tar.add(tree / "bin", "bin")
+    TOOL.install({**wanted, "store": None, "archive": str(tmp_path / "build.tar.gz"), "origin": "archive"})
+    assert modes(tmp_path / "opt") == {**plain(tmp_path / "opt"), "mrtrix3/bin/mrtrix3.py": 0o755}
+
+
+# --- Elsewhere, and other than before ---------------------------------------------------------------------------------
+
+
+def test_what_is_installed_is_moved_and_linked_elsewhere_without_another_build(given, tree, tmp_path):
+    state = TOOL.install({**given, "extra": {"commit": "abc"}})
+    shutil.rmtree(tree)
+    place = {"prefix": str(tmp_path / "data/mrtrix3"), "link_dir": str(tmp_path / "commands")}
+    moved = TOOL.move({**given, **place, "origin": None, "tree": None, "version": "any", "move": True, "extra": {}})
+    report = {**state["report"], "prefix": place["prefix"], "bin": place["prefix"] + "/bin"}
+    assert moved == {**state, "report": report, "link_dir": place["link_dir"]}
+    assert json.loads(Path(given["state_file"]).read_text()) == moved
+    assert snapshot(tmp_path / "opt") == snapshot(tmp_path / "links") == []
+    assert os.readlink(tmp_path / "commands/mrinfo") == str(tmp_path / "data/mrtrix3/bin/mrinfo")
+    TOOL.move({**given, **place, "link_dir": "", "origin": None, "tree": None, "move": True, "extra": {}})
+    assert snapshot(tmp_path / "commands") == [] and (tmp_path / "data/mrtrix3/bin/mrinfo").exists()
+
+
+def test_links_of_commands_that_are_gone_go_with_them(given, tree, tmp_path):
+    TOOL.install(given)
+    (tree / "bin/dwi2response").unlink()
+    TOOL.install({**given, "commands": ["mrinfo"]})
+    assert os.listdir(tmp_path / "links") == ["mrinfo"]
+
+
+def test_another_version_or_place_is_told(given, tree, tmp_path):
+    old = TOOL.install(given)
+    (tree / "bin/mrinfo").write_text(MRINFO.replace("3.0.8", "3.0.3"))
+    new = TOOL.install({**given, "version": "3.0.3", "prefix": str(tmp_path / "data")})
+    replaced, moved = TOOL.what_changed(old, new)
+    assert "3.0.8" in replaced and "3.0.3" in replaced
+    assert old["report"]["bin"] in moved and new["report"]["bin"] in moved and "hash -r" in moved
+    assert TOOL.what_changed(new, new) == TOOL.what_changed({}, new) == []
+
+
+def test_a_prefix_that_is_a_link_stays_one(given, tmp_path):
+    (tmp_path / "big").mkdir()
+    (tmp_path / "opt").mkdir()
+    (tmp_path / "opt/mrtrix3").symlink_to(tmp_path / "big/mrtrix3")
+    for _ in range(2):
+        TOOL.install(given)
+        assert (tmp_path / "opt/mrtrix3").is_symlink() and os.listdir(tmp_path / "big") == ["mrtrix3"]
+    TOOL.remove(given)
+    assert snapshot(tmp_path / "big") == [] and snapshot(tmp_path / "opt") == ["mrtrix3"]
+    assert checks.prefix_problem(given["prefix"]) == ""
+
+
+@pytest.mark.parametrize("name", ["LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"])
+def test_commands_are_tried_without_the_callers_settings(given, tree, tmp_path, monkeypatch, name):
+    monkeypatch.setenv(name, str(tmp_path / "shadow"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".mrtrix.conf").write_text("broken")
+    (tree / "bin/dwi2response").write_text(
+        f"#!/usr/bin/env python\nimport os\nassert {name!r} not in os.environ\n"
+        "assert not os.path.exists(os.path.expanduser('~/.mrtrix.conf'))\nprint('== dwi2response 3.0.8 ==')\n"
+    )
+    assert TOOL.install(given)["report"]["version"] == "3.0.8"
 
 
 # --- From a store -----------------------------------------------------------------------------------------------------
@@ -619,6 +732,26 @@ def test_the_module_reports_what_it_took_from_the_store(wanted, shelf, capsys, t
     assert library(wanted) == "best"
 
 
+def test_failures_of_the_module_have_a_code(given, capsys, monkeypatch, tree):
+    codes = []
+    refused = [OSError(number, "refused") for number in (errno.ENOSPC, errno.EROFS, errno.EIO)]
+    for error in (shared.Locked("held"), *refused):
+        with monkeypatch.context() as patch:
+            patch.setattr(install.MRtrix3, "install", lambda *_, error=error: (_ for _ in ()).throw(error))
+            codes.append(run_module(install, capsys, **asked(given))[1]["code"])
+    assert codes == ["locked", "disk-full", "read-only", "system-error"]
+    assert run_module(install, capsys, **asked({**given, "version": "3.0.9"}))[1]["code"] == "other-version"
+    (tree / "bin/mrinfo").write_text("#!/bin/sh\n# compiled\nexit 1\n")
+    assert run_module(install, capsys, **asked(given))[1]["code"] == "does-not-run"
+
+
+def test_the_module_tells_once_what_it_replaced(given, capsys, tmp_path):
+    assert "notes" not in run_module(install, capsys, **asked(given))[1]["report"]
+    place = {"state_file": given["state_file"], "prefix": str(tmp_path / "data"), "link_dir": given["link_dir"]}
+    assert len(run_module(install, capsys, **place, move=True)[1]["report"]["notes"]) == 1
+    assert "notes" not in json.loads(Path(given["state_file"]).read_text())["report"]
+
+
 def test_the_module_says_which_archive_is_broken(download, capsys):
     cut(download["archive"])
     code, answer = run_module(install, capsys, **asked(download))
@@ -742,6 +875,107 @@ def test_an_installer_killed_before_any_step_leaves_the_old_or_the_new_whole(wan
     assert library(wanted) == "new"
     assert os.listdir(tmp_path / "opt") == ["mrtrix3"]
     assert json.loads(Path(wanted["state_file"]).read_text())["report"]["origin"] == "store"
+
+
+@pytest.fixture(params=["one step", "in steps", "image"])
+def kernel(request, monkeypatch):
+    """A file system that exchanges two folders in one step, one that does not, one that cannot rename some at all."""
+
+    class Libc:
+        @staticmethod
+        def renameat2(*_):
+            ctypes.set_errno(errno.EXDEV)
+            return -1
+
+    rename = os.rename
+
+    def refuse(source, target):
+        if str(source).endswith("/opt/mrtrix3"):
+            raise OSError(errno.EXDEV, "Invalid cross-device link", source)
+        rename(source, target)
+
+    if request.param != "one step":
+        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Libc)
+    if request.param == "image":
+        monkeypatch.setattr(os, "rename", refuse)
+    return request.param
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Take the commands for working, whose trial is no step that matters here."""
+    monkeypatch.setattr(install, "try_commands", lambda *_, **__: "3.0.8")
+
+
+def clean(tmp_path):
+    """Tell whether nothing of an installation is there."""
+    return [snapshot(tmp_path / name) for name in ("opt", "data", "links", "state")] == [[], [], [], []]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["noted", "notes lost"])
+def test_a_removal_killed_before_any_step_is_ended_by_the_next(given, tmp_path, kernel, lost, quick):
+    if lost and kernel == "image":
+        pytest.skip("an empty folder may be left, of which nobody knows")
+    ended, step = False, 0
+    while not ended:
+        TOOL.install(given)
+        if lost:
+            os.unlink(given["state_file"])
+        step += 1
+        ended = ended_at(step, lambda: TOOL.remove(given))
+        assert checks.prefix_problem(given["prefix"]) == ""
+        TOOL.remove(given)
+        assert clean(tmp_path), step
+    assert step > 5
+
+
+@pytest.mark.parametrize("then", ["remove", "install"])
+def test_a_first_installation_killed_before_any_step_is_removed_or_ended_by_the_next(given, tmp_path, then, quick):
+    ended, step = False, 0
+    while not ended:
+        step += 1
+        ended = ended_at(step, lambda: TOOL.install(given))
+        if then == "install":
+            TOOL.install(given)
+            assert sorted(os.listdir(tmp_path / "links")) == ["dwi2response", "mrinfo"]
+        TOOL.remove(given)
+        assert clean(tmp_path), step
+    assert step > 5
+
+
+def test_a_replacement_in_another_place_killed_before_any_step_leaves_one_installation(given, tmp_path, kernel, quick):
+    there = {**given, "prefix": str(tmp_path / "data/mrtrix3"), "link_dir": str(tmp_path / "links/other")}
+    ended, step = False, 0
+    while not ended:
+        TOOL.install(given)
+        step += 1
+        ended = ended_at(step, lambda: TOOL.install(there))
+        for place in (given, there):
+            assert checks.prefix_problem(place["prefix"]) == ""
+        state = TOOL.install(there if step % 2 else given)
+        assert [path.name for path in tmp_path.glob("*/mrtrix3/bin")] == ["bin"]
+        assert "pending" not in json.loads(Path(given["state_file"]).read_text())
+        links = [path for path in (tmp_path / "links").rglob("*") if path.is_symlink()]
+        assert {os.readlink(path) for path in links} == {
+            os.path.join(state["report"]["bin"], name) for name in state["commands"]
+        }
+        TOOL.remove(given)
+        shutil.rmtree(tmp_path / "links")
+    assert step > 10
+
+
+def test_a_place_that_cannot_be_filled_is_not_noted(given, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EBUSY, "busy")
+
+    for earlier in (False, True):
+        before = everything(tmp_path / "state")
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="busy"):
+            patch.setattr(shared, "exchange", fail)
+            TOOL.install({**given, "prefix": str(tmp_path / "data/mrtrix3")})
+        assert everything(tmp_path / "state") == before
+        if not earlier:
+            TOOL.install(given)
 
 
 # Restores once: argv is where the modules are, the options, and the machine.

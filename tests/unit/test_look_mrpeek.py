@@ -20,17 +20,31 @@ def viewer(installation):
         (prefix / name).chmod(0o755)
     (links / "mrpeek").symlink_to(prefix / "bin/mrpeek")
     report = {
-        "prefix": str(prefix), "bin": str(prefix / "bin"), "mrtrix3": "3.0.8", "decoder": str(prefix / "libsixel.so.1")
-    }
+        "prefix": str(prefix), "bin": str(prefix / "bin"), "mrtrix3": "3.0.8", "origin": "source",
+        "decoder": str(prefix / "libsixel.so.1"),
+    }  # fmt: skip
+    (prefix / checks.RECEIPT).write_text("{}")
     state = {"report": report, "version": "e6432bd6edcb", "link_dir": str(links), "commands": ["mrpeek"]}
     wanted = {"version": "e6432bd6edcb", "prefix": "auto", "link_dir": "auto", "state": "present"}
+    wanted.update(store="none", folder="")
     return prefix, state, wanted, {"version": "3.0.8", "tree": "", "cpu": ""}, machine
 
 
-def test_a_viewer_as_wanted_has_not_drifted(viewer):
+@pytest.fixture
+def seen(viewer, note, monkeypatch):
+    """Return a function that looks at that machine with other wishes, or where there is another MRtrix3."""
     _, state, wanted, mrtrix3, machine = viewer
-    assert look.mrpeek_drift(wanted, state, mrtrix3, machine) == ""
-    assert look.mrpeek_drift(wanted, state, {**mrtrix3, "version": ""}, machine) == ""
+
+    def ask(there=(), **wishes):
+        note("mrpeek", state)
+        monkeypatch.setattr(look, "mrtrix3_for_modules", lambda: {**mrtrix3, **dict(there)})
+        return look.look_at({**wanted, **wishes}, machine)
+
+    return ask
+
+
+def test_a_viewer_as_wanted_has_not_drifted(seen):
+    assert seen()["converged"] and seen({"version": ""})["converged"]
 
 
 @pytest.mark.parametrize(
@@ -38,22 +52,22 @@ def test_a_viewer_as_wanted_has_not_drifted(viewer):
     [
         ({"version": "main"}, {}, "version e6432bd6edcb"),
         ({"prefix": "/elsewhere"}, {}, "it is in"),
-        ({"link_dir": "none"}, {}, "its link is in"),
+        ({"link_dir": "none"}, {}, "its links are in"),
         ({}, {"version": "3.0.4"}, "it belongs to MRtrix3 3.0.8"),
     ],
 )
-def test_another_viewer_or_another_mrtrix3_is_a_drift(viewer, wish, there, words):
-    _, state, wanted, mrtrix3, machine = viewer
-    assert words in look.mrpeek_drift({**wanted, **wish}, state, {**mrtrix3, **there}, machine)
+def test_another_viewer_or_another_mrtrix3_is_a_drift(seen, wish, there, words):
+    found = seen(there, **wish)
+    assert words in found["drift"]
+    assert found["movable"] is bool({"prefix", "link_dir"} & set(wish))
 
 
 @pytest.mark.parametrize(
     ("name", "words"), [("bin/mrpeek", "does not run"), ("libsixel.so.1", "the decoder of its pictures is missing")]
 )
-def test_a_viewer_of_which_something_is_gone_is_a_drift(viewer, name, words):
-    prefix, state, wanted, mrtrix3, machine = viewer
-    (prefix / name).unlink()
-    assert words in look.mrpeek_drift(wanted, state, mrtrix3, machine)
+def test_a_viewer_of_which_something_is_gone_is_a_drift(seen, viewer, name, words):
+    (viewer[0] / name).unlink()
+    assert words in seen()["drift"]
 
 
 @pytest.mark.parametrize(

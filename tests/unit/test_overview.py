@@ -33,6 +33,12 @@ def state(monkeypatch, tmp_path):
     return tmp_path
 
 
+def test_what_keeps_a_shell_from_the_commands_is_told_once():
+    found = Status({"hosts": {"localhost": {role: {**MRTRIX3, "notes": ["Not <there>."]} for role in ("a", "b")}}})
+    assert repr(found).splitlines()[2:] == ["Note: Not <there>."]
+    assert found._repr_html_().count("Note: Not &lt;there&gt;.") == 1
+
+
 def test_a_line_tells_what_is_installed_and_where_and_what_runs_since_when():
     assert repr(STATUS).splitlines() == [
         "mrtrix3 3.0.8 ready (store) - /opt/m, 9.0 MB",

@@ -157,3 +157,10 @@ def test_nothing_that_a_machine_reports_becomes_markup():
 
 def test_a_report_shows_its_fields():
     assert repr(Report({"version": "3.0.8"})) == "Report(version='3.0.8')"
+
+
+def test_a_note_of_several_roles_is_told_once():
+    reports = {"mrtrix3": {"version": "3.0.8", "notes": ["so"]}, "mrpeek": {"version": "1", "notes": ["so", "more"]}}
+    assert [line for line in repr(Result(0, 1.0, {"localhost": reports})).splitlines() if line.startswith("Note")] == [
+        "Note: so", "Note: more",
+    ]  # fmt: skip

@@ -31,6 +31,7 @@ def root(tmp_path, monkeypatch):
     (tmp_path / "inventory" / "localhost.yml").write_text(inventory.read_text())
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    content.utility("provision_checks")  # from where it is
     monkeypatch.setattr(content, "root", lambda: tmp_path)
 
     def write(tasks):
@@ -226,6 +227,24 @@ def test_a_rescued_failure_is_no_failure(root):
         "    rescue:\n    - name: Mend\n      ansible.builtin.debug:\n" + REPORT
     )
     assert runner.run(["deps"], {"word": "x"}).hosts["localhost"]["deps"]["count"] == 3
+
+
+def test_a_rescue_that_gives_up_is_told_as_what_it_could_not_mend(root, tmp_path):
+    (tmp_path / "library").mkdir()
+    answer = {"failed": True, "msg": "It is locked.", "hint": "Wait.", "code": "locked"}
+    (tmp_path / "library/held.py").write_text(f"#!/usr/bin/python\n# WANT_JSON\nprint({json.dumps(answer)!r})\n")
+    (tmp_path / "ansible.cfg").write_text(CONFIG.replace("plugins/modules", "library"))
+    root(
+        "\n  - name: Try\n    block:\n    - name: Take it\n      held:\n    rescue:\n"
+        "    - name: Give up\n      ansible.builtin.fail: {msg: '{{ ansible_failed_result.msg }}'}\n"
+    )
+    with pytest.raises(ProvisionError) as caught:
+        runner.run(["deps"], {})
+    assert (caught.value.code, caught.value.hint, caught.value.task) == ("locked", "Wait.", "Take it")
+    (tmp_path / "library/held.py").write_text("#!/usr/bin/python\n# WANT_JSON\nimport os\nos.kill(os.getpid(), 9)\n")
+    with pytest.raises(ProvisionError) as caught:
+        runner.run(["deps"], {})
+    assert (caught.value.code, caught.value.task) == ("killed", "Take it")
 
 
 def test_a_playbook_that_cannot_be_read_is_one_sentence(root):
