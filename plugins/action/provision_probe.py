@@ -14,6 +14,7 @@ from types import ModuleType
 from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible.plugins.loader import become_loader
 
 _UTILITIES = Path(__file__).resolve().parents[1] / "module_utils"
 # What runs on the target: it imports what it is sent, under the names that the files have here, and reads of that only
@@ -84,6 +85,7 @@ class ActionModule(ActionBase):
                 msg=f"The machine could not be looked at with {python}: {said[-1] if said else 'no answer'}",
             )
         result.update(json.loads(found))
+        result["machine"]["can_become"] = self._can_become(task_vars or {})
         if self._task.args.get("report"):
             # What set_stats returns. A task for that would cost as much as the whole look.
             data = {"provision": {task_vars["inventory_hostname"]: result["ready"]}}
@@ -113,3 +115,11 @@ class ActionModule(ActionBase):
             msg, hint = files.explain(error)
             return {"msg": msg, "hint": hint, "code": "lock-folder"}
         return {}
+
+    def _can_become(self, task_vars):
+        """Tell whether Ansible was given a password for sudo, from wherever it takes one, or another way than sudo."""
+        if (task_vars.get("ansible_become_method") or self._task.become_method) != "sudo":
+            return True
+        sudo = become_loader.get("sudo")
+        sudo.set_options(var_options=task_vars)
+        return bool(self._play_context.become_pass or sudo.get_option("become_pass"))
