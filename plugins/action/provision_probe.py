@@ -13,8 +13,8 @@ from types import ModuleType
 
 from ansible import context
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible.plugins.loader import become_loader
+from ansible.utils.display import Display
 
 _UTILITIES = Path(__file__).resolve().parents[1] / "module_utils"
 # What runs on the target: it imports what it is sent, under the names that the files have here, and reads of that only

@@ -19,6 +19,7 @@ from .provision_checks import (
     store_warning,
     writable,
 )
+from .provision_look_deps import absent_report, installed_for
 
 
 def look_at_tool(tool, wanted, machine, drift_of):
@@ -35,10 +36,11 @@ def look_at_tool(tool, wanted, machine, drift_of):
         "report": state.get("report", {}),
     }
     if wanted["state"] == "absent":
+        own = os.path.exists(os.path.join(prefix, RECEIPT))
         # A run that was cut off may have installed packages and nothing else.
-        packages = read_state("deps").get("installed", {}).get(tool)
-        there = state or packages or os.path.exists(os.path.join(prefix, RECEIPT))
-        return dict(result, converged=not there)
+        there = state or own or installed_for(tool)
+        report = absent_report(tool, prefix=prefix if own else "")
+        return dict(result, converged=not there, report=report)
     drift = drift_of(state)
     if not drift:
         return dict(result, converged=True)
