@@ -42,7 +42,6 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](:[a-z0-9-]+)?(=[A-Za-z0-9.+:
 _GONE = ("", "n", "c")  # not installed, or only its configuration is there
 _READY = ("i", "t")  # installed, if with a trigger still to be run
 _HELD = "h"
-_VITAL = ("required", "important")
 _NEEDS = ("Pre-Depends", "Depends")
 
 
@@ -215,13 +214,14 @@ def _with_older_files(names, since):
     return found
 
 
-def removable(names, by_hand=()):
+def removable(names, by_hand=(), spared=("required", "important")):
     """Return those of some packages that may go: what the system, a person or another package needs stays.
 
-    ``by_hand`` are those that a person has asked for.
+    ``by_hand`` are those that a person has asked for; ``spared`` are the priorities of those that stay.
     """
     every = _there()
     going = {name for name in names if name in every and not every[name].vital} - set(by_hand)
+    going -= {name for name in going if every[name].priority in spared}
     clauses = list(_clauses(every))
     while True:
         needed = {
@@ -239,7 +239,7 @@ def unmet_dependencies():
     return [(name, clause.strip()) for name, clause, met_by in _clauses(every) if every[name].ready and not met_by]
 
 
-_Package = namedtuple("_Package", "arch multi provides needs vital ready")
+_Package = namedtuple("_Package", "arch multi provides needs vital priority ready")
 
 
 def _there():
@@ -248,10 +248,10 @@ def _there():
     every = {}
     for record in _query(("Essential", "Protected", "Important", "Priority", "Multi-Arch", "Provides", *_NEEDS)):
         status, name, arch, essential, protected, important, priority, multi, provides, *needs = record[:11]
-        vital = "yes" in (essential, protected, important) or priority in _VITAL or status[0] == _HELD
+        vital = "yes" in (essential, protected, important) or status[0] == _HELD
         if is_there(status):
             needs = ", ".join(filter(str.strip, needs))
-            package = _Package(arch, multi, provides, needs, vital, is_ready(status))
+            package = _Package(arch, multi, provides, needs, vital, priority, is_ready(status))
             every[_full_name(name, arch, own)] = package
     return every
 
@@ -291,9 +291,14 @@ def installed_for(who):
 
 def _going(who, note, begun):
     names = note["installed"].get(who, [])
-    # Since then the marks of apt tell what a person asks for: what came with a role is marked as automatic.
-    by_hand = set(run(["apt-mark", "showmanual"])[1].split()) if names and "configured" in note else set()
-    return removable(names, by_hand - set(_plain(begun.get("names", [])))) if names else []
+    if not names:
+        return []
+    # Notes of earlier versions may have what was there before in another state than installed, and apt's marks tell
+    # nothing of it. Now what a person asks for is known by these: what came with a role is marked as automatic.
+    if "configured" not in note:
+        return removable(names)
+    by_hand = set(run(["apt-mark", "showmanual"])[1].split())
+    return removable(names, by_hand - set(_plain(begun.get("names", []))), spared=("required",))
 
 
 def look_at(wanted, machine):

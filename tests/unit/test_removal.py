@@ -187,7 +187,7 @@ def test_packages_of_an_installation_that_was_cut_off_are_not_forgotten(machine,
 def test_a_role_reports_what_of_it_goes_and_nothing_where_there_is_nothing(machine, monkeypatch, role):
     deps = content.utility("provision_look_deps")
     monkeypatch.setattr(deps, "state_folder", lambda: str(machine))
-    monkeypatch.setattr(deps, "removable", lambda names, by_hand=(): sorted(names))
+    monkeypatch.setattr(deps, "removable", lambda names, **_: sorted(names))
     report = looked(machine, role, user="auto")["report"]
     assert report["state"] == "absent" and "folder" not in report and "prefix" not in report
     (machine / "deps.json").write_text(json.dumps({"installed": {role: ["g++"]}}))
