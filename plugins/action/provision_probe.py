@@ -68,7 +68,11 @@ class ActionModule(ActionBase):
         problem = self._take_turn(task_vars or {})
         if problem:
             return dict(result, failed=True, **problem)
-        roles = json.dumps(self._task.args["roles"], default=str)
+        # Roles whose packages are to be taken for gone, where several are removed and this is but a look.
+        leaving = self._templar.template((task_vars or {}).get("provision_leaving") or [])
+        wanted = self._task.args["roles"]
+        wanted = {name: dict(one, leaving=leaving) for name, one in wanted.items()} if leaving else wanted
+        roles = json.dumps(wanted, default=str)
         python = self._templar.template((task_vars or {}).get("ansible_python_interpreter") or "/usr/bin/python3")
         # It may be a command with arguments; a path may have spaces.
         command = shlex.quote(python) if Path(python).is_file() else python

@@ -289,16 +289,20 @@ def installed_for(who):
     return noted()[0]["installed"].get(who, [])
 
 
-def _going(who, note, begun):
-    names = note["installed"].get(who, [])
+def _going(who, wanted, note, begun):
+    """Return the packages that go with somebody, also where those of the roles that are `leaving` are still there."""
+    own = note["installed"].get(who, [])
+    leaving = (who, *wanted.get("leaving", ())) if own else ()
+    names = {name for one in leaving for name in note["installed"].get(one, [])}
     if not names:
         return []
     # Notes of earlier versions may have what was there before in another state than installed, and apt's marks tell
     # nothing of it. Now what a person asks for is known by these: what came with a role is marked as automatic.
     if "configured" not in note:
-        return removable(names)
+        return [name for name in removable(names) if name in own]
     by_hand = set(run(["apt-mark", "showmanual"])[1].split())
-    return removable(names, by_hand - set(_plain(begun.get("names", []))), spared=("required",))
+    going = removable(names, by_hand - set(_plain(begun.get("names", []))), spared=("required",))
+    return [name for name in going if name in own]
 
 
 def look_at(wanted, machine):
@@ -312,12 +316,12 @@ def look_at(wanted, machine):
         "unfinished": dict(note, begun=dict(begun, names=sorted(asked))) if begun else note,
     }  # fmt: skip
     if wanted["state"] == "absent":  # what was asked for once, and may have been wrong, does not matter
-        going = _going(who, note, begun)
+        going = _going(who, wanted, note, begun)
         kept = sorted({*going} & {*note.get("configured", [])})
         others = {other: names for other, names in note["installed"].items() if other != who and names}
         return dict(
             result, going=going, configured=kept, rest=dict(note, installed=others),
-            converged=not result["installed"] and not begun, report=absent_report(who),
+            converged=not result["installed"] and not begun, report=absent_report(who, wanted),
         )
     known = wanted["packages"].get(machine["release"], {})
     names = [name for group in wanted["groups"] for name in known.get(group, [])] + wanted["extra"]
@@ -348,8 +352,9 @@ def _begin(who, names, note):
     return dict(note, begun={"who": who, "names": names, "packages": there, "configured": left, "time": time.time()})
 
 
-def absent_report(role, **gone):
+def absent_report(role, wanted, **gone):
     """Return what a role reports that is removed: what of it goes, by what it is; nothing more where there is none."""
     note = os.path.join(state_folder(), role + ".json")
-    gone.update(packages=_going(role, *noted()), notes_in=note if role != "deps" and os.path.exists(note) else "")
+    gone["packages"] = _going(role, wanted, *noted())
+    gone["notes_in"] = note if role != "deps" and os.path.exists(note) else ""
     return {"state": "absent", **{name: value for name, value in gone.items() if value}}

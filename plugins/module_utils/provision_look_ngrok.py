@@ -221,7 +221,7 @@ def look_at(wanted, machine):
     result = {"folder": folder, "report": state.get("report", {})}
     if wanted["state"] == "absent":
         there = os.path.lexists(folder)
-        report = absent_report("ngrok", folder=folder if there else "")
+        report = absent_report("ngrok", wanted, folder=folder if there else "")
         return dict(result, converged=not state and not there, report=report)
     if wanted["state"] == "stopped":
         # That of an agent which has ended goes too: from then on it is stopped, and not lost.

@@ -249,7 +249,7 @@ def look_at(wanted, machine):
     result = {"folder": folder, "pid_file": pid_file, "pid": pid, "report": state.get("report", {})}
     if wanted["state"] == "absent":
         there = os.path.lexists(folder)
-        report = absent_report("reverse_ssh", folder=folder if there else "")
+        report = absent_report("reverse_ssh", wanted, folder=folder if there else "")
         return dict(result, converged=not (state or there or installed_for("reverse_ssh")), report=report)
     if wanted["state"] == "stopped":
         # That of one which has ended goes too: from then on it is stopped, and not lost.

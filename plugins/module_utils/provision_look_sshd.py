@@ -285,7 +285,7 @@ def look_at(wanted, machine):
         if machine["root"] and packages and os.path.isdir(_RUN) and _RUN_NOTE not in read_text(_HOLD):
             roots.append(_RUN)
         there = state or os.path.lexists(folder) or roots or packages
-        report = absent_report("sshd", folder=folder if os.path.lexists(folder) else "", files=roots)
+        report = absent_report("sshd", wanted, folder=folder if os.path.lexists(folder) else "", files=roots)
         return dict(result, converged=not there, roots_files=roots, report=report)
     if wanted["state"] == "stopped":
         # That of one which has ended goes too: from then on it is stopped, and not lost.

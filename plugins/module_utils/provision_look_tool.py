@@ -39,7 +39,7 @@ def look_at_tool(tool, wanted, machine, drift_of):
         own = os.path.exists(os.path.join(prefix, RECEIPT))
         # A run that was cut off may have installed packages and nothing else.
         there = state or own or installed_for(tool)
-        report = absent_report(tool, prefix=prefix if own else "")
+        report = absent_report(tool, wanted, prefix=prefix if own else "")
         return dict(result, converged=not there, report=report)
     drift = drift_of(state)
     if not drift:

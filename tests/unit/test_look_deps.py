@@ -237,6 +237,17 @@ def test_what_a_person_has_asked_apt_for_stays_but_not_what_a_cut_off_run_asked_
 
 
 @needs_dpkg
+def test_a_look_at_several_roles_takes_those_before_for_gone(dpkg, monkeypatch):
+    add, _marks = dpkg
+    add("libtiff")
+    add("mrtrix3", Depends="libtiff")
+    noted(monkeypatch, installed={"mrtrix3": ["mrtrix3"], "deps": ["libtiff"]}, configured=[])
+    wanted = {"who": "deps", "state": "absent"}
+    assert look.look_at(wanted, MACHINE)["report"] == {"state": "absent"}
+    assert look.look_at({**wanted, "leaving": ["sshd", "mrtrix3"]}, MACHINE)["report"]["packages"] == ["libtiff"]
+
+
+@needs_dpkg
 def test_what_goes_is_reported_and_nothing_where_there_is_nothing(dpkg, monkeypatch):
     add, _marks = dpkg
     add("git")
