@@ -22,7 +22,7 @@ _ORDER = ("deps", "mrtrix3", "mrpeek", "sshd", "ngrok", "reverse_ssh")
 _SHARED_PREFIX = "provision_"
 
 # Names that provision.run and the command line have for themselves.
-_TAKEN = {"on", "check", "verbose", "progress", "optional", "json", "help", "wait", "no_wait"}
+_TAKEN = {"on", "check", "verbose", "progress", "optional", "ask_become_pass", "json", "help", "wait", "no_wait"}
 
 _WORDS = {
     "str": "text",

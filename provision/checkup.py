@@ -210,7 +210,10 @@ def _numbers(version: str) -> list[int]:
 
 
 def check_apt(
-    has_dpkg: bool | None = None, interrupted: bool | None = None, lock: str = "/var/lib/dpkg/lock-frontend"
+    has_dpkg: bool | None = None,
+    interrupted: bool | None = None,
+    lock: str = "/var/lib/dpkg/lock-frontend",
+    ask: Callable[[list[str]], tuple[int, str, str]] | None = None,
 ) -> Finding:
     """Tell whether packages could be installed now.
 
@@ -220,21 +223,40 @@ def check_apt(
         Whether there is dpkg, and whether it was stopped in the middle of its work; found out when not given.
     lock : str
         The file that apt locks while it works.
+    ask : callable, optional
+        Runs a command, and returns its exit code and what it printed.
 
     Returns
     -------
     Finding
     """
-    checks = content.utility("provision_look_deps")
-    if not (shutil.which("dpkg") if has_dpkg is None else has_dpkg):
+    looks = content.utility("provision_look_deps")
+    ask = ask or _checks().run
+    if not (shutil.which("dpkg") and shutil.which("apt-get") if has_dpkg is None else has_dpkg):
         return _warn("there is none", "No packages can be installed; a build from a store or an archive can.")
     holder = _lock_holder(lock)
     if holder:
         return _warn(f"{holder} is at work", "A run waits for it, up to five minutes.")
-    if checks.dpkg_was_interrupted() if interrupted is None else interrupted:
+    if looks.dpkg_was_interrupted() if interrupted is None else interrupted:
         return _warn("dpkg was interrupted", "The next run that installs packages finishes that.")
-    python = checks.apt_python()
-    return _ok(f"ready, {python} drives it" if python else "ready; python3-apt is installed when it is needed")
+    # What apt-get stops at before all else. It fetches nothing so, and takes no lock, which only root could.
+    options = ["-qq", "-o", "Debug::NoLocking=true"]
+    code, _out, said = ask(["env", "LC_ALL=C.UTF-8", "LANGUAGE=", "apt-get", "update", "--print-uris", *options])
+    if code:
+        error = content.utility("provision_apt").explained("read its sources", said)
+        return _fail(error.message.rstrip("."), error.hint)
+    unmet = looks.unmet_dependencies()
+    if unmet:
+        name, needed = unmet[0]
+        return _fail(f"{name} needs {needed}, which is not there", "Mend it: apt-get --fix-broken install.")
+    audit = ask(["dpkg", "--audit"])[1].strip()
+    if audit:
+        names = re.findall(r"^ (\S+)", audit, re.M)
+        return _warn(
+            f"not wholly installed: {', '.join(names[:5]) or audit.splitlines()[0]}",
+            "The next run that installs packages tries to finish that; dpkg --audit says more.",
+        )
+    return _ok("ready")
 
 
 def _lock_holder(path: str) -> str:
@@ -270,10 +292,9 @@ def check_rights(root: bool | None = None, sudo: bool | None = None) -> Finding:
         return _ok("root")
     if _checks().sudo_works() if sudo is None else sudo:
         return _ok("sudo works without a password")
-    return _warn(
-        "an ordinary user, and sudo asks for a password or is not there",
-        "A build from a store can be installed; packages only by root, or ansible-playbook --ask-become-pass.",
-    )
+    if shutil.which("sudo"):
+        return _warn("sudo asks for a password", "A run asks for it when packages have to be installed.")
+    return _warn("an ordinary user, without sudo", "A build from a store can be installed; packages only by root.")
 
 
 def check_space(places: Mapping[str, tuple[int, int]] | None = None, usage: Callable = shutil.disk_usage) -> Finding:

@@ -239,7 +239,8 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> None:
     variables = catalog.variables(names, _given(arguments), spell=_flag)
     with _kept_for_json(arguments.json):
         settings = {name: getattr(arguments, name) for name in ("on", "check", "verbose")}
-        result = core.run(*names, **settings, **given_wait(arguments), **variables)
+        settings |= given_wait(arguments) | cli_machine.asking(arguments)
+        result = core.run(*names, **settings, **variables)
     print(json.dumps(result.to_dict()) if arguments.json else repr(result))
     if arguments.check:
         print("This was a check: nothing has been changed.", file=sys.stderr)
@@ -339,7 +340,7 @@ def _kept_for_json(as_json: bool) -> Iterator[None]:
 
 # Their arguments
 
-_RUN_FLAGS = ("--on", "--check", *WAIT_FLAGS, "--json", "--verbose", "--help")
+_RUN_FLAGS = ("--on", "--check", "--ask-become-pass", *WAIT_FLAGS, "--json", "--verbose", "--help")
 _DEMO_FLAGS = ("--folder", "--data", "--size", "--snr", "--seed", "--version", *WAIT_FLAGS, "--json", "--help")
 
 
@@ -393,6 +394,7 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> _Parser:
 def _add_run_flags(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--on", metavar="INVENTORY", help="the machines, an Ansible inventory (default: this one)")
     parser.add_argument("--check", action="store_true", help="tell what would change, and change nothing")
+    cli_machine.add_ask_flag(parser)
     add_wait(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object: the result, or the error")
     parser.add_argument("-v", "--verbose", action="store_true", help="show all that Ansible says")

@@ -58,7 +58,7 @@ exit codes:
 _FLAGS = {
     "doctor": ("--json", "--help"),
     "logs": ("--last", "--json", "--help"),
-    "remove": ("--on", "--check", "--yes", *WAIT_FLAGS, "--verbose", "--json", "--help"),
+    "remove": ("--on", "--check", "--yes", "--ask-become-pass", *WAIT_FLAGS, "--verbose", "--json", "--help"),
 }
 
 COMMANDS = tuple(_FLAGS)
@@ -103,8 +103,37 @@ def add(commands: argparse._SubParsersAction) -> None:
     remove.add_argument("--on", metavar="INVENTORY", help="the machines, an Ansible inventory (default: this one)")
     remove.add_argument("--check", action="store_true", help="tell what would be removed, and change nothing")
     remove.add_argument("--yes", action="store_true", help="do not ask")
+    add_ask_flag(remove)
     add_wait(remove)
     remove.add_argument("-v", "--verbose", action="store_true", help="show all that Ansible says")
+
+
+def add_ask_flag(parser: argparse._ActionsContainer) -> None:
+    """Add the flag of commands that may need root.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The command's.
+    """
+    about = "ask for sudo's password first, and not only when it is needed"
+    parser.add_argument("-K", "--ask-become-pass", action="store_true", help=about)
+
+
+def asking(arguments: argparse.Namespace) -> dict[str, bool]:
+    """Return the keyword for a function of `core` where that flag was given.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        The command's.
+
+    Returns
+    -------
+    dict of str to bool
+        Empty without the flag.
+    """
+    return {"ask_become_pass": True} if arguments.ask_become_pass else {}
 
 
 def _add(commands: argparse._SubParsersAction, name: str, about: str, examples: str) -> argparse.ArgumentParser:
@@ -154,7 +183,7 @@ def _remove(arguments: argparse.Namespace) -> Any:
     if not (arguments.check or arguments.yes):
         _ask(", ".join(catalog.role(name).name for name in arguments.roles) or "all that was put there", arguments.on)
     settings = {name: getattr(arguments, name) for name in ("on", "check", "verbose")}
-    return core.remove(*arguments.roles, **settings, **given_wait(arguments))
+    return core.remove(*arguments.roles, **settings, **given_wait(arguments), **asking(arguments))
 
 
 def _ask(what: str, on: str | None) -> None:

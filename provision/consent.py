@@ -112,15 +112,31 @@ def _given_token(variables: Mapping[str, Any]) -> str:
 def _asked_for_token() -> str:
     hint = f"Copy it from {_TOKEN_PAGE}, and give it in the variable {TOKEN_VARIABLE}, as a Colab secret of that name, "
     missing = Declined("ngrok needs the authtoken of your account.", hint=f"{hint}or when asked.")
-    if not _can_ask():
-        raise missing
-    try:
-        token = getpass.getpass(f"authtoken of ngrok ({_TOKEN_PAGE}): ").strip()
-    except _NO_ANSWER:
-        token = ""
+    token = typed_unseen(f"authtoken of ngrok ({_TOKEN_PAGE}): ").strip()
     if not token:
         raise missing
     return token
+
+
+def typed_unseen(question: str) -> str:
+    """Return what a person types unseen at a terminal or below a cell; nothing where nobody can be asked.
+
+    Parameters
+    ----------
+    question : str
+        What they are asked.
+
+    Returns
+    -------
+    str
+        The answer.
+    """
+    if not _can_ask():
+        return ""
+    try:
+        return getpass.getpass(question)
+    except _NO_ANSWER:
+        return ""
 
 
 def _can_ask() -> bool:

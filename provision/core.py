@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision import catalog, consent, content, inventory, lock, logbook, notebook, paths
+from provision import become, catalog, consent, content, inventory, lock, logbook, notebook, paths
 from provision.errors import Declined, Interrupted, OptionError, ProvisionError, unexpected
 from provision.result import Result
 
@@ -43,6 +43,7 @@ def run(
     progress: Callable | None = None,
     optional: bool = False,
     wait: float = lock.SECONDS,
+    ask_become_pass: bool = False,
     **options: Any,
 ) -> Result:
     """Run roles on this machine, or on those of an inventory, and return what they report.
@@ -65,6 +66,8 @@ def run(
         from there. Without it, that is an :class:`OptionError`.
     wait : float
         How many seconds to wait while another run of yours changes this machine; 0 to not wait.
+    ask_become_pass : bool
+        Ask for the password of sudo first, unseen. Without it, that is asked for when it turns out to be needed.
     **options
         Options of the roles, by their full name (``mrtrix3_version="3.0.8"``) or, where only one of the roles has
         such an option, by their short one (``version="3.0.8"``). ``provision describe ROLE`` shows them.
@@ -99,7 +102,7 @@ def run(
             raise
         print(f"Left out: {error}", file=notebook.stream(), flush=True)
         return Result(0, 0.0, {})
-    result = _run_shown(roles, variables, inventory, check, verbose, progress, wait)
+    result = _run_shown(roles, variables, inventory, check, verbose, progress, wait, ask_become_pass)
     if inventory is None:
         _extend_path(result.hosts)
     return result
@@ -116,29 +119,32 @@ def _inventory(on: str | os.PathLike | None) -> Path | None:
 
 
 def _run_shown(
-    roles, variables, inventory, check, verbose, progress, wait, playbook="site.yml", kind=Result, before=tuple, **more
+    roles, variables, inventory, check, verbose, progress, wait, ask, playbook="site.yml", kind=Result, **more
 ):
     """Run with the progress shown as the caller likes it; return what came of it as a `kind` of result.
 
-    It has what `more` makes of the outcome and of what `before` returned as soon as nothing else changed this machine.
+    It has what `more` makes of the outcome while nothing else changes this machine.
     """
     from provision import runner
 
     words = ["provision", "remove" if playbook == "remove.yml" else "run", *roles]
 
-    def start(**watchers) -> Result:
+    def start(password: dict, **watchers) -> Result:
         with _alone(" ".join(words), wait, inventory, check, **watchers):
-            there = before()
-            settings = {"check": check, "secrets": catalog.secrets(variables), "playbook": playbook}
-            outcome = runner.run(roles, variables, inventory=inventory, **settings, **watchers)
-            found = {name: value(outcome, there) for name, value in more.items()}
+            secrets = [*catalog.secrets(variables), *password.values()]
+            settings = {"check": check, "secrets": secrets, "playbook": playbook}
+            outcome = runner.run(roles, {**variables, **password}, inventory=inventory, **settings, **watchers)
+            found = {name: value(outcome) for name, value in more.items()}
         here = {"here": inventory is None, "notes": outcome.notes}
         return kind(outcome.changed, outcome.seconds, outcome.hosts, check, **here, **found)
 
-    if verbose and progress is None:
-        return start(on_line=lambda line: print(line, file=notebook.stream(), flush=True))
-    with _display(progress) as (on_step, end):
-        return end(start(on_step=on_step))
+    def shown(password: dict) -> Result:
+        if verbose and progress is None:
+            return start(password, on_line=lambda line: print(line, file=notebook.stream(), flush=True))
+        with _display(progress) as (on_step, end):
+            return end(start(password, on_step=on_step))
+
+    return become.with_password(shown, ask=ask, inventory=inventory, check=check)
 
 
 def _alone(command, wait, inventory, check=False, **watchers) -> contextlib.AbstractContextManager:
@@ -236,6 +242,7 @@ def remove(
     verbose: bool = False,
     progress: Callable | None = None,
     wait: float = lock.SECONDS,
+    ask_become_pass: bool = False,
 ) -> Removed:
     """Take away what roles have put on this machine, or on those of an inventory.
 
@@ -255,6 +262,8 @@ def remove(
     progress : callable, optional
         As for :func:`run`.
     wait : float
+        As for :func:`run`.
+    ask_become_pass : bool
         As for :func:`run`.
 
     Returns
@@ -283,10 +292,9 @@ def remove(
     inventory = _inventory(on)
     lock.checked(wait)
     return _run_shown(
-        asked, {}, inventory, check, verbose, progress, wait, playbook="remove.yml", kind=removal.Removed,
-        before=lambda: removal.noted(asked) if inventory is None else [],
-        gone=lambda outcome, there: tuple(there or (asked if outcome.changed else ())),
-        kept=lambda *_: tuple(removal.kept()) if inventory is None else (),
+        asked, {}, inventory, check, verbose, progress, wait, ask_become_pass, playbook="remove.yml",
+        kind=removal.Removed, gone=lambda outcome: tuple(removal.gone(outcome.hosts, asked)),
+        kept=lambda _: tuple(removal.kept()) if inventory is None else (),
     )  # fmt: skip
 
 

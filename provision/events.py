@@ -80,9 +80,40 @@ _LINES_SAID = 10
 # Debian 12 and 13 have them, seen by running them into each.
 _KNOWN = (
     (
+        r"Incorrect sudo password|Duplicate become password prompt|Sorry, try again",
+        "sudo did not accept the password.",
+        "Type the one that you log in with, or ask an administrator.",
+        "wrong-sudo-password",
+    ),
+    (
+        r"is not in the sudoers file|[Uu]ser \S+ is not allowed to (?:execute|run)",
+        "sudo does not let this user install packages.",
+        "Ask an administrator to install them or to allow it; a build from a store needs no packages.",
+        "not-in-sudoers",
+    ),
+    (
+        r"waiting for privilege escalation prompt",
+        "sudo did not ask for a password, nor did it answer.",
+        "See whether `sudo true` works on that machine, or run it as root.",
+        "sudo-silent",
+    ),
+    (
+        r"sudo: (?:command )?not found|No such file or directory: '?sudo",
+        "Installing packages needs an administrator, and there is no sudo.",
+        "Run it as root.",
+        "no-sudo",
+    ),
+    (
         r"Missing sudo password|sudo: a password is required",
         "Installing packages needs an administrator, and sudo asks for a password.",
-        "Run it as root, or with ansible-playbook and --ask-become-pass.",
+        "Run it with --ask-become-pass, or as root.",
+        "sudo-password",
+    ),
+    (
+        # A sentence of a role, in its own words.
+        r"\A[^\n]*only an administrator can install",
+        "",
+        "",
         "sudo-password",
     ),
     # Sentences of the roles, in their own words.
@@ -273,7 +304,7 @@ def failure(event: dict) -> Failure | None:
     -----
     A task's own message is taken as it is when it comes with what to do. Otherwise the output of programs is looked up
     in a table of known errors; what is unknown is taken as it is as well: its first line is the sentence, what follows
-    is what to do.
+    is what to do. So is what begins with apt's name: that is explained where apt ran.
     """
     kind, data = event.get("event", ""), event.get("event_data", {})
     if kind not in ("runner_on_failed", "runner_on_unreachable") or data.get("ignore_errors"):
@@ -283,7 +314,7 @@ def failure(event: dict) -> Failure | None:
     message, hint, code = _ended(said, result)
     if not message and not result.get("hint"):
         message, hint, code = explain(said, data.get("role", ""))
-    if not message:
+    if not message or said.startswith("apt cannot "):
         first, _, rest = str(result.get("msg") or said or "The task failed and said nothing.").strip().partition("\n")
         message, hint = _exit(result) or first, result.get("hint") or rest.strip()
     if kind == "runner_on_unreachable":

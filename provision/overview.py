@@ -85,8 +85,8 @@ def packages() -> list[str]:
     >>> packages()  # doctest: +SKIP
     ['libfftw3-double3', 'mrtrix3']
     """
-    installed, _ = content.utility("provision_look_deps").noted()
-    return sorted({name for names in installed.values() for name in names})
+    note, _ = content.utility("provision_look_deps").noted()
+    return sorted({name for names in note["installed"].values() for name in names})
 
 
 def measured(role: str, report: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from provision import content, logbook, overview
 from provision.progress import format_bytes, format_seconds
@@ -46,7 +47,7 @@ class Removed(Result):
     Parameters
     ----------
     gone : sequence of str
-        The roles of which something was there; on other machines, all that were asked for.
+        The roles of which something was there. What that is, is in the reports of `hosts`.
     kept : sequence of Kept
         What is left, on this machine.
 
@@ -60,7 +61,8 @@ class Removed(Result):
     kept: Sequence[Kept] = ()
 
     def __repr__(self) -> str:
-        return "\n".join([self._headline(), *self._notes(), *map(str, self.kept)])
+        told = [f"{host}{role}: {_told(report)}" for host, role, report in self._rows() if _things(report)]
+        return "\n".join([self._headline(), *told, *self._notes(), *map(str, self.kept)])
 
     def _repr_html_(self) -> str:
         """Return the same lines for a notebook."""
@@ -74,14 +76,17 @@ class Removed(Result):
         if not self.changed:
             return f"Nothing was there ({format_seconds(self.seconds)})."
         verb = "would remove" if self.check else "removed"
-        return f"{verb} {', '.join(self.gone)} in {format_seconds(self.seconds)} - {self._changes()}"
+        words = (verb, ", ".join(self.gone), "in", format_seconds(self.seconds))
+        return f"{' '.join(filter(None, words))} - {self._changes()}"
 
 
-def noted(roles: Sequence[str]) -> list[str]:
-    """Return those of some roles that have noted something on this machine.
+def gone(hosts: Mapping[str, Mapping[str, Mapping[str, Any]]], roles: Sequence[str]) -> list[str]:
+    """Return those of some roles of which something was there.
 
     Parameters
     ----------
+    hosts : mapping
+        What the roles reported, ``{host: {role: {...}}}``.
     roles : sequence of str
         Their names.
 
@@ -92,12 +97,26 @@ def noted(roles: Sequence[str]) -> list[str]:
 
     Examples
     --------
-    >>> noted([])
-    []
+    >>> reports = {"sshd": {"state": "absent"}, "deps": {"state": "absent", "packages": ["git"]}}
+    >>> gone({"localhost": reports}, ["sshd", "deps"])
+    ['deps']
     """
-    checks = content.utility("provision_checks")
-    packages = checks.read_state("deps").get("installed", {})
-    return [role for role in roles if packages.get(role) or (role != "deps" and checks.read_state(role))]
+    return [role for role in roles if any(_things(reports.get(role, {})) for reports in hosts.values())]
+
+
+def _things(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what has gone of a role, or would: all that its report has besides the state."""
+    return {name: value for name, value in report.items() if name != "state" and value}
+
+
+def _told(report: Mapping[str, Any]) -> str:
+    """Return that in words."""
+    things = _things(report)
+    packages = things.get("packages", [])
+    told = [str(things[name]) for name in ("prefix", "folder") if name in things] + list(things.get("files", []))
+    if packages:
+        told.append(f"{len(packages)} {'package' if len(packages) == 1 else 'packages'}: {' '.join(packages)}")
+    return ", ".join(told) or str(things.get("notes_in", ""))
 
 
 def kept() -> Iterator[Kept]:

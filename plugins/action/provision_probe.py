@@ -13,6 +13,7 @@ from types import ModuleType
 
 from ansible import context
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import become_loader
 from ansible.utils.display import Display
 
 _UTILITIES = Path(__file__).resolve().parents[1] / "module_utils"
@@ -68,8 +69,11 @@ class ActionModule(ActionBase):
         if problem:
             return dict(result, failed=True, **problem)
         asked = json.loads(json.dumps(self._task.args["roles"], default=str))
+        # Roles whose packages are to be taken for gone, where several are removed and this is but a look.
+        leaving = self._templar.template((task_vars or {}).get("provision_leaving") or [])
+        wanted = {name: dict(one, leaving=leaving) for name, one in asked.items()} if leaving else asked
         # What people name by a path is here.
-        roles = json.dumps(_utility("provision_checks").read_here(asked))
+        roles = json.dumps(_utility("provision_checks").read_here(wanted))
         python = self._templar.template((task_vars or {}).get("ansible_python_interpreter") or "/usr/bin/python3")
         # It may be a command with arguments; a path may have spaces.
         command = shlex.quote(python) if Path(python).is_file() else python
@@ -88,6 +92,7 @@ class ActionModule(ActionBase):
         result.update(json.loads(found))
         for name, answer in result["roles"].items():
             answer["wanted"] = asked[name]  # as it was asked, by which a role knows whether this answers its question
+        result["machine"]["can_become"] = self._can_become(task_vars or {})
         if self._task.args.get("report"):
             # What set_stats returns. A task for that would cost as much as the whole look.
             data = {"provision": {task_vars["inventory_hostname"]: result["ready"]}}
@@ -117,3 +122,11 @@ class ActionModule(ActionBase):
             msg, hint = files.explain(error)
             return {"msg": msg, "hint": hint, "code": "lock-folder"}
         return {}
+
+    def _can_become(self, task_vars):
+        """Tell whether Ansible was given a password for sudo, from wherever it takes one, or another way than sudo."""
+        if (task_vars.get("ansible_become_method") or self._task.become_method) != "sudo":
+            return True
+        sudo = become_loader.get("sudo")
+        sudo.set_options(var_options=task_vars)
+        return bool(self._play_context.become_pass or sudo.get_option("become_pass"))

@@ -6,13 +6,16 @@ It is sent to the target with provision_checks; see there.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import time
+from collections import namedtuple
+from fnmatch import fnmatchcase
 
-from .provision_checks import names_in, read_state, run, sudo_works
+from .provision_checks import names_in, read_state, read_text, run, state_folder, sudo_works
 
-# Where a distribution's own Python may be when `python3` is somebody else's, as in Google Colab.
-_PYTHONS = ("/usr/bin/python3", *("/usr/bin/python3." + minor for minor in ("12", "10", "11", "13", "14", "9")))
+_DPKG = "/var/lib/dpkg"
 
 # Asks a Python which of the requirements on its standard input it does not meet. pip carries `packaging`.
 _UNMET = """
@@ -31,25 +34,79 @@ for line in sys.stdin.read().splitlines():
         print(line)
 """
 
+# A package by its name, perhaps of another architecture or in a version. A name that ends in - would be an order to
+# remove it, and one that is not there would be taken for a pattern.
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](:[a-z0-9-]+)?(=[A-Za-z0-9.+:~*-]+)?")
 
-def installed_packages(*names):
-    """Return which of the distribution's packages are installed, of all or of those named, asking dpkg-query once."""
-    _code, out, _error = run(["dpkg-query", "-W", "-f=${db:Status-Abbrev} ${Package}\n", *names])
-    return [line.split()[-1] for line in out.splitlines() if line.startswith("ii")]
+# What dpkg-query(1) says in db:Status-Abbrev: what is wanted, what is, and whether it has to be installed anew.
+_GONE = ("", "n", "c")  # not installed, or only its configuration is there
+_READY = ("i", "t")  # installed, if with a trigger still to be run
+_HELD = "h"
+_NEEDS = ("Pre-Depends", "Depends")
+
+
+def _query(fields, *names):
+    """Return a list of texts for each package of dpkg's database, or for those named."""
+    fields = ("db:Status-Abbrev", "Package", "Architecture", *fields)
+    # No field has this byte in it; what has more than one line has line ends.
+    form = "".join("${" + field + "}\\t" for field in fields) + "\x1e"
+    _code, out, _error = run(["dpkg-query", "-W", "-f=" + form, "--", *names])
+    return [record.split("\t") for record in out.split("\x1e") if record.strip()]
+
+
+def _own_architecture():
+    """Return this system's architecture where it has packages of others as well, else an empty string."""
+    return next(iter(read_text(os.path.join(_DPKG, "arch")).split()), "")
+
+
+def _full_name(name, architecture, own):
+    return f"{name}:{architecture}" if own and architecture not in (own, "all") else name
+
+
+def known_packages(*names):
+    """Return (status, version) by name of all packages that dpkg knows, or of those named."""
+    own = _own_architecture()
+    records = _query(["Version"], *names)
+    return {_full_name(name, arch, own): (status, version) for status, name, arch, version, *_rest in records}
+
+
+def is_there(status):
+    """Tell whether anything of a package is there besides its configuration, be it unpacked or half configured."""
+    return status[1:2] not in _GONE
+
+
+def is_ready(status):
+    """Tell whether a package is wholly installed."""
+    return status[1:2] in _READY and status[2:3] != "R"
 
 
 def missing_packages(names):
     """Return those of the distribution's packages that are not installed."""
-    installed = set(installed_packages(*names)) if names else set()
-    return [name for name in names if name not in installed]
+    if not names:
+        return []
+    own = _own_architecture()
+    known = known_packages(*(name.partition("=")[0] for name in names))
+
+    def is_missing(wanted):
+        name, _equals, version = wanted.partition("=")
+        status, installed = known.get(name[: -len(own) - 1] if own and name.endswith(":" + own) else name, ("", ""))
+        return not (is_ready(status) and fnmatchcase(installed, version or "*"))
+
+    missing = [name for name in names if is_missing(name)]
+    # A name may be one that another package provides, as mawk does awk.
+    every = _query(["Provides"]) if missing else []
+    provided = {name for status, _name, _arch, text, *_rest in every if is_ready(status) for name in _names_of(text)}
+    return [name for name in missing if name not in provided]
 
 
-def apt_python():
-    """Return the first Python that can import apt_pkg, empty when there is none."""
-    for python in _PYTHONS:
-        if os.access(python, os.X_OK) and run([python, "-c", "import apt, apt_pkg"])[0] == 0:
-            return python
-    return ""
+def _names_of(provides):
+    """Return the names in a field Provides."""
+    return [part.split()[0].partition(":")[0] for part in provides.split(",") if part.strip()]
+
+
+def wrong_names(names):
+    """Return those of some names that are not the name of a package."""
+    return [name for name in names if not _NAME.fullmatch(name)]
 
 
 def python_of(place, caller):
@@ -74,7 +131,13 @@ def dpkg_was_interrupted():
 
     Like apt's own test (apt-pkg/deb/debsystem.cc, CheckUpdates): a journal with a number for a name is left.
     """
-    return any(name.isdigit() for name in names_in("/var/lib/dpkg/updates"))
+    return any(name.isdigit() for name in names_in(os.path.join(_DPKG, "updates")))
+
+
+def unfinished_packages():
+    """Return the packages that are unpacked or half there, and those that have to be installed anew."""
+    return sorted(name for name, (status, _version) in known_packages().items()
+                  if is_there(status) and status[1:2] != "W" and not is_ready(status))
 
 
 def unmet_requirements(python, requirements):
@@ -91,33 +154,175 @@ def unmet_requirements(python, requirements):
     return done.stdout.split("\n")[:-1]
 
 
+# --- What was installed for whom -------------------------------------------------------------------------------------
+
+
 def noted():
-    """Return what was installed for whom, and whether an installation was cut off before it could note that.
+    """Return what was installed for whom, and what an installation that did not end had begun with; {} for none.
 
     Before packages are installed it is noted for whom which `names` are asked of apt, and the `packages` that there
-    are. Where that is still there, what is new and was asked for or came with that was installed for them. What a
-    person has asked apt for meanwhile is none of it.
+    are, of whatever status. Where that is still there, what is new and was asked for or came with that was installed
+    for them. What a person has asked apt for meanwhile is none of it.
+
+    Returns
+    -------
+    note, begun : dict
+        The note has ``installed``, ``{who: names}``, and ``configured``: those of them whose configuration was there
+        before they were. Notes of earlier versions have no ``configured``.
     """
     state = read_state("deps")
-    installed, begun = state.get("installed", {}), state.get("begun")
-    if not begun:
-        return installed, False
-    there = set(installed_packages())
-    new = (there - set(begun["packages"])) & {*begun["names"], *run(["apt-mark", "showauto"])[1].split()}
-    before = there & set(installed.get(begun["who"], []))
-    return dict(installed, **{begun["who"]: sorted(before | new)}), True
+    note = {"installed": dict(_checked(state.get("installed"), dict))}
+    if "configured" in state:
+        note["configured"] = _checked(state["configured"], list)
+    begun = _checked(state.get("begun"), dict)
+    if not {"who", "names", "packages"} <= set(begun):
+        return note, {}
+    there = {name for name, (status, _version) in known_packages().items() if is_there(status)}
+    automatic = set(run(["apt-mark", "showauto"])[1].split())
+    new = (there - set(begun["packages"])) & {*_plain(begun["names"]), *automatic}
+    if not new | (there & _ours(note) & set(_plain(begun["names"]))):
+        return note, {}
+    before = there & set(note["installed"].get(begun["who"], []))
+    note["installed"][begun["who"]] = sorted(before | new)
+    if "configured" in begun:
+        kept = new & {*begun["configured"], *_with_older_files(new, begun.get("time", 0))}
+        note["configured"] = sorted({*note.get("configured", []), *kept})
+    return note, begun
+
+
+def _ours(note):
+    """Return all packages that were installed for somebody."""
+    return {name for names in note["installed"].values() for name in names}
+
+
+def _checked(value, kind):
+    return value if isinstance(value, kind) else kind()
+
+
+def _plain(names):
+    return [name.partition("=")[0] for name in names]
+
+
+def _with_older_files(names, since):
+    """Return those of some packages of whose configuration files one was there before a time."""
+    own = _own_architecture()
+    found = []
+    for _status, name, arch, conffiles, *_rest in _query(["Conffiles"], *names) if names else []:
+        paths = [line.split()[0] for line in conffiles.splitlines() if line.strip()]
+        if any(os.path.lexists(path) and os.lstat(path).st_ctime < since for path in paths):
+            found.append(_full_name(name, arch, own))
+    return found
+
+
+def removable(names, by_hand=(), spared=("required", "important")):
+    """Return those of some packages that may go: what the system, a person or another package needs stays.
+
+    ``by_hand`` are those that a person has asked for; ``spared`` are the priorities of those that stay.
+    """
+    every = _there()
+    going = {name for name in names if name in every and not every[name].vital} - set(by_hand)
+    going -= {name for name in going if every[name].priority in spared}
+    clauses = list(_clauses(every))
+    while True:
+        needed = {
+            met_by[0] for name, _clause, met_by in clauses
+            if name not in going and met_by and all(other in going for other in met_by)
+        }  # fmt: skip
+        if not needed:
+            return sorted(going)
+        going -= needed
+
+
+def unmet_dependencies():
+    """Return (package, what it needs) for each that is installed and lacks that; versions are not compared."""
+    every = _there()
+    return [(name, clause.strip()) for name, clause, met_by in _clauses(every) if every[name].ready and not met_by]
+
+
+_Package = namedtuple("_Package", "arch multi provides needs vital priority ready")
+
+
+def _there():
+    """Return by name what there is of packages that their removal depends on."""
+    own = _own_architecture()
+    every = {}
+    for record in _query(("Essential", "Protected", "Important", "Priority", "Multi-Arch", "Provides", *_NEEDS)):
+        status, name, arch, essential, protected, important, priority, multi, provides, *needs = record[:11]
+        vital = "yes" in (essential, protected, important) or status[0] == _HELD
+        if is_there(status):
+            needs = ", ".join(filter(str.strip, needs))
+            package = _Package(arch, multi, provides, needs, vital, priority, is_ready(status))
+            every[_full_name(name, arch, own)] = package
+    return every
+
+
+def _clauses(every):
+    """Give for each clause of each dependency the package, the clause, and which packages meet it."""
+    own, satisfiers = _own_architecture(), _satisfiers(every)
+    for name, package in every.items():
+        for clause in filter(str.strip, package.needs.split(",")):
+            yield name, clause, list(_met_by(clause, package.arch, own, every, satisfiers))
+
+
+def _satisfiers(every):
+    """Return by name which packages are that, each with whether a version can be asked of it."""
+    found = {}
+    for full, package in every.items():
+        found.setdefault(full.partition(":")[0], []).append((full, True))
+        for part in filter(str.strip, package.provides.split(",")):
+            found.setdefault(part.split()[0].partition(":")[0], []).append((full, "(" in part))
+    return found
+
+
+def _met_by(clause, arch, own, every, satisfiers):
+    """Give the packages that meet one clause of a dependency, in the order in which it names them."""
+    for alternative in clause.split("|"):
+        name, _space, version = alternative.strip().partition(" ")
+        for full, has_version in satisfiers.get(name.partition(":")[0], []):
+            same = not own or every[full].arch in ("all", own if arch == "all" else arch)
+            if (same or every[full].multi in ("foreign", "allowed")) and (has_version or not version):
+                yield full
+
+
+def installed_for(who):
+    """Return the packages that were installed for somebody, perhaps by a run that was cut off."""
+    return noted()[0]["installed"].get(who, [])
+
+
+def _going(who, wanted, note, begun):
+    """Return the packages that go with somebody, also where those of the roles that are `leaving` are still there."""
+    own = note["installed"].get(who, [])
+    leaving = (who, *wanted.get("leaving", ())) if own else ()
+    names = {name for one in leaving for name in note["installed"].get(one, [])}
+    if not names:
+        return []
+    # Notes of earlier versions may have what was there before in another state than installed, and apt's marks tell
+    # nothing of it. Now what a person asks for is known by these: what came with a role is marked as automatic.
+    if "configured" not in note:
+        return [name for name in removable(names) if name in own]
+    by_hand = set(run(["apt-mark", "showmanual"])[1].split())
+    going = removable(names, by_hand - set(_plain(begun.get("names", []))), spared=("required",))
+    return [name for name in going if name in own]
 
 
 def look_at(wanted, machine):
     """Return what the role `deps` would have to install, or has installed and would remove."""
-    installed, begun = noted()
+    note, begun = noted()
+    who = wanted["who"]
+    # What did not get as far as dpkg is no part of it: a person may install that by hand meanwhile.
+    asked = {*_plain(begun.get("names", []))} & _ours(note)
     result = {
-        "begun": begun,
-        "installed": installed.get(wanted["who"], []),
-        "installed_for_others": {who: names for who, names in installed.items() if who != wanted["who"]},
-    }
+        "begun": bool(begun), "brought": sorted(asked), "installed": note["installed"].get(who, []), "note": note,
+        "unfinished": dict(note, begun=dict(begun, names=sorted(asked))) if begun else note,
+    }  # fmt: skip
     if wanted["state"] == "absent":  # what was asked for once, and may have been wrong, does not matter
-        return dict(result, converged=not result["installed"] and not begun, report={"state": "absent"})
+        going = _going(who, wanted, note, begun)
+        kept = sorted({*going} & {*note.get("configured", [])})
+        others = {other: names for other, names in note["installed"].items() if other != who and names}
+        return dict(
+            result, going=going, configured=kept, rest=dict(note, installed=others),
+            converged=not result["installed"] and not begun, report=absent_report(who, wanted),
+        )
     known = wanted["packages"].get(machine["release"], {})
     names = [name for group in wanted["groups"] for name in known.get(group, [])] + wanted["extra"]
     missing = missing_packages(sorted(set(names)))
@@ -131,11 +336,25 @@ def look_at(wanted, machine):
         unmet=unmet,
     )
     # Looked up only when something will have to be done: each look starts a program.
-    if missing:
-        result.update(apt_python=apt_python(), sudo=machine["root"] or sudo_works())
-        result.update(interrupted=dpkg_was_interrupted())
-    if missing or begun or wanted.get("list"):
-        result.update(all_packages=installed_packages())
+    if missing or begun:
+        result.update(sudo=machine["root"] or sudo_works(), wrong=wrong_names(missing))
+        result.update(begin=_begin(who, sorted({*missing, *asked}), note))
     if unmet:
         result.update(python_managed=managed_by_distribution(python))
     return dict(result, converged=bool(known) and not missing and not unmet and not begun)
+
+
+def _begin(who, names, note):
+    """Return what is noted before an installation, for one that is cut off."""
+    known = known_packages()
+    there = sorted(name for name, (status, _version) in known.items() if is_there(status))
+    left = sorted(name for name, (status, _version) in known.items() if status[1:2] == "c")
+    return dict(note, begun={"who": who, "names": names, "packages": there, "configured": left, "time": time.time()})
+
+
+def absent_report(role, wanted, **gone):
+    """Return what a role reports that is removed: what of it goes, by what it is; nothing more where there is none."""
+    note = os.path.join(state_folder(), role + ".json")
+    gone["packages"] = _going(role, wanted, *noted())
+    gone["notes_in"] = note if role != "deps" and os.path.exists(note) else ""
+    return {"state": "absent", **{name: value for name, value in gone.items() if value}}

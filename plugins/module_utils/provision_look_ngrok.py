@@ -13,6 +13,7 @@ import time
 
 from .provision_checks import answers, is_elf, read_json, read_state, run, running, state_folder
 from .provision_look_connection import colab_policy_problem, offered_key, server_port, way_in
+from .provision_look_deps import absent_report
 from .provision_look_sshd import user_name
 
 # What makes an open endpoint another one than the one wanted, as the role's options are named.
@@ -231,7 +232,9 @@ def look_at(wanted, machine):
     pid_file = os.path.join(folder, "ngrok.pid")
     result = {"folder": folder, "report": state.get("report", {})}
     if wanted["state"] == "absent":
-        return dict(result, converged=not state and not os.path.lexists(folder), report={"state": "absent"})
+        there = os.path.lexists(folder)
+        report = absent_report("ngrok", wanted, folder=folder if there else "")
+        return dict(result, converged=not state and not there, report=report)
     if wanted["state"] == "stopped":
         # That of an agent which has ended goes too: from then on it is stopped, and not lost.
         return dict(result, converged=not os.path.exists(pid_file), report=dict(result["report"], state="stopped"))

@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 
 from .provision_checks import answers, read_json, read_state, read_text, running, state_folder
 from .provision_look_connection import colab_policy_problem, offered_key, server_port, way_in
+from .provision_look_deps import absent_report, installed_for
 from .provision_look_keys import Wrong, is_whole, known_hosts, private_key
 from .provision_look_sshd import user_name
 
@@ -273,8 +274,9 @@ def look_at(wanted, machine):
     pid = running(pid_file)
     result = {"folder": folder, "pid_file": pid_file, "pid": pid, "report": state.get("report", {})}
     if wanted["state"] == "absent":
-        there = state or os.path.lexists(folder) or read_state("deps").get("installed", {}).get("reverse_ssh")
-        return dict(result, converged=not there, report={"state": "absent"})
+        there = os.path.lexists(folder)
+        report = absent_report("reverse_ssh", wanted, folder=folder if there else "")
+        return dict(result, converged=not (state or there or installed_for("reverse_ssh")), report=report)
     if wanted["state"] == "stopped":
         # That of one which has ended goes too: from then on it is stopped, and not lost.
         return dict(result, converged=not os.path.exists(pid_file), report=dict(result["report"], state="stopped"))

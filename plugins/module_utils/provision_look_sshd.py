@@ -17,6 +17,7 @@ import time
 
 from .provision_checks import answers, read_json, read_state, read_text, run, running, state_folder, sudo_works
 from .provision_look_connection import way_in
+from .provision_look_deps import absent_report, installed_for
 from .provision_look_keys import Wrong, authorized_keys, opens
 
 # Where sessions look for commands: what a login's PATH has, and what Google Colab's notebooks have besides.
@@ -398,14 +399,15 @@ def look_at(wanted, machine):
     pid = running(os.path.join(folder, "sshd.pid"))
     result = {"folder": folder, "user": user, "pid": pid, "report": state.get("report", {})}
     if wanted["state"] == "absent":
-        packages = read_state("deps").get("installed", {}).get("sshd")
+        packages = installed_for("sshd")
         # Of a file that root alone can write, another user removes the one that their own run has made.
         roots = [path for path in (_PROFILE, _HOLD) if "role sshd of provision" in read_text(path)
                  and (machine["root"] or (path == _HOLD and packages))]
         if machine["root"] and packages and os.path.isdir(_RUN) and _RUN_NOTE not in read_text(_HOLD):
             roots.append(_RUN)
         there = state or os.path.lexists(folder) or roots or packages
-        return dict(result, converged=not there, roots_files=roots, report={"state": "absent"})
+        report = absent_report("sshd", wanted, folder=folder if os.path.lexists(folder) else "", files=roots)
+        return dict(result, converged=not there, roots_files=roots, report=report)
     if wanted["state"] == "stopped":
         # That of one which has ended goes too: from then on it is stopped, and not lost.
         noted = os.path.exists(os.path.join(folder, "sshd.pid"))

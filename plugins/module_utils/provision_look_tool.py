@@ -24,6 +24,7 @@ from .provision_checks import (
     store_warning,
     writable,
 )
+from .provision_look_deps import absent_report, installed_for
 
 
 def is_own(state):
@@ -92,9 +93,10 @@ def look_at_tool(tool, wanted, machine, drift_of):
     prefix, link_dir = place_of(tool, wanted, state, machine)
     result = {"prefix": prefix, "link_dir": link_dir, "report": state.get("report", {})}
     if wanted["state"] == "absent":
+        own = is_ours(prefix)
         # A run that was cut off may have installed packages and nothing else, or left what it had begun.
-        packages = read_state("deps").get("installed", {}).get(tool)
-        return dict(result, converged=not (state or packages or is_ours(prefix) or leftovers(prefix)))
+        there = state or own or installed_for(tool) or leftovers(prefix)
+        return dict(result, converged=not there, report=absent_report(tool, wanted, prefix=prefix if own else ""))
     drift = drift_of(state) or ("an installation was cut off" if state.get("pending") else "")
     misplaced = place_drift(state, prefix, link_dir) if is_own(state) else ""
     if not (drift or misplaced):

@@ -30,7 +30,9 @@ EXAMPLES = """
 
 RETURN = """
 machine:
-  description: What every role may want to know of the machine, such as its distribution, processor and folders.
+  description:
+    - What every role may want to know of the machine, such as its distribution, processor and folders.
+    - C(can_become) says whether Ansible was given a password for sudo, or another way to become root.
   type: dict
   returned: success
 roles:

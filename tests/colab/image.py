@@ -80,7 +80,7 @@ def read(clone: str, commit: str) -> dict:
         "date": _git(clone, "log", "-1", "--format=%cs", commit).strip(),
         "system": system,
         "python": python.removeprefix("Python "),
-        "apt": dict(sorted(_apt(clone, commit, apt | {"openssh-server", "python3-apt"}))),
+        "apt": dict(sorted(_apt(clone, commit, apt | {"openssh-server"}))),
         "pip": dict(sorted(_pip(clone, commit, set(pip)))),
     }
 

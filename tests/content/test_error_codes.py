@@ -14,10 +14,10 @@ PAGE = content.root() / "docs" / "troubleshooting.md"
 def in_the_code() -> set[str]:
     """Return every code that an error is given."""
     found = {error.code for error in (errors.ProvisionError, errors.OptionError, errors.Declined)}
-    found |= {row[-1] for row in (*events._KNOWN, *events._SSH)}
     found |= {row[-1] for row in reverse_ssh_tunnel._KNOWN} | {"gateway-failed"}
     found |= {provision_ngrok_errors.explain(said, "")[-1] for said in ("", "x509:", "i/o timeout")}
     found |= set(content.utility("provision_files").CODES.values())
+    found |= {row[-1] for row in (*events._KNOWN, *events._SSH, *content.utility("provision_apt")._KNOWN)}
     for folder in ("provision", "plugins"):
         for path in (content.root() / folder).rglob("*.py"):
             # Not what nibabel calls by that name.

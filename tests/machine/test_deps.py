@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -72,14 +73,60 @@ def test_an_ordinary_user_goes_through_sudo(ready_trixie: Box) -> None:
     assert "/home/ada/.local/state/provision/deps.json" in snapshot(ready_trixie)
 
 
-def test_absent_returns_the_package_list_to_what_it_was(ready_bookworm: Box) -> None:
-    installed = "dpkg-query -W -f '${db:Status-Abbrev}${Package} ${Version}\\n' | grep ^ii"
+def test_ansible_playbook_takes_the_password_of_sudo_whether_all_is_roots_or_not(ready_trixie: Box) -> None:
+    ready_trixie.add_user("ada", sudo=False)
+    ready_trixie.write("/etc/sudoers.d/ada", "ada ALL=(ALL) ALL\n", mode="440")
+    ready_trixie.write("/srv/password", "open {{ sesame }}\n")
+    ready_trixie.run("echo \"ada:$(cat /srv/password)\" | chpasswd")
+    play = "./bootstrap ansible-playbook playbooks/deps.yml -e '{\"deps_groups\": [\"run\"]}'"
+    for more, notes in (("", "/home/ada/.local/state"), ("--become", "/var/lib")):
+        ready_trixie.run(f"{play} {more} --become-password-file /srv/password", user="ada")
+        assert "libfftw3-double3" in ready_trixie.read(f"{notes}/provision/deps.json")
+        ready_trixie.run(f"{play} {more} --become-password-file /srv/password -e deps_state=absent", user="ada")
+        assert ready_trixie.run("dpkg-query -W libfftw3-double3", check=False).returncode
+
+
+# As one that could not be set up, one whose configuration alone is left, and a source that nobody has signed.
+OTHERS = """
+mkdir -p /tmp/foo/DEBIAN /srv/apt/dists/x/main/binary-amd64
+printf 'Package: foo\\nVersion: 1\\nArchitecture: all\\nMaintainer: x\\nDescription: x\\n' > /tmp/foo/DEBIAN/control
+printf '#!/bin/sh\\nexit 1\\n' > /tmp/foo/DEBIAN/postinst; chmod 755 /tmp/foo/DEBIAN/postinst
+dpkg-deb -b /tmp/foo /tmp/foo.deb > /dev/null; dpkg -i /tmp/foo.deb > /dev/null 2>&1
+apt-get install -y -qq zsh-common > /dev/null 2>&1; echo '# mine' >> /etc/zsh/newuser.zshrc.recommended
+apt-get remove -y -qq zsh-common > /dev/null 2>&1
+cd /srv/apt/dists/x; printf 'Suite: x\\nComponents: main\\nDate: Thu, 01 Jan 2026 00:00:00 UTC\\n' > Release
+echo 'deb file:/srv/apt x main' > /etc/apt/sources.list.d/x.list; rm -rf /var/lib/apt/lists/*
+"""
+
+
+def test_absent_returns_the_package_list_to_what_it_was_whatever_state_that_was_in(ready_bookworm: Box) -> None:
+    ready_bookworm.run(OTHERS, check=False)
+    installed = "dpkg-query -W -f '${db:Status-Abbrev}${Package} ${Version}\\n'"
     before = ready_bookworm.run(installed).stdout
-    provision(ready_bookworm, "run deps --groups run --extra-packages git")
+    assert "iF foo 1" in before and "rc zsh-common" in before
+    provision(ready_bookworm, "run deps --groups run --extra-packages git,zsh-common")
+    told = provision(ready_bookworm, "remove deps --check")["hosts"]["localhost"]["deps"]
+    assert {"git", "libtiff6", "zsh-common"} <= set(told["packages"])
     assert ready_bookworm.run(installed).stdout != before
     provision(ready_bookworm, "run deps --state absent")
     assert ready_bookworm.run(installed).stdout == before
+    assert "# mine" in ready_bookworm.read("/etc/zsh/newuser.zshrc.recommended")
     assert provision(ready_bookworm, "run deps --state absent")["changed"] == 0
+
+
+def test_a_disk_that_was_full_within_dpkg_is_gone_on_from_and_nothing_is_forgotten(ready_bookworm: Box) -> None:
+    installed = "dpkg-query -W -f '${db:Status-Abbrev}${Package} ${Version}\\n'"
+    before = ready_bookworm.run(installed).stdout
+    ready_bookworm.limit_disk("/usr/lib/git-core", "2m")
+    line = "run deps --groups run --extra-packages git"
+    assert refused(ready_bookworm, line)["code"] == "disk-full"
+    found = json.loads(ready_bookworm.run("./bootstrap provision doctor --json", check=False).stdout)
+    assert found["checks"]["apt"]["verdict"] != "ok"
+    ready_bookworm.run("umount /usr/lib/git-core")
+    provision(ready_bookworm, line)
+    ready_bookworm.run("test -z \"$(dpkg --audit)\" && git --version")
+    provision(ready_bookworm, "run deps --state absent")
+    assert ready_bookworm.run(installed).stdout == before
 
 
 def test_python_packages_go_into_the_environment_named_or_the_caller(ready_bookworm: Box) -> None:

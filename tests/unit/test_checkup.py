@@ -72,14 +72,45 @@ def test_versions_are_compared_number_by_number():
     assert checkup._numbers("2.9.1") < checkup._numbers("2.19") < checkup._numbers("2.19.0b1")
 
 
-def test_apt_is_ready_or_missing_or_was_interrupted(tmp_path):
+def asked(code=0, said="", audit=""):
+    """Return a double of what runs apt-get and dpkg."""
+    return lambda argv: (0, audit, "") if argv[0] == "dpkg" else (code, "", said)
+
+
+@pytest.fixture
+def whole(monkeypatch):
+    """Packages that all have what they need; return what they lack."""
+    lacking = []
+    monkeypatch.setattr(content.utility("provision_look_deps"), "unmet_dependencies", lambda: lacking)
+    return lacking
+
+
+def test_apt_is_ready_or_missing_or_was_interrupted(tmp_path, whole):
     lock = str(tmp_path / "none")
-    assert verdict(checkup.check_apt(True, False, lock)) == "ok"
+    assert verdict(checkup.check_apt(True, False, lock, asked())) == "ok"
     assert verdict(checkup.check_apt(False, False, lock)) == "warn"
     assert "interrupted" in checkup.check_apt(True, True, lock).found
 
 
-def test_a_package_manager_at_work_is_named(tmp_path):
+@pytest.mark.parametrize(("said", "expected", "words"), [
+    ({"code": 100, "said": "E: Malformed entry 1 in list file /etc/apt/x.list (Suite)"}, "fail", "/etc/apt/x.list"),
+    ({"code": 100, "said": "E: Conflicting values set for option Signed-By"}, "fail", "Signed-By"),
+    ({"audit": "The following packages are only half configured:\n man-db   on-line manual\n"}, "warn", "man-db"),
+])
+def test_apt_is_not_ready_where_its_sources_cannot_be_read_or_dpkg_has_something_unfinished(
+    tmp_path, whole, said, expected, words
+):
+    found = checkup.check_apt(True, False, str(tmp_path / "none"), asked(**said))
+    assert (verdict(found), words in found.found) == (expected, True)
+
+
+def test_apt_is_not_ready_where_dependencies_are_broken(tmp_path, whole):
+    whole.append(("gimp", "libtiff6 (>= 4)"))
+    found = checkup.check_apt(True, False, str(tmp_path / "none"), asked())
+    assert (verdict(found), found.found) == ("fail", "gimp needs libtiff6 (>= 4), which is not there")
+
+
+def test_a_package_manager_at_work_is_named(tmp_path, whole):
     lock = tmp_path / "lock"
     lock.touch()
     hold = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"
@@ -90,7 +121,16 @@ def test_a_package_manager_at_work_is_named(tmp_path):
         found = checkup.check_apt(True, False, str(lock))
         holder.communicate("\n")
     assert verdict(found) == "warn" and f"(process {holder.pid}) is at work" in found.found
-    assert verdict(checkup.check_apt(True, False, str(lock))) == "ok"
+    assert verdict(checkup.check_apt(True, False, str(lock), asked())) == "ok"
+
+
+@pytest.mark.parametrize("home", [None, "", "/nonexistent"])
+def test_a_machine_without_programs_or_a_home_is_told_about_all_the_same(home):
+    environment = {"PATH": "/nonexistent", **({} if home is None else {"HOME": home})}
+    done = subprocess.run([sys.executable, "-m", "provision", "doctor", "--json"], env=environment, capture_output=True,
+                          text=True, cwd=Path(__file__).parents[2])
+    told = json.loads(done.stdout)["checks"]
+    assert told["apt"]["found"] == "there is none" and "could not be looked at" not in done.stdout
 
 
 @pytest.mark.parametrize(("root", "sudo", "expected"), [(1, 0, "ok"), (0, 1, "ok"), (0, 0, "warn")])

@@ -183,35 +183,7 @@ def test_what_is_on_drive_is_known_by_its_path(machine, path, told):
     assert checks.on_drive(str(machine / path)) == told
 
 
-# The interpreter
-
-
-def pythons(folder, *, with_apt):
-    """Make programs in the place of Pythons, of which some can import apt_pkg."""
-    made = []
-    for name, has_apt in with_apt.items():
-        (folder / name).write_text(f"#!/bin/sh\nexit {0 if has_apt else 1}\n")
-        (folder / name).chmod(0o755)
-        made.append(str(folder / name))
-    return made
-
-
-@pytest.mark.parametrize(
-    ("with_apt", "found"),
-    [
-        ({"python3": False, "python3.12": True, "python3.10": False}, "python3.12"),
-        ({"python3": False, "python3.12": False, "python3.10": True}, "python3.10"),
-        ({"python3": True, "python3.12": True}, "python3"),
-        ({"python3": False}, ""),
-    ],
-    ids=["Colab on 24.04", "Colab on 22.04", "a distribution", "none"],
-)
-def test_apt_gets_the_distributions_python_where_python3_is_colabs_own(with_apt, found, tmp_path, monkeypatch):
-    folder = tmp_path / "usr-bin"
-    folder.mkdir()
-    look = content.utility("provision_look_deps")
-    monkeypatch.setattr(look, "_PYTHONS", (str(folder / "missing"), *pythons(folder, with_apt=with_apt)))
-    assert look.apt_python() == (str(folder / found) if found else "")
+# The environment
 
 
 def test_what_a_run_starts_keeps_the_library_path_of_the_notebook(tmp_path, monkeypatch):

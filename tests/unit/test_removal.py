@@ -57,10 +57,34 @@ def test_a_role_that_does_not_exist_is_refused_before_anything_starts(ran):
     assert ran == []
 
 
-def test_what_was_there_is_told_and_what_was_not_is_not(ran, machine):
-    (machine / "mrtrix3.json").write_text(json.dumps({"report": {"version": "3.0.8"}}))
-    (machine / "deps.json").write_text(json.dumps({"installed": {"mrpeek": ["g++"]}}))
-    assert provision.remove().gone == ("mrpeek", "mrtrix3")
+REPORTS = {
+    "sshd": {"state": "absent", "folder": "/var/lib/provision/sshd", "files": ["/etc/profile.d/provision-sshd.sh"]},
+    "mrtrix3": {"state": "absent", "prefix": "/opt/mrtrix3", "packages": ["g++", "git"]},
+    "mrpeek": {"state": "absent"},
+    "deps": {"state": "absent", "packages": ["zlib1g"]},
+}
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_what_was_there_is_told_and_what_was_not_is_not(monkeypatch, machine, check):
+    monkeypatch.setattr(runner, "run", lambda *_, **__: runner.Outcome(3, 0.5, {"localhost": REPORTS}, None))
+    result = provision.remove(check=check)
+    assert result.gone == ("sshd", "mrtrix3", "deps")
+    assert repr(result).splitlines()[1:] == [
+        "sshd: /var/lib/provision/sshd, /etc/profile.d/provision-sshd.sh",
+        "mrtrix3: /opt/mrtrix3, 2 packages: g++ git",
+        "deps: 1 package: zlib1g",
+    ]
+    assert result.to_dict()["hosts"]["localhost"]["mrtrix3"]["packages"] == ["g++", "git"]
+
+
+def test_on_other_machines_each_is_told_with_what_was_there(monkeypatch, machine):
+    (machine / "fleet.yml").write_text("all: {hosts: {a: {}, b: {}}}")
+    hosts = {"a": {"sshd": {"state": "absent"}, "deps": REPORTS["deps"]}, "b": {"sshd": {"state": "absent"}}}
+    monkeypatch.setattr(runner, "run", lambda *_, **__: runner.Outcome(1, 0.5, hosts, None))
+    result = provision.remove(on=machine / "fleet.yml")
+    assert result.gone == ("deps",)
+    assert repr(result).splitlines()[1:] == ["a: deps: 1 package: zlib1g"]
 
 
 def test_what_is_kept_is_named_with_what_removes_it(ran, machine):
@@ -80,7 +104,7 @@ def test_other_machines_have_nothing_to_do_with_what_is_kept_here(ran, machine):
     (machine / "logs/b.log").touch()
     (machine / "fleet.yml").write_text("all: {}")
     result = provision.remove("sshd", on=machine / "fleet.yml")
-    assert result.kept == () and result.gone == ("sshd",) and ran[0]["inventory"] == machine / "fleet.yml"
+    assert result.kept == () and ran[0]["inventory"] == machine / "fleet.yml"
 
 
 def test_the_result_is_told_in_lines_and_as_json():
@@ -146,12 +170,32 @@ def test_a_look_needs_no_yes(monkeypatch, remove):
 # What the roles look for
 
 
+def looked(machine, role, **wanted):
+    here = {"root": False, "home": str(machine), "state": str(machine)}
+    wanted = {"state": "absent", "prefix": str(machine / "opt"), "link_dir": "none", **wanted}
+    return checks.look_of(role)(wanted, here)
+
+
 @pytest.mark.parametrize("role", ["mrtrix3", "mrpeek"])
 def test_packages_of_an_installation_that_was_cut_off_are_not_forgotten(machine, role):
-    def converged():
-        here = {"root": False, "home": str(machine), "state": str(machine)}
-        return checks.look_of(role)({"state": "absent", "prefix": "auto", "link_dir": "none"}, here)["converged"]
-
-    assert converged()
+    assert looked(machine, role)["converged"]
     (machine / "deps.json").write_text(json.dumps({"installed": {role: ["g++"]}}))
-    assert not converged()
+    assert not looked(machine, role)["converged"]
+
+
+@pytest.mark.parametrize("role", ["mrtrix3", "mrpeek", "sshd", "ngrok", "reverse_ssh"])
+def test_a_role_reports_what_of_it_goes_and_nothing_where_there_is_nothing(machine, monkeypatch, role):
+    deps = content.utility("provision_look_deps")
+    monkeypatch.setattr(deps, "state_folder", lambda: str(machine))
+    monkeypatch.setattr(deps, "removable", lambda names, **_: sorted(names))
+    report = looked(machine, role, user="auto")["report"]
+    assert report["state"] == "absent" and "folder" not in report and "prefix" not in report
+    (machine / "deps.json").write_text(json.dumps({"installed": {role: ["g++"]}}))
+    (machine / f"{role}.json").write_text(json.dumps({"report": {"version": "3"}}))
+    for folder in ("opt", role):
+        (machine / folder).mkdir()
+    (machine / "opt" / checks.RECEIPT).touch()
+    report = looked(machine, role, user="auto")["report"]
+    place = {"prefix": str(machine / "opt")} if role.startswith("mr") else {"folder": str(machine / role)}
+    assert place.items() <= report.items()
+    assert (report["packages"], report["notes_in"]) == (["g++"], str(machine / f"{role}.json"))

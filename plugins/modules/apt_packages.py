@@ -1,0 +1,100 @@
+#!/usr/bin/python
+"""Install and remove packages of the distribution without losing what was there before."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: apt_packages
+short_description: Install and remove packages of the distribution without losing what was there before
+description:
+  - Drives apt-get and dpkg, and needs no Python of the distribution's.
+  - What an earlier installation left undone is finished first. A source that cannot be read does not matter as long as
+    the others have what is wanted. Nothing is removed in order to install.
+  - Fails with apt's own reason in one sentence, and what to do.
+author: The provision founders (!UNKNOWN)
+options:
+  names:
+    type: list
+    elements: str
+    required: true
+    description: The packages.
+  state:
+    type: str
+    default: present
+    choices: [present, automatic, absent, known]
+    description:
+      - C(present) installs what is missing of them, without recommended packages.
+      - C(automatic) marks them as asked for by nobody, and keeps C(apt-get autoremove) from removing them.
+      - C(absent) removes those in O(names) with their configuration, and ends what C(automatic) did for those in
+        O(forget).
+      - C(known) changes nothing; it returns the version of the first that apt would install, and fetches the package
+        lists where it knows none.
+  keep_configuration:
+    type: list
+    elements: str
+    default: []
+    description: Packages of which C(absent) leaves the configuration.
+  forget:
+    type: list
+    elements: str
+    default: []
+    description: Packages that C(absent) no longer keeps from C(apt-get autoremove).
+  lock_timeout:
+    type: int
+    default: 300
+    description: Seconds to wait for another package manager to finish.
+"""
+
+EXAMPLES = """
+- name: Install git
+  provision_founders.provision.apt_packages:
+    names: [git]
+"""
+
+RETURN = """
+candidate:
+  description: The version that apt would install, empty when there is none.
+  type: str
+  returned: C(state=known)
+problem:
+  description: Why there may be none, in a sentence.
+  type: str
+  returned: C(state=known)
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.provision_apt import AptError, candidate, install, protect, remove, unprotect
+
+
+def main():
+    """Run as an Ansible module."""
+    names = {"type": "list", "elements": "str"}
+    module = AnsibleModule(
+        argument_spec={
+            "names": {**names, "required": True},
+            "state": {"choices": ["present", "automatic", "absent", "known"], "default": "present"},
+            "keep_configuration": {**names, "default": []},
+            "forget": {**names, "default": []},
+            "lock_timeout": {"type": "int", "default": 300},
+        }
+    )
+    wanted = module.params
+    try:
+        if wanted["state"] == "known":
+            version, problem = candidate(wanted["names"][0], wanted["lock_timeout"])
+            module.exit_json(changed=False, candidate=version, problem=problem)
+        if wanted["state"] == "present":
+            install(wanted["names"], wanted["lock_timeout"])
+        elif wanted["state"] == "automatic":
+            protect(wanted["names"])
+        else:
+            remove(wanted["names"], wanted["keep_configuration"], wanted["lock_timeout"])
+            unprotect(wanted["forget"])
+    except AptError as error:
+        module.fail_json(msg=error.message, hint=error.hint, code=error.code, lines=error.said.splitlines()[-10:])
+    module.exit_json(changed=True)
+
+
+if __name__ == "__main__":
+    main()
