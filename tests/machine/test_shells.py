@@ -22,7 +22,7 @@ SETUPS = {
     "bash": ("bash --norc -i", "source /tmp/script"),
     "zsh": ("zsh -f -i", "autoload -U compinit; compinit -u -D; source /tmp/script"),
     # As the documentation puts it where zsh looks by itself.
-    "zsh fpath": ("zsh -f -i", "cp /tmp/script ~/.zfunc/_provision; fpath+=(~/.zfunc); autoload -U compinit; compinit -u"),
+    "zsh fpath": ("zsh -f -i", "cp /tmp/script ~/.zfunc/_provision; fpath+=~/.zfunc; autoload compinit; compinit -u"),
 }
 LINES = {
     "run mrt": "run mrtrix3",
