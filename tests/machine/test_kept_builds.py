@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from box import SUITES, Box, Machines
-from layers import BUILD, bring_builds, built_in, provision, refused, snapshot, take_builds
+from layers import BUILD, OURS, bring_builds, built_in, provision, refused, snapshot, take_builds
 
 RESTORE = BUILD.removeprefix("provision ").replace("--origin source --repo /srv/mrtrix3", "--store /srv/store")
+RESTORE = RESTORE.replace(f"{OURS} ", "")
 MODULE = """
 #include "command.h"
 #include "image.h"

@@ -161,3 +161,15 @@ def test_a_module_without_an_answer_is_told_by_how_it_ended(result, code):
 def test_what_a_module_says_of_its_kind_is_the_code():
     assert events.failure(failed(msg="It broke.", hint="Mend it.", code="broken")).code == "broken"
     assert events.failure(failed(msg="It broke.")).code == "failed"
+
+
+@pytest.mark.parametrize("said", [
+    "What /srv/x has as 3.0.8 is not the commit that MRtrix3 released under that number: ffff.",
+    "What /srv/x gave as 3.0.8 is not the commit that it has to be: ffff.",
+    "mrtrix3_commit must be the 40 hexadecimal digits of a commit, not '3.0.8'.",
+])  # fmt: skip
+def test_another_commit_has_a_code_when_the_role_tells_it_in_the_end(said):
+    failed = events.failure(
+        {"event": "runner_on_failed", "event_data": {"role": "mrtrix3", "res": {"msg": f"{said}\nDo this."}}}
+    )
+    assert (failed.message, failed.hint, failed.code) == (said, "Do this.", "wrong-commit")
