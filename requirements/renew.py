@@ -22,8 +22,10 @@ BASE = "base"
 BUILD = "editables>=0.5"
 HEADER = f"# Made by {HERE.name}/{Path(__file__).name}, which says how; not to be edited by hand.\n"
 # Of Linux alone, and of wheels alone: building a package would run code of build tools that nothing holds to a hash.
-COMPILE = ("uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes",
-           "--only-binary", ":all:", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links")  # fmt: skip
+COMPILE = (
+    *("uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"),
+    *("--only-binary", ":all:", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"),
+)
 
 
 def project() -> dict:
@@ -58,9 +60,8 @@ def main() -> None:
         found = blocks(_compiled(build, [] if name == BASE else [name], constraints=everything))
         has[name] = set(found)
         new = [block for block in found if not any(block in has[included] for included in includes)]
-        (HERE / f"{name}.txt").write_text(
-            HEADER + "--only-binary :all:\n" + "".join(f"-r {included}.txt\n" for included in includes) + "".join(new), "utf-8"
-        )
+        lines = [HEADER, "--only-binary :all:\n", *(f"-r {included}.txt\n" for included in includes), *new]
+        (HERE / f"{name}.txt").write_text("".join(lines), "utf-8")
 
 
 def _compiled(build: str, extras: list[str], *, preferred: str = "", constraints: str = "") -> str:

@@ -54,8 +54,10 @@ def wanted(extra: str) -> list[Requirement]:
     """Return what pyproject.toml asks for, for the project with an extra, and what it is built with."""
     lines = [*PROJECT["project"]["dependencies"], *PROJECT["build-system"]["requires"], "editables"]
     asked = [Requirement(line) for line in (*lines, *EXTRAS.get(extra, []))]
-    own = [one for one in asked if canonicalize_name(one.name) == SELF]
-    return [one for one in asked if one not in own] + [other for one in own for name in one.extras for other in wanted(name)]
+    extras = [name for one in asked if canonicalize_name(one.name) == SELF for name in one.extras]
+    return [one for one in asked if canonicalize_name(one.name) != SELF] + [
+        one for name in extras for one in wanted(name)
+    ]
 
 
 def test_there_is_a_file_for_each_extra() -> None:

@@ -121,7 +121,7 @@ def test_two_at_once_wait_for_each_other(plain: Box) -> None:
 
 def test_the_wait_for_another_ends_and_names_it(plain: Box) -> None:
     plain.run("sed -i 's/^longest_wait=.*/longest_wait=1/' bootstrap; echo unfinished > .venv/.provision")
-    plain.popen("exec flock .venv.lock sleep 600")
+    plain.popen("exec 9<> .venv.lock; flock 9; echo -n process $$ of root >&9; exec sleep 600")
     wait_until(lambda: plain.run("flock -n .venv.lock true", check=False).returncode == 1)
     refused = plain.run("./bootstrap", check=False)
     assert refused.returncode == 1
