@@ -226,9 +226,10 @@ def test_tracks_of_every_type_reach_the_browser_as_the_one_it_reads(tmp_path, da
 
 @pytest.mark.parametrize("name", ["a.trk", "a.trk.gz", "a.tt", "a.tt.gz", "a.trx"])
 def test_tracks_of_other_programs_are_sent_as_they_are(tmp_path, name):
-    (tmp_path / name).write_bytes(streamlines(name))
+    content = streamlines(name)
+    (tmp_path / name).write_bytes(content)
     (mesh,) = view(tmp_path / name).meshes
-    assert (mesh.name, mesh.data) == (name, streamlines(name))
+    assert (mesh.name, mesh.data) == (name, content)
 
 
 # What is refused
