@@ -18,6 +18,9 @@ from provision.errors import OptionError, did_you_mean
 # The order in which a person meets them; roles not named here follow alphabetically.
 _ORDER = ("deps", "mrtrix3", "mrpeek", "sshd", "ngrok", "reverse_ssh")
 
+# What reaches a role that others include, when one of those is run; all else they say to it themselves.
+_REACH_INCLUDED = {"deps_lock_timeout": "deps"}
+
 # Variables that several roles share carry this instead of a role's name.
 _SHARED_PREFIX = "provision_"
 
@@ -166,7 +169,7 @@ def variables(
     names : sequence of str
         The roles asked for.
     options : mapping of str to object
-        The options: full names of any role (``mrtrix3_version``), or short ones (``version``) of the roles asked for.
+        The options of the roles asked for, by their short names (``version``) or their full ones (``mrtrix3_version``).
     root : pathlib.Path, optional
         The folder that holds ``roles/``; the project's own when not given.
     spell : callable, optional
@@ -180,8 +183,8 @@ def variables(
     Raises
     ------
     OptionError
-        If a role or an option does not exist, a short name has several meanings, an option is given twice, or a value
-        is not allowed.
+        If a role or an option does not exist, an option would have no effect because its role is not run, a short name
+        has several meanings, an option is given twice, or a value is not allowed.
 
     Examples
     --------
@@ -191,10 +194,9 @@ def variables(
     if not names:
         raise OptionError("No role was named.", hint=f"The roles are {', '.join(roles(root))}.")
     asked = [role(name, root) for name in names]
-    full_names = {option.name: option for known in roles(root).values() for option in known.options.values()}
     found: dict[str, Any] = {}
     for given, value in options.items():
-        option = full_names.get(given) or _by_short_name(given, asked, spell)
+        option = _meant(given, asked, spell, root)
         if option.name in found:
             raise OptionError(f"{spell(option.name)} is given twice.", hint="Give either its short or its full name.")
         found[option.name] = _checked(option, value, spell(given))
@@ -308,22 +310,40 @@ def _kind(type_: str, elements: str = "") -> str:
 
 
 def _meanings(asked: Sequence[Role]) -> dict[str, dict[str, Option]]:
-    """Return each short name with the options, by full name, that it could mean."""
+    """Return each name, short or full, with the options, by full name, that it could mean."""
     meanings: dict[str, dict[str, Option]] = {}
     for one in asked:
         for option in one.options.values():
-            meanings.setdefault(option.short, {})[option.name] = option
+            for name in (option.short, option.name):
+                meanings.setdefault(name, {})[option.name] = option
     return meanings
 
 
-def _by_short_name(given: str, asked: Sequence[Role], spell: Callable[[str], str]) -> Option:
+def _meant(given: str, asked: Sequence[Role], spell: Callable[[str], str], root: Path | None) -> Option:
+    """Return the option that a name means among roles: a full one comes before a short one of another role."""
     options = _meanings(asked).get(given, {})
-    if len(options) == 1:
-        return next(iter(options.values()))
+    if given in options or len(options) == 1:
+        return options.get(given) or next(iter(options.values()))
     if options:
         full = " or ".join(map(spell, options))
         raise OptionError(f"{spell(given)} has several meanings here.", hint=f"Write {full}.")
-    raise _unknown(given, asked, spell)
+    owners = [role for role in roles(root).values() if given in role.options]
+    if not owners:
+        raise _unknown(given, asked, spell)
+    if any(_includes(one.name, _REACH_INCLUDED.get(given, ""), root) for one in asked):
+        return owners[0].options[given]
+    names = " and ".join(owner.name for owner in owners)
+    raise OptionError(
+        f"{spell(given)} would have no effect: it is an option of {names}, and what runs is "
+        f"{', '.join(one.name for one in asked)}.",
+        hint=f"Leave it out, or run {owners[0].name} as well.",
+    )
+
+
+def _includes(name: str, other: str, root: Path | None) -> bool:
+    """Return whether a role includes another."""
+    tasks = ((root or content.root()) / "roles" / name / "tasks").glob("*.yml")
+    return bool(other) and any(f"name: {other}\n" in path.read_text("utf-8") for path in tasks)
 
 
 def _unknown(given: str, asked: Sequence[Role], spell: Callable[[str], str]) -> OptionError:

@@ -83,7 +83,9 @@ def script(shell: str, parser: argparse.ArgumentParser) -> Script:
     roles = tuple(catalog.roles().values())
     places = list(_places(parser, roles))
     made = {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](places, roles)
-    return Script(shell, f"# Completion of provision {__version__} for {shell}: provision completion {shell}\n{made}")
+    about = f"# Completion of provision {__version__} for {shell}: provision completion {shell}\n"
+    # The first line of a file in zsh's fpath says which command it completes; otherwise it is passed over.
+    return Script(shell, ("#compdef provision\n" if shell == "zsh" else "") + about + made)
 
 
 # What there is to complete
@@ -240,7 +242,6 @@ def _filled(
 # zsh
 
 _ZSH = """\
-#compdef provision
 _provision() {
     local key='' word
     local -a roles specs

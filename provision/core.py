@@ -390,9 +390,11 @@ def demo(
     >>> demo("results").passed  # doctest: +SKIP
     True
     """
-    from provision.demo import COMMANDS, run_demo
+    from provision.demo import COMMANDS, check, run_demo
 
-    paths.absolute(folder)  # refused, if need be, before anything is installed
+    # Refused, if need be, before anything is installed.
+    paths.absolute(folder)
+    check(data)
     # A build of these commands alone is enough, and one that has them is taken as it is.
     result = run("mrtrix3", version=version, commands=COMMANDS, progress=progress, wait=wait)
     with _display(progress) as (on_step, _), paths.somewhere("/"):

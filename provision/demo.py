@@ -218,9 +218,7 @@ def run_demo(
     >>> result.angles["crossing"].median <= 10  # doctest: +SKIP
     True
     """
-    if data not in samples.NAMES:
-        raise OptionError(f"There are no data called {data!r}.", hint=f"Choose from: {', '.join(samples.NAMES)}.")
-    _require_packages()
+    check(data)
     environment = _environment(bin, environment)
     work = _Work(_made(Path(folder).expanduser()), environment, on_step)
     versions = _versions(work)
@@ -357,8 +355,10 @@ class _Work:
             self.on_step(step)
 
 
-def _require_packages() -> None:
-    """Say at once, and all together, which packages of the demo extra are missing."""
+def check(data: str) -> None:
+    """Refuse data that are unknown, and say all together which packages of the demo extra are missing."""
+    if data not in samples.NAMES:
+        raise OptionError(f"There are no data called {data!r}.", hint=f"Choose from: {', '.join(samples.NAMES)}.")
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:
         raise ProvisionError(

@@ -170,6 +170,8 @@ _KNOWN = (
         "checksum",
         "wrong-checksum",
     ),
+    # Taken as it is: the role says it of the last origin that it has tried.
+    (r"is not the commit that (MRtrix3 released|it has to be)|of a commit, not ", "", "", "wrong-commit"),
 )
 
 # What ssh says of a machine that it does not get into, from ssh(1).

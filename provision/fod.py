@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from provision import fod_render
 from provision.errors import OptionError, ProvisionError, did_you_mean
+from provision.images import import_nibabel
 from provision.paths import working_folder
 from provision.picture import Picture
 
@@ -32,6 +33,12 @@ PLANES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
 _COUNTS = tuple((lmax + 1) * (lmax + 2) // 2 for lmax in range(0, 21, 2))
 # A million vertices take about 250 MB, and a second of a processor where no graphics card helps.
 _MOST_VERTICES = 4_000_000
+# How the six volumes of a tensor become xx, yy, zz, xy, xz, yz: those of MRtrix3, of FSL and DIPY, and of ITK.
+_TENSORS = ([0, 1, 2, 3, 4, 5], [0, 3, 5, 1, 2, 4], [0, 2, 5, 1, 3, 4])
+_TRIED = 20_000  # voxels
+_NEARLY_ALL, _MOST, _SOME = 0.95, 0.7, 0.2
+_LARGEST_DIFFUSIVITY = 0.02  # mm2/s; that of water is 0.003, and FODs are hundreds of times as large
+_ROUNDING = 0.02
 # Parts of an icosahedron's edge: 4 shows an lmax of 8 roughly, 8 well; with 24 even a large glyph looks smooth.
 _ROUGH, _WELL, _SMOOTH = 4, 8, 24
 # Pixels of a glyph per part: narrow lobes have few of the triangles, so these are to be small.
@@ -178,9 +185,10 @@ def glyphs(
     >>> glyphs("wmfod.mif", region=((30, 38), (40, 48)))  # doctest: +SKIP
     <Picture 960 x 960: FODs of axial slice 30, 64 voxels>
     """
+    _require_vtk()
+    import_nibabel()
     import numpy as np
 
-    _require_vtk()
     axes = _axes(plane)
     sizes = {"zoom": zoom, "scale": scale, "size": size}
     for name, value in sizes.items():
@@ -230,7 +238,62 @@ def _loaded(fod: Image) -> tuple[np.ndarray, np.ndarray]:
             f"The image has {array.shape[3]} volumes, which is no number of coefficients of even spherical harmonics.",
             hint=f"FODs have {', '.join(map(str, _COUNTS[:7]))}, ... volumes, for an lmax of 0, 2, 4, ...",
         )
+    _check_coefficients(array)
     return array, affine
+
+
+def _check_coefficients(array: np.ndarray) -> None:
+    """Refuse other images that have as many volumes: a diffusion tensor, and a series of volumes."""
+    import numpy as np
+
+    if array.shape[3] < 6:
+        return
+    voxels = array.reshape(-1, array.shape[3])
+    voxels = voxels[np.isfinite(voxels).all(axis=1) & voxels.any(axis=1)]
+    voxels = voxels[:: len(voxels) // _TRIED + 1].astype(float)
+    # What is around a head weighs little.
+    weights = np.square(voxels[:, :6]).sum(axis=1)
+    if not weights.any():
+        return
+
+    def share(of: np.ndarray) -> float:
+        return float(np.average(of, weights=weights))
+
+    if array.shape[3] > 6 and (array.dtype.kind != "f" or share((voxels > 0).all(axis=1)) > _NEARLY_ALL):
+        raise OptionError(
+            f"The image has {array.shape[3]} volumes of intensities, which are not coefficients of FODs.",
+            hint="Make FODs of them: dwi2fod.", code="not-fods",
+        )  # fmt: skip
+    tensors = max(share(_least_eigenvalues(voxels[:, order]) > 0) for order in _TENSORS)
+    is_small = np.average(np.abs(voxels[:, :3]).max(axis=1), weights=weights) < _LARGEST_DIFFUSIVITY
+    if array.shape[3] == 6 and tensors > _MOST and (is_small or share(~_are_moments(voxels)) > _SOME):
+        raise OptionError(
+            "The image holds diffusion tensors, which are not FODs although they have 6 volumes as well.",
+            hint="Make FODs: dwi2fod.", code="not-fods",
+        )  # fmt: skip
+
+
+def _least_eigenvalues(tensors: np.ndarray) -> np.ndarray:
+    """Return the least eigenvalue of symmetric matrices that are given as xx, yy, zz, xy, xz, yz."""
+    import numpy as np
+
+    return np.linalg.eigvalsh(tensors[:, [[0, 3, 4], [3, 1, 5], [4, 5, 2]]])[:, 0]
+
+
+def _are_moments(voxels: np.ndarray) -> np.ndarray:
+    """Return of each voxel whether something that is nowhere negative can have the first six coefficients.
+
+    Its second moments along the axes, xx, yy, zz, xy, xz, yz, are those of a matrix without negative eigenvalues.
+    """
+    import numpy as np
+
+    whole = voxels[:, 0] * math.sqrt(4 * math.pi)
+    factors = np.array([1, -1, math.sqrt(12), -1, 1]) * math.sqrt(4 * math.pi / 15)
+    xy, yz, zz, xz, difference = (voxels[:, 1:6] * factors).T
+    zz = (whole + zz) / 3
+    half = (whole - zz) / 2
+    moments = np.stack([half + difference, half - difference, zz, xy, xz, yz], axis=1)
+    return _least_eigenvalues(moments) > -_ROUNDING * np.abs(whole)
 
 
 def _window(

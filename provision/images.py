@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import sys
+import textwrap
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +32,8 @@ _SAMPLED_VOLUMES, _SAMPLED_VALUES = 16, 200_000
 _MOST_BYTES = 8  # of one number that MRtrix3 reads
 _MOST_AXES = 7  # of NIfTI
 _LONGEST_AXIS = 32767  # of NIfTI-1
+_LONGEST_REASON = 200
+_TAKE_A_PART = "Take a part of it: mrconvert INPUT part.mif -coord 3 0."
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ def header(image: Image) -> Header:
     from nibabel.orientations import io_orientation
 
     opened = _opened(image)
-    axes = io_orientation(opened.affine)
+    with _reading(_name(image)):
+        axes = io_orientation(opened.affine)
     order = [int(axis) for axis in np.argsort(axes[:, 0])]
     shape = (*(opened.shape[axis] for axis in order), *opened.shape[3:])
     affine = _turned(opened.affine, axes, opened.shape)
@@ -289,7 +294,8 @@ def _opened(image: Image) -> SpatialImage:
         opened = image if image.affine is not None else SpatialImage(image.dataobj, np.eye(4))
     else:
         raise OptionError(f"An image is a path, a nibabel image or a numpy array, not a {type(image).__name__}.")
-    _check_header(opened, _name(image))
+    with _reading(_name(image)):
+        _check_header(opened, _name(image))
     return opened
 
 
@@ -317,6 +323,8 @@ def _check_file(path: Path, name: str) -> None:
         raise OptionError(f"There is no folder {path.parent}.", hint="Check the path.")
     if not path.exists():
         raise no_such_file(path, name)
+    if not path.is_file():
+        raise OptionError(f"{name} is not a file that can be read again and again.", hint="Copy it into a file.")
     if not path.name.endswith(EXTENSIONS):
         raise OptionError(
             f"{name} is not an image by its name, which ends in none of {', '.join(EXTENSIONS)}.",
@@ -327,47 +335,65 @@ def _check_file(path: Path, name: str) -> None:
 @contextmanager
 def _reading(name: str) -> Iterator[None]:
     """Turn what goes wrong while a file is read into one sentence."""
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
-
     try:
         yield
     except ProvisionError:
         raise
     except FileNotFoundError as error:
-        raise OptionError(
+        raise _bad_image(
             f"{name} has its voxels in {error.filename}, which does not exist.", hint="Copy both files together."
         ) from error
     except (EOFError, zlib.error, OSError) as error:
+        # An error of nibabel's own has no number.
         if isinstance(error, OSError) and error.errno:
             raise OptionError(f"{name} cannot be read: {error.strerror}.") from error
-        raise OptionError(
+        raise _bad_image(
             f"{name} is damaged or cut off: {_reason(error)}.", hint="Copy it, or make it, again."
         ) from error
-    except (ImageFileError, HeaderDataError, ValueError, KeyError) as error:
-        raise OptionError(
+    except MemoryError as error:
+        raise OptionError(f"{name} needs more memory than is free.", hint=_TAKE_A_PART) from error
+    except Exception as error:  # whatever a header makes nibabel or numpy stumble over
+        raise _bad_image(
             f"{name} does not hold an image in the format that its name says: {_reason(error)}.",
             hint="Check what it is, and give it the name that fits.",
         ) from error
 
 
+def _bad_image(message: str, *, hint: str = "") -> OptionError:
+    return OptionError(message, hint=hint, code="bad-image")
+
+
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return textwrap.shorten(str(error), _LONGEST_REASON, placeholder=" ...").rstrip(".") or type(error).__name__
 
 
 def _check_header(opened: SpatialImage, name: str) -> None:
     import numpy as np
 
+    if math.prod(opened.shape) * np.dtype(opened.dataobj.dtype).itemsize > sys.maxsize:
+        raise _bad_image(f"{name} has more voxels, by its header, than any disk holds.", hint="Make or copy it again.")
     _check_values(np.dtype(opened.dataobj.dtype), name)
     size = " x ".join(map(str, opened.shape))
     if len(opened.shape) < 3:
         raise OptionError(f"{name} has the size {size}, but an image has three dimensions or more.")
     if min(opened.shape) < 1:
-        raise OptionError(f"{name} has the size {size}, so there are no voxels in it.")
-    if not np.isfinite(opened.affine).all() or np.linalg.matrix_rank(opened.affine[:3, :3]) < 3:
-        raise OptionError(
+        raise _bad_image(f"{name} has the size {size}, so there are no voxels in it.")
+    if not _is_a_place(opened.affine):
+        raise _bad_image(
             f"{name} has voxels without a place in space: its affine is {opened.affine[:3].round(3).tolist()}."
         )
+
+
+def _is_a_place(affine: np.ndarray) -> bool:
+    """Return whether voxels have edges of some length, in directions of their own."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        edges = np.linalg.norm(affine[:3, :3], axis=0)
+        return bool(
+            np.isfinite(affine).all() and np.isfinite(edges).all() and edges.all()
+            and np.linalg.matrix_rank(affine[:3, :3] / edges) == 3
+        )  # fmt: skip
 
 
 def _check_values(dtype: np.dtype, name: str) -> None:
@@ -397,7 +423,7 @@ def _check_memory(opened: SpatialImage, name: str) -> None:
     if free is not None and needed > free:
         raise OptionError(
             f"{name} needs {format_bytes(needed)} of memory, and {format_bytes(free)} are free.",
-            hint="Take a part of it: mrconvert INPUT part.mif -coord 3 0.",
+            hint=_TAKE_A_PART,
         )
 
 
@@ -486,7 +512,7 @@ def _decompressed(opened: SpatialImage, path: Path, name: str, folder: Path) -> 
     if stored.end > free:
         raise OptionError(
             f"{name} needs {format_bytes(stored.end)} of room in {folder}, and {format_bytes(free)} are free.",
-            hint="Take a part of it: mrconvert INPUT part.mif -coord 3 0.",
+            hint=_TAKE_A_PART,
         )
     # A name that MRtrix3 cannot take for a series.
     suffix = ".mgh" if path.suffix == ".mgz" else Path(path.stem).suffix

@@ -6,7 +6,9 @@ The format is described in MRtrix3's documentation, "Images and other data", sec
 from __future__ import annotations
 
 import gzip
+import math
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -21,6 +23,7 @@ EXTENSIONS = (".mif", ".mif.gz", ".mih")
 
 _FIRST_LINE = b"mrtrix image"
 _LONGEST_HEADER = 1 << 24
+_MOST_AXES = 32  # those of an array of numpy
 _DATATYPE = re.compile(r"(bit|int8|uint8|(c?float|u?int)(16|32|64)(le|be)?)", re.IGNORECASE)
 _KINDS = {"int": "i", "uint": "u", "float": "f", "cfloat": "c"}
 
@@ -153,6 +156,8 @@ def load(path: Path) -> SpatialImage:
 
     fields = _fields(path)
     shape = tuple(int(size) for size in fields["dim"][0].split(","))
+    if math.prod(shape) > sys.maxsize or len(shape) > _MOST_AXES:
+        raise ValueError("its 'dim' is larger than any image")
     affine = _affine(fields, shape)
     order, backwards = _layout(fields["layout"][0], len(shape))
     inter, slope = (float(number) for number in fields.get("scaling", ["0,1"])[0].split(","))
@@ -211,7 +216,11 @@ def _fields(path: Path) -> dict[str, list[str]]:
         if stream.readline(80).rstrip() != _FIRST_LINE:
             raise ValueError(f"its first line is not {_FIRST_LINE.decode()!r}")
         fields: dict[str, list[str]] = {}
-        while (line := stream.readline(_LONGEST_HEADER)) and line.strip() != b"END":
+        left = _LONGEST_HEADER
+        while (line := stream.readline(left + 1)) and line.strip() != b"END":
+            left -= len(line)
+            if left < 0:
+                raise ValueError("its header has no end")
             key, _, value = line.decode(errors="replace").partition("#")[0].partition(":")
             fields.setdefault(key.strip().lower(), []).append(value.strip())
     for name in ("dim", "vox", "layout", "datatype", "file"):
@@ -263,4 +272,8 @@ def _place(text: str, path: Path) -> tuple[Path, int]:
     """Return the file that holds the voxels and where in it they begin."""
     name, _, offset = text.rpartition(" ") if re.search(r"\s\d+$", text) else (text, "", "0")
     name = name.strip()
-    return path if name == "." else path.parent / name, int(offset)
+    place = path if name == "." else path.parent / name
+    # Opening a pipe would wait for somebody who writes into it.
+    if place.exists() and not place.is_file():
+        raise ValueError(f"its voxels are in {name}, which is not a file")
+    return place, int(offset)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import re
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -49,6 +53,7 @@ _WAYS_OUT = (
     "Make it coarser: mrgrid INPUT regrid coarse.mif -scale 0.5, or cut out a region: mrgrid INPUT crop region.mif "
     "-mask mask.mif, or look at slices: provision.peek."
 )
+_LONGEST_HEADER = 1 << 20
 _DATATYPES = {"Float32LE": "<f4", "Float32BE": ">f4", "Float64LE": "<f8", "Float64BE": ">f8"}
 
 
@@ -180,6 +185,36 @@ def _check_tracks(path: Path) -> None:
             f"{path} has {format_bytes(size)}, and a browser takes {format_bytes(LARGEST)} of tracks.",
             hint=f"Take some of them: tckedit {path.name} fewer.tck -number 10000.",
         )
+    try:
+        fits = _looks_like_tracks(path)
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, struct.error):
+        fits = False
+    if not fits:
+        raise OptionError(
+            f"{path} does not hold tracks in the format that its name says.",
+            hint="Check what it is.",
+            code="bad-tracks",
+        )
+
+
+def _looks_like_tracks(path: Path) -> bool:
+    """Return whether a file begins as its name says; what is in a .tck is read later.
+
+    The formats: https://trackvis.org/docs/?subsect=fileformat, https://github.com/tee-ar-ex/trx-spec, and for .tt
+    MATLAB's, level 4: https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf.
+    """
+    if path.suffix == ".tck":
+        return True
+    if path.suffix == ".trx":
+        with zipfile.ZipFile(path) as archive:
+            return "header.json" in archive.namelist()
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        start = stream.read(1000)
+    if ".trk" in path.suffixes:
+        return start.startswith(b"TRACK") and start[996:] in (struct.pack("<i", 1000), struct.pack(">i", 1000))
+    kind, rows, columns, imaginary, length = struct.unpack("<5i", start[:20])
+    is_array = 0 <= kind < 5000 and rows > 0 and columns > 0 and imaginary in (0, 1)
+    return is_array and 0 < length < 256 and start[19 + length : 20 + length] == b"\0"
 
 
 def _opacities(opacity: float | Sequence[float] | None, items: list[_Item]) -> dict[_Item, float]:
@@ -393,18 +428,33 @@ def _plain_tck(item: _Item) -> bytes:
     import numpy as np
 
     content = item.source.read_bytes()
-    header, end, _ = content.partition(b"\nEND\n")
-    fields = dict(line.split(": ", 1) for line in header.decode(errors="replace").splitlines() if ": " in line)
-    place, datatype = fields.get("file", "").split(), fields.get("datatype", "")
-    if not content.startswith(b"mrtrix tracks") or not end or len(place) != 2 or datatype not in _DATATYPES:
-        raise OptionError(f"{item.name} does not hold tracks in MRtrix3's format.", hint="Check what it is.")
+    fields = _tck_fields(content)
+    place, datatype = re.fullmatch(r"\.\s+(\d{1,18})", fields.get("file", "")), fields.get("datatype", "")
+    if not content.startswith(b"mrtrix tracks") or not place or datatype not in _DATATYPES:
+        raise OptionError(
+            f"{item.name} does not hold tracks in MRtrix3's format.", hint="Check what it is.", code="bad-tracks"
+        )
     dtype = np.dtype(_DATATYPES[datatype])
     data = content[int(place[1]) :]
     points = np.frombuffer(data[: len(data) // (3 * dtype.itemsize) * 3 * dtype.itemsize], dtype).reshape(-1, 3)
     ends = np.flatnonzero(np.isinf(points[:, 0]))
     if not len(ends):
-        raise OptionError(f"{item.name} is cut off: the mark of its end is missing.", hint="Make or copy it again.")
+        raise OptionError(
+            f"{item.name} is cut off: the mark of its end is missing.", hint="Make or copy it again.", code="bad-tracks"
+        )
     if not np.isfinite(points[: ends[0]]).any():
         raise OptionError(f"{item.name} has no track in it.", hint="See with tckinfo -count how many it should have.")
     start = b"mrtrix tracks\ndatatype: Float32LE\nfile: . 64\nEND\n".ljust(64, b"\n")
     return start + points[: ends[0] + 1].astype("<f4").tobytes()
+
+
+def _tck_fields(content: bytes) -> dict[str, str]:
+    """Return the header of a file of tracks; MRtrix3 reads it with and without spaces, and with either end of line."""
+    fields = {}
+    for line in content[:_LONGEST_HEADER].split(b"\n"):
+        text = line.partition(b"#")[0].decode(errors="replace").strip()
+        if text == "END":
+            return fields
+        key, _, value = text.partition(":")
+        fields[key.strip()] = value.strip()
+    return {}

@@ -9,7 +9,7 @@ short_description: Find what a version means in a git repository that is not her
 description:
   - Says whether a version is a tag, a branch or a commit of a repository, without cloning it.
   - Fails with one sentence when the repository cannot be reached, does not answer within a minute, or has no such
-    version, and for names that git would take for an option.
+    version, or has another commit under it than it has to be, and for names that git would take for an option.
 author: The provision founders (!UNKNOWN)
 options:
   repo:
@@ -24,6 +24,16 @@ options:
     type: str
     required: true
     description: The role's option that names the repository, for telling what to do.
+  hold:
+    type: str
+    default: ""
+    description:
+      - The commit that the version has to be, 40 hexadecimal digits.
+      - C(released) is the one that MRtrix3 released under this number, from 3.0.0 to 3.0.8; another version may be any.
+  hold_option:
+    type: str
+    default: ""
+    description: The role's option that names another commit, if there is one, for telling what to do.
 """
 
 EXAMPLES = """
@@ -32,6 +42,7 @@ EXAMPLES = """
     repo: https://github.com/MRtrix3/mrtrix3.git
     version: 3.0.8
     option: mrtrix3_repo
+    hold: released
   register: found
 """
 
@@ -65,6 +76,8 @@ from ..module_utils.provision_download import shown
 
 SECONDS = 60
 _TIMED_OUT = (124, 137)  # timeout(1)
+from ..module_utils.provision_releases import COMMITS
+
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 
@@ -114,6 +127,22 @@ def refusal(repo, version, option):
     return None
 
 
+def wrong_commit(repo, version, commit, hold, option=""):
+    """Return the sentence and the hint when a version is not the commit that it has to be; None when it is."""
+    whole = hold.lower() if hold != "released" else COMMITS.get(version, commit)
+    if not re.fullmatch(r"[0-9a-f]{40}", whole) and whole != commit:
+        said = f"{option} must be the 40 hexadecimal digits of a commit, not {hold!r}."
+        return said, "git rev-parse HEAD prints them."
+    if not whole or whole.startswith(commit):
+        return None
+    if hold == "released":
+        said = f"What {repo} has as {version} is not the commit that MRtrix3 released under that number: {commit}."
+        other = f" For a change of your own, say which commit it has to be: {option}=COMMIT." if option else ""
+        return said, f"Use MRtrix3's own repository, or a clone of it.{other}"
+    return (f"What {repo} has as {version} is not the commit that it has to be: {commit}, not {whole}.",
+            f"Check {option} and the version.")
+
+
 def unreachable(repo, said, option):
     """Return the sentence and the hint for a repository that git could not list."""
     repo = shown(repo)
@@ -154,6 +183,8 @@ def main():
             "repo": {"type": "path", "required": True},
             "version": {"type": "str", "required": True},
             "option": {"type": "str", "required": True},
+            "hold": {"type": "str", "default": ""},
+            "hold_option": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -174,6 +205,11 @@ def main():
             msg=f"{shown(module.params['repo'])} has no version {version!r}.", code="no-version",
             hint=f"The nearest {verb} {', '.join(near)}." if near else "It has no tags and no branches.",
         )
+    if module.params["hold"]:
+        names = ("hold", "hold_option")
+        wrong = wrong_commit(module.params["repo"], version, choice[1], *(module.params[name] for name in names))
+        if wrong:
+            module.fail_json(msg=wrong[0], hint=wrong[1], code="wrong-commit")
     module.exit_json(changed=False, repo=repo, kind=choice[0], commit=choice[1], environment=limits(repo))
 
 

@@ -488,7 +488,8 @@ class Machines:
 
     def ready(self, suite: str) -> Path:
         """Return a root with the project's `.venv`, and package lists not older than a week."""
-        key = [_digest(PROJECT / name) for name in ("pyproject.toml", "bootstrap")]
+        lock = sorted((PROJECT / "requirements").glob("*.txt"))
+        key = [_digest(path) for path in (PROJECT / "pyproject.toml", PROJECT / "bootstrap", *lock)]
         week = datetime.date.today().strftime("%G-%V")
         return self.layer(self.base(suite), "ready", self._make_ready, key=[*key, self._extras, week])
 

@@ -64,7 +64,10 @@ KERNEL = "ipykernel==6.17.1 ipython==7.34.0 traitlets==5.7.1 nbclient"
 # Without the notebook server that it asks for, which a kernel has no use for.
 WIDGETS = "ipywidgets==7.7.1 ipython-genutils==0.2.0"
 INIT = "DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd-sysv dbus > /dev/null"
-BUILD = "provision run mrtrix3 --origin source --repo /srv/mrtrix3 --version 3.0.3 --commands mrinfo,dwi2response"
+# The sources of the distribution are no commit of MRtrix3's.
+OURS = "--commit $(git -C /srv/mrtrix3 rev-parse 3.0.3)"
+MADE = f"--origin source --repo /srv/mrtrix3 --version 3.0.3 {OURS}"
+BUILD = f"provision run mrtrix3 {MADE} --commands mrinfo,dwi2response"
 TREE = "~/.cache/provision/source/mrtrix3-3.0.3"
 # Counts the objects in the pieces of an unfinished build.
 COUNT_KEPT = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -107,10 +108,37 @@ def test_somebodys_own_environment_is_kept(plain: Box) -> None:
 
 def test_two_at_once_wait_for_each_other(plain: Box) -> None:
     plain.run("rm -r .venv")
-    both = [plain.popen(WORKS) for _ in range(2)]
-    said = [process.communicate(timeout=120)[1] for process in both]
+    both = [plain.popen(f"umask 000; {WORKS}; umask") for _ in range(2)]
+    printed, said = zip(*(process.communicate(timeout=300) for process in both), strict=True)
     assert [process.returncode for process in both] == [0, 0]
-    assert sorted(said) == ["bootstrap: preparing .venv, once\n", "bootstrap: waiting for another bootstrap\n"]
+    first, second = sorted(said)
+    assert first == "bootstrap: preparing .venv, once\n"
+    assert re.fullmatch("bootstrap: waiting for another bootstrap, process [0-9]+ of root\n", second)
+    # Whatever the umask, which is the command's own again, nobody else can change what is run or hold the lock.
+    assert all(text.endswith("0000\n") for text in printed)
+    assert plain.run("find .venv .venv.lock ! -type l -perm /022; stat -c %a .venv .venv.lock").stdout == "755\n600\n"
+
+
+def test_the_wait_for_another_ends_and_names_it(plain: Box) -> None:
+    plain.run("sed -i 's/^longest_wait=.*/longest_wait=1/' bootstrap; echo unfinished > .venv/.provision")
+    plain.popen("exec 9<> .venv.lock; flock 9; echo -n process $$ of root >&9; exec sleep 600")
+    wait_until(lambda: plain.run("flock -n .venv.lock true", check=False).returncode == 1)
+    refused = plain.run("./bootstrap", check=False)
+    assert refused.returncode == 1
+    assert re.search("gave up after 1 s; end process [0-9]+ of root", refused.stderr)
+
+
+def test_a_package_that_is_not_the_one_of_the_lock_is_refused(plain: Box) -> None:
+    plain.run("rm -r .venv; sed -Ei 's/sha256:[0-9a-f]{8}/sha256:00000000/' requirements/base.txt")
+    refused = plain.run("./bootstrap true", check=False)
+    assert refused.returncode == 1 and "hash" in refused.stderr.lower()
+    assert refused.stderr.splitlines()[-1].startswith("bootstrap: the packages that this project needs could not be")
+
+
+def test_unknown_extra_is_named_with_those_there_are(plain: Box) -> None:
+    refused = plain.run("PROVISION_EXTRAS=veiw ./bootstrap true", check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("bootstrap: there is no extra veiw; there are: benchmark demo ")
 
 
 def test_old_python_is_named(bookworm: Box) -> None:
@@ -124,7 +152,7 @@ def test_old_python_is_named(bookworm: Box) -> None:
 
 def test_failed_download_shows_the_reason_and_one_sentence(plain: Box) -> None:
     plain.cut_network()
-    plain.run("sed -i 's/^dependencies = \\[/&\"no-such-package-of-anybody\", /' pyproject.toml")
+    plain.run("sed -i 's/^rich==/&9999/' requirements/base.txt")
     refused = plain.run("./bootstrap true", env={"PIP_RETRIES": "0"}, check=False)
     assert refused.returncode == 1
     assert "ERROR: " in refused.stderr

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from box import SUITES, Box, Machines
-from layers import BUILD, bring_builds, built_in, provision, refused, snapshot, take_builds
+from layers import BUILD, OURS, bring_builds, built_in, provision, refused, snapshot, take_builds
 
 RESTORE = BUILD.removeprefix("provision ").replace("--origin source --repo /srv/mrtrix3", "--store /srv/store")
+RESTORE = RESTORE.replace(f"{OURS} ", "")
 STANDIN = {
     "tool": "mrtrix3", "version": "3.0.8", "release": "debian-12", "arch": "x86_64", "cpu": "x86-64", "glibc": "2.36",
     "asked": [], "commands": ["mrinfo"], "complete": True, "repo": "here",

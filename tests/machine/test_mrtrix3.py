@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from box import SUITES, Box, Machines
-from layers import BUILD, built_in, packaged, provision, refused, snapshot, with_source
+from layers import BUILD, OURS, built_in, packaged, provision, refused, snapshot, with_source
 
 # Two names of one machine, one after the other: both may want its package manager.
 FLEET = """
@@ -174,6 +174,7 @@ def test_a_moved_build_runs_from_an_archive_without_root(built: Box) -> None:
         ("run mrtrix3 --jobs many", "whole number"),
         ("run mrtrix3 --origin sauce", "source"),
         ("run mrtrix3 --repo /srv/mrtrix3 --version 3.0.9", "no version '3.0.9'"),
+        ("run mrtrix3 --repo /srv/mrtrix3 --version 3.0.3 --origin source", "not the commit that MRtrix3 released"),
         ("run mrtrix3 --repo https://mrtrix3.invalid/x.git", "could not be reached"),
         ("run mrtrix3 --origin package", "has 3.0.3"),
         ("run mrtrix3 --archive /srv/none.tgz --archive-sha256 12", "64 hexadecimal digits"),
@@ -194,7 +195,7 @@ def test_bad_input_is_one_sentence_and_changes_nothing(sourced: Box, line: str, 
 def test_without_root_the_missing_packages_are_listed(sourced: Box) -> None:
     sourced.add_user("eve", sudo=False)
     before = snapshot(sourced)
-    error = refused(sourced, "run mrtrix3 --repo /srv/mrtrix3 --version 3.0.3", user="eve")
+    error = refused(sourced, f"run mrtrix3 --repo /srv/mrtrix3 --version 3.0.3 {OURS}", user="eve")
     assert "g++" in error["message"] and "libeigen3-dev" in error["message"]
     assert "sudo apt-get install" in error["hint"]
     assert snapshot(sourced) == before

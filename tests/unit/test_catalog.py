@@ -123,8 +123,42 @@ def test_short_and_full_names_mean_the_same(variables):
     assert variables(["mrtrix3"], version="any") == {"mrtrix3_version": "any"}
 
 
-def test_full_names_of_roles_that_were_not_named_are_allowed(variables):
-    assert variables(["deps"], mrtrix3_version="any") == {"mrtrix3_version": "any"}
+@pytest.mark.parametrize("name", ["mrtrix3_version", "mrtrix3_folder", "alpha_check"])
+def test_full_names_of_roles_that_are_not_run_are_refused(refusal, name):
+    assert refusal(["deps", "zeta"], **{name: "any"}).startswith(f"{name} would have no effect: it is an option of ")
+
+
+def test_an_option_that_only_other_roles_share_is_refused(refusal):
+    assert "mrtrix3 and deps" in refusal(["zeta"], provision_store="/data") or "deps and mrtrix3" in refusal(
+        ["zeta"], provision_store="/data"
+    )
+
+
+def test_a_short_name_that_looks_like_a_full_one_of_another_role_is_of_the_role_that_runs():
+    assert catalog.variables(["mrpeek"], {"mrtrix3_repo": "/clone"}) == {"mrpeek_mrtrix3_repo": "/clone"}
+    both = catalog.variables(["mrtrix3", "mrpeek"], {"mrtrix3_repo": "/a", "mrpeek_mrtrix3_repo": "/b"})
+    assert both == {"mrtrix3_repo": "/a", "mrpeek_mrtrix3_repo": "/b"}
+
+
+@pytest.mark.parametrize("names", [[name] for name in catalog.roles()] + [list(catalog.roles())], ids="-".join)
+def test_every_usual_name_means_the_option_that_help_lists_it_for(names):
+    usual = catalog.usual_names([catalog.role(name) for name in names])
+    options = [option for name in names for option in catalog.role(name).options]
+    assert {option.name for option in usual.values()} == set(options)
+    for name, option in usual.items():
+        value = option.choices[0] if option.choices else option.default
+        if value is not None:
+            assert list(catalog.variables(names, {name: value})) == [option.name]
+
+
+def test_what_reaches_an_included_role_is_taken_where_it_is_included(variables):
+    taken = {"deps_lock_timeout": 9}
+    for name in ("mrtrix3", "mrpeek", "sshd", "reverse_ssh"):
+        assert catalog.variables([name], taken) == taken
+        with pytest.raises(OptionError, match="no effect"):
+            catalog.variables([name], {"deps_groups": ["run"]})
+    with pytest.raises(OptionError, match="no effect"):
+        catalog.variables(["ngrok"], taken)
 
 
 def test_short_names_of_roles_that_were_not_named_are_not(refusal):

@@ -70,6 +70,11 @@ def test_every_option_of_every_role_is_in_every_script(shell):
             assert option.name.replace("_", "-") in text
 
 
+def test_zsh_is_told_in_the_first_line_what_is_completed(capsys):
+    assert main(["completion", "zsh"]) == 0
+    assert capsys.readouterr().out.startswith("#compdef provision\n# Completion of provision")
+
+
 def test_the_command_prints_the_script_or_json(capsys):
     assert main(["completion", "bash"]) == 0
     text = capsys.readouterr().out

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import provision
-from provision import content, core, notebook, progress, runner
-from provision.errors import Declined, Interrupted
+from provision import content, core, demo, notebook, progress, runner
+from provision.errors import Declined, Interrupted, OptionError, ProvisionError
 
 
 @pytest.fixture
@@ -221,3 +221,12 @@ def test_public_names_are_those_that_the_package_lists():
         assert getattr(provision, name).__doc__
     with pytest.raises(AttributeError, match="no attribute 'rum'"):
         _ = provision.rum
+
+
+def test_what_the_demo_lacks_is_told_before_anything_is_installed(ran, monkeypatch, tmp_path):
+    with pytest.raises(OptionError, match="no data called 'head'"):
+        core.demo(tmp_path / "demo", data="head")
+    monkeypatch.setattr(demo, "_EXTRA", ("no_such_package",))
+    with pytest.raises(ProvisionError, match="no_such_package"):
+        core.demo(tmp_path / "demo")
+    assert ran == {}

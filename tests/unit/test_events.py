@@ -171,3 +171,15 @@ def test_a_disk_that_takes_no_programs_is_told_in_the_roles_words_and_has_a_code
     result = {"msg": f"The prefix /opt/mrtrix3 is {words}.\nChoose another."}
     found = events.failure({"event": "runner_on_failed", "event_data": {"res": result}})
     assert (found.message, found.hint, found.code) == (f"The prefix /opt/mrtrix3 is {words}.", "Choose another.", code)
+
+
+@pytest.mark.parametrize("said", [
+    "What /srv/x has as 3.0.8 is not the commit that MRtrix3 released under that number: ffff.",
+    "What /srv/x gave as 3.0.8 is not the commit that it has to be: ffff.",
+    "mrtrix3_commit must be the 40 hexadecimal digits of a commit, not '3.0.8'.",
+])  # fmt: skip
+def test_another_commit_has_a_code_when_the_role_tells_it_in_the_end(said):
+    failed = events.failure(
+        {"event": "runner_on_failed", "event_data": {"role": "mrtrix3", "res": {"msg": f"{said}\nDo this."}}}
+    )
+    assert (failed.message, failed.hint, failed.code) == (said, "Do this.", "wrong-commit")

@@ -409,3 +409,66 @@ def test_importing_needs_neither_numpy_nor_vtk():
     code = "import sys; sys.modules.update(dict.fromkeys(['numpy', 'vtkmodules', 'nibabel'])); import provision.fod"
     path = {**os.environ, "PYTHONPATH": str(Path(fod.__file__).parents[1])}
     subprocess.run([sys.executable, "-c", code], env=path, check=True)
+
+
+# Images that have as many volumes
+
+
+def directions(count: int = 300) -> np.ndarray:
+    vectors = np.random.default_rng(0).normal(size=(count, 3))
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def tensors(unit: float, order=(0, 1, 2, 3, 4, 5)) -> np.ndarray:
+    """Tensors as dwi2tensor writes them, of fibres in all directions and of water, with noise around them."""
+    along = directions()
+    whole = 0.3 * np.eye(3) + 1.4 * along[:, :, np.newaxis] * along[:, np.newaxis, :]
+    whole = np.concatenate([whole, np.tile(3 * np.eye(3), (100, 1, 1))])
+    written = whole[:, [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
+    noise = 0.1 * np.random.default_rng(1).normal(size=(400, 6))
+    return unit * np.concatenate([written, noise])[:, order].reshape(20, 40, 1, 6).astype(np.float32)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0], ids=["mm2/s", "um2/ms"])
+@pytest.mark.parametrize(
+    "order", [(0, 1, 2, 3, 4, 5), (0, 3, 4, 1, 5, 2), (0, 3, 1, 4, 5, 2)], ids=["MRtrix3", "FSL", "ITK"]
+)
+def test_a_diffusion_tensor_is_refused(unit, order):
+    with pytest.raises(OptionError, match="diffusion tensors") as caught:
+        fod._check_coefficients(tensors(unit, order))
+    assert caught.value.code == "not-fods"
+
+
+def test_a_diagonal_tensor_is_refused():
+    with pytest.raises(OptionError, match="diffusion tensors"):
+        fod._check_coefficients(np.full((2, 2, 2, 6), [1.7e-3, 3e-4, 3e-4, 0, 0, 0]))
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-3, 1e3])
+@pytest.mark.parametrize("count", [6, 15])
+def test_fods_of_every_size_are_taken(size, count):
+    exact = np.array([fibre(direction)[:count] for direction in directions()])
+    noisy = exact + 0.05 * np.random.default_rng(2).normal(size=exact.shape)
+    for coefficients in (exact, noisy):
+        fod._check_coefficients(size * coefficients.reshape(10, 30, 1, count))
+
+
+def test_fods_of_a_single_direction_and_those_the_same_everywhere_are_taken():
+    for direction in directions(100):
+        fod._check_coefficients(np.tile(fibre(direction)[:6], (3, 3, 3, 1)))
+    fod._check_coefficients(np.tile([0.28, 0, 0, 0, 0, 0], (3, 3, 3, 1)))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int16])
+def test_a_series_of_volumes_is_refused(kind):
+    series = np.random.default_rng(3).uniform(100, 1000, (4, 4, 4, 28)).astype(kind)
+    with pytest.raises(OptionError, match="28 volumes of intensities") as caught:
+        fod._check_coefficients(series)
+    assert caught.value.code == "not-fods"
+
+
+def test_without_the_packages_glyphs_is_one_sentence(tmp_path):
+    script = "import sys\nsys.modules.update(numpy=None, nibabel=None)\nfrom provision.fod import glyphs\n" \
+             "from provision.errors import ProvisionError\ntry: glyphs('x.nii')\nexcept ProvisionError as e: print(e)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert 'pip install "mrtrix-provision[view]"' in done.stdout

@@ -12,6 +12,7 @@ pytest.importorskip("ansible")
 
 from ansible.module_utils.testing import patch_module_args
 
+from plugins.module_utils.provision_releases import COMMITS
 from plugins.modules import git_reference
 
 LISTING = (
@@ -38,6 +39,41 @@ def test_a_misspelt_version_gets_the_nearest_ones():
     assert git_reference.nearest(found, "3.0.9")[0] in ("3.0.8", "3.0.7")
     assert git_reference.nearest(found, "devel") == ["dev"]
     assert git_reference.nearest(found, "quite-something-else") == ["3.0.8", "3.0.7"]
+
+
+OTHER = "f" * 40
+
+
+@pytest.mark.parametrize(("version", "commit", "hold", "words"), [
+    ("3.0.8", COMMITS["3.0.8"], "released", None),
+    ("3.0.8", OTHER, "released", "released under that number"),
+    ("3.0.8", COMMITS["3.0.7"], "released", "released under that number"),
+    ("3.0.8", OTHER, OTHER, None),
+    ("3.0.8", OTHER, OTHER.upper(), None),
+    ("3.0.8", COMMITS["3.0.8"], OTHER, "has to be"),
+    ("dev", OTHER, "released", None),
+    ("3.1.0", OTHER, "released", None),
+    ("dev", OTHER, COMMITS["3.0.8"], "has to be"),
+    ("fffffff", "fffffff", OTHER, None),
+    ("fffffff", "fffffff", "released", None),
+    ("fffffff", "fffffff", COMMITS["3.0.8"], "has to be"),
+    ("3.0.8", OTHER, "fff", "40 hexadecimal digits"),
+    ("3.0.8", OTHER, "3.0.8", "40 hexadecimal digits"),
+])  # fmt: skip
+def test_a_version_is_held_to_its_commit(version, commit, hold, words):
+    wrong = git_reference.wrong_commit("https://example.org/x.git", version, commit, hold, "mrtrix3_commit")
+    assert wrong is None if words is None else words in wrong[0] and all(wrong)
+
+
+def test_each_release_has_a_commit_of_its_own():
+    assert len(set(COMMITS.values())) == len(COMMITS)
+    assert all(len(commit) == 40 and int(commit, 16) for commit in COMMITS.values())
+
+
+def test_only_where_another_commit_can_be_named_that_is_the_advice():
+    for option in ("", "mrtrix3_commit"):
+        _message, hint = git_reference.wrong_commit("r", "3.0.8", OTHER, "released", option)
+        assert ("mrtrix3_commit" in hint) == bool(option)
 
 
 def test_an_unreachable_repository_is_one_sentence_with_the_host():

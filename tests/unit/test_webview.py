@@ -15,6 +15,7 @@ import IPython
 from anywidget import _util as anywidget_util
 from colab import on_colab
 from ipyniivue import ColormapType, ShowRender, SliceType
+from test_hostile_files import streamlines
 
 from provision import webview
 from provision.errors import OptionError, ProvisionError
@@ -225,9 +226,10 @@ def test_tracks_of_every_type_reach_the_browser_as_the_one_it_reads(tmp_path, da
 
 @pytest.mark.parametrize("name", ["a.trk", "a.trk.gz", "a.tt", "a.tt.gz", "a.trx"])
 def test_tracks_of_other_programs_are_sent_as_they_are(tmp_path, name):
-    (tmp_path / name).write_bytes(b"some tracks")
+    content = streamlines(name)
+    (tmp_path / name).write_bytes(content)
     (mesh,) = view(tmp_path / name).meshes
-    assert (mesh.name, mesh.data) == (name, b"some tracks")
+    assert (mesh.name, mesh.data) == (name, content)
 
 
 # What is refused

@@ -1,0 +1,31 @@
+"""What runs on the machines runs on the oldest Python that a supported system has of its own: that of Debian 12."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from box import PROJECT, Box
+
+UNIT = PROJECT / "tests" / "unit"
+# Where the tests of the package are: they need its extras, and Python 3.11.
+OTHERS = re.compile(r"^(from|import) provision\b|content\.utility\(|^import (numpy|nibabel|yaml)", re.M)
+
+
+def of_the_machine() -> list[Path]:
+    """Return the unit tests of what runs on the machines alone."""
+    texts = {path: path.read_text("utf-8") for path in sorted(UNIT.glob("test_*.py"))}
+    return [path for path, text in texts.items() if "from plugins" in text and not OTHERS.search(text)]
+
+
+def test_the_machines_code_runs_on_debians_own_python(ready_bookworm: Box) -> None:
+    box = ready_bookworm
+    files = [str(path.relative_to(PROJECT)) for path in of_the_machine()]
+    assert len(files) > 10
+    box.run(".venv/bin/python -m pip install -q --target /tmp/pytest pytest")
+    # The environment is one of Debian's own Python; the tests need no more of it than Ansible.
+    environment = {"PYTHONPATH": "/tmp/pytest"}
+    version = box.run(".venv/bin/python -c 'import sys; print(sys.base_prefix, sys.version_info >= (3, 11, 4))'").stdout
+    assert version == "/usr False\n"
+    done = box.run(f".venv/bin/python -m pytest -q -p no:cacheprovider {' '.join(files)}", env=environment)
+    assert re.search(r"\d{3} passed", done.stdout) and "failed" not in done.stdout
