@@ -67,6 +67,8 @@ class Fault:
             machine.sh(self.prepare or "true")
             before = machine.signature("tmp/*")
             done = machine.run(self.command, env=self.env, cwd=self.cwd, limit=self.limit)
+            if done.code == -1:  # what a command leaves that the harness has killed says nothing
+                return self.name, [f"not done after {self.limit:g} s"], done.tracebacks
             wrong = self._wrong(done)
             if half := machine.unwhole():
                 wrong.append(half)
@@ -84,8 +86,6 @@ class Fault:
             return self.name, wrong, seen
 
     def _wrong(self, done: Done) -> list[str]:
-        if done.code == -1:
-            return [f"not done after {self.limit:g} s"]
         wrong = ended_well(done, (0, 1, 2))
         came = CONVERGES if done.code == 0 else REFUSED
         if not wrong and came not in self.expect:
