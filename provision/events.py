@@ -230,20 +230,31 @@ def step(event: dict) -> Step | None:
     >>> step({"event": "playbook_on_task_start", "event_data": {"role": "deps", "task": "Install packages"}}).task
     'Install packages'
     """
-    kind, data = event.get("event", ""), event.get("event_data", {})
+    kind, data = event.get("event", ""), _mapping(event, "event_data")
     if kind == "playbook_on_task_start":
-        return Step("task", data.get("role", ""), data.get("task", ""))
+        return Step("task", *_where(data)[:2])
     if kind in ("runner_on_ok", "runner_on_skipped", "runner_on_failed", "runner_on_unreachable"):
-        result = data.get("res") or {}
+        result = _mapping(data, "res")
         return Step(
-            "done", data.get("role", ""), data.get("task", ""), data.get("host", ""),
-            changed=bool(result.get("changed")), skipped=kind == "runner_on_skipped",
+            "done", *_where(data), changed=bool(result.get("changed")), skipped=kind == "runner_on_skipped",
             failed=kind in ("runner_on_failed", "runner_on_unreachable"), note=_note(result),
         )
     # A task of ours waits for whoever changes that machine: plugins/module_utils/provision_lock.py.
-    if kind == "verbose" and event.get("stdout", "").startswith("Waiting for "):
+    if kind == "verbose" and str(event.get("stdout", "")).startswith("Waiting for "):
         return Step("done", note=event["stdout"].strip())
     return None
+
+
+def _mapping(data: dict, name: str) -> dict:
+    """Return a mapping that an event has, an empty one where it has something else: modules are other people's."""
+    value = data.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _where(data: dict) -> tuple[str, str, str]:
+    """Return the role, task and host of an event."""
+    role, task, host = (str(data.get(name) or "") for name in ("role", "task", "host"))
+    return role, task, host
 
 
 def _note(result: dict) -> str:
@@ -308,23 +319,23 @@ def failure(event: dict) -> Failure | None:
     in a table of known errors; what is unknown is taken as it is as well: its first line is the sentence, what follows
     is what to do. So is what begins with apt's name: that is explained where apt ran.
     """
-    kind, data = event.get("event", ""), event.get("event_data", {})
+    kind, data = event.get("event", ""), _mapping(event, "event_data")
     if kind not in ("runner_on_failed", "runner_on_unreachable") or data.get("ignore_errors"):
         return None
-    result = data.get("res") or {}
+    result, where = _mapping(data, "res"), _where(data)
     said = "\n".join(str(result[key]) for key in ("msg", "stderr", "module_stderr") if result.get(key))
     message, hint, code = _ended(said, result)
     if not message and not result.get("hint"):
-        message, hint, code = explain(said, data.get("role", ""))
+        message, hint, code = explain(said, where[0])
     if not message or said.startswith("apt cannot "):
-        first, _, rest = str(result.get("msg") or said or "The task failed and said nothing.").strip().partition("\n")
-        message, hint = _exit(result) or first, result.get("hint") or rest.strip()
+        told = str(result.get("msg") or said).strip() or "The task failed and said nothing."
+        first, _, rest = told.partition("\n")
+        message, hint = _exit(result) or first, str(result.get("hint") or rest.strip())
     if kind == "runner_on_unreachable":
-        message, hint, code = _unreachable(str(data.get("host")), message, said)
+        message, hint, code = _unreachable(where[2], message, said)
     said = _last_lines(result)
     if all(line.strip() in f"{message}\n{hint}" for line in said):
         said = ()
-    where = (data.get("role", ""), data.get("task", ""), data.get("host", ""))
     first = str(result.get("msg", "")).strip().partition("\n")[0]
     return Failure(message, hint, *where, said, str(result.get("code") or code or Failure.code), first)
 
@@ -358,7 +369,7 @@ def _exit(result: dict) -> str:
         return ""
     command = result.get("cmd")
     # Its name alone: the arguments may be long, and are in the log.
-    name = command[0].rpartition("/")[2] if command and isinstance(command, list) else "sh"
+    name = str(command[0]).rpartition("/")[2] if command and isinstance(command, list) else "sh"
     return f"{'A command' if name == 'sh' else name} failed with exit code {result['rc']}."
 
 
@@ -366,7 +377,7 @@ def _last_lines(result: dict) -> tuple[str, ...]:
     """Return the last lines of what a program said, from the fields in which modules tell that."""
     texts = (result.get("lines"), result.get("stderr"), result.get("module_stderr"), result.get("stdout"))
     said = next(filter(None, texts), "")
-    lines = said.splitlines() if isinstance(said, str) else map(str, said)
+    lines = map(str, said) if isinstance(said, list) else str(said).splitlines()
     return tuple(_without_traceback([line.rstrip() for line in lines if line.strip()])[-_LINES_SAID:])
 
 
@@ -382,21 +393,23 @@ def report(event: dict) -> dict | None:
     """Return what the roles reported, ``{host: {role: {...}}}``, from the event that ends a run, else None."""
     if event.get("event") != "playbook_on_stats":
         return None
-    return event["event_data"].get("artifact_data", {}).get("provision", {})
+    reports = _mapping(_mapping(_mapping(event, "event_data"), "artifact_data"), "provision")
+    return {host: roles for host, roles in reports.items() if isinstance(roles, dict)}
 
 
 def changed(event: dict) -> int:
     """Return how many tasks changed something, over all hosts, from the event that ends a run."""
-    return sum(event["event_data"].get("changed", {}).values())
+    counts = _mapping(_mapping(event, "event_data"), "changed").values()
+    return sum(count for count in counts if type(count) is int)
 
 
 def hosts(event: dict) -> set[str]:
     """Return the machines that anything was done on, from the event that ends a run."""
     counts = ("ok", "changed", "failures", "dark", "skipped", "rescued", "ignored")
-    return {host for count in counts for host in event["event_data"].get(count, {})}
+    return {host for count in counts for host in _mapping(_mapping(event, "event_data"), count)}
 
 
 def failed_hosts(event: dict) -> set[str]:
     """Return the machines whose run failed or that could not be reached; none from an event that is missing."""
-    data = event.get("event_data", {})
-    return {host for count in ("failures", "dark") for host in data.get(count, {})}
+    data = _mapping(event, "event_data")
+    return {host for count in ("failures", "dark") for host in _mapping(data, count)}
