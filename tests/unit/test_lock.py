@@ -255,7 +255,7 @@ def test_what_is_to_be_stopped_or_removed_is_looked_for_once_nothing_else_change
 
     started = {"hosts": {"localhost": {"sshd": {"state": "started"}, "ngrok": {"state": "started"}}}}
     monkeypatch.setattr(core, "status", lambda: looked(started))
-    monkeypatch.setattr(removal, "noted", lambda roles: looked([]))
+    monkeypatch.setattr(removal, "gone", lambda hosts, roles: looked([]))
     monkeypatch.setattr(removal, "kept", lambda: looked([]))
     monkeypatch.setattr(runner, "run", lambda *_, **__: looked(runner.Outcome(0, 0.1, {}, tmp_path / "log")))
     core.stop()
