@@ -257,7 +257,9 @@ def _fetch_and_install(names, lists, lock_timeout):
         code, said = _apt_get("install", *words, "--download-only", "--", *names, lock_timeout=lock_timeout)
         if code:
             return said
-    return _apt_get("install", *words, "--no-download", "--", *names, lock_timeout=lock_timeout)[1]
+    # Not where all has been fetched: of a source on a disk, apt leaves the packages where they are and then needs them.
+    words += ["--no-download"] if dead else []
+    return _apt_get("install", *words, "--", *names, lock_timeout=lock_timeout)[1]
 
 
 def _dead_hosts(said):

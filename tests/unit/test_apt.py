@@ -156,7 +156,7 @@ def test_a_server_that_is_not_needed_may_be_dead(programs):
     put("apt-get", f"""case "$*" in
         *update*) echo "Hit:1 http://good.example.org/x y InRelease"; echo "Err:2 http://dead.example.org/x y";;
         *print-uris*) echo "'http://good.example.org/x/git.deb' git.deb 1 SHA256:a";;
-        *--no-download*) {done};; esac""")
+        *--download-only*) ;; *install*) {done};; esac""")
     apt.install(["git"])
     assert len(calls("--download-only")) == 1
 
@@ -164,7 +164,7 @@ def test_a_server_that_is_not_needed_may_be_dead(programs):
 def test_the_first_reason_is_told_and_not_what_follows_from_it(programs, monkeypatch):
     put, calls, _state, _done = programs
     monkeypatch.setattr(apt, "_has_fresh_lists", lambda: True)
-    put("apt-get", f'case "$*" in *--no-download*) cat <<"END"\n{DISK_FULL}END\nexit 100;; esac')
+    put("apt-get", f'case "$*" in *--download-only*) ;; *install*) cat <<"END"\n{DISK_FULL}END\nexit 100;; esac')
     with pytest.raises(apt.AptError) as raised:
         apt.install(["git"])
     assert raised.value.code == "disk-full" and not calls("update")
@@ -180,7 +180,7 @@ def test_nothing_is_removed_in_order_to_install(programs):
 def test_what_was_left_undone_is_finished_first(programs):
     put, calls, state, done = programs
     state.update(unfinished=["libc6-dev"], interrupted=True)
-    put("apt-get", f'case "$*" in *--no-download*) {done};; esac')
+    put("apt-get", f'case "$*" in *--download-only* | *--fix-broken*) ;; *install*) {done};; esac')
     apt.install(["git"])
     first, second, *_rest = calls()
     assert first.startswith("dpkg ") and "--configure -a" in first

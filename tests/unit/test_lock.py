@@ -625,7 +625,7 @@ def playbook(tmp_path, lock_place):
     (tmp_path / "hosts.yml").write_text(HOSTS)
     environment = {
         **os.environ, "LC_ALL": "C.UTF-8", "HOME": str(tmp_path), "ANSIBLE_HOME": str(tmp_path / "ansible"),
-        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
     }  # fmt: skip
     with contextlib.ExitStack() as stack:
 
