@@ -301,7 +301,8 @@ def _going(who, wanted, note, begun):
     if "configured" not in note:
         return [name for name in removable(names) if name in own]
     by_hand = set(run(["apt-mark", "showmanual"])[1].split())
-    going = removable(names, by_hand - set(_plain(begun.get("names", []))), spared=("required",))
+    # Whatever their priority: what such a note has was not there before.
+    going = removable(names, by_hand - set(_plain(begun.get("names", []))), spared=())
     return [name for name in going if name in own]
 
 

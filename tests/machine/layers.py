@@ -170,7 +170,9 @@ def steps_done(box: Box) -> int:
 def begin_build(box: Box, options: str = "") -> None:
     """Start a build and return once it has begun ten more objects."""
     before = steps_done(box)
-    box.write("/tmp/start", f"cd ~/project; exec env --default-signal=INT .venv/bin/{BUILD} {options} > /tmp/out 2>&1\n")
+    # What a shell starts in its background ignores interrupts, and so would the run.
+    line = f"exec env --default-signal=INT .venv/bin/{BUILD} {options}"
+    box.write("/tmp/start", f"cd ~/project; {line} > /tmp/out 2>&1\n")
     box.run("setsid bash /tmp/start < /dev/null > /dev/null 2>&1 &")
     end = time.monotonic() + 400
     while steps_done(box) < before + 10:

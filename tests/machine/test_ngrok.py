@@ -288,7 +288,8 @@ def test_the_real_agents_address_lets_in_with_the_key_and_a_second_run_changes_n
     assert works(box)
     assert not listens(box, agent_pid(box))
     modes = box.run(f"stat -c '%a %n' {FOLDER} {FOLDER}/*").stdout.replace(f"{FOLDER}/", "").splitlines()
-    assert modes == [f"700 {FOLDER}", *(f"600 ngrok.{name}" for name in ("log", "pid", "pid.lock", "yml")), "600 redact.sed"]
+    names = ("ngrok.log", "ngrok.pid", "ngrok.pid.lock", "ngrok.yml", "redact.sed")
+    assert modes == [f"700 {FOLDER}", *(f"600 {name}" for name in names)]
 
 
 def test_the_newest_agent_is_downloaded_and_its_address_lets_in(box: Box, service: Service, mirror: Mirror) -> None:

@@ -23,6 +23,7 @@ def test_the_machines_code_runs_on_debians_own_python(ready_bookworm: Box) -> No
     files = [str(path.relative_to(PROJECT)) for path in of_the_machine()]
     assert len(files) > 10
     box.run(".venv/bin/python -m pip install -q --target /tmp/pytest pytest hypothesis")
+    box.run("apt-get install -y -qq --no-install-recommends git openssh-client > /dev/null")
     # The environment is one of Debian's own Python; the tests need no more of it than Ansible.
     environment = {"PYTHONPATH": "/tmp/pytest"}
     version = box.run(".venv/bin/python -c 'import sys; print(sys.base_prefix, sys.version_info >= (3, 11, 4))'").stdout
