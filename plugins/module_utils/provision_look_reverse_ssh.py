@@ -165,7 +165,7 @@ def tunnel_report(wanted, gateway, tunnel, key, public_key):
 
 
 def tunnel_drift(wanted, state, now, folder):
-    """Return in words how the tunnel noted in `state` differs from the one wanted; empty for not at all."""
+    """Return in words how the tunnel noted in `state` is not what is wanted; empty for not at all."""
     if not state.get("report"):
         return "none is set up"
     for name, value in now["wanted"].items():
@@ -176,7 +176,7 @@ def tunnel_drift(wanted, state, now, folder):
     for name, digest in now["files"].items():
         if state.get("files", {}).get(name) != digest:
             return f"{os.path.join(folder, name)} is another"
-    return what_is_lost(state, now["key"], folder)
+    return ""
 
 
 def what_is_lost(state, key, folder):
@@ -287,12 +287,14 @@ def look_at(wanted, machine):
     if not gateway:
         return dict(result, converged=False, drift="", problem=tunnel_problem(wanted, gateway, []))
     now = tunnel_now(wanted, gateway, folder)
-    drift = tunnel_drift(wanted, state, now, folder)
+    # Asked once: a gateway that hangs is waited for.
+    lost = what_is_lost(now, now["key"], folder)
+    drift = tunnel_drift(wanted, state, now, folder) or lost
     return dict(
         result,
         converged=not drift,
         drift=drift,
-        lost=what_is_lost(now, now["key"], folder) if drift else "",
+        lost=lost,
         now=now,
         report=now["report"] or result["report"],
         problem=tunnel_problem(wanted, gateway, now["known"]) if drift else [],

@@ -25,7 +25,8 @@ def test_the_machines_code_runs_on_debians_own_python(ready_bookworm: Box) -> No
     box.run(".venv/bin/python -m pip install -q --target /tmp/pytest pytest hypothesis")
     box.run("apt-get install -y -qq --no-install-recommends git openssh-client > /dev/null")
     # The environment is one of Debian's own Python; the tests need no more of it than Ansible.
-    environment = {"PYTHONPATH": "/tmp/pytest"}
+    path = ".venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    environment = {"PYTHONPATH": "/tmp/pytest", "PATH": f"{Box.project}/{path}"}
     version = box.run(".venv/bin/python -c 'import sys; print(sys.base_prefix, sys.version_info >= (3, 11, 4))'").stdout
     assert version == "/usr False\n"
     done = box.run(f".venv/bin/python -m pytest -q -p no:cacheprovider {' '.join(files)}", env=environment)
