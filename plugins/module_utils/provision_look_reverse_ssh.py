@@ -287,9 +287,10 @@ def look_at(wanted, machine):
     if not gateway:
         return dict(result, converged=False, drift="", problem=tunnel_problem(wanted, gateway, []))
     now = tunnel_now(wanted, gateway, folder)
+    drift = tunnel_drift(wanted, state, now, folder)
     # Asked once: a gateway that hangs is waited for.
-    lost = what_is_lost(now, now["key"], folder)
-    drift = tunnel_drift(wanted, state, now, folder) or lost
+    lost = what_is_lost(now if drift else state, now["key"], folder)
+    drift = drift or lost
     return dict(
         result,
         converged=not drift,
