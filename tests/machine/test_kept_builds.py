@@ -82,7 +82,7 @@ def test_the_result_tells_what_the_store_saved_and_which_builds_did_not_fit(book
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        ("truncate -s -100 $A", "ends too early"),
+        ("truncate -s -100 $A", "bytes, not "),
         (": > $A", "ends too early"),
         ("printf x | dd of=$A bs=1 seek=100000 conv=notrunc status=none", ""),
     ],
