@@ -11,11 +11,13 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
+from contextlib import suppress
 from fnmatch import fnmatchcase
 
 from .provision_checks import names_in, read_state, read_text, run, state_folder, sudo_works
 
 _DPKG = "/var/lib/dpkg"
+_JOURNAL = "/var/log/apt/history.log"
 
 # Asks a Python which of the requirements on its standard input it does not meet. pip carries `packaging`.
 _UNMET = """
@@ -178,6 +180,7 @@ def noted():
     if not {"who", "names", "packages"} <= set(begun):
         return note, {}
     there = {name for name, (status, _version) in known_packages().items() if is_there(status)}
+    begun = dict(begun, names=sorted({*begun["names"], *(there & _came_along(begun.get("time", 0)))}))
     automatic = set(run(["apt-mark", "showauto"])[1].split())
     new = (there - set(begun["packages"])) & {*_plain(begun["names"]), *automatic}
     if not new | (there & _ours(note) & set(_plain(begun["names"]))):
@@ -282,6 +285,21 @@ def _met_by(clause, arch, own, every, satisfiers):
             same = not own or every[full].arch in ("all", own if arch == "all" else arch)
             if (same or every[full].multi in ("foreign", "allowed")) and (has_version or not version):
                 yield full
+
+
+def _came_along(since):
+    """Return what apt installs since then because others need it, as far as a run of its own that was killed began to.
+
+    It marks these as automatic only at the end, which such a run has not reached. Its journal has them before.
+    """
+    found = set()
+    for entry in read_text(_JOURNAL).split("Start-Date: ")[1:]:
+        with suppress(ValueError):
+            begin = time.mktime(time.strptime(" ".join(entry.split()[:2]), "%Y-%m-%d %H:%M:%S"))
+            if begin >= int(since) and "End-Date: " not in entry:
+                for line in re.findall(r"^Install: (.*)$", entry, re.M):
+                    found |= set(re.findall(r"([^\s:,]+):\S+ \([^()]*, automatic\)", line))
+    return found
 
 
 def installed_for(who):

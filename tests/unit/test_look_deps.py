@@ -34,6 +34,7 @@ def dpkg(monkeypatch, tmp_path):
     (tmp_path / "status").touch()
     monkeypatch.setenv("DPKG_ADMINDIR", str(tmp_path))
     monkeypatch.setattr(look, "_DPKG", str(tmp_path))
+    monkeypatch.setattr(look, "_JOURNAL", str(tmp_path / "history.log"))
     monkeypatch.setattr(look, "state_folder", lambda: str(tmp_path / "notes"))
     marks = {"showauto": "", "showmanual": ""}
     run = look.run
@@ -130,7 +131,25 @@ def test_of_an_installation_that_was_cut_off_only_what_came_with_it_is_taken_for
     noted(monkeypatch, installed={"sshd": ["openssh-server"], "mrtrix3": ["git", "g++"]}, begun=BEGUN, configured=[])
     note, begun = look.noted()
     assert note["installed"] == {"sshd": ["openssh-server"], "mrtrix3": ["git", "git-man", "libncurses6"]}
-    assert begun == BEGUN
+    assert begun == {**BEGUN, "names": ["g++", "git"]}
+
+
+@needs_dpkg
+def test_what_apt_had_not_come_to_mark_when_it_was_killed_is_ours_too(dpkg, monkeypatch, tmp_path):
+    add, _marks = dpkg
+    for name, status in {"git": "iU", "liberror-perl": "iHR", "sl": "ii", "libncurses6": "ii", "old": "ii"}.items():
+        add(name, status)
+    (tmp_path / "history.log").write_text(
+        "\nStart-Date: 1999-01-01  01:00:00\nInstall: old:amd64 (1, automatic)\n"
+        "\nStart-Date: 2026-01-01  01:00:00\nCommandline: apt-get install git\n"
+        "Install: liberror-perl:amd64 (0.17, automatic), git:amd64 (1:2.39)\n"
+        "\nStart-Date: 2026-01-01  02:00:00\nCommandline: apt install sl\n"
+        "Install: libncurses6:amd64 (6.4, automatic), sl:amd64 (5.2)\nEnd-Date: 2026-01-01  02:00:01\n"
+    )
+    noted(monkeypatch, installed={}, begun={**BEGUN, "time": 1e9}, configured=[])
+    note, begun = look.noted()
+    assert note["installed"] == {"mrtrix3": ["git", "liberror-perl"]}
+    assert begun["names"] == ["g++", "git", "liberror-perl"]
 
 
 def test_without_one_it_is_what_was_noted(monkeypatch):
