@@ -272,9 +272,12 @@ def _repair(lock_timeout):
     """Finish what was begun: apt refuses all else before that. What it cannot mend is found out by what follows."""
     if dpkg_was_interrupted():
         _locking(["dpkg", *_KEEP_FILES, "--configure", "-a"], lock_timeout)
+    # Nothing of a person's is removed for it.
+    words = ["--fix-broken", "--no-remove", "--no-install-recommends"]
+    half = [name for name, (status, _version) in known_packages().items() if status[2:3] == "R"]
+    if half:  # by itself apt sets up what depends on it first, which fails
+        _apt_get("install", "--reinstall", *words, "--", *half, lock_timeout=lock_timeout)
     if unfinished_packages():
-        # Nothing of a person's is removed for it.
-        words = ["--fix-broken", "--no-remove", "--no-install-recommends"]
         _apt_get("install", *words, lock_timeout=lock_timeout)
 
 

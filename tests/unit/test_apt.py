@@ -109,6 +109,7 @@ def programs(monkeypatch, tmp_path):
     monkeypatch.setattr(apt, "missing_packages", lambda names: [] if installed.exists() else state["missing"])
     monkeypatch.setattr(apt, "unfinished_packages", lambda: state["unfinished"])
     monkeypatch.setattr(apt, "dpkg_was_interrupted", lambda: state["interrupted"])
+    monkeypatch.setattr(apt, "known_packages", dict)
 
     def put(name, script):
         path = tmp_path / "bin" / name
@@ -185,6 +186,17 @@ def test_what_was_left_undone_is_finished_first(programs):
     first, second, *_rest = calls()
     assert first.startswith("dpkg ") and "--configure -a" in first
     assert "--fix-broken" in second and "--no-remove" in second
+
+
+def test_what_is_half_unpacked_is_installed_anew_before_what_depends_on_it_is_set_up(programs, monkeypatch):
+    put, calls, state, done = programs
+    state.update(unfinished=["libtiff6", "libdeflate0"], interrupted=True)
+    monkeypatch.setattr(apt, "known_packages", lambda: {"libtiff6": ("iU ", "1"), "libdeflate0": ("iHR", "1")})
+    put("apt-get", f'case "$*" in *--download-only* | *--fix-broken*) ;; *install*) {done};; esac')
+    apt.install(["git"])
+    _configure, anew, fixed, *_rest = calls()
+    assert anew.endswith("-- libdeflate0") and "--reinstall" in anew and "--no-remove" in anew
+    assert "--reinstall" not in fixed and "--fix-broken" in fixed
 
 
 def test_another_package_that_cannot_be_set_up_does_not_matter(programs):
