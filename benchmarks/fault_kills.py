@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fault_machine import KEY, OLD, REPO, STORE, Done, Looker, Machine, World, difference
+from fault_machine import KEY, NEW, OLD, REPO, STORE, Done, Looker, Machine, World, difference
 
 RESTORE = f"provision run mrtrix3 --store {STORE} --json"
 OLDER = f"provision run mrtrix3 --version {OLD} --store {STORE} --json"
 DEPS = "provision run deps --groups run --json"
 SERVER = f"provision run sshd --authorized-keys {KEY} --json"
 ALL = f"provision run deps mrtrix3 sshd --groups run --store {STORE} --authorized-keys {KEY} --json"
-BUILD = f"provision run mrtrix3 --origin source --repo {REPO} --store /srv/new --cpu x86-64 --json"
+# The stand-in's release is not the one that MRtrix3's team made.
+COMMIT = f"$(git -c safe.directory=* -C {REPO} rev-parse {NEW}^0)"
+BUILD = f"provision run mrtrix3 --origin source --repo {REPO} --commit {COMMIT} --store /srv/new --cpu x86-64 --json"
 REMOVE = "provision remove --yes --json"
 STOP = "provision stop --json"
 PLAYBOOK = (
