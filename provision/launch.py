@@ -38,6 +38,7 @@ _DROPPED = (
     "AD_HOC_COMMAND_ID", "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "LANGUAGE", "ORIGINAL_STDOUT_CALLBACK",
     "PYTHONDONTWRITEBYTECODE", "PYTHONINSPECT", "PYTHONWARNINGS", TOKEN_VARIABLE,
 )  # fmt: skip
+_LEAST_SPACE = 100_000  # bytes, for what a run writes there before Ansible starts
 # Ansible makes a socket in the folder, and all of its path may have 107 bytes (unix(7)); it also takes `$` and `~` in
 # it for something else.
 _TEMPORARY = re.compile(r"[\w/.+-]{1,40}", re.ASCII)
@@ -46,15 +47,22 @@ _PREFIX = "provision-"
 
 def temporary_folder() -> Path:
     """Return the folder for temporary files: the caller's, or the system's where Ansible could not use that."""
-    try:
-        given = tempfile.gettempdir()
-    except FileNotFoundError as error:
+    # As tempfile.gettempdir chooses, but without the file that it writes to find out: a run that is killed leaves that.
+    named = (os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP"))
+    given = next(filter(_takes_files, (*named, "/tmp", "/var/tmp")), "")
+    if not given:
         raise ProvisionError(
             "There is no folder for temporary files that can be written to.",
             hint="Free some space in /tmp, or name another folder: TMPDIR.",
             code="temporary",
-        ) from error
+        )
     return Path(given if _TEMPORARY.fullmatch(given) else "/tmp")
+
+
+def _takes_files(folder: str) -> bool:
+    """Tell whether a folder is there, this user's to write to, and not full."""
+    usable = bool(folder) and Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    return usable and shutil.disk_usage(folder).free > _LEAST_SPACE
 
 
 def left_behind(temporary: Path) -> list[Path]:

@@ -288,15 +288,15 @@ def _met_by(clause, arch, own, every, satisfiers):
 
 
 def _came_along(since):
-    """Return what apt installs since then because others need it, as far as a run of its own that was killed began to.
+    """Return what apt has since begun to install because others need it, in runs of its own that did not end well.
 
-    It marks these as automatic only at the end, which such a run has not reached. Its journal has them before.
+    It marks these as automatic only at a good end, which such a run has not reached. Its journal has them before.
     """
     found = set()
     for entry in read_text(_JOURNAL).split("Start-Date: ")[1:]:
         with suppress(ValueError):
             begin = time.mktime(time.strptime(" ".join(entry.split()[:2]), "%Y-%m-%d %H:%M:%S"))
-            if begin >= int(since) and "End-Date: " not in entry:
+            if begin >= int(since) and ("End-Date: " not in entry or "\nError: " in entry):
                 for line in re.findall(r"^Install: (.*)$", entry, re.M):
                     found |= set(re.findall(r"([^\s:,]+):\S+ \([^()]*, automatic\)", line))
     return found

@@ -85,10 +85,19 @@ def test_what_a_run_keeps_to_itself_is_its_owners_whatever_the_umask(monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("folder", ["/tmp/" + "x" * 60, "/tmp/a b", "/tmp/{{ x }}", "/tmp/$x", "/tmp/é"])
-def test_a_folder_for_temporary_files_that_ansible_cannot_use_is_passed_over(monkeypatch, folder):
-    monkeypatch.setattr("tempfile.tempdir", folder)
+@pytest.mark.parametrize("name", ["x" * 60, "a b", "{{ x }}", "$x", "é"])
+def test_a_folder_for_temporary_files_that_ansible_cannot_use_is_passed_over(monkeypatch, tmp_path, name):
+    (tmp_path / name).mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / name))
     assert launch.temporary_folder() == Path("/tmp")
+
+
+def test_no_file_is_written_to_find_out_which_folder_it_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", "/var/tmp")
+    monkeypatch.setattr("tempfile._get_default_tempdir", lambda: pytest.fail("it writes one"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with launch.private_folder() as folder:
+        assert folder.parent == Path("/var/tmp")
 
 
 def test_no_folder_for_temporary_files_is_one_sentence(monkeypatch, tmp_path):

@@ -137,19 +137,22 @@ def test_of_an_installation_that_was_cut_off_only_what_came_with_it_is_taken_for
 @needs_dpkg
 def test_what_apt_had_not_come_to_mark_when_it_was_killed_is_ours_too(dpkg, monkeypatch, tmp_path):
     add, _marks = dpkg
-    for name, status in {"git": "iU", "liberror-perl": "iHR", "sl": "ii", "libncurses6": "ii", "old": "ii"}.items():
+    for name, status in {"git": "iU", "liberror-perl": "iHR", "sl": "ii", "libncurses6": "ii", "old": "ii",
+                         "gcc-12": "iU"}.items():  # fmt: skip
         add(name, status)
     (tmp_path / "history.log").write_text(
         "\nStart-Date: 1999-01-01  01:00:00\nInstall: old:amd64 (1, automatic)\n"
         "\nStart-Date: 2026-01-01  01:00:00\nCommandline: apt-get install git\n"
         "Install: liberror-perl:amd64 (0.17, automatic), git:amd64 (1:2.39)\n"
+        "\nStart-Date: 2026-01-01  01:30:00\nInstall: gcc-12:amd64 (12.2, automatic), g++:amd64 (12.2)\n"
+        "Error: Sub-process /usr/bin/dpkg received signal 9.\nEnd-Date: 2026-01-01  01:30:01\n"
         "\nStart-Date: 2026-01-01  02:00:00\nCommandline: apt install sl\n"
         "Install: libncurses6:amd64 (6.4, automatic), sl:amd64 (5.2)\nEnd-Date: 2026-01-01  02:00:01\n"
     )
     noted(monkeypatch, installed={}, begun={**BEGUN, "time": 1e9}, configured=[])
     note, begun = look.noted()
-    assert note["installed"] == {"mrtrix3": ["git", "liberror-perl"]}
-    assert begun["names"] == ["g++", "git", "liberror-perl"]
+    assert note["installed"] == {"mrtrix3": ["gcc-12", "git", "liberror-perl"]}
+    assert begun["names"] == ["g++", "gcc-12", "git", "liberror-perl"]
 
 
 def test_without_one_it_is_what_was_noted(monkeypatch):
