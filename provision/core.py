@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision import become, catalog, consent, content, inventory, lock, logbook, notebook, paths
+from provision import become, catalog, consent, content, inventory, launch, lock, logbook, notebook, paths
 from provision.errors import Declined, Interrupted, OptionError, ProvisionError, unexpected
 from provision.result import Result
 
@@ -230,6 +230,8 @@ def stop(
             waves = [[role for role in wave if known.get(role, {}).get("state") == "started"] for wave in waves]
         states = ({f"{role}_state": "stopped" for role in wave} for wave in waves)
         asked = [(wave, options) for wave, options in zip(waves, states, strict=True) if wave]
+        if not asked:  # there is no run that would do it
+            launch.clear_up(launch.temporary_folder())
         results = [run(*wave, on=on, progress=on_step, **options) for wave, options in asked]
         return end(_joined(results, here=on is None))
 

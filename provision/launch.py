@@ -102,6 +102,18 @@ def _is_left(folder: Path) -> bool:
     return True
 
 
+def clear_up(temporary: Path) -> None:
+    """Delete the folders that killed runs of this user have left.
+
+    Parameters
+    ----------
+    temporary : pathlib.Path
+        The folder for temporary files.
+    """
+    for left in left_behind(temporary):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
     """Give a folder of this run's, deleted at the end, and delete those that killed runs left.
@@ -110,8 +122,7 @@ def private_folder() -> Iterator[Path]:
     run's folder for temporary files. Of root's all may use that: apt starts programs with fewer rights.
     """
     temporary = temporary_folder()
-    for left in left_behind(temporary):
-        shutil.rmtree(left, ignore_errors=True)
+    clear_up(temporary)
     try:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=temporary))
     except OSError as error:

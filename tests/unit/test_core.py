@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import provision
-from provision import content, core, demo, notebook, progress, runner
+from provision import content, core, demo, launch, notebook, progress, runner
 from provision.errors import Declined, Interrupted, OptionError, ProvisionError
 
 
@@ -208,6 +208,14 @@ def test_stopping_in_a_notebook_ends_with_one_result(monkeypatch, stopped, shown
 def test_what_does_not_run_is_not_stopped(monkeypatch, stopped):
     running(monkeypatch, sshd="stopped", mrtrix3="present")
     assert provision.stop().hosts == {} and stopped == []
+
+
+def test_what_a_stop_that_was_killed_has_left_goes_where_nothing_runs_any_more(monkeypatch, stopped, tmp_path):
+    monkeypatch.setattr(launch, "left_behind", lambda folder: [tmp_path / "provision-x"])
+    (tmp_path / "provision-x" / "home").mkdir(parents=True)
+    running(monkeypatch, sshd="stopped")
+    provision.stop()
+    assert not (tmp_path / "provision-x").exists()
 
 
 def test_on_other_machines_all_that_could_run_is_stopped(stopped, tmp_path):
