@@ -284,7 +284,6 @@ STREAMS = (
     Fault("all three closed", command="exec " + RESTORE.replace(" --json", " <&- >&- 2>&-"), expect=EITHER),
     Fault("stdout is full", command="exec " + RESTORE.replace(" --json", " > /dev/full"), expect=EITHER),
     Fault("stderr is full", command=f"exec {RESTORE} 2> /dev/full"),
-    Fault("stdin is a folder", command=f"exec {RESTORE} < /"),
     Fault("64 descriptors", command=f"ulimit -n 64; exec {RESTORE}", expect=EITHER),
     Fault("files of 1 MB at most", command=f"ulimit -f 1024; exec {RESTORE}", expect=EITHER),
     Fault("SIGHUP ignored, and sent", command=f"trap '' HUP; {PROVISION} run mrtrix3 --store {STORE} > /srv/x.log 2>&1 "

@@ -9,6 +9,7 @@ import getpass
 import json
 import os
 import shutil
+import signal
 import sys
 import textwrap
 import traceback
@@ -128,20 +129,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     _open_what_is_closed()
+    if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:  # nobody would learn how a child has ended
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     said, sys.stderr = sys.stderr, _Tolerant(sys.stderr)
     try:
         code = _exit_code(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except OSError as error:
-        # Python flushes once more when it ends, and would complain there, too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _drain(sys.stdout, 1)
         if isinstance(error, BrokenPipeError):
             return PIPE_CLOSED
         print(f"Error: The result could not be printed: {error.strerror or error}.", file=sys.stderr)
         return FAILED
     finally:
         sys.stderr = said
+        _drain(said, 2)
     return code
+
+
+def _drain(stream: TextIO, number: int) -> None:
+    """Have a stream that cannot be written to lead nowhere: Python flushes it when it ends, and would fail with 120."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 class _Tolerant:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -517,6 +518,21 @@ def test_progress_that_cannot_be_written_takes_no_result_away(run, monkeypatch, 
     assert provision("run mrtrix3 --check") == cli.DONE
     assert "mrtrix3 3.0.8 ready" in capsys.readouterr().out
     assert isinstance(sys.stderr, Full)
+
+
+def test_where_errors_cannot_be_written_the_exit_code_is_still_the_commands_own():
+    with Path("/dev/full").open("w") as full:
+        assert command("list", stdout=subprocess.PIPE, stderr=full).returncode == 0
+        assert command("run", "mrtrix", stdout=subprocess.PIPE, stderr=full).returncode == 2
+
+
+def test_how_children_end_is_heard_where_the_caller_did_not_want_to():
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        main(["list"])
+        assert subprocess.run(["false"], check=False).returncode == 1
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
