@@ -152,7 +152,9 @@ def _drain(stream: TextIO, number: int) -> None:
     try:
         stream.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        with contextlib.suppress(OSError):  # a stream in its place that is no file
+            if stream.fileno() == number:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 class _Tolerant:
