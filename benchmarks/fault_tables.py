@@ -313,7 +313,6 @@ VARIABLES = (
     {"PYTHONUNBUFFERED": "1"}, {"PYTHONPATH": "/nowhere"}, {"PYTHONSAFEPATH": "1"}, {"PYTHONSTARTUP": "/gone"},
     {"PYTHONDEVMODE": "1"}, {"LD_PRELOAD": "/gone.so"}, {"LD_LIBRARY_PATH": "/nowhere"}, {"LANG": "C"},
     {"LC_ALL": "xx"}, {"LC_ALL": "POSIX"}, {"LANG": "de_DE.ISO-8859-1"}, {"PATH": "/usr/bin:/bin"},
-    {"PATH": "/root/project/.venv/bin"},
     {"DISPLAY": ":junk"}, {"TERM": "nothing"}, {"COLUMNS": "0"}, {"LINES": "junk"}, {"TZ": "Mars/Base"},
     {"BASH_ENV": "/gone"},
     {"ENV": "/gone"}, {"CDPATH": "/srv"}, {"SHELL": "/gone"}, {"XDG_STATE_HOME": "state"},
