@@ -520,16 +520,6 @@ def test_progress_that_cannot_be_written_takes_no_result_away(run, monkeypatch, 
     assert isinstance(sys.stderr, Full)
 
 
-def test_where_errors_cannot_be_written_the_exit_code_is_still_the_commands_own():
-    code = (
-        "import contextlib, sys\nfrom provision.cli import main\n"
-        "with contextlib.suppress(OSError):\n    print('lost', file=sys.stderr, flush=True)\nsys.exit(main(['list']))"
-    )
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=full, check=False)
-    assert done.returncode == 0
-
-
 def test_how_children_end_is_heard_where_the_caller_did_not_want_to():
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
