@@ -581,8 +581,10 @@ class Secret:
         allowed = TOKEN_FILES if self.what == "token" else PASSWORD_FILES
         secret = token
         if self.what == "password":
-            with contextlib.suppress(FileNotFoundError):
-                secret = (machine.root / "var/lib/provision/sshd/password").read_text().strip()
+            path = machine.root / "var/lib/provision/sshd/password"
+            if not path.exists():  # it was ended before there was one
+                return [f"others could read {path} for a time" for path, mode in watch.files if mode & 0o077]
+            secret = path.read_text().strip()
         wrong = [f"a process shows it: {shown.replace(secret, 'SECRET')}" for shown in watch.shows(secret)]
         wrong += [f"others could read {path} for a time" for path, mode in watch.files if mode & 0o077]
         wrong += ["it was printed"] if secret in done.out + done.err else []
