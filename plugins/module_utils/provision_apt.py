@@ -272,11 +272,15 @@ def _repair(lock_timeout):
     """Finish what was begun: apt refuses all else before that. What it cannot mend is found out by what follows."""
     if dpkg_was_interrupted():
         _locking(["dpkg", *_KEEP_FILES, "--configure", "-a"], lock_timeout)
+    half = {name: status for name, (status, _version) in known_packages().items() if "H" in status or "R" in status}
+    for name, status in half.items():
+        if status[0] in "rp":  # apt takes it for installed
+            _locking(["dpkg", "--force-remove-reinstreq", "--purge" if status[0] == "p" else "--remove", name], lock_timeout)
     # Nothing of a person's is removed for it.
     words = ["--fix-broken", "--no-remove", "--no-install-recommends"]
-    half = [name for name, (status, _version) in known_packages().items() if status[2:3] == "R"]
-    if half:  # by itself apt sets up what depends on it first, which fails
-        _apt_get("install", "--reinstall", *words, "--", *half, lock_timeout=lock_timeout)
+    coming = [name for name, status in half.items() if status[0] not in "rp"]
+    if coming:  # by itself apt sets up what depends on it first, which fails
+        _apt_get("install", "--reinstall", *words, "--", *coming, lock_timeout=lock_timeout)
     if unfinished_packages():
         _apt_get("install", *words, lock_timeout=lock_timeout)
 

@@ -199,6 +199,16 @@ def test_what_is_half_unpacked_is_installed_anew_before_what_depends_on_it_is_se
     assert "--reinstall" not in fixed and "--fix-broken" in fixed
 
 
+@pytest.mark.parametrize(("status", "how"), [("pH ", "--purge"), ("rH ", "--remove"), ("pHR", "--purge")])
+def test_what_is_half_removed_goes_first_since_apt_takes_it_for_installed(programs, monkeypatch, status, how):
+    put, calls, state, done = programs
+    state.update(unfinished=["libgomp1"])
+    monkeypatch.setattr(apt, "known_packages", lambda: {"libgomp1": (status, "1"), "git": ("rc ", "1")})
+    put("apt-get", done)
+    apt.install(["git"])
+    assert calls()[0].endswith(f"{how} libgomp1") and not calls("--reinstall")
+
+
 def test_another_package_that_cannot_be_set_up_does_not_matter(programs):
     put, _calls, state, done = programs
     state.update(unfinished=["foo"])
