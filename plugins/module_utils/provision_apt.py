@@ -275,7 +275,8 @@ def _repair(lock_timeout):
     half = {name: status for name, (status, _version) in known_packages().items() if "H" in status or "R" in status}
     for name, status in half.items():
         if status[0] in "rp":  # apt takes it for installed
-            _locking(["dpkg", "--force-remove-reinstreq", "--purge" if status[0] == "p" else "--remove", name], lock_timeout)
+            how = "--purge" if status[0] == "p" else "--remove"
+            _locking(["dpkg", "--force-remove-reinstreq", how, name], lock_timeout)
     # Nothing of a person's is removed for it.
     words = ["--fix-broken", "--no-remove", "--no-install-recommends"]
     coming = [name for name, status in half.items() if status[0] not in "rp"]
