@@ -34,6 +34,10 @@ options:
     type: str
     default: ""
     description: The role's option that names another commit, if there is one, for telling what to do.
+  clone:
+    type: path
+    default: ""
+    description: The role's own clone, if there is one, in which a git that was killed may have left locks; they go.
 """
 
 EXAMPLES = """
@@ -175,6 +179,14 @@ def listed(module, repo):
     return code, out, f"no answer within {SECONDS} s" if code in _TIMED_OUT else error
 
 
+def drop_locks(clone):
+    """Delete the locks that a git that was killed has left, which no other would ever take away."""
+    for folder, _folders, names in os.walk(os.path.join(clone, ".git")):
+        for name in names:
+            if name.endswith(".lock"):
+                os.unlink(os.path.join(folder, name))
+
+
 def main():
     """Run as an Ansible module."""
     module = AnsibleModule(
@@ -185,6 +197,7 @@ def main():
             "option": {"type": "str", "required": True},
             "hold": {"type": "str", "default": ""},
             "hold_option": {"type": "str", "default": ""},
+            "clone": {"type": "path", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -210,6 +223,8 @@ def main():
         wrong = wrong_commit(module.params["repo"], version, choice[1], *(module.params[name] for name in names))
         if wrong:
             module.fail_json(msg=wrong[0], hint=wrong[1], code="wrong-commit")
+    if module.params["clone"] and not module.check_mode:
+        drop_locks(module.params["clone"])
     module.exit_json(changed=False, repo=repo, kind=choice[0], commit=choice[1], environment=limits(repo))
 
 

@@ -113,8 +113,8 @@ def test_what_names_a_repository_and_a_version_is_taken(repo, version):
     assert git_reference.refusal(repo, version, "mrtrix3_repo") is None
 
 
-def run_module(capsys, repo, version):
-    given = {"repo": repo, "version": version, "option": "mrtrix3_repo"}
+def run_module(capsys, repo, version, **more):
+    given = {"repo": repo, "version": version, "option": "mrtrix3_repo", **more}
     with patch_module_args(given), pytest.raises(SystemExit) as ended:
         git_reference.main()
     return ended.value.code, json.loads(capsys.readouterr().out)
@@ -151,3 +151,15 @@ def test_a_password_in_a_url_is_not_told():
     url = "https://me:sesame@example.org/x.git"
     message, hint = git_reference.unreachable(url, f"fatal: unable to access '{url}/': no\n", "mrtrix3_repo")
     assert "sesame" not in message + hint and "example.org" in message
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_locks_that_a_killed_git_has_left_in_the_roles_own_clone_go(capsys, monkeypatch, tmp_path, check):
+    monkeypatch.setattr(git_reference, "listed", lambda *_: (0, LISTING, ""))
+    (tmp_path / "clone/.git/refs").mkdir(parents=True)
+    for name in ("shallow.lock", "index.lock", "refs/x.lock", "HEAD"):
+        (tmp_path / "clone/.git" / name).touch()
+    code, _ = run_module(capsys, "/srv/x", "3.0.8", clone=str(tmp_path / "clone"), _ansible_check_mode=check)
+    assert code == 0
+    left = {path.name for path in (tmp_path / "clone/.git").rglob("*") if path.is_file()}
+    assert left == ({"HEAD"} if not check else {"HEAD", "shallow.lock", "index.lock", "x.lock"})
