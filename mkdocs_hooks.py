@@ -17,8 +17,9 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 import provision
-from provision import catalog, cli, content
+from provision import catalog, cli
 from provision.catalog import Option
+from provision.machine import ngrok_errors
 
 ROOT = Path(__file__).parent
 
@@ -180,6 +181,6 @@ def _values(values: Iterable[Any]) -> str:
 
 
 def _refusals() -> str:
-    known = content.utility("provision_ngrok_errors").KNOWN
+    known = ngrok_errors.KNOWN
     rows = [f"| `ERR_NGROK_{code}` | {problem} | {way_out} |" for code, (problem, way_out) in sorted(known.items())]
     return "\n".join(["| code | what is wrong | what to do |", "| --- | --- | --- |", *rows])

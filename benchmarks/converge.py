@@ -30,6 +30,7 @@ from typing import Any
 
 import provision
 from provision import content
+from provision.machine import notes, places
 
 # A public key that belongs to nobody: 32 bytes in the form of RFC 8709.
 BLOB = b"\0\0\0\x0bssh-ed25519" + b"\0\0\0\x20" + hashlib.sha256(b"nobody's key").digest()
@@ -78,9 +79,9 @@ FLOORS = {SITE: EMPTY, RUN: EMPTY_RUNNER}
 # --- What there is to look at -----------------------------------------------------------------------------------------
 
 
-def checks(reports: dict[str, dict], folder: Path) -> dict[str, Any]:
+def looked_at(reports: dict[str, dict], folder: Path) -> dict[str, Any]:
     """Return what the probe looks at where the roles are as wanted; contents to compare with are kept in the folder."""
-    state = content.utility("provision_checks").read_state
+    state = notes.read_state
     found: dict[str, Any] = {
         "packages": reports.get("deps", {}).get("packages", []), "commands": {}, "links": {}, "folders": [],
         "files": {}, "templates": {}, "port": 0,
@@ -107,7 +108,7 @@ def add_server(found: dict[str, Any], report: dict, state: dict, folder: Path) -
         is_template = path.endswith("sshd_config")
         kept.write_text(text.replace(f"Port {report['port']}\n", "Port {{ port }}\n") if is_template else text)
         found["templates" if is_template else "files"][path] = str(kept)
-    noted = json.loads(Path(content.utility("provision_checks").state_folder(), "sshd/sshd.pid").read_text())
+    noted = json.loads(Path(places.state_folder(), "sshd/sshd.pid").read_text())
     found["commands"][f"cut -d ' ' -f 1,22 /proc/{noted['pid']}/stat"] = f"{noted['pid']} {noted['start']}"
     connect = f"exec 3<> /dev/tcp/{report['host']}/{report['port']}; head -c 8 <&3"
     found["commands"][f"bash -c {shlex.quote(connect)}"] = "SSH-2.0-"
@@ -238,7 +239,7 @@ def main() -> None:
     reports = provision.run(*roles, **options).to_dict()["hosts"]["localhost"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        found = checks(reports, folder)
+        found = looked_at(reports, folder)
         commands = ways(folder, roles, options, found)
         prove(commands, found, folder)
         rows = table(measure(commands, arguments.runs, folder))

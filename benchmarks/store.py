@@ -31,9 +31,8 @@ from typing import NamedTuple
 import slow_drive
 
 from provision import content
-
-archives = content.utility("provision_store")
-checks = content.utility("provision_checks")
+from provision.machine import cpu, notes, places, reading, system
+from provision.machine.store import archives
 
 # A run on the drive mostly sleeps, so that few say as much as many; a build takes half an hour.
 RUNS = {"restore": 7, "drive": 3, "speed": 5, "build": 1}
@@ -44,7 +43,6 @@ UNPACK = """
 import json, sys, time
 if "without" in sys.argv: sys.modules["zstandard"] = None
 from provision import content
-archives = content.utility("provision_store")
 wall, cpu = time.perf_counter(), time.process_time()
 archives.read_archive(sys.argv[1], keep=sys.argv[2])
 print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]))
@@ -168,7 +166,7 @@ def need(program: str, package: str) -> str:
 
 def archive_of(given: argparse.Namespace) -> Path:
     """Return the archive that was named, else the newest whole one of this user's store; it must run here."""
-    machine = dict(checks.look_at_machine(), flags=checks.cpu_flags())
+    machine = dict(system.look_at_machine(), flags=cpu.cpu_flags())
     found, whys = [], []
     for path in [str(given.archive)] if given.archive else archives.archives(machine["store"]):
         try:
@@ -198,7 +196,7 @@ def starting(folder: Path) -> list[str]:
     compiled, scripts = [], []
     for path in sorted(folder.iterdir()):
         if os.access(path, os.X_OK) and path.is_file() and path.suffix != ".py":
-            (scripts if checks.is_script(path) else compiled).append(path.name)
+            (scripts if reading.is_script(path) else compiled).append(path.name)
     return [name for name in compiled + scripts if start(folder, [name])]
 
 
@@ -233,9 +231,9 @@ def restore(given: argparse.Namespace, folder: Path) -> Iterator[Table]:
 
 def install(given: argparse.Namespace, folder: Path) -> Iterator[Table]:
     """Compare a run that installs from a store with one that has nothing to do."""
-    if checks.read_state("mrtrix3"):
+    if notes.read_state("mrtrix3"):
         raise Unable(
-            f"MRtrix3 is noted in {checks.state_folder()}, and installing it again would overwrite the note: take it "
+            f"MRtrix3 is noted in {places.state_folder()}, and installing it again would overwrite the note: take it "
             "away with `provision run mrtrix3 --state absent`, or measure on another machine."
         )
     archive, store = archive_of(given), folder / "store"
@@ -450,15 +448,15 @@ def build(given: argparse.Namespace, folder: Path) -> Iterator[Table]:
         need(program, package)
     if not (given.source / "configure").exists():
         raise Unable(f"{given.source} has no script configure: name a clone of MRtrix3 3.0.x with --source.")
-    cpu = checks.own_cpu(checks.cpu_level())
-    plain, same, ours, kept = "plain", f"plain, {cpu}", f"the role's way, {cpu}", "the same, unfinished build kept"
+    own = cpu.own_cpu(cpu.cpu_level())
+    plain, same, ours, kept = "plain", f"plain, {own}", f"the role's way, {own}", "the same, unfinished build kept"
     ways: Ways = {
         plain: lambda _: {plain: build_plainly(given, copy_of(given.source, folder / "tree"), "")},
-        same: lambda _: {same: build_plainly(given, copy_of(given.source, folder / "tree"), cpu)},
-        ours: lambda _: {ours: build_our_way(given, copy_of(given.source, folder / "tree"), cpu, "")},
+        same: lambda _: {same: build_plainly(given, copy_of(given.source, folder / "tree"), own)},
+        ours: lambda _: {ours: build_our_way(given, copy_of(given.source, folder / "tree"), own, "")},
     }
     if given.store:
-        ways[kept] = lambda _: {kept: build_kept(given, copy_of(given.source, folder / "tree"), cpu)}
+        ways[kept] = lambda _: {kept: build_kept(given, copy_of(given.source, folder / "tree"), own)}
     times = in_turn(ways, given.runs or RUNS["build"], warm=False)
     pairs = [(plain, plain), (same, plain), (ours, same), (kept, ours)]
     yield Table("Compiling MRtrix3", rows(times, pairs), {"jobs": given.jobs, "commands": given.commands or "all"})

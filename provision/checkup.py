@@ -25,6 +25,9 @@ from typing import Any
 from provision import catalog, content, launch, lock, logbook, reach
 from provision.consent import TOKEN_VARIABLE
 from provision.diagnosis import Diagnosis, Finding
+from provision.machine import alive, apt, commands, cpu, notes, places, reading, system
+from provision.machine.look import deps, ngrok
+from provision.machine.store import archives
 from provision.progress import format_bytes, format_seconds
 
 SECONDS = 2.5
@@ -118,10 +121,6 @@ def _fail(found: str, advice: str) -> Finding:
     return Finding("fail", found, advice)
 
 
-def _checks() -> Any:
-    return content.utility("provision_checks")
-
-
 def check_system(release: Mapping[str, str] | None = None) -> Finding:
     """Tell which system this is, and whether the roles are tested on it.
 
@@ -134,7 +133,7 @@ def check_system(release: Mapping[str, str] | None = None) -> Finding:
     -------
     Finding
     """
-    release = _checks().os_release() if release is None else release
+    release = system.os_release() if release is None else release
     name = release.get("PRETTY_NAME") or platform.system()
     tested = ", ".join(TESTED.values())
     if not release:
@@ -230,22 +229,21 @@ def check_apt(
     -------
     Finding
     """
-    looks = content.utility("provision_look_deps")
-    ask = ask or _checks().run
+    ask = ask or commands.run
     if not (shutil.which("dpkg") and shutil.which("apt-get") if has_dpkg is None else has_dpkg):
         return _warn("there is none", "No packages can be installed; a build from a store or an archive can.")
     holder = _lock_holder(lock)
     if holder:
         return _warn(f"{holder} is at work", "A run waits for it, up to five minutes.")
-    if looks.dpkg_was_interrupted() if interrupted is None else interrupted:
+    if deps.dpkg_was_interrupted() if interrupted is None else interrupted:
         return _warn("dpkg was interrupted", "The next run that installs packages finishes that.")
     # What apt-get stops at before all else. It fetches nothing so, and takes no lock, which only root could.
     options = ["-qq", "-o", "Debug::NoLocking=true"]
     code, _out, said = ask(["env", "LC_ALL=C.UTF-8", "LANGUAGE=", "apt-get", "update", "--print-uris", *options])
     if code:
-        error = content.utility("provision_apt").explained("read its sources", said)
+        error = apt.explained("read its sources", said)
         return _fail(error.message.rstrip("."), error.hint)
-    unmet = looks.unmet_dependencies()
+    unmet = deps.unmet_dependencies()
     if unmet:
         name, needed = unmet[0]
         return _fail(f"{name} needs {needed}, which is not there", "Mend it: apt-get --fix-broken install.")
@@ -272,7 +270,7 @@ def _lock_holder(path: str) -> str:
         return ""
     if kind == fcntl.F_UNLCK:
         return ""
-    name = _checks().read_text(f"/proc/{pid}/comm").strip()
+    name = reading.read_text(f"/proc/{pid}/comm").strip()
     return f"{name} (process {pid})" if name else "another program"
 
 
@@ -290,7 +288,7 @@ def check_rights(root: bool | None = None, sudo: bool | None = None) -> Finding:
     """
     if os.getuid() == 0 if root is None else root:
         return _ok("root")
-    if _checks().sudo_works() if sudo is None else sudo:
+    if system.sudo_works() if sudo is None else sudo:
         return _ok("sudo works without a password")
     if shutil.which("sudo"):
         return _warn("sudo asks for a password", "A run asks for it when packages have to be installed.")
@@ -326,18 +324,17 @@ def check_space(places: Mapping[str, tuple[int, int]] | None = None, usage: Call
 
 def _places() -> dict[str, tuple[int, int]]:
     """Return where the roles write, each file system once."""
-    checks = _checks()
-    machine = checks.look_at_machine()
-    places = {
-        checks.default_prefix("auto", machine, "mrtrix3"): (_TOO_SHORT, _SMALL),
-        checks.cache_folder(): (_OFTEN_SHORT, _TOO_SHORT),
+    machine = system.look_at_machine()
+    asked = {
+        places.default_prefix("auto", machine, "mrtrix3"): (_TOO_SHORT, _SMALL),
+        places.cache_folder(): (_OFTEN_SHORT, _TOO_SHORT),
         machine["store"]: (_SMALL, _SMALL // 5),
         tempfile.gettempdir(): (_SMALL, _SMALL // 10),
     }
     # A later place on the same file system is told by the first; what it needs is the most of them.
     devices: dict[int, str] = {}
     found: dict[str, tuple[int, int]] = {}
-    for place, needed in places.items():
+    for place, needed in asked.items():
         first = devices.setdefault(_nearest(place).stat().st_dev, place)
         found[first] = max(found.get(first, (0, 0)), needed)
     return found
@@ -360,7 +357,7 @@ def check_memory(available: int | None = None) -> Finding:
     -------
     Finding
     """
-    available = _checks().memory_available() if available is None else available
+    available = system.memory_available() if available is None else available
     if available is None:
         return _warn("not known", "If a compiler is killed, use fewer jobs: mrtrix3_jobs=1.")
     found = f"{format_bytes(available)} can be used"
@@ -383,11 +380,10 @@ def check_cpu(cores: int | None = None, level: str | None = None) -> Finding:
     -------
     Finding
     """
-    checks = _checks()
     cores = len(os.sched_getaffinity(0)) if cores is None else cores
-    level = checks.cpu_level() if level is None else level
+    level = cpu.cpu_level() if level is None else level
     found = f"{cores} {'core' if cores == 1 else 'cores'}, {level or platform.machine()}"
-    if level == checks.LEVELS[0]:
+    if level == cpu.LEVELS[0]:
         return _warn(found, "Builds from other machines do not run here: build from source, or take the package.")
     if not level:
         return _warn(found, "The roles are tested on x86-64; only origin=source may work.")
@@ -409,8 +405,7 @@ def check_drive(colab: bool | None = None, mounts: str | None = None) -> Finding
     Finding or None
         None where there is no question of it.
     """
-    checks = _checks()
-    mounts = checks.read_text("/proc/mounts") if mounts is None else mounts
+    mounts = reading.read_text("/proc/mounts") if mounts is None else mounts
     # Looked for among the mounts, because of one that is dead nothing else can be told.
     place = next((line.split()[1] for line in mounts.splitlines() if re.match(r"\S+ \S*/g?drive fuse", line)), "")
     if place:
@@ -420,7 +415,7 @@ def check_drive(colab: bool | None = None, mounts: str | None = None) -> Finding
             problem = (error.strerror or str(error)).lower()
             return _fail(f"{place} is dead: {problem}", "Mount it again: provision.drive().")
         return _ok(f"mounted at {place}")
-    if not (checks.on_colab() if colab is None else colab):
+    if not (system.on_colab() if colab is None else colab):
         return None
     return _warn(
         "not mounted: what is built is lost with this machine",
@@ -533,9 +528,9 @@ def check_token(given: str | None = None) -> Finding | None:
         )
     if given:
         return _ok(f"given in {TOKEN_VARIABLE}")
-    if content.utility("provision_look_ngrok").has_token():
+    if ngrok.has_token():
         return _ok("kept from an earlier run")
-    if _checks().read_state("ngrok"):
+    if notes.read_state("ngrok"):
         return _warn("none is given or kept", f"ngrok, which is set up, needs it: {TOKEN_VARIABLE}, or when asked.")
     return _ok("none, and none is needed unless ngrok is to open a tunnel")
 
@@ -550,12 +545,11 @@ def check_agent() -> Finding | None:
     """
     if "ngrok" not in catalog.roles():
         return None
-    look = content.utility("provision_look_ngrok")
-    agent = look.find_agent({"agent_path": ""}, str(Path(_checks().state_folder(), "ngrok")))
+    agent = ngrok.find_agent({"agent_path": ""}, str(Path(places.state_folder(), "ngrok")))
     if not agent["version"]:
         return None
     found = f"{agent['path']}, version {agent['version']}"
-    if look.numbers(agent["version"]) < look.OLDEST:
+    if ngrok.numbers(agent["version"]) < ngrok.OLDEST:
         return _warn(found, "It is too old for the service: the next run of the role ngrok takes a newer one.")
     return _ok(found)
 
@@ -575,16 +569,15 @@ def check_leftovers(store: str | None = None, temporary: str | None = None, stat
     -------
     Finding
     """
-    checks, archives = _checks(), content.utility("provision_store")
-    state = state or checks.state_folder()
+    state = state or places.state_folder()
     kinds = {
         "files that were never finished, in the store": _matching(
-            store or checks.default_store(), f"{archives.NEW}*", f"*{archives.BAD}"
+            store or places.default_store(), f"{archives.NEW}*", f"*{archives.BAD}"
         ),
         "folders of killed runs": launch.left_behind(Path(temporary) if temporary else launch.temporary_folder()),
         "folders of interrupted installations": [left for place in _prefixes(state) for left in _staged(place)],
         "pid files of processes that have ended": [
-            path for path in _matching(state, "*/*.pid") if not checks.running(str(path))
+            path for path in _matching(state, "*/*.pid") if not alive.running(str(path))
         ],
     }
     found = [f"{kind}: {len(paths)}, such as {paths[0]}" for kind, paths in kinds.items() if paths]
@@ -599,7 +592,7 @@ def _matching(folder: str, *patterns: str) -> list[Path]:
 
 def _prefixes(state: str) -> list[Path]:
     """Return the prefixes in which something was installed."""
-    reports = (_checks().read_json(str(path)).get("report", {}) for path in _matching(state, "*.json"))
+    reports = (reading.read_json(str(path)).get("report", {}) for path in _matching(state, "*.json"))
     return [Path(report["prefix"]) for report in reports if report.get("prefix")]
 
 

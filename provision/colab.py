@@ -12,8 +12,10 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision import content, notebook
+from provision import notebook
 from provision.errors import ProvisionError
+from provision.machine import drive as drives
+from provision.machine import system
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -117,9 +119,8 @@ def drive(*, flush: bool = False) -> Drive:
     mrtrix3-3.0.8-ubuntu24.04-x86_64-x8...  17 MB  2 d  yes
     1 build, 17 MB, in /content/drive/MyDrive/provision
     """
-    checks = content.utility("provision_checks")
-    found = checks.drive_folder()
-    dropped = bool(found) and checks.has_dropped(found)
+    found = drives.drive_folder()
+    dropped = bool(found) and drives.has_dropped(found)
     notes = []
     if flush or dropped or not found:
         mountpoint = str(Path(found).parent) if found else MOUNT
@@ -133,15 +134,15 @@ def drive(*, flush: bool = False) -> Drive:
                 "was written last may not have reached it."
             )
         notes += [why_not] if why_not else []
-    return _told(checks, notes)
+    return _told(notes)
 
 
-def _told(checks: ModuleType, notes: list[str]) -> Drive:
+def _told(notes: list[str]) -> Drive:
     """Return what is to be told of the store."""
     from provision import store
     from provision.progress import format_bytes
 
-    found, kept = checks.drive_folder(), store.ls()
+    found, kept = drives.drive_folder(), store.ls()
     free = shutil.disk_usage(_nearest(kept.folder)).free
     if free < SHORT_OF_SPACE:
         notes = [
@@ -160,7 +161,7 @@ def _nearest(folder: Path) -> Path:
 
 def _mount(mountpoint: str, *, flush: bool) -> str:
     """Mount Drive, flushed and unmounted before where that is wanted; return why it was not mounted and what to do."""
-    if not content.utility("provision_checks").on_colab():
+    if not system.on_colab():
         return f"Only Google Colab mounts Google Drive, and this is another machine. {_ANOTHER_FOLDER}"
     if not notebook.in_notebook():
         return "Google Drive is mounted from a cell of the notebook, and this is none: run provision.drive() in one."

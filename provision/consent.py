@@ -8,8 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from provision import catalog, colab, content, notebook
+from provision import catalog, colab, notebook
 from provision.errors import Declined
+from provision.machine.look import connection, ngrok
 
 TOKEN_VARIABLE = "NGROK_AUTHTOKEN"
 _TOKEN_PAGE = "https://dashboard.ngrok.com/get-started/your-authtoken"
@@ -67,7 +68,7 @@ def _starts(role: str, variables: Mapping[str, Any]) -> bool:
 
 def _consent(roles: Sequence[str], variables: Mapping[str, Any]) -> dict[str, bool]:
     """Say on Google Colab what its terms allow, and return the consent to open tunnels all the same."""
-    problem = content.utility("provision_look_connection").colab_policy_problem(False)
+    problem = connection.colab_policy_problem(False)
     if not problem:
         return {}
     names = [f"{role}_accept_colab_policy" for role in roles]
@@ -98,7 +99,7 @@ def _token(variables: Mapping[str, Any], local: bool) -> str:
     if kept:
         return kept
     # One that was given before is in the agent's configuration, which the role can read and others cannot.
-    if not local or content.utility("provision_look_ngrok").has_token():
+    if not local or ngrok.has_token():
         return ""
     if problem:
         print(problem, file=notebook.stream(), flush=True)

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision import become, catalog, consent, content, inventory, launch, lock, logbook, notebook, paths
+from provision import become, catalog, consent, inventory, launch, lock, logbook, notebook, paths
 from provision.errors import Declined, Interrupted, OptionError, ProvisionError, unexpected
+from provision.machine import look, notes
+from provision.machine.tool import prefix
 from provision.result import Result
 
 if TYPE_CHECKING:
@@ -169,7 +171,7 @@ def _display(progress: Callable | None) -> Iterator[tuple[Callable, Callable]]:
 
 def _extend_path(hosts: dict) -> None:
     """Make the commands just installed on this machine known to this process, and so to ``!`` in a notebook."""
-    is_ours = content.utility("provision_checks").is_ours
+    is_ours = prefix.is_ours
     for report in (report for reports in hosts.values() for report in reports.values()):
         folder, folders = report.get("bin"), os.environ.get("PATH", os.defpath).split(os.pathsep)
         # A prefix of ours has no other commands, and those of its names that came before are not the ones meant.
@@ -335,12 +337,11 @@ def status() -> Status:
     """
     from provision import overview
 
-    checks = content.utility("provision_checks")
     found = {}
     for name in catalog.roles():
-        report = checks.read_state(name).get("report")
+        report = notes.read_state(name).get("report")
         if report:
-            found[name] = {**report, **checks.now(name, report), **overview.measured(name, report)}
+            found[name] = {**report, **look.now(name, report), **overview.measured(name, report)}
     packages = overview.packages()
     if packages:
         found = {"deps": {"packages": packages}, **found}

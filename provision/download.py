@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from provision import content
 from provision.errors import OptionError, ProvisionError
-
-_downloads = content.utility("provision_download")
+from provision.machine import download as _downloads
 
 
 def local_path(source: str) -> str | None:
@@ -52,7 +50,7 @@ def opened(url: str) -> Iterator[Any]:
 
     Yields
     ------
-    provision_download.Download
+    provision.machine.download.Download
         To be read like a file. Its ``size`` is 0 when the server does not say.
 
     Raises

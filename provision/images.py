@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from provision import content
 from provision.errors import OptionError, ProvisionError, no_such_file
+from provision.machine import system
 from provision.progress import format_bytes
 
 if TYPE_CHECKING:
@@ -419,7 +419,7 @@ def _check_memory(opened: SpatialImage, name: str) -> None:
 
     if isinstance(opened.dataobj, np.ndarray):
         return
-    needed, free = _memory_needed(opened), content.utility("provision_checks").memory_available()
+    needed, free = _memory_needed(opened), system.memory_available()
     if free is not None and needed > free:
         raise OptionError(
             f"{name} needs {format_bytes(needed)} of memory, and {format_bytes(free)} are free.",

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from provision import content, notebook
+from provision import notebook
 from provision.errors import OptionError, ProvisionError
 from provision.events import Step
-
-_lock = content.utility("provision_lock")
-_files = content.utility("provision_files")
+from provision.machine import files as _files
+from provision.machine import lock as _lock
 
 SECONDS: float = _lock.SECONDS
 """How long to wait for another run when nothing else is said."""

@@ -9,7 +9,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from provision import connection, content, lock
+from provision import connection, lock
+from provision.machine import alive, places
+from provision.machine.look import deps
+from provision.machine.store import archives
+from provision.machine.tool.prefix import RECEIPT
 from provision.notebook import row, table
 from provision.progress import format_bytes
 from provision.result import details, sentence
@@ -85,7 +89,7 @@ def packages() -> list[str]:
     >>> packages()  # doctest: +SKIP
     ['libfftw3-double3', 'mrtrix3']
     """
-    note, _ = content.utility("provision_look_deps").noted()
+    note, _ = deps.noted()
     return sorted({name for names in note["installed"].values() for name in names})
 
 
@@ -110,15 +114,14 @@ def measured(role: str, report: Mapping[str, Any]) -> dict[str, Any]:
     >>> measured("deps", {})
     {}
     """
-    checks = content.utility("provision_checks")
     found: dict[str, Any] = {}
     prefix = report.get("prefix", "")
     # The distribution's package is in /usr, with all else.
-    if prefix and Path(prefix, checks.RECEIPT).exists():
+    if prefix and Path(prefix, RECEIPT).exists():
         found["size"] = size_of(prefix)
-    pid = checks.running(str(Path(checks.state_folder(), role, f"{role}.pid")))
+    pid = alive.running(str(Path(places.state_folder(), role, f"{role}.pid")))
     if pid:
-        found.update(pid=pid, since=_started(checks.process(pid)["start"]))
+        found.update(pid=pid, since=_started(alive.process(pid)["start"]))
     return found
 
 
@@ -172,8 +175,7 @@ def stored(folder: str | None = None) -> dict[str, Any]:
     >>> stored("/nonexistent")
     {'folder': '/nonexistent', 'builds': 0, 'size': 0}
     """
-    folder = folder or content.utility("provision_checks").default_store()
-    archives = content.utility("provision_store")
+    folder = folder or places.default_store()
     try:
         sizes = [Path(path).stat().st_size for path in archives.archives(folder)]
     except (OSError, archives.StoreError) as error:

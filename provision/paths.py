@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from provision import content
 from provision.errors import OptionError
+from provision.machine import places
 
 
 def absolute(path: str | os.PathLike) -> Path:
@@ -60,7 +60,7 @@ def home() -> Path:
     >>> home().is_absolute()
     True
     """
-    return Path(content.utility("provision_checks").home())
+    return Path(places.home())
 
 
 def working_folder() -> str:

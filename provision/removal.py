@@ -9,7 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from provision import content, logbook, overview
+from provision import logbook, overview
+from provision.machine import places
 from provision.progress import format_bytes, format_seconds
 from provision.result import Result
 
@@ -131,7 +132,7 @@ def kept() -> Iterator[Kept]:
     if store["builds"]:
         what = "1 build" if store["builds"] == 1 else f"{store['builds']} builds"
         yield Kept(what, store["folder"], store["size"], "provision store prune --keep 0")
-    cache = Path(content.utility("provision_checks").cache_folder())
+    cache = Path(places.cache_folder())
     for what, folder in (("sources and unfinished builds", cache / "source"), ("logs of runs", logbook.place())):
         if folder.is_dir() and any(folder.iterdir()):
             yield Kept(what, str(folder), overview.size_of(str(folder)), f"rm -r {shlex.quote(str(folder))}")

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from provision import content, events, launch, lock, logbook, notebook, paths
+from provision import events, launch, lock, logbook, notebook, paths
 from provision.errors import OptionError, ProvisionError
+from provision.machine import files
 
 # How long a run that was asked to stop may take before it is killed.
 _GRACE_SECONDS = 10.0
@@ -339,7 +340,7 @@ def _start(private, arguments, inventory, watcher, stop):
     except OSError as error:
         # Its own files, such as a full disk has no space for: what it started is ended by who has called.
         stop.give_up()
-        message, hint = content.utility("provision_files").explain(error)
+        message, hint = files.explain(error)
         raise ProvisionError(message, hint=hint, code="temporary") from error
 
 

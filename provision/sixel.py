@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from provision import content
 from provision.errors import ProvisionError
+from provision.machine import notes
+from provision.machine import sixel as _binding
 
 if TYPE_CHECKING:
     import numpy as np
 
-_binding = content.utility("provision_sixel")
 
 
 def decode(data: bytes, library: str | os.PathLike | None = None) -> np.ndarray:
@@ -126,7 +126,7 @@ def installed_library() -> str | None:
     >>> installed_library()  # doctest: +SKIP
     '/usr/lib/x86_64-linux-gnu/libsixel.so.1'
     """
-    return content.utility("provision_checks").read_state("mrpeek").get("report", {}).get("decoder")
+    return notes.read_state("mrpeek").get("report", {}).get("decoder")
 
 
 @functools.cache

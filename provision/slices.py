@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision import content, images, sixel
+from provision import images, sixel
 from provision.errors import OptionError, ProvisionError, did_you_mean
+from provision.machine import notes
 from provision.picture import Picture
 
 if TYPE_CHECKING:
@@ -445,7 +446,7 @@ def _checked_zoom(header: Header, plane: str | None, plot: str | None, zoom: Any
 
 def _commands() -> tuple[Path, str | None]:
     """Return mrpeek and the libsixel that was installed with it, or say how to get them."""
-    report = content.utility("provision_checks").read_state("mrpeek").get("report", {})
+    report = notes.read_state("mrpeek").get("report", {})
     installed = Path(report.get("bin") or os.devnull) / "mrpeek"
     if installed.is_file():
         return installed, report.get("decoder")

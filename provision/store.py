@@ -16,16 +16,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from provision import content, lock
+from provision import lock
 from provision.download import local_path, opened
 from provision.errors import OptionError, ProvisionError, did_you_mean
 from provision.events import Step
 from provision.listing import Build, Checked, Exported, Leftover, Listing, Pruned
+from provision.machine import cpu, places, system
+from provision.machine import files as _files
+from provision.machine.store import archives as _archives
 from provision.paths import absolute
-
-_checks = content.utility("provision_checks")
-_files = content.utility("provision_files")
-_archives = content.utility("provision_store")
 
 DAYS_UNFINISHED = 7
 """After so many days nobody is taken to go on with an unfinished build."""
@@ -62,7 +61,7 @@ def folder(store: str | os.PathLike | None = None) -> Path:
     >>> folder("/mnt/builds")
     PosixPath('/mnt/builds')
     """
-    place = absolute(_checks.default_store() if store is None else store)
+    place = absolute(places.default_store() if store is None else store)
     # What keeps a folder from being looked at is told by whoever reads it, in the words that suit.
     with suppress(OSError):
         if not stat.S_ISDIR(place.stat().st_mode):
@@ -291,7 +290,7 @@ def import_(
 
 
 def _machine() -> dict:
-    return {**_checks.look_at_machine(), "flags": sorted(_checks.cpu_flags())}
+    return {**system.look_at_machine(), "flags": sorted(cpu.cpu_flags())}
 
 
 def _build(path: Path, machine: dict) -> Build:

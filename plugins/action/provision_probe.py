@@ -16,7 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import become_loader
 from ansible.utils.display import Display
 
-_UTILITIES = Path(__file__).resolve().parents[1] / "module_utils"
+_MACHINE = Path(__file__).resolve().parents[1] / "module_utils" / "provision"
 # What runs on the target: it imports what it is sent, under the names that the files have here, and reads of that only
 # what it needs.
 _PROGRAM = """
@@ -25,15 +25,15 @@ from importlib.machinery import ModuleSpec
 
 class Sent:
     def find_spec(name, path=None, target=None):
-        return ModuleSpec(name, Sent, is_package=not sources[name]) if name in sources else None
+        return ModuleSpec(name, Sent, is_package=sources[name][0]) if name in sources else None
     def create_module(spec):
         return None
     def exec_module(module):
-        exec(compile(sources[module.__name__], module.__name__, "exec"), module.__dict__)
+        exec(compile(sources[module.__name__][1], module.__name__, "exec"), module.__dict__)
 
 sources = json.loads({sources!r})
 sys.meta_path.insert(0, Sent)
-from provision_probe.provision_checks import look
+from provision_probe.look import look
 print({mark!r} + json.dumps(look(json.loads({roles!r}))))
 """
 # What the target prints besides, a login message say, stands before this mark.
@@ -41,17 +41,21 @@ _MARK = "provision-probe:"
 
 
 def _sources():
-    """Return the text of all that the checker is made of, by the names under which it imports itself there."""
-    files = [_UTILITIES / "provision_checks.py", *_UTILITIES.glob("provision_look_*.py")]
-    return {"provision_probe": "", **{f"provision_probe.{file.stem}": file.read_text() for file in files}}
+    """Return the machine's code, by the names under which it imports itself there: whether a package, and its text."""
+    found = {}
+    for file in _MACHINE.rglob("*.py"):
+        *folders, name = file.relative_to(_MACHINE).with_suffix("").parts
+        is_package = name == "__init__"
+        found[".".join(["provision_probe", *folders, *([] if is_package else [name])])] = is_package, file.read_text()
+    return found
 
 
-def _utility(name):
-    """Return one of the modules beside this one, in whose package they find each other."""
-    package = "_provision_utilities"
+def _machine(name):
+    """Return one of the modules of the machine's code, whose package has another name where this is a collection."""
+    package = "_provision_machine"
     if package not in sys.modules:
         sys.modules[package] = ModuleType(package)
-        sys.modules[package].__path__ = [str(_UTILITIES)]
+        sys.modules[package].__path__ = [str(_MACHINE)]
     return importlib.import_module(f"{package}.{name}")
 
 
@@ -73,7 +77,7 @@ class ActionModule(ActionBase):
         leaving = self._templar.template((task_vars or {}).get("provision_leaving") or [])
         wanted = {name: dict(one, leaving=leaving) for name, one in asked.items()} if leaving else asked
         # What people name by a path is here.
-        roles = json.dumps(_utility("provision_checks").read_here(wanted))
+        roles = json.dumps(_machine("look").read_here(wanted))
         python = self._templar.template((task_vars or {}).get("ansible_python_interpreter") or "/usr/bin/python3")
         # It may be a command with arguments; a path may have spaces.
         command = shlex.quote(python) if Path(python).is_file() else python
@@ -106,7 +110,7 @@ class ActionModule(ActionBase):
         """
         if self._connection.transport != "local" or self._task.check_mode or task_vars.get("provision_lock"):
             return {}
-        lock, files = _utility("provision_lock"), _utility("provision_files")
+        lock, files = _machine("lock"), _machine("files")
         names = [os.path.basename(name) for name in context.CLIARGS.get("args") or ()]
         command = " ".join(["ansible-playbook", *names])
         wait = self._templar.template(task_vars.get("provision_wait", lock.SECONDS))

@@ -64,7 +64,7 @@ problem:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_apt import AptError, candidate, install, protect, remove, unprotect
+from ..module_utils.provision.apt import AptError, candidate, install, protect, remove, unprotect
 
 
 def main():

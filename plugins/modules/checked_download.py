@@ -46,8 +46,8 @@ dest:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_download import DownloadError, fetch
-from ..module_utils.provision_files import explain, teller
+from ..module_utils.provision.download import DownloadError, fetch
+from ..module_utils.provision.files import explain, teller
 
 
 def main():

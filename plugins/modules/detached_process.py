@@ -97,9 +97,9 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checks import answers, running
-from ..module_utils.provision_files import explain, fail_when_locked
-from ..module_utils.provision_processes import ProcessError, accepting, lasting, start, stop
+from ..module_utils.provision.alive import answers, running
+from ..module_utils.provision.files import explain, fail_when_locked
+from ..module_utils.provision.processes import ProcessError, accepting, lasting, start, stop
 
 
 def refuse_taken_port(module):

@@ -76,11 +76,11 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_download import shown
+from ..module_utils.provision.download import shown
 
 SECONDS = 60
 _TIMED_OUT = (124, 137)  # timeout(1)
-from ..module_utils.provision_releases import COMMITS
+from ..module_utils.provision.releases import COMMITS
 
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 

@@ -129,10 +129,10 @@ import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import provision_sixel as sixel
-from ..module_utils.provision_checks import plain_environment
-from ..module_utils.provision_install import ARGUMENTS, InstallError, Tool
-from ..module_utils.provision_portable import BUNDLE, PortableError, bundle_libraries, strip
+from ..module_utils.provision import sixel as sixel
+from ..module_utils.provision.commands import plain_environment
+from ..module_utils.provision.store.portable import BUNDLE, PortableError, bundle_libraries, strip
+from ..module_utils.provision.tool.install import ARGUMENTS, InstallError, Tool
 
 _SIZE = 8
 

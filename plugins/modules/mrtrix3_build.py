@@ -107,18 +107,12 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checkpoint import SPENT, Checkpoint, age_sources
-from ..module_utils.provision_checks import (
-    is_script,
-    memory_available,
-    os_release,
-    plain_environment,
-    read_json,
-    read_text,
-    run,
-)
-from ..module_utils.provision_files import failure, locked, teller, write_json
-from ..module_utils.provision_portable import HERE_ALONE, LINK_FLAGS
+from ..module_utils.provision.commands import plain_environment, run
+from ..module_utils.provision.files import failure, locked, teller, write_json
+from ..module_utils.provision.reading import is_script, read_json, read_text
+from ..module_utils.provision.store.checkpoint import SPENT, Checkpoint, age_sources
+from ..module_utils.provision.store.portable import HERE_ALONE, LINK_FLAGS
+from ..module_utils.provision.system import memory_available, os_release
 
 _STAMP = ".provision-build.json"
 # One step of the build peaks at 3.4 GiB: src/registration, g++ 12, measured with GNU time on MRtrix3 3.0.8.

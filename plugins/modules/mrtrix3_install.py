@@ -141,10 +141,11 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checks import command_environment, is_elf, is_script, run
-from ..module_utils.provision_files import unpack
-from ..module_utils.provision_install import ARGUMENTS, InstallError, Tool
-from ..module_utils.provision_portable import finish, flags_in_config, gather, gather_tree
+from ..module_utils.provision.commands import command_environment, run
+from ..module_utils.provision.files import unpack
+from ..module_utils.provision.reading import is_elf, is_script
+from ..module_utils.provision.store.portable import finish, flags_in_config, gather, gather_tree
+from ..module_utils.provision.tool.install import ARGUMENTS, InstallError, Tool
 
 
 class MRtrix3(Tool):

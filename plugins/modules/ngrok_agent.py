@@ -62,8 +62,8 @@ from http.client import HTTPException
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_files import explain, fail_when_locked, locked, staging, unpack
-from ..module_utils.provision_look_ngrok import agent_version, is_safe
+from ..module_utils.provision.files import explain, fail_when_locked, locked, staging, unpack
+from ..module_utils.provision.look.ngrok import agent_version, is_safe
 
 # How pyngrok names what `uname -m` tells.
 _KINDS = {

@@ -102,12 +102,13 @@ from contextlib import suppress
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import provision_ngrok_errors as errors
-from ..module_utils.provision_checks import read_json, running
-from ..module_utils.provision_files import fail_when_locked, write_json
-from ..module_utils.provision_look_connection import offered_key
-from ..module_utils.provision_look_ngrok import OPTIONS, kept_token, ngrok_report, public_address, token_mark
-from ..module_utils.provision_processes import ProcessError, start, stop
+from ..module_utils.provision import ngrok_errors as errors
+from ..module_utils.provision.alive import running
+from ..module_utils.provision.files import fail_when_locked, write_json
+from ..module_utils.provision.look.connection import offered_key
+from ..module_utils.provision.look.ngrok import OPTIONS, kept_token, ngrok_report, public_address, token_mark
+from ..module_utils.provision.processes import ProcessError, start, stop
+from ..module_utils.provision.reading import read_json
 
 _STARTED = re.compile(r"\burl=(tcp://[\w.-]+:\d+)")
 _UNREACHABLE_AFTER = 8  # seconds without having reached the service once

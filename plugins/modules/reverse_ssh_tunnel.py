@@ -53,11 +53,12 @@ import sys
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checks import read_json, read_text, running
-from ..module_utils.provision_files import explain as explain_error
-from ..module_utils.provision_files import fail_when_locked, write_json
-from ..module_utils.provision_look_reverse_ssh import key_line
-from ..module_utils.provision_processes import ProcessError, start, stop
+from ..module_utils.provision.alive import running
+from ..module_utils.provision.files import explain as explain_error
+from ..module_utils.provision.files import fail_when_locked, write_json
+from ..module_utils.provision.look.reverse_ssh import key_line
+from ..module_utils.provision.processes import ProcessError, start, stop
+from ..module_utils.provision.reading import read_json, read_text
 
 DEADLINE = 90.0  # seconds; the program gives up a login, and a port that stays taken, before
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -80,10 +80,10 @@ import threading
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checks import read_text
-from ..module_utils.provision_files import explain as explain_error
-from ..module_utils.provision_files import staging, write_text
-from ..module_utils.provision_processes import last_lines
+from ..module_utils.provision.files import explain as explain_error
+from ..module_utils.provision.files import staging, write_text
+from ..module_utils.provision.processes import last_lines
+from ..module_utils.provision.reading import read_text
 
 _LINES = 20
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}

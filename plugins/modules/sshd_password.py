@@ -48,9 +48,9 @@ import secrets
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checks import read_json, read_text
-from ..module_utils.provision_files import drop_half_written, explain, write_json, write_text
-from ..module_utils.provision_look_sshd import password_state, shadow_entry
+from ..module_utils.provision.files import drop_half_written, explain, write_json, write_text
+from ..module_utils.provision.look.sshd import password_state, shadow_entry
+from ..module_utils.provision.reading import read_json, read_text
 
 
 def call(module, argv, data=None):

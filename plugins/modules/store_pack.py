@@ -75,9 +75,11 @@ from contextlib import suppress
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision_checks import on_drive, read_json, store_problem, unmounted_problem
-from ..module_utils.provision_files import teller, write_json
-from ..module_utils.provision_store import MANIFEST, StoreError, pack
+from ..module_utils.provision.drive import on_drive, unmounted_problem
+from ..module_utils.provision.files import teller, write_json
+from ..module_utils.provision.reading import read_json
+from ..module_utils.provision.store.archives import MANIFEST, StoreError, pack
+from ..module_utils.provision.store.folder import store_problem
 
 ON_DRIVE = (
     "The build reaches Google Drive some time after this run; provision.drive(flush=True) in the notebook waits for it."

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from plugins.module_utils import provision_ngrok_errors
+from plugins.module_utils.provision import ngrok_errors
 from plugins.modules import reverse_ssh_tunnel
 from provision import content, errors, events
+from provision.machine import apt, files
 
 PAGE = content.root() / "docs" / "troubleshooting.md"
 
@@ -15,9 +16,9 @@ def in_the_code() -> set[str]:
     """Return every code that an error is given."""
     found = {error.code for error in (errors.ProvisionError, errors.OptionError, errors.Declined)}
     found |= {row[-1] for row in reverse_ssh_tunnel._KNOWN} | {"gateway-failed"}
-    found |= {provision_ngrok_errors.explain(said, "")[-1] for said in ("", "x509:", "i/o timeout")}
-    found |= set(content.utility("provision_files").CODES.values())
-    found |= {row[-1] for row in (*events._KNOWN, *events._SSH, *content.utility("provision_apt")._KNOWN)}
+    found |= {ngrok_errors.explain(said, "")[-1] for said in ("", "x509:", "i/o timeout")}
+    found |= set(files.CODES.values())
+    found |= {row[-1] for row in (*events._KNOWN, *events._SSH, *apt._KNOWN)}
     for folder in ("provision", "plugins"):
         for path in (content.root() / folder).rglob("*.py"):
             # Not what nibabel calls by that name.

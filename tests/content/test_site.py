@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import provision
-from provision import catalog, content
+from provision import catalog
+from provision.machine import ngrok_errors
 
 pytest.importorskip("mkdocs", reason="mkdocs is not installed: the extra docs has it")
 
@@ -61,7 +62,7 @@ def test_every_command_is_in_the_reference_with_what_it_says_of_itself(site: Pat
 
 def test_every_refusal_of_ngrok_is_told_with_what_to_do(site: Path) -> None:
     text = page(site, "reference/ngrok")
-    assert [code for code in content.utility("provision_ngrok_errors").KNOWN if f"ERR_NGROK_{code}<" not in text] == []
+    assert [code for code in ngrok_errors.KNOWN if f"ERR_NGROK_{code}<" not in text] == []
 
 
 def test_the_figures_are_those_of_the_readme(site: Path) -> None:

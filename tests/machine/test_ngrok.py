@@ -142,7 +142,7 @@ def box(host: Box, service: Service) -> Iterator[Box]:
     host.copy_in(service.ca, "/opt/ca.pem")
     yield host
     host.run(
-        f"python3 -c 'from plugins.module_utils.provision_processes import stop; stop(\"{FOLDER}/ngrok.pid\", 0)'\n"
+        f"python3 -c 'from plugins.module_utils.provision.processes import stop; stop(\"{FOLDER}/ngrok.pid\", 0)'\n"
         f"rm -rf {FOLDER} {STATE}; pgrep -x sshd > /dev/null"
     )
     assert host.run(PROCESSES).stdout == ""

@@ -44,8 +44,9 @@ echo "[127.0.0.1]:* $(cut -d' ' -f1,2 key.pub)" | tee known ~/.ssh/known_hosts
 LOOK = """
 import json, sys, time
 sys.path.insert(0, "/root/project")
-from plugins.module_utils.provision_checks import look_at_machine, read_state
-from plugins.module_utils.provision_look_reverse_ssh import look_at
+from plugins.module_utils.provision.notes import read_state
+from plugins.module_utils.provision.system import look_at_machine
+from plugins.module_utils.provision.look.reverse_ssh import look_at
 begin = time.monotonic()
 state = read_state("reverse_ssh")
 wanted = {**state["wanted"], "known_hosts": "\\n".join(state["known"]), "jump": state["report"]["jump"]}

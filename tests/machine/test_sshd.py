@@ -98,9 +98,10 @@ exec /usr/sbin/sshd "$@"
 LOOK = """
 import sys
 sys.path.insert(0, "/root/project")
-from plugins.module_utils import provision_checks, provision_look_sshd
-wanted = {**provision_checks.read_state("sshd")["wanted"], "state": "started"}
-print(provision_look_sshd.look_at(wanted, provision_checks.look_at_machine()).get("drift", "as wanted"))
+from plugins.module_utils.provision import notes, system
+from plugins.module_utils.provision.look import sshd
+wanted = {**notes.read_state("sshd")["wanted"], "state": "started"}
+print(sshd.look_at(wanted, system.look_at_machine()).get("drift", "as wanted"))
 """
 # Starts systemd as process 1 of namespaces in the box, below a control group of its own, and clears that up at the end.
 BOOT = """

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from plugins.module_utils import provision_checks as checks
+from plugins.module_utils.provision import places
+from plugins.module_utils.provision.tool.prefix import RECEIPT
 from provision import lock
 
 
@@ -23,7 +24,7 @@ def installation(tmp_path, monkeypatch):
     """A machine of an ordinary user with an MRtrix3 of ours, and what the role would want of it."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
-    monkeypatch.setattr(checks.os, "getuid", lambda: 1000)
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
     prefix, links = tmp_path / ".local/opt/mrtrix3", tmp_path / ".local/bin"
     (prefix / "bin").mkdir(parents=True)
     links.mkdir()
@@ -31,7 +32,7 @@ def installation(tmp_path, monkeypatch):
     command.write_text("#!/bin/sh\necho '== mrinfo 3.0.8 =='\n")
     command.chmod(0o755)
     (links / "mrinfo").symlink_to(command)
-    (prefix / checks.RECEIPT).write_text("{}")
+    (prefix / RECEIPT).write_text("{}")
     report = {"prefix": str(prefix), "bin": str(prefix / "bin"), "origin": "source", "cpu": "x86-64-v3"}
     state = {"report": report, "version": "3.0.8", "commands": ["mrinfo"], "complete": True, "link_dir": str(links)}
     wanted = {
@@ -49,7 +50,7 @@ def note():
     """Return a function that notes the state of a role, as its last run would have left it."""
 
     def write(role, state):
-        folder = Path(checks.state_folder())
+        folder = Path(places.state_folder())
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{role}.json").write_text(json.dumps(state))
 

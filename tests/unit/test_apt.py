@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from plugins.module_utils import provision_apt as apt
+from plugins.module_utils.provision import apt as apt
 
 NOT_SIGNED = """\
 Err:1 http://x.example.org stable InRelease
@@ -259,7 +259,7 @@ def test_a_password_in_an_address_is_never_told(programs):
 def test_fetching_ends_when_nobody_listens_any_more(tmp_path):
     (tmp_path / "apt-get").write_text("#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "apt-get").chmod(stat.S_IRWXU)
-    program = "from plugins.module_utils import provision_apt; provision_apt.update()"
+    program = "from plugins.module_utils.provision import apt; apt.update()"
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment) as module:
         time.sleep(1)

@@ -21,8 +21,8 @@ import pytest
 import zstandard
 from killed import NAMES_CHANGE, ended_at
 
-from plugins.module_utils import provision_store as store
-from plugins.module_utils import provision_zstd as zstd
+from plugins.module_utils.provision.store import archives as store
+from plugins.module_utils.provision.store import zstd as zstd
 
 ROOT = str(Path(store.__file__).parents[2])
 MANIFEST = {
@@ -1012,7 +1012,7 @@ def test_a_store_without_locks_can_be_packed_into(prefix, shelf, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("plugins.module_utils.provision_files.fcntl.flock", refuse)
+    monkeypatch.setattr("plugins.module_utils.provision.files.fcntl.flock", refuse)
     assert store.read_archive(pack(prefix, shelf)["archive"])["version"] == "3.0.8"
 
 
@@ -1192,7 +1192,7 @@ def test_a_machine_that_cannot_unpack_does_not_call_the_archive_bad(prefix, shel
 PACKER = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from plugins.module_utils import provision_store as store
+from plugins.module_utils.provision.store import archives as store
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(int(sys.argv[5])):

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("ansible")
 
-from plugins.module_utils.provision_files import locked
+from plugins.module_utils.provision.files import locked
 from plugins.modules import mrtrix3_build as build
 
 CONFIGURE = """#!/usr/bin/env python3

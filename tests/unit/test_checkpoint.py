@@ -14,8 +14,8 @@ import pytest
 
 pytest.importorskip("ansible")
 
-from plugins.module_utils import provision_checkpoint as checkpoints
-from plugins.module_utils import provision_store as store
+from plugins.module_utils.provision.store import archives as store
+from plugins.module_utils.provision.store import checkpoint as checkpoints
 from plugins.modules.mrtrix3_build import is_whole_elf
 
 SETTINGS = {"commit": "97b21e56af52" + "0" * 28, "cpu": "x86-64-v3", "compiler": "c++ 12", "release": "Debian 12"}

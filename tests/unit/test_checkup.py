@@ -20,8 +20,9 @@ import yaml
 from provision import catalog, checkup, content, core, reach
 from provision.catalog import Role
 from provision.diagnosis import Diagnosis, Finding
+from provision.machine import alive, notes, system
+from provision.machine.look import deps
 
-checks = content.utility("provision_checks")
 Usage = namedtuple("Usage", "free")
 
 
@@ -81,7 +82,7 @@ def asked(code=0, said="", audit=""):
 def whole(monkeypatch):
     """Packages that all have what they need; return what they lack."""
     lacking = []
-    monkeypatch.setattr(content.utility("provision_look_deps"), "unmet_dependencies", lambda: lacking)
+    monkeypatch.setattr(deps, "unmet_dependencies", lambda: lacking)
     return lacking
 
 
@@ -156,7 +157,7 @@ def test_memory_is_enough_for_a_compiler_or_not(available, expected):
 
 def test_memory_that_is_used_up_is_told_from_memory_that_is_not_known(monkeypatch):
     assert checkup.check_memory(0).found == "0 B can be used"
-    monkeypatch.setattr(content.utility("provision_checks"), "memory_available", lambda: None)
+    monkeypatch.setattr(system, "memory_available", lambda: None)
     assert (verdict(checkup.check_memory()), checkup.check_memory().found) == ("warn", "not known")
 
 
@@ -204,10 +205,9 @@ def ngrok(monkeypatch):
         has_token=lambda: found["token"], find_agent=lambda wanted, folder: found["agent"], OLDEST=[3, 2],
         numbers=lambda version: [int(number) for number in version.split(".")],
     )
-    others = content.utility
-    monkeypatch.setattr(content, "utility", lambda name: look if name == "provision_look_ngrok" else others(name))
+    monkeypatch.setattr(checkup, "ngrok", look)
     monkeypatch.setattr(catalog, "roles", lambda root=None: {"ngrok": Role("ngrok")})
-    monkeypatch.setattr(checks, "read_state", lambda role: found.get("state", {}))
+    monkeypatch.setattr(notes, "read_state", lambda role: found.get("state", {}))
     return found
 
 
@@ -269,10 +269,10 @@ def test_what_killed_runs_have_left_is_found(folders, left):
 
 def test_what_is_in_use_is_not_taken_for_left(folders):
     (folders / "temporary/provision-a").mkdir()
-    with (folders / "temporary/provision-a/alive").open("w") as alive:
-        fcntl.flock(alive, fcntl.LOCK_EX)
+    with (folders / "temporary/provision-a/alive").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         assert verdict(leftovers(folders)) == "ok"
-    noted = {"pid": os.getpid(), "start": checks.process(os.getpid())["start"], "boot": checks.boot_id()}
+    noted = {"pid": os.getpid(), "start": alive.process(os.getpid())["start"], "boot": alive.boot_id()}
     (folders / "state/sshd/sshd.pid").write_text(json.dumps(noted))
     (folders / "temporary/provision-a/alive").unlink()
     assert verdict(leftovers(folders)) == "ok"

@@ -1,5 +1,6 @@
 """What the commands of ``provision store`` promise."""
 
+
 import hashlib
 import json
 import os
@@ -7,11 +8,11 @@ import shlex
 
 import pytest
 
-from provision import cli_store, content, store
+from provision import cli_store, store
 from provision.cli import _parser, main
 from provision.listing import Checked, Exported, Listing, Pruned
+from provision.machine.store import archives
 
-archives = content.utility("provision_store")
 KEY = "mrtrix3-3.0.8-debian12-x86_64-x86-64"
 
 

@@ -14,10 +14,9 @@ import pytest
 from colab import on_colab
 
 import provision
-from provision import ProvisionError, colab, content, launch, notebook
+from provision import ProvisionError, colab, launch, notebook
 from provision.listing import Listing
-
-checks = content.utility("provision_checks")
+from provision.machine import drive, places
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +26,7 @@ def machine(monkeypatch, tmp_path):
     (root / "content").mkdir(parents=True)
     monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(root / "cache"))
-    monkeypatch.setattr(checks, "drive_folder", functools.partial(checks.drive_folder, str(root)))
+    monkeypatch.setattr(drive, "drive_folder", functools.partial(drive.drive_folder, str(root)))
     monkeypatch.setattr(colab, "MOUNT", str(root / "content/drive"))
     monkeypatch.setattr(notebook, "in_notebook", lambda: True)
     return root
@@ -51,7 +50,7 @@ def dropped(machine, monkeypatch):
             raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), str(path))
         return look(path, **options)
 
-    monkeypatch.setattr(checks.os, "stat", stat)
+    monkeypatch.setattr(os, "stat", stat)
     return folder
 
 
@@ -66,7 +65,7 @@ def test_it_mounts_drive_and_tells_where_the_store_is_and_what_is_in_it(page, ma
     short_of(monkeypatch, 12_300_000_000)
     found = provision.drive()
     assert found.folder == machine / "content/drive/MyDrive"
-    assert found.store == found.folder / "provision" == Path(checks.default_store())
+    assert found.store == found.folder / "provision" == Path(places.default_store())
     said = repr(found)
     assert f"{found.folder}, 12.3 GB free" in said and "broken" in said and "1 build" in said
     assert found.notes == ()
@@ -159,12 +158,12 @@ def test_a_drive_that_has_dropped_and_cannot_be_mounted_is_told_with_what_to_do(
 
 
 def test_builds_on_a_drive_that_has_dropped_are_not_looked_for_in_another_place(dropped):
-    assert checks.default_store() == str(dropped / "provision")
+    assert places.default_store() == str(dropped / "provision")
 
 
 def test_one_that_is_mounted_comes_before_one_that_has_dropped(dropped, machine):
     (machine / "gdrive/MyDrive").mkdir(parents=True)
-    assert checks.drive_folder() == str(machine / "gdrive/MyDrive")
+    assert drive.drive_folder() == str(machine / "gdrive/MyDrive")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +179,7 @@ def test_one_that_is_mounted_comes_before_one_that_has_dropped(dropped, machine)
 def test_what_is_on_drive_is_known_by_its_path(machine, path, told):
     (machine / "content/drive/MyDrive").mkdir(parents=True)
     (machine / "linked").symlink_to(machine / "content/drive/MyDrive")
-    assert checks.on_drive(str(machine / path)) == told
+    assert drive.on_drive(str(machine / path)) == told
 
 
 # The environment

@@ -9,7 +9,8 @@ import pytest
 from colab import on_colab
 from IPython.core.error import StdinNotImplementedError
 
-from provision import OptionError, consent, content, notebook
+from provision import OptionError, consent, notebook
+from provision.machine.look import connection, ngrok
 
 TOKEN = "2abc_token_of_mine"
 
@@ -39,15 +40,15 @@ def prompt(monkeypatch):
 def elsewhere(monkeypatch):
     """A machine that is not Colab's, with no token of ngrok anywhere."""
     monkeypatch.delenv(consent.TOKEN_VARIABLE, raising=False)
-    monkeypatch.setattr(content.utility("provision_look_connection"), "on_colab", lambda: False)
-    monkeypatch.setattr(content.utility("provision_look_ngrok"), "has_token", lambda: False)
+    monkeypatch.setattr(connection, "on_colab", lambda: False)
+    monkeypatch.setattr(ngrok, "has_token", lambda: False)
 
 
 @pytest.fixture
 def colab(monkeypatch):
     """The page of Google Colab, with none of its secrets, and a cell of a notebook in it."""
     monkeypatch.setattr(notebook, "in_notebook", lambda: True)
-    monkeypatch.setattr(content.utility("provision_look_connection"), "on_colab", lambda: True)
+    monkeypatch.setattr(connection, "on_colab", lambda: True)
     with on_colab(monkeypatch) as page:
         yield page
 
@@ -79,7 +80,7 @@ def test_then_the_secret_of_colab(prompt, colab):
 
 
 def test_then_the_one_that_the_agent_was_given_before(prompt, monkeypatch):
-    monkeypatch.setattr(content.utility("provision_look_ngrok"), "has_token", lambda: True)
+    monkeypatch.setattr(ngrok, "has_token", lambda: True)
     assert "ngrok_authtoken" not in complete()
     assert not prompt
 
@@ -125,7 +126,7 @@ def test_in_a_line_that_is_no_cell_the_variable_and_the_kept_token_do_without_a_
     monkeypatch.setenv(consent.TOKEN_VARIABLE, TOKEN)
     assert accepted()["ngrok_authtoken"] == TOKEN
     monkeypatch.delenv(consent.TOKEN_VARIABLE)
-    monkeypatch.setattr(content.utility("provision_look_ngrok"), "has_token", lambda: True)
+    monkeypatch.setattr(ngrok, "has_token", lambda: True)
     assert "ngrok_authtoken" not in accepted()
     assert not prompt and "secret" not in capsys.readouterr().err
 

@@ -1,5 +1,6 @@
 """Running roles from Python, with a run of our own in Ansible's place."""
 
+
 import contextlib
 import json
 import os
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import provision
-from provision import content, core, demo, launch, notebook, progress, runner
+from provision import core, demo, launch, notebook, progress, runner
 from provision.errors import Declined, Interrupted, OptionError, ProvisionError
+from provision.machine import places
 
 
 @pytest.fixture
@@ -163,7 +165,7 @@ def test_nothing_is_started_for_a_wrong_option(ran, tmp_path):
 
 @pytest.mark.parametrize(("script", "works"), [("echo '== mrinfo 3.0.8 =='", True), ("exit 1", False)])
 def test_status_tells_what_is_there_and_whether_it_still_runs(monkeypatch, tmp_path, script, works):
-    monkeypatch.setattr(content.utility("provision_checks"), "state_folder", lambda: str(tmp_path))
+    monkeypatch.setattr(places, "state_folder", lambda: str(tmp_path))
     command = tmp_path / "bin" / "mrinfo"
     command.parent.mkdir()
     command.write_text(f"#!/bin/sh\n{script}\n")

@@ -18,7 +18,7 @@ from urllib.request import Request
 
 import pytest
 
-from plugins.module_utils import provision_download as downloads
+from plugins.module_utils.provision import download as downloads
 
 CONTENT = os.urandom(300_000)
 SUM = hashlib.sha256(CONTENT).hexdigest()
@@ -217,7 +217,7 @@ def test_an_interrupt_is_not_kept_waiting():
     code = f"""if True:
         import sys, threading, _thread
         sys.path.insert(0, {str(Path(downloads.__file__).parents[2])!r})
-        from plugins.module_utils import provision_download as downloads
+        from plugins.module_utils.provision import download as downloads
         print("ready", flush=True)
         with downloads.opened(sys.argv[1]): pass
     """

@@ -1,5 +1,6 @@
 """Sliders show the slice they say, quickly, at one brightness, and tell what goes wrong."""
 
+
 import gc
 import gzip
 import os
@@ -11,8 +12,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from provision import content, slices
+from provision import slices
 from provision.errors import OptionError, ProvisionError
+from provision.machine import notes
 from provision.picture import Picture
 
 pytest.importorskip("ipywidgets", reason="ipywidgets is not installed.")
@@ -243,7 +245,7 @@ def test_without_ipywidgets_the_command_that_installs_it_is_told_and_nothing_is_
 
 
 def test_without_mrpeek_the_call_that_installs_it_is_told_and_nothing_is_written(monkeypatch, temporary):
-    monkeypatch.setattr(content.utility("provision_checks"), "read_state", lambda _: {})
+    monkeypatch.setattr(notes, "read_state", lambda _: {})
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ProvisionError, match=r'mrpeek is not installed\. Install it: provision\.run\("mrpeek"\)'):
         explore()
@@ -255,7 +257,7 @@ def test_a_redraw_of_a_diffusion_series_takes_less_than_a_third_of_a_second(tmp_
     if not (folder := os.environ.get("PROVISION_TEST_MRPEEK")):
         pytest.skip("PROVISION_TEST_MRPEEK does not name the folder of a real mrpeek.")
     state = {"report": {"bin": folder, "decoder": os.environ.get("PROVISION_TEST_SIXEL")}}
-    monkeypatch.setattr(content.utility("provision_checks"), "read_state", lambda _: state)
+    monkeypatch.setattr(notes, "read_state", lambda _: state)
     explorer = explore(compressed(tmp_path / "a.nii.gz", series(48, 48, 20, 193)))
     seconds = []
     for volume in range(20, 190, 20):

@@ -9,7 +9,7 @@ import tarfile
 
 import pytest
 
-from plugins.module_utils import provision_files as files
+from plugins.module_utils.provision import files as files
 
 
 def archive(path, *members, **contents):

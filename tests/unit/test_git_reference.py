@@ -12,7 +12,7 @@ pytest.importorskip("ansible")
 
 from ansible.module_utils.testing import patch_module_args
 
-from plugins.module_utils.provision_releases import COMMITS
+from plugins.module_utils.provision.releases import COMMITS
 from plugins.modules import git_reference
 
 LISTING = (

@@ -14,9 +14,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plugins.module_utils import provision_checkpoint as checkpoints
-from plugins.module_utils import provision_files as files
-from plugins.module_utils import provision_store as store
+from plugins.module_utils.provision import files as files
+from plugins.module_utils.provision.store import archives as store
+from plugins.module_utils.provision.store import checkpoint as checkpoints
 from provision import store as shelf_of
 
 MANIFEST = {

@@ -1,5 +1,6 @@
 """An image is read as it lies in the scanner, or refused with one sentence that says why."""
 
+
 import gzip
 import os
 import sys
@@ -10,11 +11,11 @@ import numpy as np
 import pytest
 from nibabel.spatialimages import SpatialImage
 
-from provision import content, images
+from provision import images
 from provision.errors import OptionError, ProvisionError
+from provision.machine import system
 from provision.phantom import scanner_affine
 
-checks = content.utility("provision_checks")
 SHAPE = (7, 6, 5)
 OBLIQUE = scanner_affine(SHAPE, (2.0, 1.5, 3.0), rotation=(20, -15, 30))
 AFFINES = {
@@ -358,21 +359,21 @@ def test_an_affine_without_volume_is_refused(tmp_path, broken):
 
 
 def test_voxels_that_exceed_the_memory_are_refused_by_their_header(tmp_path, monkeypatch):
-    monkeypatch.setattr(checks, "memory_available", lambda: 500)
+    monkeypatch.setattr(system, "memory_available", lambda: 500)
     with pytest.raises(OptionError, match=r"a\.nii\.gz needs 840 B of memory, and 500 B are free\."):
         images.loaded(nifti(tmp_path / "a.nii.gz"))
 
 
 def test_voxels_are_refused_where_no_memory_is_left_and_not_where_that_is_not_known(tmp_path, monkeypatch):
-    monkeypatch.setattr(checks, "memory_available", lambda: 0)
+    monkeypatch.setattr(system, "memory_available", lambda: 0)
     with pytest.raises(OptionError, match="0 B are free"):
         images.loaded(nifti(tmp_path / "a.nii.gz"))
-    monkeypatch.setattr(checks, "memory_available", lambda: None)
+    monkeypatch.setattr(system, "memory_available", lambda: None)
     images.loaded(nifti(tmp_path / "a.nii.gz"))
 
 
 def test_scaled_voxels_need_memory_twice(tmp_path, monkeypatch):
-    monkeypatch.setattr(checks, "memory_available", lambda: 1000)
+    monkeypatch.setattr(system, "memory_available", lambda: 1000)
     images.loaded(mif(tmp_path / "a.mif", values(), datatype="UInt8"))
     with pytest.raises(OptionError, match=r"needs 1\.1 kB of memory, and 1\.0 kB are free"):
         images.loaded(mif(tmp_path / "a.mif", values(), datatype="UInt8", scaling="0,2"))

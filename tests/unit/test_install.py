@@ -23,10 +23,11 @@ pytest.importorskip("ansible")
 
 from ansible.module_utils.testing import patch_module_args
 
-from plugins.module_utils import provision_checks as checks
-from plugins.module_utils import provision_install as shared
-from plugins.module_utils import provision_portable as portable
-from plugins.module_utils import provision_store as store
+from plugins.module_utils.provision import drive
+from plugins.module_utils.provision.store import archives as store
+from plugins.module_utils.provision.store import portable as portable
+from plugins.module_utils.provision.tool import install as shared
+from plugins.module_utils.provision.tool import prefix
 from plugins.modules import mrtrix3_install as install
 from plugins.modules import store_pack
 
@@ -291,7 +292,7 @@ def test_a_prefix_that_is_a_link_stays_one(given, tmp_path):
         assert (tmp_path / "opt/mrtrix3").is_symlink() and os.listdir(tmp_path / "big") == ["mrtrix3"]
     TOOL.remove(given)
     assert snapshot(tmp_path / "big") == [] and snapshot(tmp_path / "opt") == ["mrtrix3"]
-    assert checks.prefix_problem(given["prefix"]) == ""
+    assert prefix.prefix_problem(given["prefix"]) == ""
 
 
 @pytest.mark.parametrize("name", ["LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"])
@@ -778,11 +779,11 @@ def test_an_installation_is_packed_and_its_report_tells_where(given, shelf, caps
 def test_what_is_packed_onto_drive_is_told_to_reach_it_later(given, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(portable, "os_release", lambda: {"ID": "debian", "VERSION_ID": "12"})
     TOOL.install(given)
-    drive = tmp_path / "content/drive/MyDrive"
-    drive.mkdir(parents=True)
-    monkeypatch.setattr(checks, "drive_folder", lambda: str(drive))
-    code, answer = run_module(store_pack, capsys, prefix=given["prefix"], store=str(drive / "provision"))
-    assert (code, answer["kept"]["archive"]) == (0, str(drive / f"provision/{KEY}.tar.zst"))
+    mine = tmp_path / "content/drive/MyDrive"
+    mine.mkdir(parents=True)
+    monkeypatch.setattr(drive, "drive_folder", lambda: str(mine))
+    code, answer = run_module(store_pack, capsys, prefix=given["prefix"], store=str(mine / "provision"))
+    assert (code, answer["kept"]["archive"]) == (0, str(mine / f"provision/{KEY}.tar.zst"))
     assert "provision.drive(flush=True)" in answer["kept"]["notes"][0]
 
 
@@ -839,7 +840,7 @@ def test_a_store_that_is_full_read_only_or_gone_does_not_fail_the_run(given, she
 
 def test_nothing_is_written_below_the_mount_point_of_a_drive_that_is_not_mounted(given, capsys, tmp_path, monkeypatch):
     TOOL.install(given)
-    monkeypatch.setattr(checks, "_DRIVE_MOUNTS", (str(tmp_path / "drive"),))
+    monkeypatch.setattr(drive, "_DRIVE_MOUNTS", (str(tmp_path / "drive"),))
     ended, answer = run_module(
         store_pack, capsys, prefix=given["prefix"], store=str(tmp_path / "drive/MyDrive/provision")
     )
@@ -923,7 +924,7 @@ def test_a_removal_killed_before_any_step_is_ended_by_the_next(given, tmp_path, 
             os.unlink(given["state_file"])
         step += 1
         ended = ended_at(step, lambda: TOOL.remove(given))
-        assert checks.prefix_problem(given["prefix"]) == ""
+        assert prefix.prefix_problem(given["prefix"]) == ""
         TOOL.remove(given)
         assert clean(tmp_path), step
     assert step > 5
@@ -951,7 +952,7 @@ def test_a_replacement_in_another_place_killed_before_any_step_leaves_one_instal
         step += 1
         ended = ended_at(step, lambda: TOOL.install(there))
         for place in (given, there):
-            assert checks.prefix_problem(place["prefix"]) == ""
+            assert prefix.prefix_problem(place["prefix"]) == ""
         state = TOOL.install(there if step % 2 else given)
         assert [path.name for path in tmp_path.glob("*/mrtrix3/bin")] == ["bin"]
         assert "pending" not in json.loads(Path(given["state_file"]).read_text())
@@ -982,8 +983,8 @@ def test_a_place_that_cannot_be_filled_is_not_noted(given, tmp_path, monkeypatch
 RESTORER = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from plugins.module_utils import provision_install as shared
-from plugins.module_utils.provision_files import locked
+from plugins.module_utils.provision.tool import install as shared
+from plugins.module_utils.provision.files import locked
 from plugins.modules import mrtrix3_install as install
 given = json.loads(sys.argv[2])
 shared.this_machine = lambda: json.loads(sys.argv[3])
@@ -1057,7 +1058,7 @@ def test_an_installer_killed_at_any_moment_leaves_the_old_or_the_new_whole(wante
 HALF_WRITER = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from plugins.module_utils.provision_files import write_json
+from plugins.module_utils.provision.files import write_json
 os.replace = lambda *_: os.kill(os.getpid(), 9)
 write_json(sys.argv[2], {})
 """

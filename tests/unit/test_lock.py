@@ -20,9 +20,10 @@ from types import SimpleNamespace
 import pytest
 
 import provision
-from plugins.module_utils import provision_files as files
-from plugins.module_utils import provision_install, provision_processes
-from plugins.module_utils import provision_lock as utility
+from plugins.module_utils.provision import files as files
+from plugins.module_utils.provision import lock as utility
+from plugins.module_utils.provision import processes
+from plugins.module_utils.provision.tool import install
 from provision import catalog, checkup, content, core, lock, overview, removal, runner, store
 from provision.cli import main
 from provision.errors import OptionError, ProvisionError
@@ -34,7 +35,7 @@ NOBODY = 65534
 # Holds the lock of a place for as long as its standard input is open.
 HOLDER = """
 import sys
-from plugins.module_utils import provision_lock as lock
+from plugins.module_utils.provision import lock as lock
 place, command, *call = sys.argv[1:]
 lock.places = lambda: [place]
 with lock.held(command):
@@ -54,7 +55,7 @@ sys.exit(cli.main(words))
 # Counts in a file in a way that goes wrong as soon as two do it at once.
 COUNTER = """
 import os, sys
-from plugins.module_utils import provision_lock as lock
+from plugins.module_utils.provision import lock as lock
 place, path, times = sys.argv[1:]
 lock.places, lock._STEP = lambda: [place], 0.001
 for _ in range(int(times)):
@@ -510,7 +511,7 @@ def test_another_user_cannot_hold_what_a_module_locks(open_place):
     assert "PermissionError" in as_nobody(TAKE, open_place / "state.json.lock").stderr
     pid_file = open_place / "sshd" / "sshd.pid"
     pid_file.parent.mkdir(mode=0o755)
-    with provision_processes._alone(str(pid_file)):
+    with processes._alone(str(pid_file)):
         assert "PermissionError" in as_nobody(TAKE, f"{pid_file}.lock").stderr
     # A lock on the folder itself, which everybody can take, is of no concern.
     blocker = subprocess.Popen(
@@ -519,7 +520,7 @@ def test_another_user_cannot_hold_what_a_module_locks(open_place):
     )  # fmt: skip
     with blocker:
         assert blocker.stdout.readline() == "held\n"
-        assert provision_processes.stop(str(pid_file)) is False
+        assert processes.stop(str(pid_file)) is False
         blocker.communicate()
 
 
@@ -576,21 +577,21 @@ def failing():
 
 
 def test_starting_and_stopping_a_process_waits_within_bounds_and_says_for_whom(taken, tmp_path, monkeypatch):
-    monkeypatch.setattr(provision_processes, "_PATIENCE", 0.3)
+    monkeypatch.setattr(processes, "_PATIENCE", 0.3)
     process = taken(tmp_path / "it.pid.lock")
     told, module = failing()
     with pytest.raises(SystemExit), files.fail_when_locked(module):
-        provision_processes.stop(str(tmp_path / "it.pid"))
+        processes.stop(str(tmp_path / "it.pid"))
     assert told["code"] == "locked" and f"process {process.pid}" in told["msg"] and told["hint"]
 
 
 def test_installing_waits_within_bounds_and_says_for_whom(taken, tmp_path, monkeypatch):
     process = taken(tmp_path / "state.json.lock")
-    monkeypatch.setattr(provision_install, "locked", lambda path, seconds: files.locked(path, 0.3))
+    monkeypatch.setattr(install, "locked", lambda path, seconds: files.locked(path, 0.3))
     told, module = failing()
     module.params.update(state_file=str(tmp_path / "state.json"), state="present", store=None)
     with pytest.raises(SystemExit):
-        provision_install.Tool().run(module)
+        install.Tool().run(module)
     assert told["code"] == "locked" and f"process {process.pid}" in told["msg"]
 
 
@@ -618,7 +619,7 @@ def playbook(tmp_path, lock_place):
     """Return a function that starts ansible-playbook on two names of this machine, with a lock of the test's own."""
     pytest.importorskip("ansible")
     shutil.copytree(ROOT / "plugins", tmp_path / "plugins")
-    with (tmp_path / "plugins" / "module_utils" / "provision_lock.py").open("a") as file:
+    with (tmp_path / "plugins" / "module_utils" / "provision" / "lock.py").open("a") as file:
         file.write(f"\n\ndef places():\n    return [{str(lock_place)!r}]\n")
     shutil.copy(ROOT / "ansible.cfg", tmp_path)
     (tmp_path / "play.yml").write_text(PLAY.replace("FOLDER", str(tmp_path)))

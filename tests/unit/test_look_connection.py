@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import shlex
 import socket
 import subprocess
@@ -9,15 +10,15 @@ import time
 
 import pytest
 
-from plugins.module_utils import provision_checks as checks
-from plugins.module_utils import provision_look_connection as look
+from plugins.module_utils.provision import system
+from plugins.module_utils.provision.look import connection as look
 
 
 @pytest.fixture
 def elsewhere(monkeypatch):
     """A machine that is not Colab's, whatever the tests run on."""
     monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
-    monkeypatch.setattr(checks.glob, "glob", lambda pattern: [])
+    monkeypatch.setattr(glob, "glob", lambda pattern: [])
 
 
 def test_elsewhere_than_on_colab_nothing_is_asked(elsewhere):
@@ -33,8 +34,8 @@ def test_on_colab_it_is_said_what_the_terms_allow_until_the_user_has_accepted_th
 
 
 def test_colab_is_known_in_a_login_that_has_not_the_environment_of_its_notebook(elsewhere, monkeypatch):
-    monkeypatch.setattr(checks.glob, "glob", lambda pattern: ["/usr/local/lib/python3.13/dist-packages/google/colab"])
-    assert checks.on_colab()
+    monkeypatch.setattr(glob, "glob", lambda pattern: ["/usr/local/lib/python3.13/dist-packages/google/colab"])
+    assert system.on_colab()
 
 
 def test_an_address_that_never_answers_is_given_up_in_time():

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from plugins.module_utils import provision_look_deps as look
+from plugins.module_utils.provision.look import deps as look
 
 needs_dpkg = pytest.mark.skipif(not shutil.which("dpkg-query"), reason="there is no dpkg")
 

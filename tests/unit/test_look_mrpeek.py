@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from plugins.module_utils import provision_checks as checks
-from plugins.module_utils import provision_look_mrpeek as look
+from plugins.module_utils.provision import places
+from plugins.module_utils.provision.look import mrpeek as look
+from plugins.module_utils.provision.tool.prefix import RECEIPT
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def viewer(installation):
         "prefix": str(prefix), "bin": str(prefix / "bin"), "mrtrix3": "3.0.8", "origin": "source",
         "decoder": str(prefix / "libsixel.so.1"),
     }  # fmt: skip
-    (prefix / checks.RECEIPT).write_text("{}")
+    (prefix / RECEIPT).write_text("{}")
     state = {"report": report, "version": "e6432bd6edcb", "link_dir": str(links), "commands": ["mrpeek"]}
     wanted = {"version": "e6432bd6edcb", "prefix": "auto", "link_dir": "auto", "state": "present"}
     wanted.update(store="none", folder="")
@@ -87,7 +88,7 @@ def test_modules_are_built_against_what_came_with_all_they_need(installation, pa
     for name in parts:
         (prefix / name).mkdir(parents=True)
     (prefix / "bin/mrinfo").write_text(f"#!/bin/sh\necho '== mrinfo {version} =='\n")
-    folder = Path(checks.state_folder())
+    folder = Path(places.state_folder())
     folder.mkdir(parents=True)
     (folder / "mrtrix3.json").write_text(json.dumps(state))
     found = look.mrtrix3_for_modules()

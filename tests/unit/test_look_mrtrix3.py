@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from plugins.module_utils import provision_checks as checks
-from plugins.module_utils import provision_look_mrtrix3 as look
+from plugins.module_utils.provision.look import mrtrix3 as look
+from plugins.module_utils.provision.tool.prefix import RECEIPT
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_what_a_killed_first_run_has_left_is_there_to_be_removed(seen, installat
     prefix, _, _, wanted, machine = installation
     assert not seen(state="absent")["converged"]
     note("mrtrix3", {})
-    (prefix / checks.RECEIPT).unlink()
+    (prefix / RECEIPT).unlink()
     assert look.look_at({**wanted, "state": "absent"}, machine)["converged"]
     (prefix.parent / ".mrtrix3.provision-abc").mkdir()
     assert not look.look_at({**wanted, "state": "absent"}, machine)["converged"]
@@ -214,7 +214,7 @@ def test_a_file_that_was_left_alone_in_the_folder_of_links_leads_past_it(seen, i
 )  # fmt: skip
 def test_a_disk_that_takes_no_programs_is_named_before_anything_is_fetched(seen, monkeypatch, change, words):
     disk = {"f_flag": 0, "f_bavail": 10**9, "f_bfree": 10**9, "f_frsize": 4096, "f_blocks": 10**9, "f_files": 9}
-    monkeypatch.setattr(checks.os, "statvfs", lambda _: SimpleNamespace(**{**disk, "f_favail": 9, **change}))
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(**{**disk, "f_favail": 9, **change}))
     found = seen(version="3.0.4")
     for problem in (" ".join(found["refusal"]), found["cache_problem"]):
         assert words in problem if words else problem == ""
@@ -234,7 +234,7 @@ def test_a_place_in_which_nobody_may_write_is_named_before_anything_is_fetched(
         (tmp_path / folder).mkdir(parents=True)
     real = os.access
     monkeypatch.setattr(
-        checks.os, "access", lambda path, mode: not (mode & os.W_OK and str(path).endswith(name)) and real(path, mode)
+        os, "access", lambda path, mode: not (mode & os.W_OK and str(path).endswith(name)) and real(path, mode)
     )
     wishes = {key: value if key == "version" else str(tmp_path / value) for key, value in wishes.items()}
     told = seen(**wishes)["refusal"]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from plugins.module_utils import provision_checks as checks
-from plugins.module_utils import provision_look_connection as connection
-from plugins.module_utils import provision_look_ngrok as look
+from plugins.module_utils.provision import notes, places
+from plugins.module_utils.provision.look import connection as connection
+from plugins.module_utils.provision.look import ngrok as look
 from plugins.modules import ngrok_configuration as configure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +53,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    for module in (checks, look):
+    for module in (places, look):
         monkeypatch.setattr(module, "state_folder", lambda: str(tmp_path / "state"))
     monkeypatch.setattr(connection, "on_colab", lambda: False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
@@ -76,7 +76,7 @@ def test_an_address_that_answers_with_our_host_key_is_open(place):
 
 
 def test_status_tells_whether_it_still_is(place):
-    report = checks.read_state("ngrok")["report"]
+    report = notes.read_state("ngrok")["report"]
     assert look.now(report) == {"state": "stopped", "works": False}
     (place.folder / "ngrok.pid").touch()
     assert look.now(report) == {"state": "started", "works": True}
@@ -222,7 +222,7 @@ def test_a_look_in_check_mode_leaves_out_what_the_run_would_have_made_or_asked_f
 def test_notes_that_are_broken_are_told_as_that_and_opened_anew(place, state):
     (place.folder / "ngrok.pid").touch()
     (place.folder.parent / "ngrok.json").write_text(state)
-    report = checks.read_state("ngrok").get("report", {})
+    report = notes.read_state("ngrok").get("report", {})
     assert look.now(report)["problem"] == "what was noted of it is lost"
     assert place.look()["drift"]
 

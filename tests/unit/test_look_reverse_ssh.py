@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import time
 from pathlib import Path
 
 import pytest
 
-from plugins.module_utils import provision_checks as checks
-from plugins.module_utils import provision_look_reverse_ssh as look
+from plugins.module_utils.provision import notes, places
+from plugins.module_utils.provision.look import reverse_ssh as look
 from plugins.modules import reverse_ssh_tunnel as module
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
@@ -92,14 +93,14 @@ def machine(tmp_path, monkeypatch):
     (folder / "id_ed25519.pub").write_text(f"{KEY} provision\n")
     started = time.mktime((2026, 11, 23, 22, 0, 0, 0, 0, 0)) - time.timezone
     (folder / "tunnel.json").write_text(json.dumps({"started": started, "port": 40123, "up": True, "said": []}))
-    for part in (checks, look):
+    for part in (places, look):
         monkeypatch.setattr(part, "state_folder", lambda: str(tmp_path))
     monkeypatch.setattr(look, "offered_key", lambda host, port, seconds: KEY)
     monkeypatch.setattr(look, "answers", lambda host, port, banner: True)
     monkeypatch.setattr(look, "running", lambda pid_file: 17)
     monkeypatch.setattr(look, "tunnel_answers", lambda folder: True)
     monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
-    monkeypatch.setattr(checks.glob, "glob", lambda pattern: [])
+    monkeypatch.setattr(glob, "glob", lambda pattern: [])
     machine = {"state": str(tmp_path)}
     found = look.look_at(WANTED, machine)
     (tmp_path / "reverse_ssh.json").write_text(json.dumps(found["now"]))
@@ -142,7 +143,7 @@ def test_another_port_after_a_new_connection_is_reported_and_no_drift(machine):
 
 
 def test_status_tells_whether_it_is_up_and_at_which_port(machine, monkeypatch):
-    report = checks.read_state("reverse_ssh")["report"]
+    report = notes.read_state("reverse_ssh")["report"]
     assert look.now(report) == {"state": "stopped", "works": False}
     folder = Path(machine["state"], "reverse_ssh")
     (folder / "reverse_ssh.pid").touch()
@@ -238,7 +239,7 @@ def test_what_is_given_is_read_where_the_play_is_run_from_and_the_key_stays_ther
 def test_notes_that_are_broken_are_told_as_that_and_made_anew(machine, state):
     Path(machine["state"], "reverse_ssh", "reverse_ssh.pid").touch()
     Path(machine["state"], "reverse_ssh.json").write_text(state)
-    assert look.now(checks.read_state("reverse_ssh").get("report", {}))["problem"] == "what was noted of it is lost"
+    assert look.now(notes.read_state("reverse_ssh").get("report", {}))["problem"] == "what was noted of it is lost"
     assert look.look_at(WANTED, machine)["drift"]
 
 

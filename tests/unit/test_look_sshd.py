@@ -13,8 +13,9 @@ from collections import namedtuple
 
 import pytest
 
-from plugins.module_utils import provision_checks as checks
-from plugins.module_utils import provision_look_sshd as look
+from plugins.module_utils.provision import alive, places
+from plugins.module_utils.provision.look import read_here
+from plugins.module_utils.provision.look import sshd as look
 
 AT_CORP = "jane@corp.example"
 FakeEntry = namedtuple("FakeEntry", "pw_name pw_uid pw_dir pw_shell")
@@ -26,7 +27,7 @@ def server(tmp_path, monkeypatch):
     """What the role would want, and a machine on which this user may let themselves in."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    for module in (checks, look):
+    for module in (places, look):
         monkeypatch.setattr(module, "state_folder", lambda: str(tmp_path / "state"))
     me = pwd.getpwuid(os.getuid())
     entries = {name: FakeEntry(name, me.pw_uid, str(tmp_path), "/bin/sh") for name in (me.pw_name, AT_CORP)}
@@ -254,7 +255,7 @@ def test_it_is_told_whether_the_server_runs_and_answers(server, tmp_path, case):
     folder = tmp_path / "state/sshd"
     folder.mkdir(parents=True)
     (tmp_path / "state/sshd.json").write_text(json.dumps({"wanted": wanted}))
-    me = {"pid": os.getpid(), "boot": checks.boot_id(), "start": checks.process(os.getpid())["start"]}
+    me = {"pid": os.getpid(), "boot": alive.boot_id(), "start": alive.process(os.getpid())["start"]}
     if case != "stopped":
         (folder / "sshd.pid").write_text(json.dumps(me if case in ("deaf", "works") else {**me, "start": 1}))
     with socket.create_server(("127.0.0.1", wanted["port"])) as listening:
@@ -273,10 +274,10 @@ def test_what_people_give_is_read_where_the_play_is_run_from_and_only_where_it_i
     (tmp_path / "a.pub").write_text(f"# mine\n{KEY}\n")
     asked = {"authorized_keys": ["a.pub"], "folder": str(tmp_path), "state": "started"}
     others = {"deps": {"state": "present"}, "reverse_ssh": {"state": "stopped"}}
-    found = checks.read_here({"sshd": asked, **others})
+    found = read_here({"sshd": asked, **others})
     assert found == {"sshd": {"authorized_keys": [KEY], "state": "started"}, **others}
     assert asked["authorized_keys"] == ["a.pub"]
-    lost = checks.read_here({"sshd": {**asked, "authorized_keys": ["b.pub"]}})["sshd"]
+    lost = read_here({"sshd": {**asked, "authorized_keys": ["b.pub"]}})["sshd"]
     assert lost["authorized_keys"] == [] and "b.pub, which is neither" in lost["given_problem"][0]
     gone = {**asked, "authorized_keys": ["b.pub"], "state": "absent"}
-    assert checks.read_here({"sshd": gone}) == {"sshd": gone}
+    assert read_here({"sshd": gone}) == {"sshd": gone}

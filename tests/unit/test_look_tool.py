@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from plugins.module_utils import provision_checks as checks
-from plugins.module_utils import provision_look_tool as tool
+from plugins.module_utils.provision import places
+from plugins.module_utils.provision.tool import look as tool
 
 
 @pytest.fixture
 def built(tmp_path, monkeypatch):
     """What a role noted of an MRtrix3 that it has built, and what is wanted of it."""
-    monkeypatch.setattr(checks, "state_folder", lambda: str(tmp_path / "state"))
+    monkeypatch.setattr(places, "state_folder", lambda: str(tmp_path / "state"))
     prefix = tmp_path / "opt/mrtrix3"
     (prefix / "bin").mkdir(parents=True)
     (prefix / "manifest.json").write_text("{}")
@@ -25,7 +25,7 @@ def built(tmp_path, monkeypatch):
 
 
 def look(built, **wanted):
-    folder = checks.state_folder()
+    folder = places.state_folder()
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "mrtrix3.json"), "w") as file:
         json.dump(built.state, file)

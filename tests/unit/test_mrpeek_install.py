@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("ansible")
 
-from plugins.module_utils.provision_install import InstallError
+from plugins.module_utils.provision.tool.install import InstallError
 from plugins.modules import mrpeek_install as module
 
 SIXEL = b"text \x1bPq#0;2;0;0;0\x1b\\ text"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plugins.module_utils import provision_ngrok_errors as errors
+from plugins.module_utils.provision import ngrok_errors as errors
 
 TOKEN = "2Nq9771bPxe8ctg7LKr_2ClH7Y15Zqe4bWLWF9p"
 YOUR_TOKEN = f"Your authtoken: {TOKEN}"

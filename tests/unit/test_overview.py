@@ -8,10 +8,11 @@ import time
 
 import pytest
 
-from provision import content, core, overview
+from provision import core, overview
+from provision.machine import alive, places
+from provision.machine.tool.prefix import RECEIPT
 from provision.overview import Status
 
-checks = content.utility("provision_checks")
 MRTRIX3 = {
     "version": "3.0.8", "origin": "store", "works": True, "prefix": "/opt/m", "bin": "/opt/m/bin", "size": 9_000_000,
 }  # fmt: skip
@@ -28,8 +29,8 @@ STATUS = Status({
 @pytest.fixture
 def state(monkeypatch, tmp_path):
     """An empty machine: no notes of roles, no store."""
-    monkeypatch.setattr(checks, "state_folder", lambda: str(tmp_path))
-    monkeypatch.setattr(checks, "default_store", lambda: str(tmp_path / "store"))
+    monkeypatch.setattr(places, "state_folder", lambda: str(tmp_path))
+    monkeypatch.setattr(places, "default_store", lambda: str(tmp_path / "store"))
     return tmp_path
 
 
@@ -72,13 +73,13 @@ def test_only_a_prefix_of_the_roles_own_is_measured(tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/mrinfo").write_bytes(b"x" * 100_000)
     assert overview.measured("mrtrix3", {"prefix": str(tmp_path)}) == {}
-    (tmp_path / checks.RECEIPT).write_text("{}")
+    (tmp_path / RECEIPT).write_text("{}")
     assert 100_000 <= overview.measured("mrtrix3", {"prefix": str(tmp_path)})["size"] < 150_000
 
 
 def test_a_process_is_told_while_it_runs(state):
     (state / "sshd").mkdir()
-    noted = {"pid": os.getpid(), "start": checks.process(os.getpid())["start"], "boot": checks.boot_id()}
+    noted = {"pid": os.getpid(), "start": alive.process(os.getpid())["start"], "boot": alive.boot_id()}
     (state / "sshd/sshd.pid").write_text(json.dumps(noted))
     found = overview.measured("sshd", {})
     assert found["pid"] == os.getpid() and 0 <= time.time() - found["since"] < 3600

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from provision import OptionError, core, paths, runner, samples
+from provision import OptionError, content, core, paths, runner, samples
 from provision.cli import main
 from provision.picture import Picture
 
@@ -60,7 +60,7 @@ def test_a_playbook_runs(gone, tmp_path, monkeypatch):
     report = {"set_stats": {"data": {"provision": {"localhost": {"folder": {"is": "{{ provision_folder }}"}}}}}}
     play = [{"hosts": "all", "gather_facts": False, "tasks": [report]}]
     (tmp_path / "root/playbooks/site.yml").write_text(json.dumps(play))
-    monkeypatch.setattr(runner.content, "root", lambda: tmp_path / "root")
+    monkeypatch.setattr(content, "root", lambda: tmp_path / "root")
     assert runner.run(["folder"], {}).hosts == {"localhost": {"folder": {"is": str(gone)}}}
 
 

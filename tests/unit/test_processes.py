@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from plugins.module_utils import provision_checks as checks
-from plugins.module_utils import provision_processes as processes
+from plugins.module_utils.provision import alive
+from plugins.module_utils.provision import processes as processes
 
 PATH = {"PATH": os.environ.get("PATH", os.defpath)}
 # Accepts connections at the port that it is given, and greets whoever comes.
@@ -62,7 +62,7 @@ def port():
 
 
 def lives(pid):
-    return checks.alive(checks.process(pid))
+    return alive.alive(alive.process(pid))
 
 
 def within(seconds, condition):
@@ -74,17 +74,17 @@ def within(seconds, condition):
 
 def test_a_process_that_runs_is_left_as_it_is(place):
     assert place.start("sleep", "100")
-    pid = checks.running(place.pid_file)
+    pid = alive.running(place.pid_file)
     assert pid and lives(pid)
     assert not place.start("sleep", "100")
-    assert checks.running(place.pid_file) == pid
+    assert alive.running(place.pid_file) == pid
 
 
 def test_it_outlives_what_started_it_and_a_hangup_of_its_terminal(place, tmp_path):
     starter = tmp_path / "starter.py"
     starter.write_text(
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
-        "from plugins.module_utils import provision_processes as processes\n"
+        "from plugins.module_utils.provision import processes as processes\n"
         f"processes.start(['sleep', '100'], pid_file={place.pid_file!r}, log={place.log!r}, environment={PATH!r},\n"
         "    ready=processes.lasting(0.1))\n"
     )
@@ -97,7 +97,7 @@ def test_it_outlives_what_started_it_and_a_hangup_of_its_terminal(place, tmp_pat
     assert time.monotonic() - began < 20
     with pytest.raises(ProcessLookupError):
         os.killpg(program.pid, signal.SIGHUP)
-    assert checks.process(place.pid())["session"] == place.pid()
+    assert alive.process(place.pid())["session"] == place.pid()
     assert lives(place.pid())
 
 
@@ -164,7 +164,7 @@ def test_another_banner_is_not_ready_and_nothing_is_left_running(place, port):
             sys.executable, "-c", SERVER, str(port), "220 mail",
             ready=processes.accepting("127.0.0.1", port, "SSH-2.0-"), deadline=1,
         )
-    assert not checks.answers("127.0.0.1", port)
+    assert not alive.answers("127.0.0.1", port)
     assert not os.path.exists(place.pid_file)
 
 
@@ -187,7 +187,7 @@ def test_a_command_that_is_not_there_is_an_error(place):
 
 def test_what_answers_in_the_place_of_one_that_ended_is_not_taken_for_it(place):
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(processes.ProcessError, match="ended"):
-        place.start("sh", "-c", "exit 1", ready=lambda: time.sleep(0.2) or checks.answers(*other.getsockname()))
+        place.start("sh", "-c", "exit 1", ready=lambda: time.sleep(0.2) or alive.answers(*other.getsockname()))
 
 
 def test_an_interrupt_while_waiting_leaves_nothing_running(place, tmp_path):
@@ -228,7 +228,7 @@ def test_what_a_killed_one_left_is_ended(place, tmp_path):
     child = int((tmp_path / "child").read_text())
     os.kill(place.pid(), signal.SIGKILL)
     os.waitpid(place.pid(), 0)
-    assert not checks.running(place.pid_file) and lives(child)
+    assert not alive.running(place.pid_file) and lives(child)
     assert processes.stop(place.pid_file)
     assert not lives(child)
 
@@ -240,11 +240,11 @@ def test_a_number_that_was_given_to_another_process_is_neither_taken_for_it_nor_
         try:
             for fields in ({"start": 1}, {"boot": "another"}):
                 Path(place.pid_file).write_text(json.dumps({
-                    "pid": other.pid, "start": checks.process(other.pid)["start"], "boot": checks.boot_id(), "mark": "x"
+                    "pid": other.pid, "start": alive.process(other.pid)["start"], "boot": alive.boot_id(), "mark": "x"
                 }))
-                assert checks.running(place.pid_file) == other.pid
+                assert alive.running(place.pid_file) == other.pid
                 place.alter(**fields)
-                assert checks.running(place.pid_file) == 0
+                assert alive.running(place.pid_file) == 0
                 assert not processes.stop(place.pid_file)
                 assert other.poll() is None
         finally:
@@ -273,7 +273,7 @@ def test_a_session_that_was_given_the_number_of_a_dead_one_is_not_killed(place):
 def test_a_pid_file_that_was_not_written_by_us_names_nothing(place, text):
     Path(place.pid_file).parent.mkdir()
     Path(place.pid_file).write_text(text)
-    assert checks.running(place.pid_file) == 0
+    assert alive.running(place.pid_file) == 0
     assert not processes.stop(place.pid_file)
 
 
@@ -285,7 +285,7 @@ def test_stopping_what_was_never_started_makes_no_folder(place):
 def test_two_that_start_it_at_once_start_one(place):
     script = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
-        "from plugins.module_utils import provision_processes as processes\n"
+        "from plugins.module_utils.provision import processes as processes\n"
         f"print(processes.start(['sleep', '100'], pid_file={place.pid_file!r}, log={place.log!r},\n"
         f"    environment={PATH!r}, ready=processes.lasting(0.3)))\n"
     )

@@ -9,19 +9,20 @@ import sys
 import pytest
 
 import provision
-from provision import catalog, content, core, logbook, runner
+from provision import catalog, core, logbook, runner
 from provision.cli import main
+from provision.machine import look, places
+from provision.machine.look import deps
+from provision.machine.tool.prefix import RECEIPT
 from provision.removal import Kept, Removed
-
-checks = content.utility("provision_checks")
 
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
     """An empty machine: no notes of roles, no store, no logs."""
-    monkeypatch.setattr(checks, "state_folder", lambda: str(tmp_path))
-    monkeypatch.setattr(checks, "default_store", lambda: str(tmp_path / "store"))
-    monkeypatch.setattr(checks, "cache_folder", lambda: str(tmp_path / "cache"))
+    monkeypatch.setattr(places, "state_folder", lambda: str(tmp_path))
+    monkeypatch.setattr(places, "default_store", lambda: str(tmp_path / "store"))
+    monkeypatch.setattr(places, "cache_folder", lambda: str(tmp_path / "cache"))
     monkeypatch.setattr(logbook, "place", lambda: tmp_path / "logs")
     return tmp_path
 
@@ -173,7 +174,7 @@ def test_a_look_needs_no_yes(monkeypatch, remove):
 def looked(machine, role, **wanted):
     here = {"root": False, "home": str(machine), "state": str(machine)}
     wanted = {"state": "absent", "prefix": str(machine / "opt"), "link_dir": "none", **wanted}
-    return checks.look_of(role)(wanted, here)
+    return look.look_of(role)(wanted, here)
 
 
 @pytest.mark.parametrize("role", ["mrtrix3", "mrpeek"])
@@ -185,7 +186,6 @@ def test_packages_of_an_installation_that_was_cut_off_are_not_forgotten(machine,
 
 @pytest.mark.parametrize("role", ["mrtrix3", "mrpeek", "sshd", "ngrok", "reverse_ssh"])
 def test_a_role_reports_what_of_it_goes_and_nothing_where_there_is_nothing(machine, monkeypatch, role):
-    deps = content.utility("provision_look_deps")
     monkeypatch.setattr(deps, "state_folder", lambda: str(machine))
     monkeypatch.setattr(deps, "removable", lambda names, **_: sorted(names))
     report = looked(machine, role, user="auto")["report"]
@@ -194,7 +194,7 @@ def test_a_role_reports_what_of_it_goes_and_nothing_where_there_is_nothing(machi
     (machine / f"{role}.json").write_text(json.dumps({"report": {"version": "3"}}))
     for folder in ("opt", role):
         (machine / folder).mkdir()
-    (machine / "opt" / checks.RECEIPT).touch()
+    (machine / "opt" / RECEIPT).touch()
     report = looked(machine, role, user="auto")["report"]
     place = {"prefix": str(machine / "opt")} if role.startswith("mr") else {"folder": str(machine / role)}
     assert place.items() <= report.items()

@@ -1,5 +1,6 @@
 """One run: nothing leaks from it and nothing outlives it. Real Ansible, playbooks of our own."""
 
+
 import contextlib
 import fcntl
 import json
@@ -31,7 +32,6 @@ def root(tmp_path, monkeypatch):
     (tmp_path / "inventory" / "localhost.yml").write_text(inventory.read_text())
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    content.utility("provision_checks")  # from where it is
     monkeypatch.setattr(content, "root", lambda: tmp_path)
 
     def write(tasks):

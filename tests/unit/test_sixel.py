@@ -1,12 +1,14 @@
 """What a terminal would draw is what the decoder gives, to the pixel."""
 
+
 import os
 
 import numpy as np
 import pytest
 
-from provision import content, sixel
+from provision import sixel
 from provision.errors import ProvisionError
+from provision.machine import notes
 
 
 @pytest.fixture
@@ -120,8 +122,7 @@ def test_a_picture_of_more_colours_than_a_terminal_has_is_encoded_nearly_the_sam
 
 
 def test_the_library_is_that_which_was_noted_when_mrpeek_was_installed(monkeypatch):
-    checks = content.utility("provision_checks")
-    monkeypatch.setattr(checks, "read_state", lambda role: {"report": {"decoder": f"/opt/{role}/libsixel.so.1"}})
+    monkeypatch.setattr(notes, "read_state", lambda role: {"report": {"decoder": f"/opt/{role}/libsixel.so.1"}})
     assert sixel.installed_library() == "/opt/mrpeek/libsixel.so.1"
-    monkeypatch.setattr(checks, "read_state", lambda role: {})
+    monkeypatch.setattr(notes, "read_state", lambda role: {})
     assert sixel.installed_library() is None

@@ -1,5 +1,6 @@
 """A picture shows the slice that was asked for, as the image has it, or says in one sentence why it cannot."""
 
+
 import io
 import json
 import os
@@ -16,8 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from provision import content, images, sixel, slices
+from provision import images, sixel, slices
 from provision.errors import OptionError, ProvisionError
+from provision.machine import notes
 from provision.phantom import scanner_affine
 from provision.picture import Picture
 from provision.slices import peek
@@ -47,9 +49,8 @@ print(text)
 @pytest.fixture(autouse=True)
 def nothing_installed(monkeypatch):
     """What this machine has is no matter of these tests."""
-    checks = content.utility("provision_checks")
-    monkeypatch.setattr(checks, "read_state", lambda _: {})
-    return lambda **report: monkeypatch.setattr(checks, "read_state", lambda role: {"report": {role: 0, **report}})
+    monkeypatch.setattr(notes, "read_state", lambda _: {})
+    return lambda **report: monkeypatch.setattr(notes, "read_state", lambda role: {"report": {role: 0, **report}})
 
 
 @pytest.fixture

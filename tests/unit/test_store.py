@@ -1,5 +1,6 @@
 """What the store of builds promises to whoever looks into it, and hands builds on."""
 
+
 import functools
 import json
 import os
@@ -15,12 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from provision import cli, content, core, store
+from provision import cli, core, store
 from provision.errors import OptionError, ProvisionError
 from provision.listing import Build, Listing, format_age
-
-archives = content.utility("provision_store")
-checks = content.utility("provision_checks")
+from provision.machine import cpu, places, system
+from provision.machine.store import archives
 
 MANIFEST = {
     "tool": "mrtrix3", "version": "3.0.8", "release": "debian-12", "arch": "x86_64", "cpu": "x86-64-v3",
@@ -34,8 +34,8 @@ UNFINISHED = "mrtrix3-0123456789ab-0123456789ab"
 def machine(monkeypatch):
     """Be on a machine whose C library and processor are known."""
     told = {"arch": "x86_64", "glibc": "2.36", "cpu": "x86-64-v3"}
-    monkeypatch.setattr(checks, "look_at_machine", lambda: told)
-    monkeypatch.setattr(checks, "cpu_flags", lambda: {"sse4_2"})
+    monkeypatch.setattr(system, "look_at_machine", lambda: told)
+    monkeypatch.setattr(cpu, "cpu_flags", lambda: {"sse4_2"})
 
 
 @pytest.fixture
@@ -127,27 +127,20 @@ def touch(path, days, size=0):
 def test_the_store_is_loaded_when_it_is_asked_for_and_without_ansible():
     code = """if True:
         import sys, provision
-        loaded = lambda: {"provision.store", "_provision_utilities", "ansible", "rich"} & {*sys.modules}
+        loaded = lambda: {"provision.store", "ansible", "rich"} & {*sys.modules}
         assert not loaded(), loaded()
         assert "store" in dir(provision)
         assert provision.store.ls("/nonexistent") == provision.store.Listing(provision.store.Path("/nonexistent"))
-        assert loaded() == {"provision.store", "_provision_utilities"}, loaded()
+        assert loaded() == {"provision.store"}, loaded()
     """
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_utilities_are_the_same_modules_at_each_call_and_for_each_other():
-    assert content.utility("provision_store") is archives
-    assert archives.write_json is content.utility("provision_files").write_json
-    with pytest.raises(ModuleNotFoundError):
-        content.utility("provision_stroe")
 
 
 # Which folder is meant
 
 
 def test_the_usual_store_is_that_of_the_roles():
-    assert store.folder() == Path(checks.default_store())
+    assert store.folder() == Path(places.default_store())
 
 
 def test_a_store_may_be_written_as_in_a_shell(tmp_path, monkeypatch):

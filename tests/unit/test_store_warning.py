@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from types import SimpleNamespace
 
 import pytest
 
-from provision import ProvisionError, content, core
+from provision import ProvisionError, core
 from provision.events import Step
-
-checks = content.utility("provision_checks")
+from provision.machine import disk, drive, places, system
+from provision.machine.store import folder
 
 
 @pytest.fixture
@@ -19,8 +20,8 @@ def mount(monkeypatch, tmp_path):
     """Where Google Drive is mounted on a machine of Colab's; its folder is there, and nothing is in it."""
     mount = tmp_path / "content/drive"
     mount.mkdir(parents=True)
-    monkeypatch.setattr(checks, "_DRIVE_MOUNTS", (str(mount),))
-    monkeypatch.setattr(checks, "on_colab", lambda: True)
+    monkeypatch.setattr(drive, "_DRIVE_MOUNTS", (str(mount),))
+    monkeypatch.setattr(system, "on_colab", lambda: True)
     return mount
 
 
@@ -33,11 +34,11 @@ def drop(monkeypatch, folder):
             raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), str(path))
         return look(path, *others, **options)
 
-    monkeypatch.setattr(checks.os, "stat", stat)
+    monkeypatch.setattr(os, "stat", stat)
 
 
 def warning(wanted, store):
-    return checks.store_warning(wanted, str(store), checks.store_problem(str(store)) if store else "")
+    return folder.store_warning(wanted, str(store), folder.store_problem(str(store)) if store else "")
 
 
 def test_of_a_store_that_can_be_written_to_there_is_nothing_to_tell(mount, tmp_path):
@@ -50,7 +51,7 @@ def test_of_a_store_that_can_be_written_to_there_is_nothing_to_tell(mount, tmp_p
 def test_a_drive_that_has_dropped_is_told_of(mount, monkeypatch):
     store = mount / "MyDrive/provision"
     drop(monkeypatch, mount)
-    assert checks.default_store() == str(store)
+    assert places.default_store() == str(store)
     assert warning("auto", store).startswith(f"The store {store} is no longer mounted: this build will not be kept")
 
 
@@ -70,18 +71,18 @@ def test_where_drive_was_mounted_and_is_no_more_it_is_told_that_the_cache_goes_w
 ):
     assert f"kept in {tmp_path}, and lost with this machine" in warning("auto", tmp_path)
     assert warning(str(tmp_path), tmp_path) == ""  # who has named a folder wants it
-    monkeypatch.setattr(checks, "on_colab", lambda: False)
+    monkeypatch.setattr(system, "on_colab", lambda: False)
     assert warning("auto", tmp_path) == ""
 
 
 def test_a_store_that_is_read_only_or_almost_full_is_told_of(tmp_path, monkeypatch):
-    monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: SimpleNamespace(free=12_345_678))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=12_345_678))
     assert "has 12 MB free: this build will not be kept" in warning("auto", tmp_path)
-    monkeypatch.setattr(checks, "writable", lambda _: False)
+    monkeypatch.setattr(disk, "writable", lambda _: False)
     assert "cannot be written to: this build will not be kept" in warning("auto", tmp_path)
 
 
-@pytest.mark.skipif(not checks.shutil.which("git"), reason="git is not installed")
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
 def test_a_run_tells_it_before_anything_is_downloaded_or_installed(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     steps: list[Step] = []

@@ -11,9 +11,9 @@ import tracemalloc
 
 import pytest
 
-from plugins.module_utils import provision_files as files
-from plugins.module_utils import provision_tar
-from plugins.module_utils.provision_tar import TarReader
+from plugins.module_utils.provision import files as files
+from plugins.module_utils.provision.store import tar
+from plugins.module_utils.provision.store.tar import TarReader
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -226,8 +226,8 @@ def test_a_header_that_is_too_long_is_not_read(kind, size):
     ids=["one word", "many words", "names", "members"],
 )
 def test_what_never_ends_comes_to_an_end_and_fills_no_memory(endless, monkeypatch):
-    monkeypatch.setattr(provision_tar, "_MEMBERS_LIMIT", 2000)
-    monkeypatch.setattr(provision_tar, "_HEADERS_LIMIT", 1 << 20)
+    monkeypatch.setattr(tar, "_MEMBERS_LIMIT", 2000)
+    monkeypatch.setattr(tar, "_HEADERS_LIMIT", 1 << 20)
     tracemalloc.start()
     with pytest.raises(tarfile.TarError, match=r"members|far too long"):
         for _ in TarReader(_Repeated(endless)):

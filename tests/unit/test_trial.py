@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from plugins.module_utils import provision_trial as trial
+from plugins.module_utils.provision.tool import trial as trial
 
 is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
 

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from plugins.module_utils import provision_checkpoint as checkpoints
-from plugins.module_utils import provision_checks as checks
-from plugins.module_utils import provision_store as store
+from plugins.module_utils.provision.store import archives as store
+from plugins.module_utils.provision.store import checkpoint as checkpoints
+from plugins.module_utils.provision.store import folder, trust
 
 MANIFEST = {
     "tool": "mrtrix3", "version": "3.0.8", "release": "debian-12", "arch": "x86_64", "cpu": "x86-64-v3",
@@ -55,12 +55,12 @@ def share(path):
     ],
 )  # fmt: skip
 def test_root_trusts_itself_and_who_called_sudo(user, mode, trusted, monkeypatch):
-    monkeypatch.setattr(checks.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("SUDO_UID", "1000")
     found = SimpleNamespace(st_uid=user, st_mode=mode)
-    assert (checks.others_write(found) == "") == trusted
-    monkeypatch.setattr(checks.os, "geteuid", lambda: 1000)
-    assert checks.others_write(found) == ""
+    assert (trust.others_write(found) == "") == trusted
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert trust.others_write(found) == ""
 
 
 @is_root
@@ -80,7 +80,7 @@ def test_root_neither_takes_from_nor_writes_to_a_store_of_others(packed, shelf, 
             work()
         assert str(shelf) in caught.value.message and caught.value.hint
     assert sorted(os.listdir(shelf)) == before
-    assert checks.store_problem(str(shelf)).startswith(f"The store {shelf} ")
+    assert folder.store_problem(str(shelf)).startswith(f"The store {shelf} ")
 
 
 @is_root
@@ -88,8 +88,8 @@ def test_root_neither_takes_from_nor_writes_to_a_store_of_others(packed, shelf, 
 def test_root_unpacks_no_archive_of_others_unless_its_sum_is_given(packed, tmp_path, spoil):
     path = packed["archive"]
     spoil(path)
-    for folder in ("one", "other"):
-        (tmp_path / folder).mkdir()
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
     with pytest.raises(store.NotTrusted, match="The archive"):
         store.read_archive(path, str(tmp_path / "one"))
     assert os.listdir(tmp_path / "one") == []
@@ -129,17 +129,17 @@ def test_who_called_sudo_may_have_a_store(packed, shelf, tmp_path, monkeypatch):
 def test_a_store_of_roots_in_a_folder_of_others_is_not_trusted(tmp_path, spoil):
     (tmp_path / "theirs/store").mkdir(parents=True)
     spoil(tmp_path / "theirs")
-    assert str(tmp_path / "theirs") in checks.store_owner_problem(str(tmp_path / "theirs/store"))
-    assert checks.store_owner_problem(str(tmp_path / "theirs/not/there/yet"))
+    assert str(tmp_path / "theirs") in trust.store_owner_problem(str(tmp_path / "theirs/store"))
+    assert trust.store_owner_problem(str(tmp_path / "theirs/not/there/yet"))
 
 
 @is_root
 def test_a_link_of_others_to_a_store_of_roots_is_not_trusted(tmp_path):
     (tmp_path / "own").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "own")
-    assert checks.store_owner_problem(str(tmp_path / "link")) == ""
+    assert trust.store_owner_problem(str(tmp_path / "link")) == ""
     os.lchown(tmp_path / "link", SOMEBODY, SOMEBODY)
-    assert str(tmp_path / "link") in checks.store_owner_problem(str(tmp_path / "link"))
+    assert str(tmp_path / "link") in trust.store_owner_problem(str(tmp_path / "link"))
 
 
 @is_root

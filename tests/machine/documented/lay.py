@@ -13,8 +13,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from plugins.module_utils import provision_portable as portable
-from plugins.module_utils.provision_store import pack
+from plugins.module_utils.provision.store import portable as portable
+from plugins.module_utils.provision.store.archives import pack
 
 OLD, NEW = b"3.0.4", b"3.0.8"
 MRPEEK = "e6432bd6edcb"

@@ -18,8 +18,10 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 
-from .provision_checks import process, read_json, state_folder
-from .provision_files import Locked, try_lock
+from .alive import process
+from .files import Locked, try_lock
+from .places import state_folder
+from .reading import read_json
 
 SECONDS = 3600.0
 """How long a second run waits when nothing else is said."""
@@ -33,7 +35,7 @@ _UNUSABLE = (
     errno.ENOTSUP,
 )  # fmt: skip
 
-_KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "provision_lock_keeper.py")
+_KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lock_keeper.py")
 
 
 def places():

@@ -1,7 +1,4 @@
-"""What is there of what the role deps installs, and what has drifted: a part of the probe, read-only.
-
-It is sent to the target with provision_checks; see there.
-"""
+"""What is there of what the role deps installs, and what has drifted: a part of the probe, read-only."""
 
 from __future__ import annotations
 
@@ -14,7 +11,11 @@ from collections import namedtuple
 from contextlib import suppress
 from fnmatch import fnmatchcase
 
-from .provision_checks import names_in, read_state, read_text, run, state_folder, sudo_works
+from ..commands import run
+from ..notes import read_state
+from ..places import state_folder
+from ..reading import names_in, read_text
+from ..system import sudo_works
 
 _DPKG = "/var/lib/dpkg"
 _JOURNAL = "/var/log/apt/history.log"

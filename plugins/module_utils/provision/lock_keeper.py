@@ -1,6 +1,6 @@
 """Holds a lock, which it has inherited as an open file, until a process has ended; then deletes the file.
 
-A program of its own: provision_lock starts it for a process that cannot hold the lock itself.
+A program of its own: lock starts it for a process that cannot hold the lock itself.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ import shutil
 import subprocess
 import time
 
-from .provision_checks import names_in
-from .provision_look_deps import dpkg_was_interrupted, is_there, known_packages, missing_packages, unfinished_packages
+from .look.deps import dpkg_was_interrupted, is_there, known_packages, missing_packages, unfinished_packages
+from .reading import names_in
 
 # Nobody is there to answer, and what a person has written into a configuration file stays. One try more is enough for
 # a mirror that stumbles; a server that says nothing, or no name server, is found out within a minute.

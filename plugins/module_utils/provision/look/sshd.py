@@ -1,7 +1,4 @@
-"""What is there of the role sshd on this machine, and what has drifted: a part of the probe, read-only.
-
-It is sent to the target with provision_checks; see there.
-"""
+"""What is there of the role sshd on this machine, and what has drifted: a part of the probe, read-only."""
 
 from __future__ import annotations
 
@@ -15,10 +12,15 @@ import shutil
 import socket
 import time
 
-from .provision_checks import answers, read_json, read_state, read_text, run, running, state_folder, sudo_works
-from .provision_look_connection import way_in
-from .provision_look_deps import absent_report, installed_for
-from .provision_look_keys import Wrong, authorized_keys, opens
+from ..alive import answers, running
+from ..commands import run
+from ..notes import read_state
+from ..places import state_folder
+from ..reading import read_json, read_text
+from ..system import sudo_works
+from .connection import way_in
+from .deps import absent_report, installed_for
+from .keys import Wrong, authorized_keys, opens
 
 # Where sessions look for commands: what a login's PATH has, and what Google Colab's notebooks have besides.
 _SESSION_PATH = (
@@ -357,7 +359,7 @@ def _wrong_place(wanted, pid):
 
 
 def now(report):
-    """Return whether the server runs and lets in at this moment; `provision_checks.now` says how."""
+    """Return whether the server runs and lets in at this moment; `checks.now` says how."""
     folder = os.path.join(state_folder(), "sshd")
     if not os.path.exists(os.path.join(folder, "sshd.pid")):
         return {"state": "stopped", "works": False}
@@ -371,7 +373,7 @@ def now(report):
 
 
 def read_here(wanted):
-    """Return what is wanted with the keys themselves; see `provision_checks.read_here`."""
+    """Return what is wanted with the keys themselves; see `checks.read_here`."""
     wanted = dict(wanted)
     given, folder = wanted.pop("authorized_keys"), wanted.pop("folder")
     try:

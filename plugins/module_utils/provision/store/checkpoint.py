@@ -18,9 +18,10 @@ import threading
 import time
 from contextlib import suppress
 
-from .provision_checks import is_elf, plain_environment
-from .provision_files import Members, extract_member
-from .provision_store import NotTrusted, StoreError, Unreadable, set_aside, stream_of, written_whole
+from ..commands import plain_environment
+from ..files import Members, extract_member
+from ..reading import is_elf
+from .archives import NotTrusted, StoreError, Unreadable, set_aside, stream_of, written_whole
 
 # What is wrong with the folder that is built in, and not with a piece.
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)

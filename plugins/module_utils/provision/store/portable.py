@@ -11,7 +11,10 @@ import shutil
 import subprocess
 import time
 
-from .provision_checks import cpu_flags, is_elf, is_script, os_release, plain_environment
+from ..commands import plain_environment
+from ..cpu import cpu_flags
+from ..reading import is_elf, is_script
+from ..system import os_release
 
 # Where the libraries go: `build` deletes other libraries than its own from `lib` itself, but not below it.
 BUNDLE = "lib/bundled"

@@ -14,8 +14,9 @@ import signal
 import time
 from contextlib import contextmanager, suppress
 
-from .provision_checks import alive, answers, boot_id, process, read_json, running
-from .provision_files import locked, write_json
+from .alive import alive, answers, boot_id, process, running
+from .files import locked, write_json
+from .reading import read_json
 
 # What the started process and its children carry in their environment. When the first of them has ended, it tells
 # the others from processes that were given the number of its session later.
@@ -66,7 +67,7 @@ def start(argv, *, pid_file, log, environment, ready, deadline=30.0):
     ------
     ProcessError
         When it ended or was not ready in time. Nothing of it is left running then.
-    provision_files.Locked
+    files.Locked
         When another run is starting or stopping it, and does not finish.
     """
     with _alone(pid_file):
@@ -109,7 +110,7 @@ def stop(pid_file, grace=10.0):
     ------
     ProcessError
         When they belong to another user, or do not end.
-    provision_files.Locked
+    files.Locked
         As in `start`.
     """
     if not os.path.isdir(os.path.dirname(pid_file)):

@@ -1,7 +1,4 @@
-"""How an SSH server is reached and known: a part of the probe, read-only.
-
-It is sent to the target with provision_checks; see there.
-"""
+"""How an SSH server is reached and known: a part of the probe, read-only."""
 
 from __future__ import annotations
 
@@ -11,7 +8,9 @@ import hashlib
 import re
 import shlex
 
-from .provision_checks import on_colab, read_state, run
+from ..commands import run
+from ..notes import read_state
+from ..system import on_colab
 
 
 def server_port(given):

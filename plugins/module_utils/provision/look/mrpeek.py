@@ -1,16 +1,15 @@
-"""What is there of the viewer mrpeek, and what has drifted: a part of the probe, read-only.
-
-It is sent to the target with provision_checks; see there.
-"""
+"""What is there of the viewer mrpeek, and what has drifted: a part of the probe, read-only."""
 
 from __future__ import annotations
 
 import os
 import re
 
-from .provision_checks import command_environment, foreign_command, read_state, run
-from .provision_look_mrtrix3 import mrtrix3_version
-from .provision_look_tool import look_at_tool, notes_of
+from ..commands import command_environment, run
+from ..notes import read_state
+from ..tool.look import look_at_tool, notes_of
+from ..tool.path import foreign_command
+from .mrtrix3 import mrtrix3_version
 
 # The headers of older releases do not compile with Eigen 3.4, which all systems here have, unless a distribution has
 # mended them (MRtrix3 8a420c772).

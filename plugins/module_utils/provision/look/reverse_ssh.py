@@ -1,7 +1,4 @@
-"""What is there of the role reverse_ssh on this machine, and what has drifted: a part of the probe, read-only.
-
-It is sent to the target with provision_checks; see there.
-"""
+"""What is there of the role reverse_ssh on this machine, and what has drifted: a part of the probe, read-only."""
 
 from __future__ import annotations
 
@@ -15,11 +12,14 @@ import subprocess
 import time
 from fnmatch import fnmatchcase
 
-from .provision_checks import answers, read_json, read_state, read_text, running, state_folder
-from .provision_look_connection import colab_policy_problem, offered_key, server_port, way_in
-from .provision_look_deps import absent_report, installed_for
-from .provision_look_keys import Wrong, is_whole, known_hosts, private_key
-from .provision_look_sshd import user_name
+from ..alive import answers, running
+from ..notes import read_state
+from ..places import state_folder
+from ..reading import read_json, read_text
+from .connection import colab_policy_problem, offered_key, server_port, way_in
+from .deps import absent_report, installed_for
+from .keys import Wrong, is_whole, known_hosts, private_key
+from .sshd import user_name
 
 _GATEWAY = re.compile(
     r"(?P<user>[\w.][\w.-]*)@(?:(?P<name>[\w.][\w.-]*)|\[(?P<address>[\da-fA-F:.%]+)\])(?::(?P<port>\d{1,5}))?", re.A
@@ -238,7 +238,7 @@ def _wrong_number(wanted):
 
 
 def now(report):
-    """Return whether the tunnel is up and leads here at this moment; `provision_checks.now` says how."""
+    """Return whether the tunnel is up and leads here at this moment; `checks.now` says how."""
     state = read_state("reverse_ssh")
     folder = os.path.join(state_folder(), "reverse_ssh")
     if not os.path.exists(os.path.join(folder, "reverse_ssh.pid")):
@@ -255,7 +255,7 @@ def now(report):
 
 
 def read_here(wanted):
-    """Return what is wanted with the lines of known_hosts and a digest of the key; see `provision_checks.read_here`."""
+    """Return what is wanted with the lines of known_hosts and a digest of the key; see `checks.read_here`."""
     wanted = dict(wanted)
     folder, path = wanted.pop("folder"), wanted["identity"]
     try:

@@ -18,8 +18,8 @@ import time
 import zlib
 from contextlib import ExitStack, contextmanager, suppress
 
-from .provision_checks import RECEIPT, leftovers, staged
-from .provision_tar import TarReader
+from .store.tar import TarReader
+from .tool.prefix import RECEIPT, leftovers, staged
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # linux/fs.h

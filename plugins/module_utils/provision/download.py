@@ -16,7 +16,7 @@ from urllib import request
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
-from .provision_files import make_folder, set_mode
+from .files import make_folder, set_mode
 
 SECONDS_ANSWER = 60  # to look up the name, to connect, also through a proxy, and until the answer begins
 SECONDS_SILENT = 30

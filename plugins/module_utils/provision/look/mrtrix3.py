@@ -1,24 +1,17 @@
-"""What is there of MRtrix3, and what has drifted: a part of the probe, read-only.
-
-It is sent to the target with provision_checks; see there.
-"""
+"""What is there of MRtrix3, and what has drifted: a part of the probe, read-only."""
 
 from __future__ import annotations
 
 import os
 import re
 
-from .provision_checks import (
-    absolute,
-    command_environment,
-    foreign_command,
-    is_elf,
-    names_in,
-    read_state,
-    run,
-    sudo_works,
-)
-from .provision_look_tool import is_own, look_at_tool, notes_of
+from ..commands import command_environment, run
+from ..notes import read_state
+from ..places import absolute
+from ..reading import is_elf, names_in
+from ..system import sudo_works
+from ..tool.look import is_own, look_at_tool, notes_of
+from ..tool.path import foreign_command
 
 _RELEASE = re.compile(r"\d+\.\d+\.\d+")
 

@@ -1,7 +1,4 @@
-"""What is there of the role ngrok on this machine, and what has drifted: a part of the probe, read-only.
-
-It is sent to the target with provision_checks; see there.
-"""
+"""What is there of the role ngrok on this machine, and what has drifted: a part of the probe, read-only."""
 
 from __future__ import annotations
 
@@ -11,10 +8,14 @@ import re
 import shutil
 import time
 
-from .provision_checks import answers, is_elf, read_json, read_state, run, running, state_folder
-from .provision_look_connection import colab_policy_problem, offered_key, server_port, way_in
-from .provision_look_deps import absent_report
-from .provision_look_sshd import user_name
+from ..alive import answers, running
+from ..commands import run
+from ..notes import read_state
+from ..places import state_folder
+from ..reading import is_elf, read_json
+from .connection import colab_policy_problem, offered_key, server_port, way_in
+from .deps import absent_report
+from .sshd import user_name
 
 # What makes an open endpoint another one than the one wanted, as the role's options are named.
 OPTIONS = (
@@ -212,7 +213,7 @@ def has_token():
 
 
 def now(report):
-    """Return whether the endpoint is open and leads here at this moment; `provision_checks.now` says how."""
+    """Return whether the endpoint is open and leads here at this moment; `checks.now` says how."""
     state = read_state("ngrok")
     folder = os.path.join(state_folder(), "ngrok")
     pid_file = os.path.join(folder, "ngrok.pid")

@@ -7,18 +7,8 @@ import shutil
 import time
 from contextlib import contextmanager, suppress
 
-from .provision_checks import (
-    RECEIPT,
-    broken_links,
-    cpu_flags,
-    is_ours,
-    links_to,
-    look_at_machine,
-    names_in,
-    prefix_problem,
-    read_json,
-)
-from .provision_files import (
+from ..cpu import cpu_flags
+from ..files import (
     Locked,
     discard,
     drop_half_written,
@@ -32,8 +22,8 @@ from .provision_files import (
     teller,
     write_json,
 )
-from .provision_portable import PortableError, describe
-from .provision_store import (
+from ..reading import names_in, read_json
+from ..store.archives import (
     MANIFEST,
     BadArchive,
     StoreError,
@@ -45,7 +35,11 @@ from .provision_store import (
     why_not_here,
     why_not_wanted,
 )
-from .provision_trial import without_rights
+from ..store.portable import PortableError, describe
+from ..system import look_at_machine
+from .path import broken_links, links_to
+from .prefix import RECEIPT, is_ours, prefix_problem
+from .trial import without_rights
 
 # What every module that installs a tool can be told.
 ARGUMENTS = {

@@ -1,30 +1,17 @@
-"""What the roles that install a tool in a prefix look for alike: a part of the probe, read-only.
-
-It is sent to the target with provision_checks; see there.
-"""
+"""What the roles that install a tool in a prefix look for alike: a part of the probe, read-only."""
 
 from __future__ import annotations
 
 import os
 import shutil
 
-from .provision_checks import (
-    broken_links,
-    default_link_dir,
-    default_prefix,
-    disk_problem,
-    is_ours,
-    leftovers,
-    path_problem,
-    prefix_problem,
-    read_state,
-    state_folder,
-    store_folder,
-    store_problem,
-    store_warning,
-    writable,
-)
-from .provision_look_deps import absent_report, installed_for
+from ..disk import disk_problem, writable
+from ..look.deps import absent_report, installed_for
+from ..notes import read_state
+from ..places import default_link_dir, default_prefix, state_folder, store_folder
+from ..store.folder import store_problem, store_warning
+from .path import broken_links, path_problem
+from .prefix import is_ours, leftovers, prefix_problem
 
 
 def is_own(state):

@@ -22,10 +22,12 @@ import tempfile
 import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 
-from .provision_checks import LEVELS, free_bytes, others_write, store_owner_problem
-from .provision_files import Members, drop_half_written, extract_member, locked, make_folder, set_mode, write_json
-from .provision_tar import TarReader
-from .provision_zstd import BLOCK, LEVEL, QUICK, NoZstdError, Reader, ZstdError, compressor
+from ..cpu import LEVELS
+from ..disk import free_bytes
+from ..files import Members, drop_half_written, extract_member, locked, make_folder, set_mode, write_json
+from .tar import TarReader
+from .trust import others_write, store_owner_problem
+from .zstd import BLOCK, LEVEL, QUICK, NoZstdError, Reader, ZstdError, compressor
 
 PACKER = "provision 0.1.0"
 MANIFEST = "manifest.json"

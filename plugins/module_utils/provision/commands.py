@@ -1,0 +1,44 @@
+"""Other programs: run, and in which environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+
+def run(argv, environment=None, seconds=30):
+    """Return (exit code, standard output, standard error) of a command; 127 when it cannot be started."""
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=seconds, check=False, env=environment,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 127, "", str(error)
+    return done.returncode, done.stdout, done.stderr
+
+
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+_PASSED_ON = ("PATH", "HOME", "TMPDIR", *_PROXIES, *map(str.upper, _PROXIES))
+
+
+def plain_environment(**more):
+    """Return the environment for a program whose result must not depend on what else its caller has exported."""
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {**passed_on, "LC_ALL": "C.UTF-8", **more}
+
+
+def command_environment(folder, foreign=False):
+    """Return the environment in which a command in a folder is asked what it is: without anybody's settings.
+
+    The PATH is the one that people will have, that folder first, so that a Python command meets the ``python3`` it will
+    meet later. A foreign command may be one that only runs with the library path of its user, as environment modules
+    set it.
+    """
+    more = {name: os.environ[name] for name in ["LD_LIBRARY_PATH"] if foreign and name in os.environ}
+    return plain_environment(
+        PATH=os.pathsep.join([folder, os.environ.get("PATH", os.defpath)]), HOME="/nonexistent",
+        MRTRIX_CONFIGFILE=os.devnull,
+        # What Python keeps to start sooner would stay when the folder's package is removed.
+        PYTHONDONTWRITEBYTECODE="1", **more,
+    )  # fmt: skip

@@ -1,0 +1,47 @@
+"""Whether a disk takes files and programs, and how many."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+
+def free_bytes(path):
+    """Return the bytes that are free for a path that may not be there yet, None when that is not known."""
+    try:
+        return shutil.disk_usage(_nearest(path)).free
+    except OSError:
+        return None
+
+
+_FULL = 20_000_000  # less than any build takes
+
+
+def disk_problem(path):
+    """Return why the disk of a path, which may not be there yet, takes no programs; an empty string when it does."""
+    try:
+        disk = os.statvfs(_nearest(path))
+    except OSError:
+        return ""
+    if disk.f_flag & os.ST_RDONLY:
+        return "is on a file system that is mounted read-only"
+    if disk.f_flag & os.ST_NOEXEC:
+        return "is on a file system that is mounted with noexec: no program can run there"
+    free = (disk.f_bavail if os.getuid() else disk.f_bfree) * disk.f_frsize
+    if disk.f_blocks and free < _FULL:
+        return f"is on a disk that is full: {free // 1_000_000} MB are free"
+    if disk.f_files and not disk.f_favail:
+        return "is on a disk that is full: it can hold no more files"
+    return ""
+
+
+def writable(path):
+    """Tell whether a path, or the nearest folder above it that exists, can be written to."""
+    return os.access(_nearest(path), os.W_OK | os.X_OK)
+
+
+def _nearest(path):
+    """Return a path, or the nearest folder above it that exists."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path

@@ -1,0 +1,67 @@
+"""What there is of each role on a machine, and what has drifted: read-only checks.
+
+The probe sends this package to the target's Python on standard input and asks it everything in one round trip. So it
+runs on its own, on Python 3.9 and later, and never changes anything.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from ..system import look_at_machine
+
+
+def _part_of(role):
+    """Return the module that looks for a role."""
+    # Read when it is asked for: those who look for other roles need not wait for it.
+    return import_module(f".{role}", __package__)
+
+
+def look_of(role):
+    """Return the function that looks at the machine for a role: it is given what is wanted, and the machine."""
+    return _part_of(role).look_at
+
+
+def now(role, report):
+    """Return whether what a role has put here works at this moment.
+
+    A dict with ``works``; of what outlives the play also with ``state``, started or stopped, and with ``problem``, what
+    is wrong with it in a few words, where it does not work.
+    """
+    part = _part_of(role)
+    if hasattr(part, "now"):
+        return part.now(report)
+    return {"works": not report.get("bin") or part.works(report["bin"])}
+
+
+def read_here(roles):
+    """Return what is wanted of the roles, with what only the place where the play is run from can read.
+
+    That is what people name by the path of a file there, such as keys. What is wrong with it is in ``given_problem``.
+    """
+    return {role: getattr(_part_of(role), "read_here", dict)(wanted) if wanted.get("state") == "started" else wanted
+            for role, wanted in roles.items()}
+
+
+def look(roles):
+    """Return what there is of the roles asked about, given as ``{name: wanted}`` in the order in which they run.
+
+    Returns
+    -------
+    dict
+        ``machine``; ``roles``, ``{name: {"converged": bool, "report": {...}, ...}}``; ``due``, the first role that has
+        something to do and all after it, which may build on it; ``ready``, the reports of those before.
+    """
+    machine = look_at_machine()
+    answers = {name: dict(look_of(name)(wanted, machine), wanted=wanted) for name, wanted in roles.items()}
+    names = list(answers)
+    done = [_nothing_to_do(answer) for answer in answers.values()]
+    first = done.index(False) if False in done else len(names)
+    ready = {name: answers[name]["report"] for name in names[:first]}
+    return {"machine": machine, "roles": answers, "due": names[first:], "ready": ready}
+
+
+def _nothing_to_do(answer):
+    # A role checks its options when it runs. As long as all is as wanted, they are those that it was set up with; but
+    # for the state, and a misspelt one must not pass for being there.
+    return answer["converged"] and answer["wanted"]["state"] in ("present", "started")

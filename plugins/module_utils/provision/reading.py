@@ -1,0 +1,51 @@
+"""Files as they are read here: what cannot be read is empty."""
+
+from __future__ import annotations
+
+import json
+import os
+
+
+def read_text(path):
+    """Return a file's text, or an empty string when it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def names_in(folder):
+    """Return the names in a folder, none when it cannot be read."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _starts_with(path, start):
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(start)) == start
+    except OSError:
+        return False
+
+
+def is_elf(path):
+    """Tell whether a file is a program or a library."""
+    return _starts_with(path, b"\x7fELF")
+
+
+def is_script(path):
+    """Tell whether a file starts with ``#!``."""
+    return _starts_with(path, b"#!")
+
+
+def read_json(path):
+    """Return the JSON object in a file, an empty dict when there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,1 @@
+"""Builds kept as archives: packed, proved, and taken apart again."""

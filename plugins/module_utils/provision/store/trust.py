@@ -1,0 +1,80 @@
+"""Whether root may run what is in a store: who can change it decides that."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from contextlib import suppress
+
+from ..reading import read_text
+
+
+def others_write(found):
+    """Return in words why root must not run what is in a file or folder, given as `os.stat` tells of it.
+
+    It is an empty string when nobody can change it but root and who called sudo, and for anybody else than root: they
+    have no rights to lose to whom they take a build from.
+    """
+    if os.geteuid() != 0:
+        return ""
+    if found.st_uid not in _trusted():
+        return f"belongs to {_user(found.st_uid)}, who would decide what root runs"
+    sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
+    if found.st_mode & 0o022 and not sticky:
+        return "can be written to by other users, who would decide what root runs"
+    return ""
+
+
+def _trusted():
+    """Return the numbers of root and of who called sudo."""
+    caller = os.environ.get("SUDO_UID", "")
+    return {0, int(caller)} if caller.isdecimal() else {0}
+
+
+def _user(number):
+    try:
+        return f"the user {pwd.getpwuid(number).pw_name}"
+    except KeyError:
+        return f"the user with the number {number}"
+
+
+def store_owner_problem(store):
+    """Return why root must not use a store, in words; an empty string when it may.
+
+    Who can rename a folder above it can put another in its place.
+    """
+    if os.geteuid() != 0:
+        return ""
+    for path in dict.fromkeys((store, os.path.realpath(store))):
+        with suppress(OSError):
+            problem = others_write(os.stat(path))
+            if problem:
+                return f"The store {store} {problem}"
+        for folder in _above(path):
+            if _may_rename(folder):
+                return f"The store {store} is in the folder {folder}, where other users decide what root runs"
+    return ""
+
+
+def _above(path):
+    """Return the folders above a path, the nearest first, and itself where it is a link."""
+    found = [path] if os.path.islink(path) else []
+    while os.path.dirname(path) != path:
+        path = os.path.dirname(path)
+        found.append(path)
+    return found
+
+
+def _may_rename(folder):
+    """Tell whether others than root and who called sudo could put another thing in the place of one in a folder."""
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return False
+    if found.st_uid not in _trusted():
+        # What belongs to nobody of this container's users is the system's outside of it (user_namespaces(7)).
+        return found.st_uid != 65534 or read_text("/proc/self/uid_map").split() == ["0", "0", "4294967295"]
+    # A group of the owner's own name has no other members, on Debian and Ubuntu.
+    others = 0o002 if found.st_gid in (0, found.st_uid) else 0o022
+    return stat.S_ISDIR(found.st_mode) and bool(found.st_mode & others) and not found.st_mode & stat.S_ISVTX

@@ -1,0 +1,74 @@
+"""Whether a shell finds the commands of a tool, by its PATH and by links."""
+
+from __future__ import annotations
+
+import os
+
+from ..reading import names_in
+from .prefix import is_ours
+
+
+def foreign_command(name):
+    """Return the real path of a command on PATH that is not in a prefix of this role, else an empty string."""
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        path = os.path.realpath(os.path.join(folder, name))
+        prefix = os.path.dirname(os.path.dirname(path))
+        if os.path.isfile(path) and os.access(path, os.X_OK) and not is_ours(prefix):
+            return path
+    return ""
+
+
+def path_problem(report, state):
+    """Return what keeps a shell from finding the commands of an installation, with the line to type; else nothing.
+
+    ``report`` is the role's, and ``state`` all that it noted.
+    """
+    folder, link_dir = report.get("bin", ""), state.get("link_dir", "")
+    names = state.get("commands") or [name for name in ("mrinfo",) if os.path.exists(os.path.join(folder, name))]
+    found = _first_on_path(names)
+    other = {name: found.get(name, "") for name in sorted(names) if not _is_that(found.get(name, ""), folder)}
+    if not other:
+        return ""
+    # The links serve all tools at once, where nobody else's files are among them.
+    place = link_dir if link_dir and all(links_to(folder, os.path.join(link_dir, name)) for name in other) else folder
+    line = f"fish_add_path --path {place}" if os.environ.get("SHELL", "").endswith("fish") else (
+        f'export PATH="{place}:$PATH"'
+    )
+    if not any(other.values()):
+        return f"{place} is not on the PATH: a shell does not find the commands there. Type: {line}"
+    name, path = next((name, path) for name, path in other.items() if path)
+    return f"In a shell, {name} is {path}, not the one in {folder}. Type: {line}"
+
+
+def _is_that(path, folder):
+    """Tell whether a path on PATH is the command of its name in a folder."""
+    own = os.path.join(folder, os.path.basename(path))
+    return bool(path) and (path == own or links_to(folder, path) or os.path.realpath(path) == os.path.realpath(own))
+
+
+def links_to(folder, path):
+    """Tell whether a path is a link to the command of its name in a folder."""
+    return os.path.islink(path) and os.readlink(path) == os.path.join(folder, os.path.basename(path))
+
+
+def _first_on_path(names):
+    """Return {name: path} of the commands that a shell finds, as execvp(3) looks for them."""
+    found = {}
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        for name in set(names).intersection(names_in(folder or ".")) - set(found):
+            path = os.path.join(folder, name)
+            if os.path.isfile(path) and os.access(path, os.X_OK):
+                found[name] = path
+    return found
+
+
+def broken_links(link_dir, commands, folder):
+    """Return the commands whose link in `link_dir` is not there, leaving out names that are somebody else's file."""
+    missing = []
+    for name in commands:
+        link = os.path.join(link_dir, name)
+        if not os.path.lexists(link) or (
+            os.path.islink(link) and not os.path.exists(link) and os.readlink(link) != os.path.join(folder, name)
+        ):
+            missing.append(name)
+    return missing
