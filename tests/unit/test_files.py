@@ -2,9 +2,11 @@
 
 import ctypes
 import errno
+import fcntl
 import io
 import json
 import os
+import stat
 import tarfile
 
 import pytest
@@ -190,3 +192,18 @@ def test_a_folder_is_made_with_its_mode_and_one_that_is_there_keeps_its_own(tmp_
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         files.make_folder(str(tmp_path / "file/deeper"))
+
+
+@pytest.mark.parametrize(("mode", "held"), [(0o600, True), (0o644, False), (0o660, False)])
+def test_a_lock_that_others_can_open_keeps_nobody_out(tmp_path, mode, held):
+    path = tmp_path / "lock"
+    path.touch()
+    path.chmod(mode)
+    with path.open("rb") as others:
+        fcntl.flock(others, fcntl.LOCK_EX)
+        assert files.try_lock(str(path)) is None
+        again = files.try_lock(str(path))
+        assert (again is None) == held
+        if again:
+            again.close()
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600

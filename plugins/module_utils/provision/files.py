@@ -164,13 +164,23 @@ def try_lock(path):
         # Deleted by the one who held it last: whoever comes next makes another.
         if os.path.samestat(os.fstat(file.fileno()), os.lstat(path)):
             return file
-    except (BlockingIOError, FileNotFoundError):
+    except BlockingIOError:
+        _drop_open_lock(file, path)
+    except FileNotFoundError:
         pass
     except BaseException:
         file.close()
         raise
     file.close()
     return None
+
+
+def _drop_open_lock(file, path):
+    """Delete a lock that is held and that others can open, who could hold it for good: it was made by other means."""
+    found = os.fstat(file.fileno())
+    with suppress(OSError):
+        if found.st_uid == os.geteuid() and found.st_mode & 0o066 and os.path.samestat(found, os.lstat(path)):
+            os.unlink(path)
 
 
 def lock_holder(path):
