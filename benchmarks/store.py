@@ -42,7 +42,7 @@ COPY = "zstd -d -c --long=27 \"$1\" | tar x -C \"$2\""
 UNPACK = """
 import json, sys, time
 if "without" in sys.argv: sys.modules["zstandard"] = None
-from provision import content
+from provision.machine.store import archives
 wall, cpu = time.perf_counter(), time.process_time()
 archives.read_archive(sys.argv[1], keep=sys.argv[2])
 print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]))

@@ -23,6 +23,17 @@ def names_in(folder):
         return []
 
 
+def sha256_of(path):
+    """Return the SHA-256 of a file in hexadecimal, an empty string when it cannot be read."""
+    import hashlib  # the other looks do without, and start sooner
+
+    try:
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError:
+        return ""
+
+
 def _starts_with(path, start):
     try:
         with open(path, "rb") as file:

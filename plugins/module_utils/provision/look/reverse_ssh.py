@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from ..alive import answers, running
 from ..notes import read_state
 from ..places import state_folder
-from ..reading import read_json, read_text
+from ..reading import read_json, read_text, sha256_of
 from .connection import colab_policy_problem, offered_key, server_port, way_in
 from .deps import absent_report, installed_for
 from .keys import Wrong, is_whole, known_hosts, private_key
@@ -119,14 +119,6 @@ def _expires(started, seconds):
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started + seconds))
 
 
-def _digest(path):
-    try:
-        with open(path, "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
-    except OSError:
-        return ""
-
-
 def identity_of(wanted):
     """Return the name of the key's file: one that was given does not take the place of the machine's own."""
     return "given_key" if wanted["identity"] else "id_ed25519"
@@ -141,7 +133,7 @@ def tunnel_now(wanted, gateway, folder):
     return {
         "wanted": {name: value for name, value in wanted.items() if name not in _NO_DRIFT},
         "known": known_lines(wanted["known_hosts"], gateway["host"], gateway["port"]),
-        "files": {name: _digest(os.path.join(folder, name)) for name in names},
+        "files": {name: sha256_of(os.path.join(folder, name)) for name in names},
         "key": key,
         "report": tunnel_report(wanted, gateway, read_json(os.path.join(folder, "tunnel.json")), key, public_key),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -16,7 +15,7 @@ from ..alive import answers, running
 from ..commands import run
 from ..notes import read_state
 from ..places import state_folder
-from ..reading import read_json, read_text
+from ..reading import read_json, read_text, sha256_of
 from ..system import sudo_works
 from .connection import way_in
 from .deps import absent_report, installed_for
@@ -132,14 +131,6 @@ def has_penalties(program):
     return bool(found) and [int(number) for number in found.groups()] >= [9, 8]
 
 
-def _digest(path):
-    try:
-        with open(path, "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
-    except OSError:
-        return ""
-
-
 def sshd_report(wanted, user, folder):
     """Return how the server is reached and known, an empty dict as long as it has no host key."""
     key = read_text(os.path.join(folder, "ssh_host_ed25519_key.pub")).split()[:2]
@@ -159,7 +150,7 @@ def sshd_now(wanted, user, folder, machine):
     return {
         "wanted": {name: value for name, value in wanted.items() if name != "state"},
         "environment": session_environment(wanted["environment"], machine),
-        "files": {path: _digest(path) for path in [*names, *([_PROFILE] if machine["root"] else [])]},
+        "files": {path: sha256_of(path) for path in [*names, *([_PROFILE] if machine["root"] else [])]},
         "report": sshd_report(wanted, user, folder),
     }
 
