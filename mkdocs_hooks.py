@@ -17,8 +17,9 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 import provision
-from provision import catalog, cli
-from provision.catalog import Option
+from provision.cli import main
+from provision.engine import catalog
+from provision.engine.catalog import Option
 from provision.machine import ngrok_errors
 
 ROOT = Path(__file__).parent
@@ -120,7 +121,7 @@ def command_line_page() -> str:
     True
     """
     os.environ["COLUMNS"] = "100"  # argparse breaks lines where the terminal ends
-    commands = ["", *_commands(cli._parser(None))]
+    commands = ["", *_commands(main._parser(None))]
     parts = [f"## {f'provision {name}'.strip()}\n\n```text\n{_help(*name.split())}```\n" for name in commands]
     return "\n".join(["# Command line\n", *parts])
 
@@ -136,7 +137,7 @@ def _commands(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def _help(*words: str) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as said:
-        cli.main([*words, "--help"])
+        main.main([*words, "--help"])
     return said.getvalue()
 
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import provision
-from provision import content
+from provision.engine import content
 from provision.machine import notes, places
 
 # A public key that belongs to nobody: 32 bytes in the form of RFC 8709.
@@ -70,8 +70,12 @@ for command, expected in checks["commands"].items():
         raise SystemExit(f"{{command}} has another answer")
 """
 EMPTY, SITE, EMPTY_RUNNER, RUN, PYINFRA, BASH = (
-    "empty play, ansible-playbook", "site.yml, ansible-playbook", "empty play, ansible-runner", "provision run",
-    "pyinfra", "bash",
+    "empty play, ansible-playbook",
+    "site.yml, ansible-playbook",
+    "empty play, ansible-runner",
+    "provision run",
+    "pyinfra",
+    "bash",
 )
 FLOORS = {SITE: EMPTY, RUN: EMPTY_RUNNER}
 
@@ -83,8 +87,13 @@ def looked_at(reports: dict[str, dict], folder: Path) -> dict[str, Any]:
     """Return what the probe looks at where the roles are as wanted; contents to compare with are kept in the folder."""
     state = notes.read_state
     found: dict[str, Any] = {
-        "packages": reports.get("deps", {}).get("packages", []), "commands": {}, "links": {}, "folders": [],
-        "files": {}, "templates": {}, "port": 0,
+        "packages": reports.get("deps", {}).get("packages", []),
+        "commands": {},
+        "links": {},
+        "folders": [],
+        "files": {},
+        "templates": {},
+        "port": 0,
     }
     for name, command in (("mrtrix3", "mrinfo"), ("mrpeek", "mrpeek")):
         if name in reports:
@@ -135,8 +144,11 @@ def script(found: dict[str, Any]) -> str:
 
 def flags(options: dict[str, Any]) -> list[str]:
     """Return options as the command line takes them."""
-    return [word for name, value in options.items()
-            for word in ("--" + name.replace("_", "-"), ",".join(value) if isinstance(value, list) else str(value))]
+    return [
+        word
+        for name, value in options.items()
+        for word in ("--" + name.replace("_", "-"), ",".join(value) if isinstance(value, list) else str(value))
+    ]
 
 
 def ways(folder: Path, roles: list[str], options: dict[str, Any], found: dict[str, Any]) -> dict[str, list[str]]:
@@ -144,8 +156,11 @@ def ways(folder: Path, roles: list[str], options: dict[str, Any], found: dict[st
     root = content.root()
     inventory = str(root / "inventory" / "localhost.yml")
     for name, text in (
-        ("empty.yml", EMPTY_PLAY), ("through_runner.py", THROUGH_RUNNER), ("checks.sh", script(found)),
-        ("deploy.py", DEPLOY.format(checks=found)), ("options.json", json.dumps({**options, "provision_roles": roles})),
+        ("empty.yml", EMPTY_PLAY),
+        ("through_runner.py", THROUGH_RUNNER),
+        ("checks.sh", script(found)),
+        ("deploy.py", DEPLOY.format(checks=found)),
+        ("options.json", json.dumps({**options, "provision_roles": roles})),
     ):
         (folder / name).write_text(text)
     playbook = ["ansible-playbook", "-i", inventory]
@@ -186,7 +201,9 @@ def prove(commands: dict[str, list[str]], found: dict[str, Any], folder: Path) -
     spoilt = next(map(Path, found["templates"]), None)
     text = spoilt.read_text() if spoilt else ""
     looks = {
-        SITE: [*commands[SITE], "--check"], RUN: [*commands[RUN], "--check"], BASH: commands[BASH],
+        SITE: [*commands[SITE], "--check"],
+        RUN: [*commands[RUN], "--check"],
+        BASH: commands[BASH],
         PYINFRA: ["--dry" if word == "--yes" else word for word in commands[PYINFRA]],
     }
     for way, argv in looks.items():
@@ -199,8 +216,10 @@ def prove(commands: dict[str, list[str]], found: dict[str, Any], folder: Path) -
                 if expected:
                     spoilt.write_text(text)
             if notices(way, done) != expected:
-                sys.exit(f"{way} should find {'something' if expected else 'nothing'} to do, but said:\n"
-                         f"{done.stdout}{done.stderr}")
+                sys.exit(
+                    f"{way} should find {'something' if expected else 'nothing'} to do, but said:\n"
+                    f"{done.stdout}{done.stderr}"
+                )
 
 
 def measure(commands: dict[str, list[str]], runs: int, folder: Path) -> dict[str, list[float]]:
@@ -218,12 +237,19 @@ def measure(commands: dict[str, list[str]], runs: int, folder: Path) -> dict[str
 
 def table(times: dict[str, list[float]]) -> list[dict]:
     """Return a row per way."""
+
     def ratio(way: str, floor: str) -> float:
         return round(statistics.median(a / b for a, b in zip(times[way], times[floor], strict=True)), 2)
 
-    return [{"way": way, "seconds": round(statistics.median(taken), 3),
-             "empty_play": ratio(way, FLOORS.get(way, EMPTY)), "pyinfra": ratio(way, PYINFRA)}
-            for way, taken in times.items()]
+    return [
+        {
+            "way": way,
+            "seconds": round(statistics.median(taken), 3),
+            "empty_play": ratio(way, FLOORS.get(way, EMPTY)),
+            "pyinfra": ratio(way, PYINFRA),
+        }
+        for way, taken in times.items()
+    ]
 
 
 def main() -> None:

@@ -46,10 +46,20 @@ class Scenario(NamedTuple):
     whole: bool = True  # whether the prefix must be whole at every look
 
 
-PREFIX = ("opt/.mrtrix3.provision-*", "opt/mrtrix3", "opt/mrtrix3/.provision.json", "usr/local/bin/mrinfo",
-          "var/lib/provision/*")
-DPKG = ("var/lib/provision/deps.json", "var/lib/dpkg/updates/*", "var/lib/dpkg/status", "var/lib/dpkg/lock",
-        "usr/share/doc/lib*/copyright")
+PREFIX = (
+    "opt/.mrtrix3.provision-*",
+    "opt/mrtrix3",
+    "opt/mrtrix3/.provision.json",
+    "usr/local/bin/mrinfo",
+    "var/lib/provision/*",
+)
+DPKG = (
+    "var/lib/provision/deps.json",
+    "var/lib/dpkg/updates/*",
+    "var/lib/dpkg/status",
+    "var/lib/dpkg/lock",
+    "usr/share/doc/lib*/copyright",
+)
 PACKED = ("srv/new/.new-*", "srv/new/*.tar.zst", "srv/new/*.json")
 SSHD = ("var/lib/provision/sshd", "var/lib/provision/sshd/*", "var/lib/provision/sshd.json", "etc/profile.d/*")
 KILLS = (
@@ -116,7 +126,10 @@ def kill(world: World, seed: int, number: int, kinds: int = len(KILLS)) -> tuple
                 machine.run(command)
             delay = seconds[-1] * (0.1 + 0.85 * at) * 0.7**attempt
             done, wrong = killed(
-                machine, scenario, target, choice,
+                machine,
+                scenario,
+                target,
+                choice,
                 by_mark_of(machine, mark, late * 0.1) if by_mark and not attempt else after(delay),
             )
             if done is None:

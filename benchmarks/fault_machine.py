@@ -43,10 +43,22 @@ NEW, OLD = VERSIONS[1], VERSIONS[0]
 STORE, REPO, DEBS, KEY = "/srv/store", "/srv/mrtrix3", "/srv/debs", "/root/.ssh/id_ed25519.pub"
 # What the role deps asks for on Debian 12, and what each brings along.
 PACKAGES = {
-    "libtiff6": "libfake-deflate", "libpng16-16": "", "libfftw3-double3": "libfake-gomp", "python3-distutils": "",
-    "libfake-deflate": "", "libfake-gomp": "", "g++": "libfake-compiler", "libfake-compiler": "", "libeigen3-dev": "",
-    "zlib1g-dev": "", "libtiff-dev": "libtiff6", "libpng-dev": "libpng16-16", "libfftw3-dev": "libfftw3-double3",
-    "python3-zstandard": "", "fake-held": "", "fake-broken": "",
+    "libtiff6": "libfake-deflate",
+    "libpng16-16": "",
+    "libfftw3-double3": "libfake-gomp",
+    "python3-distutils": "",
+    "libfake-deflate": "",
+    "libfake-gomp": "",
+    "g++": "libfake-compiler",
+    "libfake-compiler": "",
+    "libeigen3-dev": "",
+    "zlib1g-dev": "",
+    "libtiff-dev": "libtiff6",
+    "libpng-dev": "libpng16-16",
+    "libfftw3-dev": "libfftw3-double3",
+    "python3-zstandard": "",
+    "fake-held": "",
+    "fake-broken": "",
 }
 
 # --- Material ---------------------------------------------------------------------------------------------------------
@@ -237,8 +249,9 @@ class Machine:
 
     # Commands
 
-    def start(self, command: str, *, env: Mapping[str, str] | None = None, cwd: str | None = None,
-              plain: bool = False) -> Running:
+    def start(
+        self, command: str, *, env: Mapping[str, str] | None = None, cwd: str | None = None, plain: bool = False
+    ) -> Running:
         """Start a shell line. `provision` means the project's; `plain` leaves the line as it is."""
         return Running(self, command if plain else spelled(command), env, cwd)
 
@@ -271,7 +284,9 @@ class Machine:
         main_plays = [pid for pid in plays if parent(pid) not in plays]
         below = [pid for pid in found if any(up in main_plays for up in ancestors(pid))]
         return {
-            "provision": mains, "ansible-playbook": main_plays, "everything": list(found),
+            "provision": mains,
+            "ansible-playbook": main_plays,
+            "everything": list(found),
             "worker": [choice.choice(sorted(below))] if below else [],
         }[kind]
 
@@ -288,8 +303,12 @@ class Machine:
 
     def look(self) -> dict[str, set[str]]:
         """Return all that tells this machine from another, as lines."""
-        return {"files": set(self._files()), "packages": set(self._packages()), "noted": set(self._noted()),
-                "running": set(self._running())}
+        return {
+            "files": set(self._files()),
+            "packages": set(self._packages()),
+            "noted": set(self._noted()),
+            "running": set(self._running()),
+        }
 
     def _files(self) -> Iterator[str]:
         for top in LOOKED_AT:
@@ -403,8 +422,9 @@ class Looker(threading.Thread):
 def spelled(command: str) -> str:
     """Return a line of the tables as a shell takes it: with the whole path of the command."""
     whole = re.sub(r"(?<![\w/.-])provision (?=[a-z])", f"{PROVISION} ", command)
-    whole = whole.replace("./bootstrap " + PROVISION, "./bootstrap provision").replace(f"-m {PROVISION}",
-        "-m provision")
+    whole = whole.replace("./bootstrap " + PROVISION, "./bootstrap provision").replace(
+        f"-m {PROVISION}", "-m provision"
+    )
     return f"exec {whole}" if whole.startswith(PROVISION) else whole
 
 
@@ -437,8 +457,13 @@ def ancestors(pid: int) -> Iterator[int]:
 def is_daemon(words: list[str]) -> bool:
     """Tell whether a process is meant to go on: a server of sshd, an agent of ngrok, or what the harness has."""
     text = " ".join(words)
-    return "sshd" in words[0] or "ngrok.yml" in text or "redact.sed" in text or "/srv/servers.py" in text \
+    return (
+        "sshd" in words[0]
+        or "ngrok.yml" in text
+        or "redact.sed" in text
+        or "/srv/servers.py" in text
         or text.startswith(("sleep 600", "python3 /srv/hold", "timeout --kill-after=10"))
+    )
 
 
 def listening(pid: int) -> set[int]:
@@ -460,6 +485,7 @@ def listening(pid: int) -> set[int]:
 
 def difference(found: dict[str, set[str]], expected: list[dict[str, set[str]]]) -> list[str]:
     """Return in words how a machine differs from the nearest of those it may be like; nothing when it is like one."""
+
     def apart(one: dict[str, set[str]]) -> list[str]:
         words = []
         for part, lines in one.items():

@@ -91,8 +91,17 @@ def world_of(machines: Machines, suite: str = "bookworm") -> World:
     return World(machines, suite, fault_kills.STARTS)
 
 
-def attack(world: World, only: list[str], *, seed: int = 1, kills: int = 200, pairs: int = 60, short: bool = False,
-           case: int | None = None, jobs: int = 2) -> list[Verdict]:
+def attack(
+    world: World,
+    only: list[str],
+    *,
+    seed: int = 1,
+    kills: int = 200,
+    pairs: int = 60,
+    short: bool = False,
+    case: int | None = None,
+    jobs: int = 2,
+) -> list[Verdict]:
     """Try all cases of some kinds, some of them at once, and return what came of them."""
     wanted = [one for one in cases(only, seed, kills, pairs, short) if case in (None, one[1])]
     with ThreadPoolExecutor(jobs) as pool:
@@ -149,8 +158,10 @@ def main() -> int:
     rows = table(verdicts)
     print(f"{'kind':10} {'tried':>6} {'as it should be':>16} {'tracebacks':>11} {'wrong':>6} {'s each':>7}")
     for row in rows:
-        print(f"{row['kind']:10} {row['tried']:6} {row['right']:16} {row['tracebacks']:11} {row['wrong']:6} "
-              f"{row['seconds']:7.1f}")
+        print(
+            f"{row['kind']:10} {row['tried']:6} {row['right']:16} {row['tracebacks']:11} {row['wrong']:6} "
+            f"{row['seconds']:7.1f}"
+        )
     print(f"seed {given.seed}, {time.monotonic() - begin:.0f} s")
     if given.json:
         found = {"seed": given.seed, "rows": rows, "cases": [verdict._asdict() for verdict in verdicts]}

@@ -262,9 +262,7 @@ def wait_for_mount(server: subprocess.Popen, point: Path) -> None:
 
 
 @contextlib.contextmanager
-def mounted(
-    folder: Path, *, lookup: float, open: float, bandwidth: float, keep_exec: bool = True
-) -> Iterator[Path]:
+def mounted(folder: Path, *, lookup: float, open: float, bandwidth: float, keep_exec: bool = True) -> Iterator[Path]:
     """Yield a temporary folder that shows `folder` slowly; `mounted(folder, **TYPICAL._asdict())`."""
     if sentence := missing():
         raise RuntimeError(sentence)
@@ -292,8 +290,12 @@ def main() -> None:
     parser.add_argument("--lookup", type=float, default=TYPICAL.lookup, help="seconds for the first look-up of a path")
     parser.add_argument("--open", type=float, default=TYPICAL.open, help="seconds for the first open of a path")
     parser.add_argument("--bandwidth", type=float, default=TYPICAL.bandwidth, help="bytes per second")
-    parser.add_argument("--keep-exec", action=argparse.BooleanOptionalAction, default=True,
-                        help="show exec bits, which the real drive loses")
+    parser.add_argument(
+        "--keep-exec",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="show exec bits, which the real drive loses",
+    )
     arguments = parser.parse_args()
     for folder in (arguments.folder, arguments.mountpoint):
         if not folder.is_dir():

@@ -30,14 +30,14 @@ from typing import NamedTuple
 
 import slow_drive
 
-from provision import content
+from provision.engine import content
 from provision.machine import cpu, notes, places, reading, system
 from provision.machine.store import archives
 
 # A run on the drive mostly sleeps, so that few say as much as many; a build takes half an hour.
 RUNS = {"restore": 7, "drive": 3, "speed": 5, "build": 1}
 DRIVES = {"typical": slow_drive.TYPICAL, "fast": slow_drive.FAST, "bad": slow_drive.BAD}
-COPY = "zstd -d -c --long=27 \"$1\" | tar x -C \"$2\""
+COPY = 'zstd -d -c --long=27 "$1" | tar x -C "$2"'
 # Times the call alone, in a Python that has imported everything before.
 UNPACK = """
 import json, sys, time
@@ -122,7 +122,8 @@ def rows(times: Times, pairs: Iterable[tuple[str, str]]) -> list[dict]:
     """Return a row per pair: the medians of the first way, and of its ratios to the second one."""
     return [
         {"way": way, "against": floor, **medians(times[way]), **ratios(times[way], times[floor])}
-        for way, floor in pairs if way in times
+        for way, floor in pairs
+        if way in times
     ]
 
 
@@ -296,7 +297,10 @@ BANDWIDTH, RESTORE = "the archive's bytes at full bandwidth", "restore the archi
 RESTORE_START, FROM_MOUNT = "restore, start all commands", "start all commands from the mount"
 COPY_TREE = "copy the unpacked tree"
 DRIVE_PAIRS = (
-    (RESTORE, BANDWIDTH), (RESTORE_START, RESTORE), (FROM_MOUNT, RESTORE), (FROM_MOUNT, RESTORE_START),
+    (RESTORE, BANDWIDTH),
+    (RESTORE_START, RESTORE),
+    (FROM_MOUNT, RESTORE),
+    (FROM_MOUNT, RESTORE_START),
     (COPY_TREE, RESTORE),
 )
 
@@ -378,7 +382,7 @@ def run_in(place: Path, folder: Path, argv: Iterable[object]) -> Taken:
 def prepare(folder: Path, place: Path) -> Path:
     """Make the phantom, and with one of the installations what both begin with."""
     try:
-        from provision.phantom import make_phantom
+        from provision.demo.phantom import make_phantom
 
         make_phantom(SHAPE).write(folder)
     except ModuleNotFoundError as error:
@@ -496,7 +500,10 @@ def build_kept(given: argparse.Namespace, tree: Path, cpu: str) -> Taken:
 # --- The command ------------------------------------------------------------------------------------------------------
 
 PARTS: dict[str, tuple[Callable[[argparse.Namespace, Path], Iterator[Table]], ...]] = {
-    "restore": (restore, install), "drive": (drive,), "speed": (speed,), "build": (build,),
+    "restore": (restore, install),
+    "drive": (drive,),
+    "speed": (speed,),
+    "build": (build,),
 }
 
 

@@ -8,15 +8,18 @@ from provision.errors import OptionError, ProvisionError
 
 if TYPE_CHECKING:
     from provision import store
-    from provision.checkup import doctor
-    from provision.colab import drive
-    from provision.core import remove, run, status, stop
-    from provision.fod import glyphs
-    from provision.history import logs
-    from provision.result import Result
-    from provision.samples import sample
-    from provision.slices import peek
-    from provision.webview import view
+    from provision.actions.logs import logs
+    from provision.actions.remove import remove
+    from provision.actions.result import Result
+    from provision.actions.run import run
+    from provision.actions.status import status
+    from provision.actions.stop import stop
+    from provision.checkup.doctor import doctor
+    from provision.colab.drive import drive
+    from provision.demo.sample import sample
+    from provision.pictures.glyphs import glyphs
+    from provision.pictures.peek import peek
+    from provision.pictures.view import view
 
 __version__ = "0.1.0"
 
@@ -26,20 +29,20 @@ __all__ = [
 ]  # fmt: skip
 
 _LAZY = {
-    "Result": "provision.result",
-    "doctor": "provision.checkup",
-    "drive": "provision.colab",
-    "glyphs": "provision.fod",
-    "logs": "provision.history",
-    "peek": "provision.slices",
-    "remove": "provision.core",
-    "run": "provision.core",
-    "sample": "provision.samples",
-    "status": "provision.core",
-    "stop": "provision.core",
-    "view": "provision.webview",
+    "Result": "provision.actions.result",
+    "doctor": "provision.checkup.doctor",
+    "drive": "provision.colab.drive",
+    "glyphs": "provision.pictures.glyphs",
+    "logs": "provision.actions.logs",
+    "peek": "provision.pictures.peek",
+    "remove": "provision.actions.remove",
+    "run": "provision.actions.run",
+    "sample": "provision.demo.sample",
+    "status": "provision.actions.status",
+    "stop": "provision.actions.stop",
+    "view": "provision.pictures.view",
 }
-_LAZY_MODULES = ("store",)
+_LAZY_MODULES = ("colab", "store")
 
 
 def __getattr__(name: str) -> Any:

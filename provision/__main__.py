@@ -2,6 +2,6 @@
 
 import sys
 
-from provision.cli import main
+from provision.cli.main import main
 
 sys.exit(main())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from provision.words import did_you_mean, printable
 
 
 class ProvisionError(Exception):
@@ -165,51 +166,6 @@ def unexpected(error: Exception, log: Path | None = None) -> ProvisionError:
     said = " ".join(f"{type(error).__name__}: {error}".split())
     hint = "Please report it with its log." if log else "Please report it."
     return ProvisionError(f"This is a mistake in provision: {said}.", hint=hint, log=log, code="internal")
-
-
-def printable(line: str) -> str:
-    r"""Return a line without what would steer a terminal, or a notebook, which understands the same.
-
-    Parameters
-    ----------
-    line : str
-        What came from a machine.
-
-    Returns
-    -------
-    str
-        The line, with a space for each control character.
-
-    Examples
-    --------
-    >>> printable("red: \x1b[31m")
-    'red:  [31m'
-    """
-    return "".join(letter if letter.isprintable() else " " for letter in line)
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return a question that offers the nearest name, or nothing when none is near.
-
-    Parameters
-    ----------
-    name : str
-        What was written.
-    names : iterable of str
-        What could have been meant.
-
-    Returns
-    -------
-    str
-        The question, or an empty string.
-
-    Examples
-    --------
-    >>> did_you_mean("mrtrix", ["deps", "mrtrix3"])
-    "Did you mean 'mrtrix3'?"
-    """
-    near = difflib.get_close_matches(name.lower(), list(names), n=1)
-    return f"Did you mean {near[0]!r}?" if near else ""
 
 
 def no_such_file(path: Path, name: str) -> OptionError:

@@ -83,14 +83,14 @@ class ActionModule(ActionBase):
         command = shlex.quote(python) if Path(python).is_file() else python
         source = _PROGRAM.format(sources=json.dumps(_sources()), mark=_MARK, roles=roles)
         # -I and -S keep the user's modules and site packages out: the checker needs neither and starts faster.
-        answer = self._low_level_execute_command(
-            f"{command} -IS -", in_data=source.encode(), sudoable=True
-        )
+        answer = self._low_level_execute_command(f"{command} -IS -", in_data=source.encode(), sudoable=True)
         _before, mark, found = answer["stdout"].rpartition(_MARK)
         if not mark:
             said = (answer["stderr"] or answer["stdout"]).strip().splitlines()
             return dict(
-                result, failed=True, rc=answer["rc"],
+                result,
+                failed=True,
+                rc=answer["rc"],
                 msg=f"The machine could not be looked at with {python}: {said[-1] if said else 'no answer'}",
             )
         result.update(json.loads(found))
@@ -110,7 +110,7 @@ class ActionModule(ActionBase):
         """
         if self._connection.transport != "local" or self._task.check_mode or task_vars.get("provision_lock"):
             return {}
-        lock, files = _machine("lock"), _machine("files")
+        lock = _machine("lock")
         names = [os.path.basename(name) for name in context.CLIARGS.get("args") or ()]
         command = " ".join(["ansible-playbook", *names])
         wait = self._templar.template(task_vars.get("provision_wait", lock.SECONDS))
@@ -120,10 +120,10 @@ class ActionModule(ActionBase):
             lock.keep(parent.pid if parent else os.getpid(), command, float(wait), Display().display)
         except ValueError:
             return {"msg": f"provision_wait is {wait!r}, not a number of seconds.", "hint": "Use 0 to not wait at all."}
-        except files.Locked as error:
+        except _machine("file_lock").Locked as error:
             return {"msg": str(error), "hint": error.hint, "code": "locked"}
         except OSError as error:
-            msg, hint = files.explain(error)
+            msg, hint = _machine("failures").explain(error)
             return {"msg": msg, "hint": hint, "code": "lock-folder"}
         return {}
 

@@ -47,7 +47,8 @@ dest:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision.download import DownloadError, fetch
-from ..module_utils.provision.files import explain, teller
+from ..module_utils.provision.failures import explain
+from ..module_utils.provision.progress import teller
 
 
 def main():

@@ -98,7 +98,8 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision.alive import answers, running
-from ..module_utils.provision.files import explain, fail_when_locked
+from ..module_utils.provision.failures import explain
+from ..module_utils.provision.file_lock import fail_when_locked
 from ..module_utils.provision.processes import ProcessError, accepting, lasting, start, stop
 
 

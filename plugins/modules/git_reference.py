@@ -113,10 +113,17 @@ def choose(found, version):
 def nearest(found, version):
     """Return the names most like a version that is not there, the newest tags when none is alike."""
     names = [*found["tag"], *found["branch"]]
-    numbered = sorted((name for name in found["tag"] if re.fullmatch(r"[\d.]+", name)),
-                      key=lambda name: [int(part) for part in name.split(".") if part], reverse=True)
-    return (difflib.get_close_matches(version, numbered, 3, 0.6) or difflib.get_close_matches(version, names, 3, 0.6)
-            or numbered[:3] or names[:3])
+    numbered = sorted(
+        (name for name in found["tag"] if re.fullmatch(r"[\d.]+", name)),
+        key=lambda name: [int(part) for part in name.split(".") if part],
+        reverse=True,
+    )
+    return (
+        difflib.get_close_matches(version, numbered, 3, 0.6)
+        or difflib.get_close_matches(version, names, 3, 0.6)
+        or numbered[:3]
+        or names[:3]
+    )
 
 
 def refusal(repo, version, option):
@@ -143,8 +150,10 @@ def wrong_commit(repo, version, commit, hold, option=""):
         said = f"What {repo} has as {version} is not the commit that MRtrix3 released under that number: {commit}."
         other = f" For a change of your own, say which commit it has to be: {option}=COMMIT." if option else ""
         return said, f"Use MRtrix3's own repository, or a clone of it.{other}"
-    return (f"What {repo} has as {version} is not the commit that it has to be: {commit}, not {whole}.",
-            f"Check {option} and the version.")
+    return (
+        f"What {repo} has as {version} is not the commit that it has to be: {commit}, not {whole}.",
+        f"Check {option} and the version.",
+    )
 
 
 def unreachable(repo, said, option):
@@ -215,7 +224,8 @@ def main():
         near = nearest(found, version)
         verb = "is" if len(near) == 1 else "are"
         module.fail_json(
-            msg=f"{shown(module.params['repo'])} has no version {version!r}.", code="no-version",
+            msg=f"{shown(module.params['repo'])} has no version {version!r}.",
+            code="no-version",
             hint=f"The nearest {verb} {', '.join(near)}." if near else "It has no tags and no branches.",
         )
     if module.params["hold"]:

@@ -166,7 +166,8 @@ class Mrpeek(Tool):
         """Return the MRtrix3 that it belongs to, and the library that decodes its pictures."""
         return {
             "mrtrix3": manifest.get("belongs_to", "").removeprefix("mrtrix3-"),
-            "decoder": decoder_in(given["prefix"]), "archive": given.get("archive", ""),
+            "decoder": decoder_in(given["prefix"]),
+            "archive": given.get("archive", ""),
         }
 
 

@@ -108,7 +108,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision.commands import plain_environment, run
-from ..module_utils.provision.files import failure, locked, teller, write_json
+from ..module_utils.provision.failures import failure
+from ..module_utils.provision.file_lock import locked
+from ..module_utils.provision.files import write_json
+from ..module_utils.provision.progress import teller
 from ..module_utils.provision.reading import is_script, read_json, read_text
 from ..module_utils.provision.store.checkpoint import SPENT, Checkpoint, age_sources
 from ..module_utils.provision.store.portable import HERE_ALONE, LINK_FLAGS
@@ -213,11 +216,15 @@ class Build:
         code, out, _error = run(["c++", "--version"], plain_environment())
         if code:
             raise BuildError(
-                "There is no C++ compiler that works.", "The role deps installs one: provision run deps.",
+                "There is no C++ compiler that works.",
+                "The role deps installs one: provision run deps.",
                 code="no-compiler",
             )
         return {
-            "cpu": self.cpu, "compiler": out.partition("\n")[0], "system": type(self).__name__, "links": LINK_FLAGS,
+            "cpu": self.cpu,
+            "compiler": out.partition("\n")[0],
+            "system": type(self).__name__,
+            "links": LINK_FLAGS,
             # The headers of libraries, such as Eigen's, are those of the release.
             "release": os_release().get("PRETTY_NAME", ""),
         }
@@ -229,8 +236,13 @@ class Build:
         with open(self.log, "ab") as log:
             log.write((" ".join(argv) + "\n").encode())
             process = subprocess.Popen(
-                argv, cwd=folder or self.source, env=environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+                argv,
+                cwd=folder or self.source,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
                 # If this process is killed, the build keeps the lock until its last compiler has ended.
                 pass_fds=[self.lock.fileno()],
             )
@@ -361,7 +373,12 @@ class Configure(Build):
         argv = [config["cpp"][0], *flags, "-Isrc", "-Icore", "-Icmd", "-x", "c++-header", _PRECOMPILED, "-o", made]
         with suppress(OSError, subprocess.SubprocessError):
             subprocess.run(
-                argv, cwd=self.source, stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False,
+                argv,
+                cwd=self.source,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=300,
+                check=False,
                 env=plain_environment(),
             )
 
@@ -400,12 +417,25 @@ class CMake(Build):
         link = LINK_FLAGS.replace("$ORIGIN", "'$ORIGIN'")
         flags += [f"-DCMAKE_{kind}_LINKER_FLAGS={link}" for kind in ("EXE", "SHARED")]
         self.call(
-            ["cmake", "-S", ".", "-B", "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DMRTRIX_BUILD_GUI=OFF",
-             "-DMRTRIX_ENABLE_GPU=OFF", "-DMRTRIX_USE_SYSTEM_EIGEN=ON", "-DMRTRIX_PYTHON_SOFTLINK=OFF",
-             # The programs of the build folder find their library where they will when they are installed.
-             "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON",
-             # What the user has built elsewhere is noted in their home.
-             "-DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF", *flags]
+            [
+                "cmake",
+                "-S",
+                ".",
+                "-B",
+                "build",
+                "-G",
+                "Ninja",
+                "-DCMAKE_BUILD_TYPE=Release",
+                "-DMRTRIX_BUILD_GUI=OFF",
+                "-DMRTRIX_ENABLE_GPU=OFF",
+                "-DMRTRIX_USE_SYSTEM_EIGEN=ON",
+                "-DMRTRIX_PYTHON_SOFTLINK=OFF",
+                # The programs of the build folder find their library where they will when they are installed.
+                "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON",
+                # What the user has built elsewhere is noted in their home.
+                "-DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF",
+                *flags,
+            ]
         )
 
     def configured(self):
@@ -611,14 +641,17 @@ def main():
             names = ("source", "against", "commands", "cpu", "store", "commit")
             work = build(jobs=jobs, tell=tell, lock=lock, **{name: given[name] for name in names})
     except BuildError as error:
-        module.fail_json(
-            msg=error.message, hint=error.hint, code=error.code, build_log=error.log, lines=error.lines
-        )
+        module.fail_json(msg=error.message, hint=error.hint, code=error.code, build_log=error.log, lines=error.lines)
     except OSError as error:
         module.fail_json(**failure(error))
     module.exit_json(
-        changed=work.steps > 0, steps=work.steps, jobs=jobs, log=work.log, system=type(work).__name__,
-        seconds=round(time.monotonic() - start, 1), spent=work.clock.seconds(),
+        changed=work.steps > 0,
+        steps=work.steps,
+        jobs=jobs,
+        log=work.log,
+        system=type(work).__name__,
+        seconds=round(time.monotonic() - start, 1),
+        spent=work.clock.seconds(),
         unfinished=work.checkpoint.folder if work.checkpoint else "",
     )
 

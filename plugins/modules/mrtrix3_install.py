@@ -142,8 +142,8 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision.commands import command_environment, run
-from ..module_utils.provision.files import unpack
 from ..module_utils.provision.reading import is_elf, is_script
+from ..module_utils.provision.store.members import unpack
 from ..module_utils.provision.store.portable import finish, flags_in_config, gather, gather_tree
 from ..module_utils.provision.tool.install import ARGUMENTS, InstallError, Tool
 
@@ -170,7 +170,8 @@ class MRtrix3(Tool):
             raise InstallError(f"There is no MRtrix3 command in {folder}.", code="does-not-run")
         chosen = [
             first if first in names else names[0]
-            for names, first in ((compiled, "mrinfo"), (scripts, "dwi2response")) if names
+            for names, first in ((compiled, "mrinfo"), (scripts, "dwi2response"))
+            if names
         ]
         return try_commands(folder, chosen), compiled + scripts
 

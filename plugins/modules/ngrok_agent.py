@@ -62,8 +62,11 @@ from http.client import HTTPException
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision.files import explain, fail_when_locked, locked, staging, unpack
+from ..module_utils.provision.failures import explain
+from ..module_utils.provision.file_lock import fail_when_locked, locked
 from ..module_utils.provision.look.ngrok import agent_version, is_safe
+from ..module_utils.provision.store.members import unpack
+from ..module_utils.provision.tool.staging import staging
 
 # How pyngrok names what `uname -m` tells.
 _KINDS = {
@@ -91,7 +94,8 @@ def address(module):
     url = installer.PLATFORMS.get(_KINDS.get(given["machine"]))
     if not url:
         module.fail_json(
-            msg=f"There is no agent of ngrok for {given['machine']}.", hint="Name one that you have: ngrok_agent_path.",
+            msg=f"There is no agent of ngrok for {given['machine']}.",
+            hint="Name one that you have: ngrok_agent_path.",
             code="no-agent",
         )
     return url
@@ -158,7 +162,8 @@ def fetch(module, folder):
             raise
         reason = getattr(error, "reason", None) or error
         module.fail_json(
-            msg=f"ngrok's agent could not be downloaded from {shown}: {str(reason).rstrip('.')}.", hint=again,
+            msg=f"ngrok's agent could not be downloaded from {shown}: {str(reason).rstrip('.')}.",
+            hint=again,
             code="agent-not-downloaded",
         )
     digest = hashlib.sha256()
@@ -178,7 +183,8 @@ def fetch(module, folder):
         agent = ""
     if not os.path.isfile(agent):
         module.fail_json(
-            msg=f"What was downloaded from {shown} is not an archive with ngrok's agent.", hint=again,
+            msg=f"What was downloaded from {shown} is not an archive with ngrok's agent.",
+            hint=again,
             code="agent-not-downloaded",
         )
     os.chmod(agent, 0o755)

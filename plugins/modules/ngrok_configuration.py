@@ -69,7 +69,8 @@ import re
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision.files import drop_half_written, explain, write_text
+from ..module_utils.provision.failures import explain
+from ..module_utils.provision.files import drop_half_written, write_text
 from ..module_utils.provision.look.ngrok import FIRST_OF_FORM_3, kept_token, numbers
 from ..module_utils.provision.reading import read_text
 

@@ -104,7 +104,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision import ngrok_errors as errors
 from ..module_utils.provision.alive import running
-from ..module_utils.provision.files import fail_when_locked, write_json
+from ..module_utils.provision.file_lock import fail_when_locked
+from ..module_utils.provision.files import write_json
 from ..module_utils.provision.look.connection import offered_key
 from ..module_utils.provision.look.ngrok import OPTIONS, kept_token, ngrok_report, public_address, token_mark
 from ..module_utils.provision.processes import ProcessError, start, stop
@@ -242,7 +243,8 @@ def main():
     key = offered_key("127.0.0.1", port)
     if not key:
         module.fail_json(
-            msg=f"No SSH server answers at port {port} of this machine.", hint="Run the role sshd first.",
+            msg=f"No SSH server answers at port {port} of this machine.",
+            hint="Run the role sshd first.",
             code="no-ssh-server",
         )
     goes_on = is_the_same(state, given, agent.token) and running(agent.pid_file)

@@ -54,8 +54,9 @@ import sys
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision.alive import running
-from ..module_utils.provision.files import explain as explain_error
-from ..module_utils.provision.files import fail_when_locked, write_json
+from ..module_utils.provision.failures import explain as explain_error
+from ..module_utils.provision.file_lock import fail_when_locked
+from ..module_utils.provision.files import write_json
 from ..module_utils.provision.look.reverse_ssh import key_line
 from ..module_utils.provision.processes import ProcessError, start, stop
 from ..module_utils.provision.reading import read_json, read_text
@@ -64,34 +65,56 @@ DEADLINE = 90.0  # seconds; the program gives up a login, and a port that stays 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What ssh says, in the order in which it is looked for, what that means, and what to do.
 _KNOWN = (
-    (r"REMOTE HOST IDENTIFICATION HAS CHANGED",
-     "The gateway {gateway} has another host key than reverse_ssh_known_hosts says: it was set up anew, or somebody "
-     "is in between.",
-     "Compare on a network that you trust, before you give the new line: one of another kind of key will not do.",
-     "gateway-key-changed"),
-    (r"key is known for|Host key verification failed",
-     "The gateway {gateway} shows a host key of which reverse_ssh_known_hosts has no line.",
-     "Give the line of a key that it has, which is not marked as revoked.", "gateway-key-unknown"),
-    (r"Permission denied",
-     "The gateway refuses this machine's key for {gateway}, if it knows that user.",
-     "Add this line to ~/.ssh/authorized_keys of that user there: {authorize}", "gateway-refuses-key"),
-    (r"Could not resolve hostname",
-     "The name of the gateway {gateway} cannot be resolved.", "Check reverse_ssh_gateway and the network.",
-     "gateway-not-found"),
-    (r"overridden by server GatewayPorts",
-     "The gateway {gateway} opens forwarded ports to everybody, so none was opened.",
-     'Set "GatewayPorts no" in its sshd_config, for this user at least.', "gateway-opens-to-all"),
-    (r"remote port forwarding failed for listen port 0",
-     "The gateway {gateway} lets this machine in, but forwards no port to it.",
-     "Its sshd_config must allow it (AllowTcpForwarding), and its authorized_keys have this line: {authorize}",
-     "gateway-forwards-nothing"),
-    (r"remote port forwarding failed",
-     "The gateway {gateway} does not forward the port {port}: it is taken there, or not allowed.",
-     "A session that died may hold it until the gateway notices (ClientAliveInterval in its sshd_config). Else choose "
-     "another reverse_ssh_gateway_port, and have this line in its authorized_keys: {authorize}", "gateway-port-taken"),
-    (r"timed out|refused|[Nn]o route|unreachable|closed by|reset by|kex_exchange|banner",
-     "The gateway {gateway} cannot be reached: {said}.",
-     "Check reverse_ssh_gateway, the network, and that it lets this machine's address in.", "gateway-unreachable"),
+    (
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "The gateway {gateway} has another host key than reverse_ssh_known_hosts says: it was set up anew, or somebody "
+        "is in between.",
+        "Compare on a network that you trust, before you give the new line: one of another kind of key will not do.",
+        "gateway-key-changed",
+    ),
+    (
+        r"key is known for|Host key verification failed",
+        "The gateway {gateway} shows a host key of which reverse_ssh_known_hosts has no line.",
+        "Give the line of a key that it has, which is not marked as revoked.",
+        "gateway-key-unknown",
+    ),
+    (
+        r"Permission denied",
+        "The gateway refuses this machine's key for {gateway}, if it knows that user.",
+        "Add this line to ~/.ssh/authorized_keys of that user there: {authorize}",
+        "gateway-refuses-key",
+    ),
+    (
+        r"Could not resolve hostname",
+        "The name of the gateway {gateway} cannot be resolved.",
+        "Check reverse_ssh_gateway and the network.",
+        "gateway-not-found",
+    ),
+    (
+        r"overridden by server GatewayPorts",
+        "The gateway {gateway} opens forwarded ports to everybody, so none was opened.",
+        'Set "GatewayPorts no" in its sshd_config, for this user at least.',
+        "gateway-opens-to-all",
+    ),
+    (
+        r"remote port forwarding failed for listen port 0",
+        "The gateway {gateway} lets this machine in, but forwards no port to it.",
+        "Its sshd_config must allow it (AllowTcpForwarding), and its authorized_keys have this line: {authorize}",
+        "gateway-forwards-nothing",
+    ),
+    (
+        r"remote port forwarding failed",
+        "The gateway {gateway} does not forward the port {port}: it is taken there, or not allowed.",
+        "A session that died may hold it until the gateway notices (ClientAliveInterval in its sshd_config). Else "
+        "choose another reverse_ssh_gateway_port, and have this line in its authorized_keys: {authorize}",
+        "gateway-port-taken",
+    ),
+    (
+        r"timed out|refused|[Nn]o route|unreachable|closed by|reset by|kex_exchange|banner",
+        "The gateway {gateway} cannot be reached: {said}.",
+        "Check reverse_ssh_gateway, the network, and that it lets this machine's address in.",
+        "gateway-unreachable",
+    ),
 )
 
 
@@ -164,8 +187,10 @@ def main():
         public_key = read_text(os.path.join(given["folder"], given["identity"] + ".pub")).strip()
         message, hint, code = explain(
             error.said if isinstance(error, Refused) else [str(error)],
-            gateway=given["gateway"], port=given["gateway_port"],
-            authorize=key_line(given, public_key), log=os.path.join(given["folder"], "tunnel.log"),
+            gateway=given["gateway"],
+            port=given["gateway_port"],
+            authorize=key_line(given, public_key),
+            log=os.path.join(given["folder"], "tunnel.log"),
         )
         module.fail_json(msg=message, hint=hint, code=code)
     except OSError as error:

@@ -80,10 +80,11 @@ import threading
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision.files import explain as explain_error
-from ..module_utils.provision.files import staging, write_text
+from ..module_utils.provision.failures import explain as explain_error
+from ..module_utils.provision.files import write_text
 from ..module_utils.provision.processes import last_lines
 from ..module_utils.provision.reading import read_text
+from ..module_utils.provision.tool.staging import staging
 
 _LINES = 20
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
@@ -168,8 +169,15 @@ def log_in(module, place, options, environment=()):
     argv = ["ssh", "-F", "none", "-T", *said, "-p", str(place[1]), "-l", given["user"], place[0], f"echo {word}"]
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False, cwd="/",
-            timeout=given["deadline"], env={**_ENVIRONMENT, **dict(environment)},
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            cwd="/",
+            timeout=given["deadline"],
+            env={**_ENVIRONMENT, **dict(environment)},
         )
     except subprocess.TimeoutExpired:
         return False, [f"The login did not end within {given['deadline']:g} s"]

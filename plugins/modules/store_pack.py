@@ -76,7 +76,8 @@ from contextlib import suppress
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision.drive import on_drive, unmounted_problem
-from ..module_utils.provision.files import teller, write_json
+from ..module_utils.provision.files import write_json
+from ..module_utils.provision.progress import teller
 from ..module_utils.provision.reading import read_json
 from ..module_utils.provision.store.archives import MANIFEST, StoreError, pack
 from ..module_utils.provision.store.folder import store_problem
@@ -137,7 +138,10 @@ def main():
     note(given["state_file"], packed["archive"])
     notes = {"notes": [ON_DRIVE]} if on_drive(given["store"]) else {}
     module.exit_json(
-        changed=True, kept={"archive": packed["archive"], **notes}, size=packed["size"], sha256=packed["sha256"],
+        changed=True,
+        kept={"archive": packed["archive"], **notes},
+        size=packed["size"],
+        sha256=packed["sha256"],
         seconds=round(time.monotonic() - start, 1),
     )
 

@@ -33,9 +33,7 @@ def requirements(extra: str = "") -> list[Requirement]:
     return [Requirement(line) for line in lines if not line.startswith("mrtrix-provision")]
 
 
-def with_what_they_ask_for(
-    wanted: Iterable[Requirement], there: Collection[str] = ()
-) -> dict[str, list[Requirement]]:
+def with_what_they_ask_for(wanted: Iterable[Requirement], there: Collection[str] = ()) -> dict[str, list[Requirement]]:
     """Return all that pip would see to, by name, as far as it is installed here.
 
     What is there already has what it asks for.

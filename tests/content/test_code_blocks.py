@@ -27,10 +27,12 @@ import yaml
 from documentation import FENCE, PAGES, ROOT, Block, blocks
 
 import provision
-from provision import catalog, cli, cli_machine, cli_pictures, cli_store, core
-from provision.diagnosis import Diagnosis
-from provision.overview import Status
-from provision.result import Result
+from provision.actions.result import Result
+from provision.actions.run import run
+from provision.actions.status import Status
+from provision.checkup.diagnosis import Diagnosis
+from provision.cli import machine, main, pictures, store
+from provision.engine import catalog
 
 COLLECTION = "provision_founders.provision."
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -138,8 +140,8 @@ def check_call(node: ast.Call) -> None:
         return
     given = {word.arg: value(word.value) for word in node.keywords}
     inspect.signature(called).bind(*map(value, node.args), **given)
-    if called is core.run:
-        taken = inspect.signature(core.run).parameters
+    if called is run:
+        taken = inspect.signature(run).parameters
         options = {name: told for name, told in given.items() if name not in taken and told is not Ellipsis}
         catalog.variables(list(map(value, node.args)), options)
 
@@ -207,7 +209,7 @@ def try_provision(arguments: list[str], _folder: Path) -> None:
     # A command that is named only, such as `provision run`, is asked for its help.
     if len(arguments) == 1 and arguments[0] in ("run", "store", "peek", "glyphs", "describe", "completion"):
         arguments = [*arguments, "--help"]
-    assert cli.main([word if word != "..." else "https://example.org/x" for word in arguments]) == 0
+    assert main.main([word if word != "..." else "https://example.org/x" for word in arguments]) == 0
 
 
 def try_playbook(arguments: list[str], folder: Path) -> None:
@@ -309,11 +311,11 @@ def nothing_happens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     monkeypatch.chdir(tmp_path)  # where the sample data are made
     result = Result(0, 0.1, {"localhost": {}})
     for name, made in {"run": result, "stop": result, "remove": result, "status": Status({"hosts": {}})}.items():
-        monkeypatch.setattr(core, name, lambda *_, made=made, **__: made)
-    monkeypatch.setattr(core, "demo", lambda **_: argparse.Namespace(summary="", to_dict=dict))
-    monkeypatch.setattr(cli_pictures, "call", lambda _: {"file": "x.png", "alt": "x"})
-    monkeypatch.setattr(cli_machine, "call", lambda _: Diagnosis({}, 0.1))
-    monkeypatch.setattr(cli_store, "call", lambda _: result)
+        monkeypatch.setattr(provision, name, lambda *_, made=made, **__: made)
+    monkeypatch.setattr("provision.demo.demo.demo", lambda **_: argparse.Namespace(summary="", to_dict=dict))
+    monkeypatch.setattr(pictures, "call", lambda _: {"file": "x.png", "alt": "x"})
+    monkeypatch.setattr(machine, "call", lambda _: Diagnosis({}, 0.1))
+    monkeypatch.setattr(store, "call", lambda _: result)
     monkeypatch.setattr(sys, "stdin", io.StringIO("what a file holds\n"))
 
 

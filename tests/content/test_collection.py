@@ -32,8 +32,16 @@ MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))
 CONTENT = {"docs", "meta", "playbooks", "plugins", "roles", "tests"}
 SHOWN = {"CHANGELOG.md", "FILES.json", "LICENSE", "MANIFEST.json", "README.md"}
 # What lies in a clone that has been worked with.
-LEFT = [".cache/x", ".github/workflows/test.yml", ".venv/bin/python", "build/lib/x.py", "dist/x.whl",
-        "mrtrix_provision.egg-info/PKG-INFO", "plugins/modules/__pycache__/x.cpython-311.pyc", "site/index.html"]
+LEFT = [
+    ".cache/x",
+    ".github/workflows/test.yml",
+    ".venv/bin/python",
+    "build/lib/x.py",
+    "dist/x.whl",
+    "mrtrix_provision.egg-info/PKG-INFO",
+    "plugins/modules/__pycache__/x.cpython-311.pyc",
+    "site/index.html",
+]
 
 
 class Installed:

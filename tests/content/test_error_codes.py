@@ -6,8 +6,9 @@ import re
 
 from plugins.module_utils.provision import ngrok_errors
 from plugins.modules import reverse_ssh_tunnel
-from provision import content, errors, events
-from provision.machine import apt, files
+from provision import errors
+from provision.engine import content, events
+from provision.machine import apt, failures
 
 PAGE = content.root() / "docs" / "troubleshooting.md"
 
@@ -17,13 +18,13 @@ def in_the_code() -> set[str]:
     found = {error.code for error in (errors.ProvisionError, errors.OptionError, errors.Declined)}
     found |= {row[-1] for row in reverse_ssh_tunnel._KNOWN} | {"gateway-failed"}
     found |= {ngrok_errors.explain(said, "")[-1] for said in ("", "x509:", "i/o timeout")}
-    found |= set(files.CODES.values())
+    found |= set(failures.CODES.values())
     found |= {row[-1] for row in (*events._KNOWN, *events._SSH, *apt._KNOWN)}
     for folder in ("provision", "plugins"):
         for path in (content.root() / folder).rglob("*.py"):
             # Not what nibabel calls by that name.
             found |= set(re.findall(r"(?<!affine, )\bcode ?= ?\"([a-z0-9-]+)\"", path.read_text()))
-    returned = (content.root() / "provision" / "events.py").read_text()
+    returned = (content.root() / "provision" / "engine" / "events.py").read_text()
     return found | set(re.findall(r'", "([a-z]+(?:-[a-z]+)*)"\n', returned))
 
 

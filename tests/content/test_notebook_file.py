@@ -13,9 +13,9 @@ import nbformat
 import pytest
 
 import provision
-from provision import catalog
-from provision.demo import COMMANDS
-from provision.samples import Sample
+from provision.demo.pipeline import COMMANDS
+from provision.demo.sample import Sample
+from provision.engine import catalog
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "notebooks" / "mrtrix3_in_colab.ipynb"

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENT = ("roles", "playbooks", "plugins", "inventory")
-WHERE = "import provision.content; print(provision.content.root())"
+WHERE = "import provision.engine.content; print(provision.engine.content.root())"
 
 
 def call(*command: str | Path, cwd: Path) -> str:
@@ -60,8 +60,20 @@ def fresh(tmp_path: Path) -> Path:
 
 
 def install(fresh: Path, *what: str | Path) -> None:
-    call(sys.executable, "-m", "pip", "--quiet", "--python", fresh, "install", "--no-deps", "--no-build-isolation",
-         "--ignore-installed", *what, cwd=fresh.parent)
+    call(
+        sys.executable,
+        "-m",
+        "pip",
+        "--quiet",
+        "--python",
+        fresh,
+        "install",
+        "--no-deps",
+        "--no-build-isolation",
+        "--ignore-installed",
+        *what,
+        cwd=fresh.parent,
+    )
 
 
 def files(folder: Path) -> set[str]:

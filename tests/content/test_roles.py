@@ -24,7 +24,8 @@ BLOCKS = ("block", "rescue", "always")
 # Facts that Ansible would put among the variables: `ansible_distribution` instead of `ansible_facts.distribution`.
 INJECTED_FACT = re.compile(
     r"\bansible_(distribution\w*|os_family|system|kernel|architecture|processor\w*|memtotal_mb|hostname|fqdn|nodename"
-    r"|user_id|user_dir|env|python|pkg_mgr|service_mgr|virtualization\w*|default_ipv4|mounts|date_time|lsb)\b")
+    r"|user_id|user_dir|env|python|pkg_mgr|service_mgr|virtualization\w*|default_ipv4|mounts|date_time|lsb)\b"
+)
 
 each_role = pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 
@@ -43,8 +44,12 @@ def load(path: Path) -> Any:
 def texts(role: Path) -> dict[Path, str]:
     """The files of a role that Ansible evaluates."""
     folders = ("tasks", "handlers", "vars", "templates", "defaults")
-    return {path: path.read_text(encoding="utf-8")
-            for folder in folders for path in sorted((role / folder).rglob("*")) if path.is_file()}
+    return {
+        path: path.read_text(encoding="utf-8")
+        for folder in folders
+        for path in sorted((role / folder).rglob("*"))
+        if path.is_file()
+    }
 
 
 def uncommented(text: str) -> str:
@@ -71,16 +76,20 @@ def tasks(role: Path) -> list[tuple[Path, dict[str, Any]]]:
 
 
 @each_role
-@pytest.mark.parametrize("name", [
-    "README.md", "defaults/main.yml", "meta/main.yml", "meta/argument_specs.yml", "tasks/main.yml"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "defaults/main.yml", "meta/main.yml", "meta/argument_specs.yml", "tasks/main.yml"]
+)
 def test_role_is_complete(role: Path, name: str) -> None:
     assert (role / name).is_file()
 
 
 @each_role
 def test_defaults_are_those_of_the_specification(role: Path) -> None:
-    specified = {name: option.get("default") for name, option in options(role).items()
-                 if "default" in option or not option.get("required")}
+    specified = {
+        name: option.get("default")
+        for name, option in options(role).items()
+        if "default" in option or not option.get("required")
+    }
     assert load(role / "defaults/main.yml") == specified
 
 

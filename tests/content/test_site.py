@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import provision
-from provision import catalog
+from provision.engine import catalog
 from provision.machine import ngrok_errors
 
 pytest.importorskip("mkdocs", reason="mkdocs is not installed: the extra docs has it")
@@ -89,7 +89,7 @@ def test_links_lead_to_files_of_the_repository_where_it_is_read_there(path: Path
 def said_by_the_code() -> str:
     """All texts in the code, with each value that is put in at run time as a line end."""
     texts = []
-    for path in [*ROOT.glob("provision/*.py"), *ROOT.glob("plugins/**/*.py")]:
+    for path in [*ROOT.glob("provision/**/*.py"), *ROOT.glob("plugins/**/*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.JoinedStr):
                 texts.append("".join(part.value if isinstance(part, ast.Constant) else "\n" for part in node.values))

@@ -180,8 +180,9 @@ def certificates() -> Path | None:
 
 def carried_environment() -> dict[str, str]:
     """Return the variables a box needs to reach the network as this machine does."""
-    proxies = {name: os.environ[name] for lower in PROXY_VARIABLES for name in (lower, lower.upper())
-               if name in os.environ}
+    proxies = {
+        name: os.environ[name] for lower in PROXY_VARIABLES for name in (lower, lower.upper()) if name in os.environ
+    }
     trust = {name: CERTIFICATES for name in CERTIFICATE_VARIABLES if Path(os.environ.get(name, "")).is_file()}
     return proxies | trust
 
@@ -189,12 +190,19 @@ def carried_environment() -> dict[str, str]:
 def pip_options() -> dict[str, str]:
     """Return how this machine's pip reaches packages: its files, then its environment, as pip reads them."""
     home = Path.home()
-    files = ["/etc/xdg/pip/pip.conf", "/etc/pip.conf", home / ".pip/pip.conf", home / ".config/pip/pip.conf",
-             Path(sys.prefix, "pip.conf"), os.environ.get("PIP_CONFIG_FILE", "")]
+    files = [
+        "/etc/xdg/pip/pip.conf",
+        "/etc/pip.conf",
+        home / ".pip/pip.conf",
+        home / ".config/pip/pip.conf",
+        Path(sys.prefix, "pip.conf"),
+        os.environ.get("PIP_CONFIG_FILE", ""),
+    ]
     parser = configparser.RawConfigParser(strict=False)
     parser.read([str(name) for name in files if str(name)])
-    options = {name: value for section in ("global", "install") if section in parser
-               for name, value in parser[section].items()}
+    options = {
+        name: value for section in ("global", "install") if section in parser for name, value in parser[section].items()
+    }
     for name in PIP_OPTIONS:
         value = os.environ.get("PIP_" + name.upper().replace("-", "_"))
         if value:
@@ -212,15 +220,35 @@ def local_indexes() -> list[str]:
 
 def project_files(project: Path = PROJECT) -> list[Path]:
     """Return the files of the working tree that are or could be committed."""
-    listed = subprocess.run(
-        ["git", "-c", "safe.directory=*", "-C", str(project), "ls-files", "-z", "--cached", "--others",
-         "--exclude-standard"], capture_output=True, text=True) if shutil.which("git") else None
+    listed = (
+        subprocess.run(
+            [
+                "git",
+                "-c",
+                "safe.directory=*",
+                "-C",
+                str(project),
+                "ls-files",
+                "-z",
+                "--cached",
+                "--others",
+                "--exclude-standard",
+            ],
+            capture_output=True,
+            text=True,
+        )
+        if shutil.which("git")
+        else None
+    )
     if listed is not None and listed.returncode == 0:
         names = sorted(set(filter(None, listed.stdout.split("\0"))))
         return [project / name for name in names if os.path.lexists(project / name)]
     left_out = {".venv", ".git", "dist", "build", "__pycache__", ".pytest_cache", ".ruff_cache"}
-    return [path for path in sorted(project.rglob("*"))
-            if not left_out & set(path.relative_to(project).parts) and (path.is_file() or path.is_symlink())]
+    return [
+        path
+        for path in sorted(project.rglob("*"))
+        if not left_out & set(path.relative_to(project).parts) and (path.is_file() or path.is_symlink())
+    ]
 
 
 def _path() -> str:
@@ -269,9 +297,17 @@ class Box:
         self._pid = _first_child(init.pid)
         self._feed("tar -x -C /", luggage)
 
-    def run(self, command: str, *, user: str | None = None, env: Mapping[str, str] | None = None,
-            cwd: str | None = None, input: str | None = None, timeout: float = 900,
-            check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self,
+        command: str,
+        *,
+        user: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        input: str | None = None,
+        timeout: float = 900,
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
         """Run shell lines to their end and return what they printed.
 
         Parameters
@@ -310,9 +346,18 @@ class Box:
             raise CommandFailed(f"exit {done.returncode}: {command}\n{_tail(out)}{_tail(err)}")
         return done
 
-    def popen(self, command: str, *, user: str | None = None, env: Mapping[str, str] | None = None,
-              cwd: str | None = None, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE,
-              stderr: int = subprocess.PIPE, text: bool = True) -> Process:
+    def popen(
+        self,
+        command: str,
+        *,
+        user: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.PIPE,
+        stderr: int = subprocess.PIPE,
+        text: bool = True,
+    ) -> Process:
         """Start shell lines and return without waiting; the parameters are those of `run`."""
         user = user or "root"
         if user not in self._users:
@@ -324,8 +369,17 @@ class Box:
         pairs = [f"{name}={value}" for name, value in variables.items() if value]
         # A session of its own, so that a signal to its group reaches the command and not nsenter; and no signal is
         # ignored because it is where the tests run.
-        inside = ["/usr/bin/env", "-i", "--default-signal", *pairs, *become,
-                  "setsid", "bash", "-c", f"{place} || exit\n{command}"]
+        inside = [
+            "/usr/bin/env",
+            "-i",
+            "--default-signal",
+            *pairs,
+            *become,
+            "setsid",
+            "bash",
+            "-c",
+            f"{place} || exit\n{command}",
+        ]
         # The exit status of nsenter is that of the command, also when a signal ended it.
         encoding = {"encoding": "utf-8", "errors": "replace"} if text else {}
         return Process([*self._enter(), *inside], stdin=stdin, stdout=stdout, stderr=stderr, **encoding)
@@ -348,9 +402,11 @@ class Box:
         """Make an ordinary user with a copy of the project in `~/project`."""
         home = f"/home/{name}"
         self._users.add(name)
-        self.run(f"useradd --create-home --shell /bin/bash {name}; mkdir {home}/project\n"
-                 f"tar -c -C {self.project} --exclude=./.venv . | tar -x -C {home}/project; chown -R {name}: {home}",
-                 cwd="/")
+        self.run(
+            f"useradd --create-home --shell /bin/bash {name}; mkdir {home}/project\n"
+            f"tar -c -C {self.project} --exclude=./.venv . | tar -x -C {home}/project; chown -R {name}: {home}",
+            cwd="/",
+        )
         if sudo:
             self.write(f"/etc/sudoers.d/{name}", f"{name} ALL=(ALL) NOPASSWD: ALL\n", mode="440")
 
@@ -400,8 +456,18 @@ class Box:
     def _enter(self) -> list[str]:
         inside = f"/proc/{self._pid}/root"
         network = [f"--net=/proc/{self._lonely}/ns/net"] if self._lonely else []
-        return ["nsenter", "--target", str(self._pid), "--mount", "--pid", "--uts", "--ipc", *network,
-                f"--root={inside}", f"--wd={inside}"]
+        return [
+            "nsenter",
+            "--target",
+            str(self._pid),
+            "--mount",
+            "--pid",
+            "--uts",
+            "--ipc",
+            *network,
+            f"--root={inside}",
+            f"--wd={inside}",
+        ]
 
     def _feed(self, command: str, data: bytes) -> None:
         """Run a command as root in `/` with bytes on its standard input."""
@@ -537,8 +603,11 @@ class Machines:
         box = self._start(tree.parent if in_memory else root, "bind" if in_memory else self._kind)
         try:
             prepare(box)
-            box.run(f"find {box.project} -mindepth 1 -maxdepth 1 ! -name .venv -exec rm -rf {{}} +\n"
-                    "find /tmp -mindepth 1 -delete", cwd="/")
+            box.run(
+                f"find {box.project} -mindepth 1 -maxdepth 1 ! -name .venv -exec rm -rf {{}} +\n"
+                "find /tmp -mindepth 1 -delete",
+                cwd="/",
+            )
             if not in_memory:
                 tree.rmdir()
                 box.end().rename(tree)
@@ -622,14 +691,27 @@ def _debootstrap(suite: str, target: Path) -> None:
     if not shutil.which("debootstrap", path=_path()):
         print("installing debootstrap on this machine, to make boxes with", file=sys.stderr)
         install = "apt-get install -y -qq debootstrap debian-archive-keyring"
-        subprocess.run(["sh", "-c", f"{install} || {{ apt-get update -qq && {install}; }}"],
-                       check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            ["sh", "-c", f"{install} || {{ apt-get update -qq && {install}; }}"], check=True, stdout=subprocess.DEVNULL
+        )
     # In namespaces of its own nothing stays mounted or running when it is interrupted.
     script = "/usr/share/debootstrap/scripts/sid"  # serves the suites that this debootstrap has not heard of, too
     made = subprocess.run(
-        [*_unshare(), "debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}",
-         suite, str(target), mirror(), script],
-        env=os.environ | {"PATH": _path()}, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        [
+            *_unshare(),
+            "debootstrap",
+            "--variant=minbase",
+            f"--include={','.join(PACKAGES)}",
+            suite,
+            str(target),
+            mirror(),
+            script,
+        ],
+        env=os.environ | {"PATH": _path()},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     if made.returncode:
         raise CommandFailed(f"debootstrap {suite} failed:\n{_tail(made.stdout)}{_tail(made.stderr)}")
     (target / "etc/apt/sources.list").write_text(f"deb {mirror()} {suite} main\n")

@@ -106,9 +106,7 @@ def product() -> str:
 def packaged(machines: Machines, suite: str) -> Path:
     """Return a root where the distribution's MRtrix3 was installed."""
     install = "./bootstrap provision run mrtrix3 --version any"
-    return machines.layer(
-        machines.ready(suite), "packaged", lambda box: box.run(install), key=[install, product()]
-    )
+    return machines.layer(machines.ready(suite), "packaged", lambda box: box.run(install), key=[install, product()])
 
 
 def with_colabs_kernel(machines: Machines, root: Path) -> Path:

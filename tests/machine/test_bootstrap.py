@@ -55,8 +55,10 @@ def test_user_without_sudo_is_told_what_to_ask_for(trixie: Box) -> None:
 def test_second_time_is_silent_and_installs_nothing(ready_box: Box) -> None:
     ready_box.cut_network()
     # Whatever could install something would now say so and fail.
-    ready_box.run("rm -r .venv/lib/python3*/site-packages/pip; cd /usr/local/bin\n"
-                  "for name in uv apt-get; do printf '#!/bin/sh\\nexit 1' > $name; chmod a+x $name; done")
+    ready_box.run(
+        "rm -r .venv/lib/python3*/site-packages/pip; cd /usr/local/bin\n"
+        "for name in uv apt-get; do printf '#!/bin/sh\\nexit 1' > $name; chmod a+x $name; done"
+    )
     once = "./bootstrap true && PROVISION_EXTRAS=demo ./bootstrap"
     assert (ready_box.run(once).stdout, ready_box.run(once).stderr) == ("", "")
 
@@ -92,10 +94,14 @@ def test_killed_while_preparing_is_repaired(plain: Box) -> None:
     plain.run(WORKS)
 
 
-@pytest.mark.parametrize(("damage", "place"), [
-    ("rm .venv/bin/python && ln -s /usr/bin/python3.10 .venv/bin/python", "/root/project"),
-    ("mv /root/project /root/moved", "/root/moved"),
-], ids=["python is gone", "folder was moved"])
+@pytest.mark.parametrize(
+    ("damage", "place"),
+    [
+        ("rm .venv/bin/python && ln -s /usr/bin/python3.10 .venv/bin/python", "/root/project"),
+        ("mv /root/project /root/moved", "/root/moved"),
+    ],
+    ids=["python is gone", "folder was moved"],
+)
 def test_damaged_environment_is_made_anew(plain: Box, damage: str, place: str) -> None:
     plain.run(damage)
     assert plain.run(WORKS, cwd=place).stderr == "bootstrap: preparing .venv, once\n"
@@ -146,8 +152,10 @@ def test_old_python_is_named(bookworm: Box) -> None:
     bookworm.run("rm /usr/bin/python3.11")
     refused = bookworm.run("./bootstrap", check=False)
     assert refused.returncode == 1
-    assert refused.stderr == ("bootstrap: Python 3.11 or newer is needed, and python3 is 3.9. "
-                              "Install one, or name it: PROVISION_PYTHON=/path/to/python ./bootstrap\n")
+    assert refused.stderr == (
+        "bootstrap: Python 3.11 or newer is needed, and python3 is 3.9. "
+        "Install one, or name it: PROVISION_PYTHON=/path/to/python ./bootstrap\n"
+    )
 
 
 def test_failed_download_shows_the_reason_and_one_sentence(plain: Box) -> None:

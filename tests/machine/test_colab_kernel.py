@@ -92,7 +92,7 @@ def test_what_lives_on_by_design_outlives_the_kernel(told: dict[str, dict], box:
     assert server.startswith("sshd:")
     assert f"sshd ready - process {pid_of(box)}" in told["status"]["said"]
     banner = "import socket; print(socket.create_connection(('127.0.0.1', 2222)).recv(8))"
-    assert box.run(f"python3 -c \"{banner}\"").stdout == "b'SSH-2.0-'\n"
+    assert box.run(f'python3 -c "{banner}"').stdout == "b'SSH-2.0-'\n"
 
 
 def test_what_cut_off_runs_have_installed_is_noted_and_goes_with_remove(told: dict[str, dict], box: Box) -> None:

@@ -77,8 +77,8 @@ def test_ansible_playbook_takes_the_password_of_sudo_whether_all_is_roots_or_not
     ready_trixie.add_user("ada", sudo=False)
     ready_trixie.write("/etc/sudoers.d/ada", "ada ALL=(ALL) ALL\n", mode="440")
     ready_trixie.write("/srv/password", "open {{ sesame }}\n")
-    ready_trixie.run("echo \"ada:$(cat /srv/password)\" | chpasswd")
-    play = "./bootstrap ansible-playbook playbooks/deps.yml -e '{\"deps_groups\": [\"run\"]}'"
+    ready_trixie.run('echo "ada:$(cat /srv/password)" | chpasswd')
+    play = './bootstrap ansible-playbook playbooks/deps.yml -e \'{"deps_groups": ["run"]}\''
     for more, notes in (("", "/home/ada/.local/state"), ("--become", "/var/lib")):
         ready_trixie.run(f"{play} {more} --become-password-file /srv/password", user="ada")
         assert "libfftw3-double3" in ready_trixie.read(f"{notes}/provision/deps.json")
@@ -125,7 +125,7 @@ def test_a_disk_that_was_full_within_dpkg_is_gone_on_from_and_nothing_is_forgott
     assert (found["checks"]["apt"]["verdict"] == "ok") == whole
     ready_bookworm.run("umount /usr/lib/git-core")
     provision(ready_bookworm, line)
-    ready_bookworm.run("test -z \"$(dpkg --audit)\" && git --version")
+    ready_bookworm.run('test -z "$(dpkg --audit)" && git --version')
     provision(ready_bookworm, "run deps --state absent")
     assert ready_bookworm.run(installed).stdout == before
 

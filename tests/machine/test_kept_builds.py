@@ -71,7 +71,7 @@ def test_a_build_of_bookworm_runs_on_bare_machines_without_network_or_packages(b
 def test_the_result_tells_what_the_store_saved_and_which_builds_did_not_fit(bookworm_with_store: Box) -> None:
     box = bookworm_with_store
     # A browser's name for a second download; what it holds is what counts.
-    box.run(f"cd /srv/store; A={only_archive(box)}; mv $A \"${{A%.tar.zst}} (1).tar.zst\"; ls > /srv/before")
+    box.run(f'cd /srv/store; A={only_archive(box)}; mv $A "${{A%.tar.zst}} (1).tar.zst"; ls > /srv/before')
     said = box.run(f"./bootstrap provision {RESTORE.replace('3.0.3', 'any')} -v").stdout
     assert "origin: store" in said and "(building it took" in said
     done = box.run(f"./bootstrap provision {RESTORE} --commands mrcat -v", check=False)

@@ -260,8 +260,10 @@ def carries_ssh(box: Box, report: dict) -> None:
     assert ssh(box, report, "mrinfo -version").stdout == "== mrinfo 3.0.8 ==\n"
     box.run("test -e /tmp/sent || head -c 60000000 /dev/urandom > /tmp/sent")
     given = f"{SSH} -o BatchMode=yes -p {report['port']} root@{report['host']}"
-    box.run(f"{given} 'cat > /tmp/there' < /tmp/sent\n{given} 'cat /tmp/there' > /tmp/back\n"
-            "cmp /tmp/sent /tmp/there; cmp /tmp/sent /tmp/back")
+    box.run(
+        f"{given} 'cat > /tmp/there' < /tmp/sent\n{given} 'cat /tmp/there' > /tmp/back\n"
+        "cmp /tmp/sent /tmp/there; cmp /tmp/sent /tmp/back"
+    )
     with ThreadPoolExecutor(8) as pool:
         words = [f"session {number}" for number in range(8)]
         answers = pool.map(lambda word: ssh(box, report, f"sleep 1; echo {word}").stdout, words)
@@ -469,9 +471,13 @@ def test_a_download_that_is_cut_off_or_is_another_is_not_kept_and_the_next_run_h
 def test_an_agent_for_another_machine_is_downloaded_here_and_copied_there(
     box: Box, service: Service, mirror: Mirror
 ) -> None:
-    box.write("/root/inventory", (
-        f"there ansible_host=127.0.0.1 ansible_port={SSHD_PORT} ansible_python_interpreter=/usr/bin/python3 "
-        "ansible_ssh_common_args='-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null'\n"))
+    box.write(
+        "/root/inventory",
+        (
+            f"there ansible_host=127.0.0.1 ansible_port={SSHD_PORT} ansible_python_interpreter=/usr/bin/python3 "
+            "ansible_ssh_common_args='-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null'\n"
+        ),
+    )
     given = wishes(service, ngrok_agent_path="", ngrok_download_url=mirror.url, ngrok_sha256=mirror.sha256)
     result = run(box, "ngrok", on="/root/inventory", **given)
     assert "error" not in result, result
@@ -508,8 +514,9 @@ def test_the_token_is_in_its_two_files_alone_while_an_address_is_opened_and_afte
 ) -> None:
     box.write(OPTIONS, json.dumps(wishes(service)), mode="600")
     with watched(box):
-        said = box.run(f"./bootstrap ansible-playbook playbooks/ngrok.yml -vvv -e @{OPTIONS}\n"
-                       "./bootstrap provision status --json")
+        said = box.run(
+            f"./bootstrap ansible-playbook playbooks/ngrok.yml -vvv -e @{OPTIONS}\n./bootstrap provision status --json"
+        )
     assert [line for line in (said.stdout + said.stderr).splitlines() if TOKEN in line] == []
 
 

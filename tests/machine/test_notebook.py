@@ -77,8 +77,8 @@ Result(5, 4.1, {"localhost": {"sshd": server, "ngrok": tunnel}})
 PROGRESS = """
 import time
 
-from provision.events import Step
-from provision.progress import progress
+from provision.engine.events import Step
+from provision.display.progress import progress
 from provision.result import Result
 
 with progress() as shown:

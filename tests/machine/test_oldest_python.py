@@ -9,7 +9,7 @@ from box import PROJECT, Box
 
 UNIT = PROJECT / "tests" / "unit"
 # Where the tests of the package are: they need its extras, and Python 3.11.
-OTHERS = re.compile(r"^(from|import) provision\b|content\.utility\(|^import (numpy|nibabel|yaml)", re.M)
+OTHERS = re.compile(r"^(from|import) provision\b|^import (numpy|nibabel|yaml)", re.M)
 
 
 def of_the_machine() -> list[Path]:

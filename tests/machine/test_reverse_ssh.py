@@ -87,8 +87,12 @@ def world(machines: Machines) -> Iterator[SimpleNamespace]:
 
 def line(roles: str = "reverse_ssh", prefix: str = "reverse-ssh-", **options) -> str:
     """Return the arguments of `provision` that open the way, with other options than the usual ones."""
-    usual = {"port": 2341, "gateway": "tunnel@127.0.0.1:2340", "known_hosts": "/srv/known",
-             "jump": "alice@127.0.0.1:2340"}
+    usual = {
+        "port": 2341,
+        "gateway": "tunnel@127.0.0.1:2340",
+        "known_hosts": "/srv/known",
+        "jump": "alice@127.0.0.1:2340",
+    }
     given = (f"--{prefix}{name.replace('_', '-')}={value}" for name, value in {**usual, **options}.items())
     return shlex.join(["run", *roles.split(), *given])
 
@@ -104,8 +108,9 @@ def up(world: SimpleNamespace, given: str = "", **options) -> dict:
     return report
 
 
-def ssh(world: SimpleNamespace, report: dict, command: str, options: str = "-o BatchMode=yes", before: str = "",
-        **more) -> subprocess.CompletedProcess[str]:
+def ssh(
+    world: SimpleNamespace, report: dict, command: str, options: str = "-o BatchMode=yes", before: str = "", **more
+) -> subprocess.CompletedProcess[str]:
     """Come in as the report says and run a command; return what came of it."""
     given = report["command"].replace("ssh ", f"{before} ssh {SSH} {options} ", 1)
     return world.gateway.run(f"{given} {command}", check=False, **more)
@@ -164,19 +169,23 @@ def test_sixty_megabytes_go_each_way_unchanged(world: SimpleNamespace) -> None:
     assert ssh(world, report, "'cat > /tmp/there' < /tmp/sent").returncode == 0
     assert ssh(world, report, "'cat /tmp/there' > /tmp/back").returncode == 0
     world.gateway.run("cmp /tmp/sent /tmp/back")
-    digests = {box.run(f"sha256sum < {name}").stdout
-               for box, name in ((world.gateway, "/tmp/sent"), (world.machine, "/tmp/there"))}
+    digests = {
+        box.run(f"sha256sum < {name}").stdout
+        for box, name in ((world.gateway, "/tmp/sent"), (world.machine, "/tmp/there"))
+    }
     assert len(digests) == 1
 
 
 def test_eight_are_in_at_once(world: SimpleNamespace) -> None:
     report = up(world)
     given = report["command"].replace("ssh ", f"ssh {SSH} -o BatchMode=yes ", 1)
-    sessions = [world.gateway.popen(f"{given} 'echo begun; read line; echo $line'", stdin=subprocess.PIPE)
-                for _ in range(8)]
+    sessions = [
+        world.gateway.popen(f"{given} 'echo begun; read line; echo $line'", stdin=subprocess.PIPE) for _ in range(8)
+    ]
     assert [session.stdout.readline() for session in sessions] == ["begun\n"] * 8
     assert [session.communicate(f"{number}\n", timeout=20)[0] for number, session in enumerate(sessions)] == [
-        f"{number}\n" for number in range(8)]
+        f"{number}\n" for number in range(8)
+    ]
 
 
 def test_the_password_lets_in_as_well_where_there_is_one(world: SimpleNamespace) -> None:
@@ -198,8 +207,11 @@ def test_the_port_is_on_the_gateways_loopback_alone(world: SimpleNamespace) -> N
 def test_the_machines_key_can_do_nothing_else_at_the_gateway(world: SimpleNamespace) -> None:
     report = up(world)
     assert world.gateway.read("/home/tunnel/.ssh/authorized_keys").strip() == report["authorize"]
-    for options, code, words in (("id", 1, ""), ("-tt", 255, "PTY allocation request failed"),
-                                 ("-s sftp", 255, "subsystem request failed")):
+    for options, code, words in (
+        ("id", 1, ""),
+        ("-tt", 255, "PTY allocation request failed"),
+        ("-s sftp", 255, "subsystem request failed"),
+    ):
         done = as_tunnel(world, options)
         assert (done.returncode, done.stdout) == (code, "") and words in done.stderr
     for port in (22, 2340, report["port"]):
@@ -211,7 +223,8 @@ def test_the_machines_key_can_do_nothing_else_at_the_gateway(world: SimpleNamesp
     own = f"ssh -F none -o BatchMode=yes -o UserKnownHostsFile=/srv/known -i {FOLDER}/id_ed25519 -p 2340"
     world.machine.run(
         f"{own} -N -L /tmp/local:/run/agent tunnel@127.0.0.1 & sleep 1\n"
-        "python3 -c \"import socket; s = socket.socket(socket.AF_UNIX); s.connect('/tmp/local'); s.recv(1)\"; kill %1")
+        "python3 -c \"import socket; s = socket.socket(socket.AF_UNIX); s.connect('/tmp/local'); s.recv(1)\"; kill %1"
+    )
     assert "refused streamlocal port forward" in world.gateway.read("/srv/gateway/2340.log")
 
 
@@ -227,7 +240,8 @@ def test_a_second_run_changes_nothing_and_keeps_the_port(world: SimpleNamespace)
 
 @pytest.mark.parametrize("kill", ["ssh -F none -v", "^timeout"])
 def test_what_was_killed_leaves_nothing_and_is_there_again_with_the_same_port(
-        world: SimpleNamespace, kill: str) -> None:
+    world: SimpleNamespace, kill: str
+) -> None:
     report = up(world)
     world.machine.run(f"pkill -9 -f '{kill}'")
     if kill.startswith("ssh"):
@@ -302,8 +316,11 @@ def test_a_key_that_was_given_is_used_on_every_machine(world: SimpleNamespace) -
     assert world.machine.run(f"stat -c %a {FOLDER} {FOLDER}/given_key").stdout.split() == ["700", "600"]
     secret = world.machine.read("/srv/key").splitlines()[3]  # the first is the same in all
     world.machine.write("/dev/shm/needle", secret)
-    found = world.machine.run("grep -rlFf /dev/shm/needle /etc /home /root /run /srv /tmp /var "
-                              "/proc/[0-9]*/environ /proc/[0-9]*/cmdline 2> /dev/null", check=False).stdout.split()
+    found = world.machine.run(
+        "grep -rlFf /dev/shm/needle /etc /home /root /run /srv /tmp /var "
+        "/proc/[0-9]*/environ /proc/[0-9]*/cmdline 2> /dev/null",
+        check=False,
+    ).stdout.split()
     assert sorted(found) == ["/srv/key", f"{FOLDER}/given_key"]
 
 
@@ -324,7 +341,8 @@ def test_a_key_that_was_given_is_used_on_every_machine(world: SimpleNamespace) -
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_cannot_be_is_one_sentence_and_nothing_is_left_running(
-        world: SimpleNamespace, options: dict, words: str) -> None:
+    world: SimpleNamespace, options: dict, words: str
+) -> None:
     machine = world.machine
     if machine.run(RUNNING, check=False).stdout:
         provision(machine, "run reverse_ssh --state stopped")
@@ -341,7 +359,10 @@ def test_on_colab_it_is_opened_only_with_leave(world: SimpleNamespace) -> None:
     # `provision` asks before it starts anything; the role by itself says what to do.
     done = world.machine.run(
         "./bootstrap ansible-playbook playbooks/reverse_ssh.yml -e reverse_ssh_gateway=tunnel@127.0.0.1:2340 "
-        "-e reverse_ssh_known_hosts=/srv/known -e reverse_ssh_port=2341", env=colab, check=False)
+        "-e reverse_ssh_known_hosts=/srv/known -e reverse_ssh_port=2341",
+        env=colab,
+        check=False,
+    )
     assert done.returncode == 2
     assert "compute units" in done.stdout and "reverse_ssh_accept_colab_policy=true" in done.stdout
     assert world.machine.run(RUNNING, check=False).stdout == ""
@@ -370,16 +391,21 @@ def test_an_ordinary_user_has_a_way_in_of_their_own(world: SimpleNamespace) -> N
     assert report["user"] == "eve" and ssh(world, report, "id -un").stdout == "eve\n"
     assert provision(world.machine, line(port=2347), **own)["changed"] == 0
     provision(world.machine, "run reverse_ssh --state absent", **own)
-    assert world.machine.run("pgrep -u eve ssh -x; ls -d ~eve/.local/state/provision/reverse_ssh*",
-                             check=False).stdout == ""
+    assert (
+        world.machine.run("pgrep -u eve ssh -x; ls -d ~eve/.local/state/provision/reverse_ssh*", check=False).stdout
+        == ""
+    )
 
 
 def test_another_kind_of_server_will_do_the_client_is_installed_and_absent_leaves_nothing(
-        world: SimpleNamespace, ready_trixie: Box) -> None:
+    world: SimpleNamespace, ready_trixie: Box
+) -> None:
     box = ready_trixie
-    box.run("apt-get install -y -qq --no-install-recommends dropbear-bin > /dev/null\n"
-            "mkdir -m 700 -p ~/.ssh /etc/dropbear; cd /etc/dropbear\n"
-            "dropbearkey -t ed25519 -f dropbear_ed25519_host_key > /dev/null")
+    box.run(
+        "apt-get install -y -qq --no-install-recommends dropbear-bin > /dev/null\n"
+        "mkdir -m 700 -p ~/.ssh /etc/dropbear; cd /etc/dropbear\n"
+        "dropbearkey -t ed25519 -f dropbear_ed25519_host_key > /dev/null"
+    )
     box.write("/root/.ssh/authorized_keys", world.key + "\n", mode="600")
     box.write("/srv/known", world.known)
     box.run("dropbear -p 127.0.0.1:2348 > /dev/null 2>&1")

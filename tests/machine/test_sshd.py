@@ -188,8 +188,17 @@ def up(box: Box, line: str, **options) -> dict:
     return report
 
 
-def ssh(box: Box, report: dict, command: str, *, key: str = "~/.ssh/id_ed25519", user: str = "", options: str = "",
-        login: str | None = None, **more):
+def ssh(
+    box: Box,
+    report: dict,
+    command: str,
+    *,
+    key: str = "~/.ssh/id_ed25519",
+    user: str = "",
+    options: str = "",
+    login: str | None = None,
+    **more,
+):
     """Log in by key and run a command; return what came of it."""
     given = SSH.format(batch="yes", options=f"-i {key} {options}", **{**report, "user": user or report["user"]})
     return box.run(f"{given} {command}", check=False, user=login, **more)
@@ -222,8 +231,9 @@ def test_the_owner_of_the_key_gets_in_and_has_the_commands_in_every_kind_of_shel
     # As a person sees it: a terminal and a login shell.
     typed = ssh(box, report, "", options="-tt", input="mrinfo; shopt login_shell; tty; exit\n").stdout
     assert "== mrinfo 3.0.8 ==" in typed and "/dev/pts/" in typed and "login_shell    \ton" in typed
-    assert box.run("ssh-keygen -lf /var/lib/provision/sshd/ssh_host_ed25519_key.pub").stdout.split()[1] == (
-        report["fingerprint"]
+    assert (
+        box.run("ssh-keygen -lf /var/lib/provision/sshd/ssh_host_ed25519_key.pub").stdout.split()[1]
+        == (report["fingerprint"])
     )
 
 
@@ -269,13 +279,29 @@ def test_with_keys_nobody_gets_in_but_by_key(keyed_on_each: Served) -> None:
 def test_the_servers_settings_are_the_careful_ones(keyed_on_each: Served) -> None:
     found = settings(keyed_on_each.box)
     expected = {
-        "port": "2222", "listenaddress": "127.0.0.1:2222", "allowusers": "root", "permitrootlogin": "without-password",
-        "authenticationmethods": "publickey", "pubkeyauthentication": "yes", "passwordauthentication": "no",
-        "kbdinteractiveauthentication": "no", "hostbasedauthentication": "no", "gssapiauthentication": "no",
-        "permitemptypasswords": "no", "strictmodes": "yes", "maxauthtries": "6", "logingracetime": "30",
-        "maxstartups": "300:30:600", "permituserenvironment": "no", "permittunnel": "no", "gatewayports": "no",
-        "x11forwarding": "no", "hostkey": "/var/lib/provision/sshd/ssh_host_ed25519_key", "pidfile": "none",
-        "authorizedkeysfile": "/var/lib/provision/sshd/authorized_keys", "usepam": "yes",
+        "port": "2222",
+        "listenaddress": "127.0.0.1:2222",
+        "allowusers": "root",
+        "permitrootlogin": "without-password",
+        "authenticationmethods": "publickey",
+        "pubkeyauthentication": "yes",
+        "passwordauthentication": "no",
+        "kbdinteractiveauthentication": "no",
+        "hostbasedauthentication": "no",
+        "gssapiauthentication": "no",
+        "permitemptypasswords": "no",
+        "strictmodes": "yes",
+        "maxauthtries": "6",
+        "logingracetime": "30",
+        "maxstartups": "300:30:600",
+        "permituserenvironment": "no",
+        "permittunnel": "no",
+        "gatewayports": "no",
+        "x11forwarding": "no",
+        "hostkey": "/var/lib/provision/sshd/ssh_host_ed25519_key",
+        "pidfile": "none",
+        "authorizedkeysfile": "/var/lib/provision/sshd/authorized_keys",
+        "usepam": "yes",
     }
     assert {name: found[name] for name in expected} == expected
     if keyed_on_each.suite == "trixie":
@@ -379,8 +405,12 @@ def test_a_run_that_fails_leaves_no_password_and_no_server(client: Box) -> None:
         error = json.loads(seen["said"])["error"]
         assert words in error["message"] and "\n" not in error["message"] and error["hint"]
         assert client.run("cat /etc/shadow").stdout == shadow
-        assert client.run("pgrep -x sshd; pgrep -f [h]ttp.server; ls /var/lib/provision/sshd/password*", check=False
-                          ).stdout == ""
+        assert (
+            client.run(
+                "pgrep -x sshd; pgrep -f [h]ttp.server; ls /var/lib/provision/sshd/password*", check=False
+            ).stdout
+            == ""
+        )
     assert seen["found"]  # the password had been there
     client.run("rm /usr/local/sbin/sshd")
     report = up(client, PASSWORD)
@@ -457,12 +487,15 @@ def test_a_killed_server_is_noticed_within_five_seconds_and_started_again_with_t
     assert ssh(box, report, "true").returncode == 0
 
 
-@pytest.mark.parametrize("spoil", [
-    "echo PermitEmptyPasswords yes > /var/lib/provision/sshd/sshd_config",
-    "cat ~/.ssh/other.pub >> /var/lib/provision/sshd/authorized_keys",
-    "rm -r /run/sshd",
-    "rm /etc/profile.d/provision-sshd.sh",
-])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "echo PermitEmptyPasswords yes > /var/lib/provision/sshd/sshd_config",
+        "cat ~/.ssh/other.pub >> /var/lib/provision/sshd/authorized_keys",
+        "rm -r /run/sshd",
+        "rm /etc/profile.d/provision-sshd.sh",
+    ],
+)
 def test_what_was_tampered_with_is_put_right(mended: Served, spoil: str) -> None:
     box, _, report = mended
     box.run(spoil)

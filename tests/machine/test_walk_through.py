@@ -62,11 +62,7 @@ def run(box: Box, only: tuple[str, ...] = (), env: dict[str, str] | None = None)
 
 def errors(cells: dict[str, list[dict]]) -> dict[str, str]:
     left_out = set() if STORE else NEED_MRPEEK
-    return {
-        name: said(outputs)
-        for name, outputs in cells.items()
-        if name not in left_out and has_failed(outputs)
-    }
+    return {name: said(outputs) for name, outputs in cells.items() if name not in left_out and has_failed(outputs)}
 
 
 def test_every_cell_runs_on_a_plain_machine(plain: dict[str, list[dict]]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from plugins.module_utils.provision import places
 from plugins.module_utils.provision.tool.prefix import RECEIPT
-from provision import lock
+from provision.engine import lock
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ pytest.importorskip("hypothesis")
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provision import catalog, events
+from provision.engine import catalog, events
 from provision.errors import OptionError
 
 quickly = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -92,8 +92,9 @@ def test_what_has_changed_in_any_event_is_a_number(event):
 
 OPTIONS = [option for role in catalog.roles().values() for option in role.options.values()]
 TYPES = {"str": str, "path": str, "int": int, "float": (int, float), "bool": bool, "list": list, "dict": dict}
-WORDS = st.sampled_from(["yes", "no", "1", "0x10", "1e400", "nan", "[", "[a, b]", "a=b", "{", "~", "é", "\ud800", "\0",
-    "9" * 5000])
+WORDS = st.sampled_from(
+    ["yes", "no", "1", "0x10", "1e400", "nan", "[", "[a, b]", "a=b", "{", "~", "é", "\ud800", "\0", "9" * 5000]
+)
 
 
 @settings(quickly, max_examples=300)

@@ -113,7 +113,7 @@ def programs(monkeypatch, tmp_path):
 
     def put(name, script):
         path = tmp_path / "bin" / name
-        path.write_text(f"#!/bin/sh\necho {name} \"$@\" >> {tmp_path / 'calls'}\n{script}\n")
+        path.write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path / "calls"}\n{script}\n')
         path.chmod(stat.S_IRWXU)
 
     def calls(word=""):
@@ -142,11 +142,14 @@ def test_where_it_does_the_reason_is_what_apt_said_of_the_lists(programs):
 
 def test_nobody_waits_for_a_server_that_did_not_answer_once_for_each_package(programs):
     put, calls, _state, _done = programs
-    put("apt-get", """case "$*" in
+    put(
+        "apt-get",
+        """case "$*" in
         *update*) echo "Hit:1 http://good.example.org/x y InRelease"; echo "Err:2 http://dead.example.org/x y InRelease"
             echo "W: Failed to fetch http://dead.example.org/x  Connection timed out";;
         *print-uris*) echo "'http://dead.example.org/x/git.deb' git.deb 1 SHA256:a";;
-        *) echo "E: Unable to fetch some archives, maybe run apt-get update"; exit 100;; esac""")
+        *) echo "E: Unable to fetch some archives, maybe run apt-get update"; exit 100;; esac""",
+    )
     with pytest.raises(apt.AptError) as raised:
         apt.install(["git"])
     assert raised.value.code == "unreachable" and not calls("--download-only")
@@ -154,10 +157,13 @@ def test_nobody_waits_for_a_server_that_did_not_answer_once_for_each_package(pro
 
 def test_a_server_that_is_not_needed_may_be_dead(programs):
     put, calls, _state, done = programs
-    put("apt-get", f"""case "$*" in
+    put(
+        "apt-get",
+        f"""case "$*" in
         *update*) echo "Hit:1 http://good.example.org/x y InRelease"; echo "Err:2 http://dead.example.org/x y";;
         *print-uris*) echo "'http://good.example.org/x/git.deb' git.deb 1 SHA256:a";;
-        *--download-only*) ;; *install*) {done};; esac""")
+        *--download-only*) ;; *install*) {done};; esac""",
+    )
     apt.install(["git"])
     assert len(calls("--download-only")) == 1
 
@@ -219,17 +225,27 @@ def test_another_package_that_cannot_be_set_up_does_not_matter(programs):
 def test_a_lock_that_apt_does_not_wait_for_itself_is_waited_for(programs, monkeypatch):
     put, calls, _state, done = programs
     monkeypatch.setattr(apt.time, "sleep", lambda seconds: None)
-    put("apt-get", f"""case "$*" in *update*)
+    put(
+        "apt-get",
+        f"""case "$*" in *update*)
         [ $(grep -c update "${{0%/*}}/../calls") -gt 2 ] || {{ echo "E: Could not get lock lists/lock"; exit 100; }};;
-        *) {done};; esac""")
+        *) {done};; esac""",
+    )
     apt.install(["git"], lock_timeout=60)
     assert len(calls("update")) == 3
 
 
-@pytest.mark.parametrize(("said", "tries"), [
-    ("Waiting for cache lock: Could not get lock /x. It is held by process 7\nE: Unable to locate package git", 1),
-    ("E: Could not open lock file /x - open (30: Read-only file system)\nE: Unable to acquire the dpkg lock (/x)", 1),
-])
+@pytest.mark.parametrize(
+    ("said", "tries"),
+    [
+        ("Waiting for cache lock: Could not get lock /x. It is held by process 7\nE: Unable to locate package git", 1),
+        (
+            "E: Could not open lock file /x - open (30: Read-only file system)\n"
+            "E: Unable to acquire the dpkg lock (/x)",
+            1,
+        ),
+    ],
+)
 def test_nothing_else_is_taken_for_a_lock_that_somebody_holds(programs, monkeypatch, said, tries):
     put, calls, _state, _done = programs
     monkeypatch.setattr(apt.time, "sleep", lambda seconds: None)

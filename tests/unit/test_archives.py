@@ -23,8 +23,9 @@ from killed import NAMES_CHANGE, ended_at
 
 from plugins.module_utils.provision.store import archives as store
 from plugins.module_utils.provision.store import zstd as zstd
+from provision.engine import content
 
-ROOT = str(Path(store.__file__).parents[2])
+ROOT = str(content.root())
 MANIFEST = {
     "tool": "mrtrix3", "version": "3.0.8", "release": "debian-12", "arch": "x86_64", "cpu": "x86-64-v3",
     "glibc": "2.36", "asked": [], "commands": ["dwi2response", "mrinfo"], "complete": True, "repo": "here",
@@ -43,7 +44,7 @@ def prefix(tmp_path):
     """An installation with one of each that an archive has to carry."""
     folder = tmp_path / "prefix"
     noise = random.Random(1).randbytes(700_000)
-    for name, content, mode in (
+    for name, held, mode in (
         ("bin/mrinfo", b"#!/bin/sh\n", 0o755),
         ("lib/bundled/libfftw3.so.3", noise, 0o644),
         ("lib/mrtrix3/__init__.py", b"", 0o644),
@@ -53,7 +54,7 @@ def prefix(tmp_path):
         (".provision.json", b"{}", 0o644),
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
+        (folder / name).write_bytes(held)
         (folder / name).chmod(mode)
     (folder / "bin/alias").symlink_to("mrinfo")
     (folder / "lib/libfftw3.so").symlink_to("bundled/libfftw3.so.3")
@@ -1012,7 +1013,7 @@ def test_a_store_without_locks_can_be_packed_into(prefix, shelf, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("plugins.module_utils.provision.files.fcntl.flock", refuse)
+    monkeypatch.setattr("plugins.module_utils.provision.file_lock.fcntl.flock", refuse)
     assert store.read_archive(pack(prefix, shelf)["archive"])["version"] == "3.0.8"
 
 
@@ -1215,18 +1216,6 @@ def begin(process):
     process.stdin.flush()
 
 
-def killed_after(process, seconds):
-    """Kill a process after so long; return 0, or how long it took when it was quicker."""
-    start = time.monotonic()
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        start = 0
-    process.communicate()
-    return start and time.monotonic() - start
-
-
 def check_store(shelf):
     """Check that each name in a store is good, and that notes are those of their archive; return the names."""
     names = visible(shelf) if shelf.exists() else []
@@ -1309,44 +1298,6 @@ def test_a_packer_killed_before_any_step_leaves_only_good_archives(prefix, shelf
             assert unpacked(shelf / f"{KEY}.tar.zst", tmp_path / "again") in (old, carried(prefix))
     assert step > 20
     assert unpacked(shelf / f"{KEY}.tar.zst", tmp_path / "again") == carried(prefix)
-
-
-@pytest.fixture
-def large(tmp_path):
-    """An installation whose packing takes long enough to be killed at any moment of it: 12 MB."""
-    folder = tmp_path / "large"
-    noise = random.Random(6)
-    for number in range(24):
-        (folder / "lib").mkdir(parents=True, exist_ok=True)
-        (folder / f"lib/{number}.so").write_bytes(noise.randbytes(2**18) + bytes(2**18))
-    return folder
-
-
-def test_a_packer_killed_at_any_moment_leaves_only_good_archives(large, shelf):
-    process = packer(large, shelf, 2)
-    start = time.monotonic()
-    begin(process)
-    assert process.communicate(timeout=60)[0] == "packed\npacked\n"
-    duration = (time.monotonic() - start) / 2
-    chance, killed = random.Random(7), 0
-    for number in range(60):
-        if number % 2:
-            shutil.rmtree(shelf, ignore_errors=True)
-        process = packer(large, shelf, 2)
-        begin(process)
-        # On, into the second packing, so that the moments around the end of the first are among them.
-        lasted = killed_after(process, chance.uniform(0, 1.5) * duration)
-        killed += not lasted
-        duration = lasted / 2 or duration
-        assert set(check_store(shelf)) <= {f"{KEY}.json", f"{KEY}.tar.zst"}
-        if killed == 20:
-            break
-    assert killed == 20
-    for path in shelf.glob(".new-*"):
-        os.utime(path, (time.time() - 25 * 3600,) * 2)
-    store.pack(str(large), str(shelf), MANIFEST)
-    assert sorted(os.listdir(shelf)) == [".lock", f"{KEY}.json", f"{KEY}.tar.zst"]
-    check_store(shelf)
 
 
 # --- Unpacking ahead --------------------------------------------------------------------------------------------------

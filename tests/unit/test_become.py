@@ -6,8 +6,11 @@ import sys
 import pytest
 
 import provision
-from provision import become, consent, notebook, runner
-from provision.cli import main
+from provision import notebook
+from provision.actions import become
+from provision.cli.main import main
+from provision.colab import consent
+from provision.engine import runner
 from provision.errors import Declined, ProvisionError
 
 LACKING = ProvisionError("sudo asks for a password.", code="sudo-password")

@@ -7,15 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("ansible")
 
-from plugins.module_utils.provision.files import locked
+from plugins.module_utils.provision.file_lock import locked
 from plugins.modules import mrtrix3_build as build
+from provision.engine import content
 
 CONFIGURE = """#!/usr/bin/env python3
 import os
@@ -264,7 +264,7 @@ def test_two_builds_never_work_in_one_tree(source):
 
 def test_a_build_stops_when_the_run_that_started_it_is_gone(source):
     (source / "step").write_text("60")
-    root = str(Path(build.__file__).parents[2])
+    root = str(content.root())
     process = subprocess.Popen(
         [sys.executable, "-c", BUILDER, source, root],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -278,7 +278,7 @@ def test_a_build_stops_when_the_run_that_started_it_is_gone(source):
 
 def test_an_ended_builder_ends_its_compilers(source):
     (source / "step").write_text("60")
-    root = str(Path(build.__file__).parents[2])
+    root = str(content.root())
     process = subprocess.Popen([sys.executable, "-c", BUILDER, source, root], stdout=subprocess.PIPE)
     wait_for_first_step(source)
     process.terminate()
@@ -290,7 +290,7 @@ def test_an_ended_builder_ends_its_compilers(source):
 
 def test_a_killed_builder_leaves_the_lock_to_its_compilers(source):
     (source / "step").write_text("1")
-    root = str(Path(build.__file__).parents[2])
+    root = str(content.root())
     process = subprocess.Popen([sys.executable, "-c", BUILDER, source, root], stdout=subprocess.PIPE)
     wait_for_first_step(source)
     process.send_signal(signal.SIGKILL)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from provision import catalog
+from provision.engine import catalog
 from provision.errors import OptionError
 
 SPECS = {
@@ -284,8 +284,8 @@ def test_the_value_of_a_secret_is_in_no_error(root, given):
 def test_the_catalogue_is_read_without_ansible_or_anything_heavy():
     code = """
         import sys
-        import provision, provision.catalog
-        provision.catalog.roles()
+        import provision, provision.engine.catalog
+        provision.engine.catalog.roles()
         print(*{"ansible", "ansible_runner", "rich", "numpy", "jinja2"} & {name.split(".")[0] for name in sys.modules})
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)

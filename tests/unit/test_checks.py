@@ -13,12 +13,13 @@ import pytest
 
 from plugins.module_utils.provision import cpu, look, system
 from plugins.module_utils.provision.tool import path, prefix
+from provision.engine import content
 
 V2 = "cx16 lahf_lm popcnt pni sse4_1 sse4_2 ssse3"
 V3 = "avx avx2 bmi1 bmi2 f16c fma abm movbe xsave"
 V4 = "avx512f avx512bw avx512cd avx512dq avx512vl"
 
-ROOT = Path(__file__).parents[2]
+ROOT = content.root()
 
 
 @pytest.mark.parametrize(

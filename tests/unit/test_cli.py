@@ -13,13 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from provision import __version__, catalog, cli, core, samples
-from provision.catalog import Option, Role
-from provision.cli import main
-from provision.diagnosis import Diagnosis
+from provision import __version__
+from provision.actions.result import Result
+from provision.actions.status import Status
+from provision.checkup.diagnosis import Diagnosis
+from provision.cli import main as cli
+from provision.cli.main import main
+from provision.demo import sample as samples
+from provision.engine import catalog
+from provision.engine.catalog import Option, Role
 from provision.errors import OptionError, ProvisionError
-from provision.overview import Status
-from provision.result import Result
 
 RESULT = Result(0, 2.1, {"localhost": {"mrtrix3": {"version": "3.0.8", "origin": "package"}}})
 
@@ -32,7 +35,7 @@ class FakeDemoResult:
 
 
 class Calls(list):
-    """Stands for a function of `core`: keeps what it was called with, and does what it is told to."""
+    """Stands for an action: keeps what it was called with, and does what it is told to."""
 
     def __init__(self, returns):
         self.returns, self.raises = returns, None
@@ -52,14 +55,14 @@ def provision(line):
 @pytest.fixture
 def run(monkeypatch):
     calls = Calls(RESULT)
-    monkeypatch.setattr(core, "run", calls)
+    monkeypatch.setattr("provision.run", calls)
     return calls
 
 
 @pytest.fixture
 def demo(monkeypatch):
     calls = Calls(FakeDemoResult())
-    monkeypatch.setattr(core, "demo", calls)
+    monkeypatch.setattr("provision.demo.demo.demo", calls)
     return calls
 
 
@@ -67,7 +70,7 @@ def demo(monkeypatch):
 def sample(monkeypatch):
     folder = Path("/data")
     calls = Calls(samples.Sample("phantom", folder / "dwi.nii.gz", folder / "bvecs", folder / "bvals"))
-    monkeypatch.setattr(samples, "sample", calls)
+    monkeypatch.setattr("provision.sample", calls)
     return calls
 
 
@@ -75,14 +78,14 @@ def sample(monkeypatch):
 def status(monkeypatch):
     reports = {"mrtrix3": {"version": "3.0.8", "origin": "package", "works": True}}
     calls = Calls(Status({"hosts": {"localhost": reports}}))
-    monkeypatch.setattr(core, "status", calls)
+    monkeypatch.setattr("provision.status", calls)
     return calls
 
 
 @pytest.fixture
 def stop(monkeypatch):
     calls = Calls(Result(1, 0.9, {"localhost": {"sshd": {"state": "stopped"}}}))
-    monkeypatch.setattr(core, "stop", calls)
+    monkeypatch.setattr("provision.stop", calls)
     return calls
 
 
@@ -376,8 +379,8 @@ def test_help_has_examples(capsys, line):
 
 
 def test_examples_in_help_are_right_usage(run, demo, sample, status, stop, monkeypatch):
-    monkeypatch.setattr(cli.cli_pictures, "call", lambda _: {"file": "dwi.png", "alt": "slices"})
-    monkeypatch.setattr(cli.cli_machine, "call", lambda _: Diagnosis({}, 0.1))
+    monkeypatch.setattr(cli.pictures, "call", lambda _: {"file": "dwi.png", "alt": "slices"})
+    monkeypatch.setattr(cli.machine, "call", lambda _: Diagnosis({}, 0.1))
     examples = "".join([cli._EXAMPLES, cli._RUN_EXAMPLES, cli._DEMO_EXAMPLES, cli._SAMPLE_EXAMPLES]).splitlines()
     lines = [line.split("   ")[0].split()[1:] for line in map(str.strip, examples) if line.startswith("provision ")]
     assert len(lines) > 10
@@ -478,7 +481,7 @@ def test_a_closed_pipe_ends_it_without_a_complaint():
 def test_help_and_version_start_without_anything_heavy():
     code = """if True:
         import sys
-        from provision.cli import main
+        from provision.cli.main import main
         main(["--version"]), main(["run", "mrtrix3", "--help"])
         print("heavy:", *{name.split(".")[0] for name in sys.modules} & {*sys.argv[1:]})
     """

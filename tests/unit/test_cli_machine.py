@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from provision import checkup, cli_machine
-from provision.cli import main
-from provision.diagnosis import Diagnosis, Finding
+from provision.checkup import doctor
+from provision.checkup.diagnosis import Diagnosis, Finding
+from provision.cli import machine
+from provision.cli.main import main
 
 
 def provision(line):
@@ -18,34 +19,39 @@ def provision(line):
 
 @pytest.mark.parametrize(("verdict", "code"), [("ok", 0), ("warn", 0), ("fail", 1)])
 def test_doctor_ends_with_a_code_that_scripts_can_ask(monkeypatch, capsys, verdict, code):
-    monkeypatch.setattr(checkup, "doctor", lambda: Diagnosis({"cpu": Finding(verdict, "2 cores", "Add.")}, 0.1))
+    monkeypatch.setattr(doctor, "doctor", lambda: Diagnosis({"cpu": Finding(verdict, "2 cores", "Add.")}, 0.1))
     assert provision("doctor") == code
     assert capsys.readouterr().out.startswith(f"{verdict:4}  cpu  2 cores\n")
     assert provision("doctor --json") == code
     assert json.loads(capsys.readouterr().out)["checks"]["cpu"]["verdict"] == verdict
 
 
-@pytest.mark.parametrize(("terminal", "variables", "colours"), [
-    (True, {"TERM": "xterm"}, True), (False, {"TERM": "xterm"}, False), (True, {"TERM": "dumb"}, False),
-    (True, {"TERM": "xterm", "NO_COLOR": "1"}, False),
-])
+@pytest.mark.parametrize(
+    ("terminal", "variables", "colours"),
+    [
+        (True, {"TERM": "xterm"}, True),
+        (False, {"TERM": "xterm"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (True, {"TERM": "xterm", "NO_COLOR": "1"}, False),
+    ],
+)
 def test_colours_are_for_terminals_whose_user_has_nothing_against_them(monkeypatch, terminal, variables, colours):
     for name in ("TERM", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
-    assert cli_machine.wants_colours() == colours
+    assert machine.wants_colours() == colours
 
 
-@pytest.mark.parametrize("command", cli_machine.COMMANDS)
+@pytest.mark.parametrize("command", machine.COMMANDS)
 def test_every_command_has_help_with_examples_and_exit_codes(capsys, command):
     assert provision(f"{command} --help") == 0
     said = capsys.readouterr().out
     assert f"examples:\n  provision {command}" in said and "exit codes:" in said
 
 
-@pytest.mark.parametrize("command", cli_machine.COMMANDS)
+@pytest.mark.parametrize("command", machine.COMMANDS)
 def test_a_flag_that_does_not_exist_is_wrong_usage(capsys, command):
     assert provision(f"{command} --jsno") == 2
     assert f"There is no option --jsno of {command}." in capsys.readouterr().err

@@ -12,9 +12,10 @@ pytest.importorskip("numpy")
 
 import numpy as np
 
-from provision import cli, cli_pictures, fod, slices, terminal
+from provision.cli import main, pictures
 from provision.errors import ProvisionError
-from provision.picture import Picture
+from provision.pictures import glyphs, peek, terminal
+from provision.pictures.picture import Picture
 
 
 @pytest.fixture
@@ -26,14 +27,14 @@ def drawn(monkeypatch, tmp_path):
         calls.append((image, given))
         return Picture.of(np.zeros((2, 3, 3), np.uint8), "nothing")
 
-    monkeypatch.setattr(slices, "peek", draw)
-    monkeypatch.setattr(fod, "glyphs", draw)
+    monkeypatch.setattr(peek, "peek", draw)
+    monkeypatch.setattr(glyphs, "glyphs", draw)
     monkeypatch.chdir(tmp_path)
     return calls
 
 
 def provision(line: str) -> int:
-    return cli.main(line.split())
+    return main.main(line.split())
 
 
 def test_a_picture_is_written_to_its_file_and_told_of(drawn, tmp_path, capsys):
@@ -84,7 +85,7 @@ def test_examples_in_help_are_right_usage(drawn, monkeypatch, capsys):
     monkeypatch.setattr(terminal, "check", lambda _: None)
     monkeypatch.setattr(terminal, "encoded", lambda _: b"")
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO()))
-    examples = (cli_pictures._PEEK_EXAMPLES + cli_pictures._GLYPHS_EXAMPLES).splitlines()
+    examples = (pictures._PEEK_EXAMPLES + pictures._GLYPHS_EXAMPLES).splitlines()
     lines = [line.split("   ")[0].strip().removeprefix("provision ") for line in examples if "provision" in line]
     assert len(lines) > 6
     assert [provision(line) for line in lines] == [0] * len(lines)
@@ -111,6 +112,6 @@ def test_what_fails_has_the_exit_code_of_a_failure(monkeypatch, capsys):
     def fail(*_, **__):
         raise ProvisionError("mrpeek is not installed.", hint='provision.run("mrpeek")')
 
-    monkeypatch.setattr(slices, "peek", fail)
+    monkeypatch.setattr(peek, "peek", fail)
     assert provision("peek a.nii -o a.png") == 1
     assert "mrpeek is not installed." in capsys.readouterr().err

@@ -1,6 +1,5 @@
 """What the commands of ``provision store`` promise."""
 
-
 import hashlib
 import json
 import os
@@ -8,10 +7,11 @@ import shlex
 
 import pytest
 
-from provision import cli_store, store
-from provision.cli import _parser, main
-from provision.listing import Checked, Exported, Listing, Pruned
+from provision.cli import store as cli_store
+from provision.cli.main import _parser, main
 from provision.machine.store import archives
+from provision.store import builds as store
+from provision.store.listing import Checked, Exported, Listing, Pruned
 
 KEY = "mrtrix3-3.0.8-debian12-x86_64-x86-64"
 

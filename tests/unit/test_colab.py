@@ -14,9 +14,11 @@ import pytest
 from colab import on_colab
 
 import provision
-from provision import ProvisionError, colab, launch, notebook
-from provision.listing import Listing
+from provision import ProvisionError, notebook
+from provision.colab import drive as colab
+from provision.engine import launch
 from provision.machine import drive, places
+from provision.store.listing import Listing
 
 
 @pytest.fixture(autouse=True)

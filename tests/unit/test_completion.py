@@ -9,8 +9,10 @@ import subprocess
 
 import pytest
 
-from provision import catalog, cli, completion
-from provision.cli import main
+from provision.cli import completion
+from provision.cli import main as cli
+from provision.cli.main import main
+from provision.engine import catalog
 
 bash = shutil.which("bash")
 needs_bash = pytest.mark.skipif(not bash, reason="there is no bash")
@@ -32,17 +34,36 @@ def offered(words, folder="."):
 
 
 @needs_bash
-@pytest.mark.parametrize(("line", "expected"), [
-    ("ru", ["run"]), ("run mrt", ["mrtrix3"]), ("run deps mrt", ["mrtrix3"]), ("run mrtrix3 --vers", ["--version"]),
-    ("run --check mrtrix3 --vers", ["--version"]), ("run mrtrix3 --state ", ["present", "absent"]),
-    ("run sshd --state st", ["started", "stopped"]), ("run deps mrtrix3 --mrtrix3-st", ["--mrtrix3-state"]),
-    ("run deps mrtrix3 --deps-state a", ["absent"]), ("run deps --cpu", []), ("run mrtrix3 --version ", []),
-    ("run mrtrix3 --cpu = nat", ["native"]), ("run mrtrix3 --state =", ["present", "absent"]),
-    ("store ver", ["verify"]), ("store prune --ke", ["--keep"]), ("describe mrp", ["mrpeek"]),
-    ("sample sh", ["sherbrooke_3shell"]), ("sample phantom --fo", ["--folder"]),
-    ("remove mrtrix3 --y", ["--yes"]), ("remove ss", ["sshd"]), ("completion ", ["bash", "zsh", "fish"]),
-    ("doctor --js", ["--json"]), ("--vers", ["--version"]), ("demo --data ph", ["phantom"]), ("nonsense --", []),
-])
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("ru", ["run"]),
+        ("run mrt", ["mrtrix3"]),
+        ("run deps mrt", ["mrtrix3"]),
+        ("run mrtrix3 --vers", ["--version"]),
+        ("run --check mrtrix3 --vers", ["--version"]),
+        ("run mrtrix3 --state ", ["present", "absent"]),
+        ("run sshd --state st", ["started", "stopped"]),
+        ("run deps mrtrix3 --mrtrix3-st", ["--mrtrix3-state"]),
+        ("run deps mrtrix3 --deps-state a", ["absent"]),
+        ("run deps --cpu", []),
+        ("run mrtrix3 --version ", []),
+        ("run mrtrix3 --cpu = nat", ["native"]),
+        ("run mrtrix3 --state =", ["present", "absent"]),
+        ("store ver", ["verify"]),
+        ("store prune --ke", ["--keep"]),
+        ("describe mrp", ["mrpeek"]),
+        ("sample sh", ["sherbrooke_3shell"]),
+        ("sample phantom --fo", ["--folder"]),
+        ("remove mrtrix3 --y", ["--yes"]),
+        ("remove ss", ["sshd"]),
+        ("completion ", ["bash", "zsh", "fish"]),
+        ("doctor --js", ["--json"]),
+        ("--vers", ["--version"]),
+        ("demo --data ph", ["phantom"]),
+        ("nonsense --", []),
+    ],
+)
 def test_what_may_follow_is_offered(line, expected):
     found = offered(["provision", *line.split(" ")])
     assert [word for word in found if word not in ("--help", "--json") or word in expected] == expected

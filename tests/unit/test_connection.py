@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from provision import Result, connection
+from provision import Result
+from provision.actions import connection
 from provision.errors import ProvisionError
 
 KEY = "ssh-ed25519 AAAAC3Nz"
@@ -128,7 +129,7 @@ def test_outside_a_notebook_there_is_no_button(password_file):
 
 def test_in_a_notebook_the_box_has_a_button(password_file, monkeypatch):
     pytest.importorskip("anywidget")
-    monkeypatch.setattr("provision.result.in_notebook", lambda: True)
+    monkeypatch.setattr("provision.actions.result.in_notebook", lambda: True)
     found = Result(0, 1.0, {"localhost": reports(password_file)})._repr_mimebundle_()
     assert list(found) == ["application/vnd.jupyter.widget-view+json"]
     assert Result(0, 1.0, {"localhost": reports()})._repr_mimebundle_() == {}

@@ -9,7 +9,8 @@ import pytest
 from colab import on_colab
 from IPython.core.error import StdinNotImplementedError
 
-from provision import OptionError, consent, notebook
+from provision import OptionError, notebook
+from provision.colab import consent
 from provision.machine.look import connection, ngrok
 
 TOKEN = "2abc_token_of_mine"

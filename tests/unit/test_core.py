@@ -1,6 +1,5 @@
 """Running roles from Python, with a run of our own in Ansible's place."""
 
-
 import contextlib
 import json
 import os
@@ -11,7 +10,12 @@ from pathlib import Path
 import pytest
 
 import provision
-from provision import core, demo, launch, notebook, progress, runner
+from provision import notebook
+from provision.actions import notebook_path
+from provision.demo import pipeline
+from provision.demo.demo import demo
+from provision.display import progress
+from provision.engine import launch, runner
 from provision.errors import Declined, Interrupted, OptionError, ProvisionError
 from provision.machine import places
 
@@ -57,14 +61,14 @@ def test_help_pages_in_cells_need_no_pager_and_no_setting_of_a_user_is_replaced(
     monkeypatch.setenv("MRTRIX_CONFIGFILE", "mine")
     monkeypatch.setattr(notebook, "in_notebook", lambda: True)
     monkeypatch.setattr(progress, "progress", contextlib.nullcontext)
-    core._extend_path({})
+    notebook_path.extend({})
     assert os.environ["MRTRIX_CONFIGFILE"] == "mine"
     monkeypatch.delenv("MRTRIX_CONFIGFILE")
-    monkeypatch.setattr(core.Path, "exists", lambda path: str(path) == "/etc/mrtrix.conf")
-    core._extend_path({})
+    monkeypatch.setattr(notebook_path.Path, "exists", lambda path: str(path) == "/etc/mrtrix.conf")
+    notebook_path.extend({})
     assert "MRTRIX_CONFIGFILE" not in os.environ
-    monkeypatch.setattr(core.Path, "exists", lambda path: False)
-    core._extend_path({})
+    monkeypatch.setattr(notebook_path.Path, "exists", lambda path: False)
+    notebook_path.extend({})
     # As both MRtrix3's programs (split at the first colon, run by a shell) and its scripts (at ": ") read it.
     name, _, command = Path(os.environ["MRTRIX_CONFIGFILE"]).read_text().splitlines()[-1].partition(": ")
     assert name == "HelpCommand"
@@ -121,7 +125,7 @@ def test_an_interrupt_says_how_to_go_on_in_a_notebook_and_is_itself_elsewhere(ra
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(core.consent, "complete", interrupt)
+    monkeypatch.setattr("provision.colab.consent.complete", interrupt)
     monkeypatch.setattr(notebook, "in_notebook", lambda: in_notebook)
     with pytest.raises(KeyboardInterrupt) as raised:
         provision.run("mrtrix3")
@@ -135,7 +139,7 @@ def declined(monkeypatch):
     def complete(*_, **__):
         raise Declined("There is no token.", hint="Get one.")
 
-    monkeypatch.setattr(core.consent, "complete", complete)
+    monkeypatch.setattr("provision.colab.consent.complete", complete)
 
 
 def test_what_is_optional_is_left_out_with_the_reason_where_nobody_gives_what_it_needs(ran, declined, capsys):
@@ -177,7 +181,7 @@ def test_status_tells_what_is_there_and_whether_it_still_runs(monkeypatch, tmp_p
 
 def running(monkeypatch, **states):
     found = {role: {"state": state, "works": True} for role, state in states.items()}
-    monkeypatch.setattr(core, "status", lambda: {"hosts": {"localhost": found}})
+    monkeypatch.setattr("provision.actions.stop.status", lambda: {"hosts": {"localhost": found}})
 
 
 @pytest.fixture
@@ -235,8 +239,8 @@ def test_public_names_are_those_that_the_package_lists():
 
 def test_what_the_demo_lacks_is_told_before_anything_is_installed(ran, monkeypatch, tmp_path):
     with pytest.raises(OptionError, match="no data called 'head'"):
-        core.demo(tmp_path / "demo", data="head")
-    monkeypatch.setattr(demo, "_EXTRA", ("no_such_package",))
+        demo(tmp_path / "demo", data="head")
+    monkeypatch.setattr(pipeline, "_EXTRA", ("no_such_package",))
     with pytest.raises(ProvisionError, match="no_such_package"):
-        core.demo(tmp_path / "demo")
+        demo(tmp_path / "demo")
     assert ran == {}

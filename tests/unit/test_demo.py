@@ -22,15 +22,16 @@ from dipy.data.fetcher import FetcherError
 from matplotlib.image import imread
 from rich.console import Console
 
-from provision import demo
-from provision.demo import Angles, check_limits, run_command, run_demo
+from provision.demo import pipeline
+from provision.demo.phantom import make_phantom, three_shells
+from provision.demo.pipeline import Angles, check_limits, run_command, run_demo
+from provision.engine import content
 from provision.errors import OptionError, ProvisionError
-from provision.phantom import make_phantom, three_shells
 
 SIZE = (16, 16, 4)
 NAMES = ("mrinfo", "mrconvert", "dwi2mask", "dwi2response", "dwi2fod", "sh2peaks")
 # A Python that finds this package from any folder, whether it is installed or not.
-PYTHON = {**os.environ, "PYTHONPATH": str(Path(demo.__file__).parents[1])}
+PYTHON = {**os.environ, "PYTHONPATH": str(content.root())}
 STEPS = ["phantom", "mrconvert", "dwi2response", "dwi2fod", "sh2peaks", "compare", "draw", "show"]
 
 # All of the commands: each does no more than the demo's later steps need.
@@ -246,8 +247,8 @@ def test_picture_shows_fibres_along_x_in_red_and_along_y_in_green_on_grey(good):
 
 def test_picture_is_drawn_without_the_global_state_of_pyplot(tmp_path):
     code = (
-        "import sys, numpy; from pathlib import Path; from provision import demo\n"
-        "demo._save_picture(numpy.ones((4, 4, 2)), numpy.ones((4, 4, 2, 3)), numpy.eye(4), Path('fod.png'))\n"
+        "import sys, numpy; from pathlib import Path; from provision.demo import pipeline\n"
+        "pipeline._save_picture(numpy.ones((4, 4, 2)), numpy.ones((4, 4, 2, 3)), numpy.eye(4), Path('fod.png'))\n"
         "print('matplotlib.pyplot' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=PYTHON, capture_output=True, text=True)
@@ -259,7 +260,7 @@ def test_picture_draws_a_fibre_along_its_direction():
     """One oblique peak in voxel (1, 0), in an image whose first axis runs to the left."""
     peaks = np.zeros((3, 2, 3))
     peaks[1, 0] = (0.6, 0.8, 0)
-    segments, colours = demo._segments(peaks, np.diag([-2.0, 2, 2, 1]))
+    segments, colours = pipeline._segments(peaks, np.diag([-2.0, 2, 2, 1]))
     line = segments[0, 1] - segments[0, 0]
     np.testing.assert_allclose(segments[0].mean(axis=0), (1, 0))
     np.testing.assert_allclose(line / np.linalg.norm(line), (-0.6, 0.8))
@@ -267,7 +268,7 @@ def test_picture_draws_a_fibre_along_its_direction():
 
 
 def test_slice_without_peaks_is_drawn(tmp_path):
-    demo._save_picture(np.zeros((4, 4, 2)), np.full((4, 4, 2, 9), np.nan), np.eye(4), tmp_path / "fod.png")
+    pipeline._save_picture(np.zeros((4, 4, 2)), np.full((4, 4, 2, 9), np.nan), np.eye(4), tmp_path / "fod.png")
     assert (tmp_path / "fod.png").stat().st_size > 1000
 
 
@@ -319,7 +320,7 @@ def test_missing_packages_are_all_named_with_the_command_that_installs_them(tmp_
 
 def test_importing_needs_no_package_of_the_extra():
     extra = ["numpy", "nibabel", "dipy", "matplotlib"]
-    code = f"import sys; sys.modules.update(dict.fromkeys({extra})); import provision.demo"
+    code = f"import sys; sys.modules.update(dict.fromkeys({extra})); import provision.demo.pipeline"
     subprocess.run([sys.executable, "-c", code], env=PYTHON, check=True)
 
 
@@ -427,7 +428,7 @@ def interrupt_once_written(path: Path) -> None:
 
 @pytest.mark.parametrize("deaf", ["", "trap '' TERM; "], ids=["at once", "by force"])
 def test_interrupt_ends_the_command_and_all_that_it_started(tmp_path, monkeypatch, deaf):
-    monkeypatch.setattr(demo, "_GRACE", 0.3)
+    monkeypatch.setattr(pipeline, "_GRACE", 0.3)
     options = shell(tmp_path, f"{deaf}sleep 60 & echo $$ $! > pids; wait; sleep 60")
     interrupt_once_written(tmp_path / "pids")
     with pytest.raises(KeyboardInterrupt):

@@ -13,12 +13,12 @@ import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.request import Request
 
 import pytest
 
 from plugins.module_utils.provision import download as downloads
+from provision.engine import content
 
 CONTENT = os.urandom(300_000)
 SUM = hashlib.sha256(CONTENT).hexdigest()
@@ -216,7 +216,7 @@ def test_encryption_is_given_up_only_for_what_is_known_by_its_hash(hashed, taken
 def test_an_interrupt_is_not_kept_waiting():
     code = f"""if True:
         import sys, threading, _thread
-        sys.path.insert(0, {str(Path(downloads.__file__).parents[2])!r})
+        sys.path.insert(0, {str(content.root())!r})
         from plugins.module_utils.provision import download as downloads
         print("ready", flush=True)
         with downloads.opened(sys.argv[1]): pass

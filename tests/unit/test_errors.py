@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from provision.errors import Interrupted, OptionError, ProvisionError, did_you_mean
+from provision.errors import Interrupted, OptionError, ProvisionError
+from provision.words import did_you_mean
 
 
 def test_an_error_reads_as_its_sentence_and_what_to_do():

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from provision import events
+from provision.engine import events
 
 
 def failed(**result):
@@ -161,6 +161,7 @@ def test_a_module_without_an_answer_is_told_by_how_it_ended(result, code):
 def test_what_a_module_says_of_its_kind_is_the_code():
     assert events.failure(failed(msg="It broke.", hint="Mend it.", code="broken")).code == "broken"
     assert events.failure(failed(msg="It broke.")).code == "failed"
+
 
 @pytest.mark.parametrize(
     ("words", "code"),

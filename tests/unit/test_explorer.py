@@ -1,6 +1,5 @@
 """Sliders show the slice they say, quickly, at one brightness, and tell what goes wrong."""
 
-
 import gc
 import gzip
 import os
@@ -12,10 +11,11 @@ import nibabel
 import numpy as np
 import pytest
 
-from provision import slices
+import provision
 from provision.errors import OptionError, ProvisionError
 from provision.machine import notes
-from provision.picture import Picture
+from provision.pictures import slices
+from provision.pictures.picture import Picture
 
 pytest.importorskip("ipywidgets", reason="ipywidgets is not installed.")
 
@@ -53,7 +53,7 @@ def series(*shape):
 
 
 def explore(image=None, **options):
-    return slices.peek(series() if image is None else image, interactive=True, **options)
+    return provision.peek(series() if image is None else image, interactive=True, **options)
 
 
 def compressed(path, array=None):
@@ -239,7 +239,7 @@ def test_it_reads_as_one_line(drawn, tmp_path):
 
 def test_without_ipywidgets_the_command_that_installs_it_is_told_and_nothing_is_written(drawn, monkeypatch, temporary):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    with pytest.raises(ProvisionError, match=r'ipywidgets is not installed.* pip install "mrtrix-provision\[view\]"'):
+    with pytest.raises(ProvisionError, match=r'not installed: ipywidgets.* pip install "mrtrix-provision\[view\]"'):
         explore()
     assert os.listdir(temporary) == []
 

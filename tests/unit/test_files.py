@@ -11,7 +11,10 @@ import tarfile
 
 import pytest
 
+from plugins.module_utils.provision import file_lock, progress
 from plugins.module_utils.provision import files as files
+from plugins.module_utils.provision.store import members
+from plugins.module_utils.provision.tool import staging
 
 
 def archive(path, *members, **contents):
@@ -51,7 +54,7 @@ def test_a_member_that_would_leave_the_folder_is_refused(tmp_path, hostile):
     inner = tmp_path / "inner"
     inner.mkdir()
     with pytest.raises(ValueError, match="cannot be unpacked"):
-        files.unpack(str(archive(tmp_path / "a.tar.gz", hostile)), str(inner))
+        members.unpack(str(archive(tmp_path / "a.tar.gz", hostile)), str(inner))
     assert not (tmp_path / "outside").exists()
 
 
@@ -60,7 +63,7 @@ def test_a_link_to_outside_that_is_there_already_cannot_be_written_through(tmp_p
     inner.mkdir()
     (inner / "door").symlink_to(tmp_path)
     with pytest.raises(ValueError, match="is not empty"):
-        files.unpack(str(archive(tmp_path / "a.tar.gz", **{"door/key": "x"})), str(inner))
+        members.unpack(str(archive(tmp_path / "a.tar.gz", **{"door/key": "x"})), str(inner))
     assert not (tmp_path / "key").exists()
 
 
@@ -69,7 +72,7 @@ def test_a_good_archive_is_unpacked_with_plain_permissions(tmp_path):
     command.mode = 0o4755
     inner = tmp_path / "inner"
     inner.mkdir()
-    files.unpack(
+    members.unpack(
         str(archive(tmp_path / "a.tar.gz", command, member("bin/alias", tarfile.SYMTYPE, "run"), text="hello")),
         str(inner),
     )
@@ -82,13 +85,13 @@ def test_a_truncated_archive_is_refused(tmp_path):
     whole = archive(tmp_path / "a.tar.gz", text="hello" * 10000)
     whole.write_bytes(whole.read_bytes()[:-40])
     with pytest.raises(ValueError, match="cannot be unpacked"):
-        files.unpack(str(whole), str(tmp_path))
+        members.unpack(str(whole), str(tmp_path))
 
 
 def test_what_is_no_archive_is_refused(tmp_path):
     (tmp_path / "a.tar.gz").write_text("<html>not found</html>")
     with pytest.raises(ValueError, match="cannot be unpacked"):
-        files.unpack(str(tmp_path / "a.tar.gz"), str(tmp_path))
+        members.unpack(str(tmp_path / "a.tar.gz"), str(tmp_path))
 
 
 def test_an_exchange_leaves_the_new_folder_and_nothing_of_the_old(tmp_path):
@@ -96,7 +99,7 @@ def test_an_exchange_leaves_the_new_folder_and_nothing_of_the_old(tmp_path):
     for folder, text in ((new, "new"), (target, "old")):
         folder.mkdir()
         (folder / "text").write_text(text)
-    files.exchange(str(new), str(target))
+    staging.exchange(str(new), str(target))
     assert (target / "text").read_text() == "new"
     assert os.listdir(tmp_path) == ["target"]
 
@@ -104,10 +107,10 @@ def test_an_exchange_leaves_the_new_folder_and_nothing_of_the_old(tmp_path):
 def test_an_exchange_works_without_the_kernels_help(tmp_path, monkeypatch):
     class Libc:
         def renameat2(self, *_):
-            files.ctypes.set_errno(files.errno.EINVAL)
+            staging.ctypes.set_errno(staging.errno.EINVAL)
             return -1
 
-    monkeypatch.setattr(files.ctypes, "CDLL", lambda *_, **__: Libc())
+    monkeypatch.setattr(staging.ctypes, "CDLL", lambda *_, **__: Libc())
     test_an_exchange_leaves_the_new_folder_and_nothing_of_the_old(tmp_path)
 
 
@@ -115,15 +118,19 @@ def test_a_staging_folder_of_a_killed_run_is_deleted(tmp_path):
     left = tmp_path / ".prefix.provision-abc"
     left.mkdir()
     (left / "half").write_text("x")
-    with files.staging(str(tmp_path / "prefix")) as folder:
+    with staging.staging(str(tmp_path / "prefix")) as folder:
         assert os.listdir(tmp_path) == [os.path.basename(folder)]
     assert os.listdir(tmp_path) == []
 
 
 def test_a_lock_is_refused_while_it_is_held_and_free_afterwards(tmp_path):
-    with files.locked(str(tmp_path / "lock")), pytest.raises(BlockingIOError), files.locked(str(tmp_path / "lock")):
+    with (
+        file_lock.locked(str(tmp_path / "lock")),
+        pytest.raises(BlockingIOError),
+        file_lock.locked(str(tmp_path / "lock")),
+    ):
         pass
-    with files.locked(str(tmp_path / "lock")):
+    with file_lock.locked(str(tmp_path / "lock")):
         pass
 
 
@@ -136,7 +143,7 @@ def test_json_is_never_half_written(tmp_path):
 
 
 def test_the_progress_file_is_json_and_is_never_missed_at_the_end(tmp_path):
-    tell = files.teller(str(tmp_path / "now.json"), "steps")
+    tell = progress.teller(str(tmp_path / "now.json"), "steps")
     tell(1, 3, "a")
     tell(2, 3, "b")
     tell(3, 3, "c")
@@ -145,13 +152,13 @@ def test_the_progress_file_is_json_and_is_never_missed_at_the_end(tmp_path):
 
 def test_progress_that_nobody_watches_is_not_written(tmp_path):
     for path in (None, "", str(tmp_path / "gone" / "now.json")):
-        files.teller(path, "bytes")(3, 3)
+        progress.teller(path, "bytes")(3, 3)
     assert os.listdir(tmp_path) == []
 
 
 def test_a_watcher_that_goes_away_stops_no_work(tmp_path):
     (tmp_path / "run").mkdir()
-    tell = files.teller(str(tmp_path / "run" / "now.json"), "bytes")
+    tell = progress.teller(str(tmp_path / "run" / "now.json"), "bytes")
     (tmp_path / "run").rmdir()
     (tmp_path / "run").write_text("")
     tell(3, 3)
@@ -201,8 +208,8 @@ def test_a_lock_that_others_can_open_keeps_nobody_out(tmp_path, mode, held):
     path.chmod(mode)
     with path.open("rb") as others:
         fcntl.flock(others, fcntl.LOCK_EX)
-        assert files.try_lock(str(path)) is None
-        again = files.try_lock(str(path))
+        assert file_lock.try_lock(str(path)) is None
+        again = file_lock.try_lock(str(path))
         assert (again is None) == held
         if again:
             again.close()

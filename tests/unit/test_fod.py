@@ -7,17 +7,19 @@ import subprocess
 import sys
 from ctypes.util import find_library
 from importlib.util import find_spec
-from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 from PIL import Image
 
-from provision import fod, fod_render
+from provision import extras
+from provision.engine import content
 from provision.errors import OptionError, ProvisionError
-from provision.fod import glyphs
-from provision.fod_render import sh_basis, sphere
+from provision.pictures import fod_render
+from provision.pictures import glyphs as fod
+from provision.pictures.fod_render import sh_basis, sphere
+from provision.pictures.glyphs import glyphs
 
 drawing = pytest.mark.skipif(
     find_spec("vtkmodules") is None or not (find_library("EGL") or find_library("OSMesa")),
@@ -302,10 +304,10 @@ def test_wrong_display_does_no_harm(monkeypatch):
 
 @drawing
 def test_package_that_only_this_process_can_find_is_found_when_drawing(tmp_path):
-    here = Path(fod.__file__).parents[1]
+    here = content.root()
     code = (
         f"import sys; sys.path.insert(0, {str(here)!r})\n"
-        "import numpy; from provision.fod import glyphs\n"
+        "import numpy; from provision.pictures.glyphs import glyphs\n"
         "print(glyphs(numpy.ones((1, 1, 1, 1)), size=20))"
     )
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -319,7 +321,7 @@ def test_package_that_only_this_process_can_find_is_found_when_drawing(tmp_path)
 @pytest.fixture
 def undrawn(monkeypatch):
     """VTK as if it were there; nothing is drawn, for there is an error before."""
-    monkeypatch.setattr(fod, "_require_vtk", lambda: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: name)
 
 
 @pytest.fixture
@@ -370,8 +372,8 @@ def test_what_cannot_be_shown_is_an_option_error_that_says_why(image, options, m
 
 
 def test_missing_vtk_is_an_error_that_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(fod, "find_spec", lambda name: None)
-    with pytest.raises(ProvisionError, match="VTK is not installed") as caught:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "vtkmodules" else name)
+    with pytest.raises(ProvisionError, match="vtkmodules") as caught:
         glyphs(FIBRES)
     assert 'pip install "mrtrix-provision[view]"' in caught.value.hint
 
@@ -406,8 +408,8 @@ def test_process_that_draws_is_told_of_no_display_and_to_take_egl_if_nothing_els
 
 
 def test_importing_needs_neither_numpy_nor_vtk():
-    code = "import sys; sys.modules.update(dict.fromkeys(['numpy', 'vtkmodules', 'nibabel'])); import provision.fod"
-    path = {**os.environ, "PYTHONPATH": str(Path(fod.__file__).parents[1])}
+    code = "import sys; sys.modules.update(numpy=None, vtkmodules=None, nibabel=None); import provision.pictures.glyphs"
+    path = {**os.environ, "PYTHONPATH": str(content.root())}
     subprocess.run([sys.executable, "-c", code], env=path, check=True)
 
 
@@ -468,7 +470,9 @@ def test_a_series_of_volumes_is_refused(kind):
 
 
 def test_without_the_packages_glyphs_is_one_sentence(tmp_path):
-    script = "import sys\nsys.modules.update(numpy=None, nibabel=None)\nfrom provision.fod import glyphs\n" \
-             "from provision.errors import ProvisionError\ntry: glyphs('x.nii')\nexcept ProvisionError as e: print(e)"
+    script = (
+        "import sys\nsys.modules.update(numpy=None, nibabel=None)\nfrom provision.pictures.glyphs import glyphs\n"
+        "from provision.errors import ProvisionError\ntry: glyphs('x.nii')\nexcept ProvisionError as e: print(e)"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert 'pip install "mrtrix-provision[view]"' in done.stdout

@@ -7,8 +7,11 @@ import os
 
 import pytest
 
-from provision import checkup, content, history, logbook, paths, runner
-from provision.cli import main
+from provision import paths
+from provision.actions import logs
+from provision.checkup import doctor
+from provision.cli.main import main
+from provision.engine import content, logbook, runner
 from provision.errors import OptionError, ProvisionError
 
 RECAP = "PLAY RECAP\nlocalhost                  : ok=5    changed={}    unreachable={}    failed={}    skipped=9\n"
@@ -29,7 +32,7 @@ def test_the_newest_run_comes_first_with_what_was_run(folder):
     write(folder, "20261123T120000.000001-deps+mrtrix3.log", RECAP.format(2, 0, 0))
     write(folder, "20261123T130000.000001-remove+sshd.log", RECAP.format(0, 0, 0))
     write(folder, "notes.log", "somebody else's")
-    found = history.logs()
+    found = logs.logs()
     assert [log.roles for log in found] == [("remove", "sshd"), ("deps", "mrtrix3")]
     assert [line.split("  ")[0] for line in repr(found).splitlines()[:-1]] == ["1", "2"]
     assert "2026-11-23 13:00 UTC" in repr(found) and "2 changes" in repr(found) and "deps mrtrix3" in repr(found)
@@ -42,7 +45,7 @@ def test_the_last_run_comes_first_and_is_kept_after_the_clock_was_set_back(folde
     for name in ("one", "two"):
         path, problem = logbook.write("x", [name])
         assert path.exists() and not problem
-    assert [log.roles for log in history.logs()] == [("two",), ("one",)]
+    assert [log.roles for log in logs.logs()] == [("two",), ("one",)]
 
 
 def test_a_log_is_its_owners_alone_whatever_the_umask(folder):
@@ -61,17 +64,23 @@ def test_where_there_is_no_home_no_log_is_kept_and_no_home_is_made(monkeypatch, 
     monkeypatch.setattr(paths, "home", lambda: tmp_path / home)
     path, problem = logbook.write("x", ["deps"])
     assert path is None and str(tmp_path / home) in problem and not (tmp_path / "gone").exists()
-    assert checkup.check_logs().verdict == "warn"
+    assert doctor.check_logs().verdict == "warn"
 
 
-@pytest.mark.parametrize(("text", "outcome"), [
-    (RECAP.format(0, 0, 0), "nothing changed"), (RECAP.format(1, 0, 0), "1 change"),
-    (RECAP.format(1, 0, 0) + RECAP.format(2, 0, 0), "3 changes"), (RECAP.format(1, 0, 1), "failed"),
-    (RECAP.format(1, 1, 0), "failed"), ("TASK [Compile]\n", "did not end"),
-])
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        (RECAP.format(0, 0, 0), "nothing changed"),
+        (RECAP.format(1, 0, 0), "1 change"),
+        (RECAP.format(1, 0, 0) + RECAP.format(2, 0, 0), "3 changes"),
+        (RECAP.format(1, 0, 1), "failed"),
+        (RECAP.format(1, 1, 0), "failed"),
+        ("TASK [Compile]\n", "did not end"),
+    ],
+)
 def test_how_it_ended_is_read_from_the_closing_lines(folder, text, outcome):
     write(folder, "20261123T120000.000001-mrtrix3.log", text)
-    assert history.log(1).outcome == outcome
+    assert logs.log(1).outcome == outcome
 
 
 def test_what_the_runner_writes_is_understood(folder, monkeypatch, tmp_path):
@@ -85,12 +94,12 @@ def test_what_the_runner_writes_is_understood(folder, monkeypatch, tmp_path):
     )
     monkeypatch.setattr(content, "root", lambda: tmp_path)
     runner.run(["sshd", "deps"], {}, playbook="remove.yml")
-    log = history.log(1)
+    log = logs.log(1)
     assert (log.roles, log.outcome) == (("remove", "sshd", "deps"), "nothing changed")
 
 
 def test_looking_makes_no_folder(folder):
-    assert len(history.logs()) == 0 and "There are no logs in" in repr(history.logs())
+    assert len(logs.logs()) == 0 and "There are no logs in" in repr(logs.logs())
     assert not folder.exists()
 
 
@@ -98,12 +107,12 @@ def test_looking_makes_no_folder(folder):
 def test_a_log_that_does_not_exist_is_wrong_usage(folder, number):
     write(folder, "20261123T120000.000001-deps.log", "said")
     with pytest.raises(OptionError, match=f"no log {number}"):
-        history.log(number)
+        logs.log(number)
 
 
 def test_a_log_that_has_been_deleted_since_says_so(folder):
     write(folder, "20261123T120000.000001-deps.log", "said")
-    log = history.log(1)
+    log = logs.log(1)
     log.path.unlink()
     with pytest.raises(ProvisionError, match="oldest logs"):
         _ = log.text

@@ -14,10 +14,11 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plugins.module_utils.provision import files as files
 from plugins.module_utils.provision.store import archives as store
 from plugins.module_utils.provision.store import checkpoint as checkpoints
-from provision import store as shelf_of
+from plugins.module_utils.provision.store import members
+from plugins.module_utils.provision.store.tar import TarReader
+from provision.store import builds as shelf_of
 
 MANIFEST = {
     "tool": "mrtrix3", "version": "3.0.8", "release": "debian-12", "arch": "x86_64", "cpu": "x86-64-v3",
@@ -93,8 +94,8 @@ def check_made(folder):
 
 @quick
 @given(st.lists(headers(), max_size=4), st.sampled_from([1024, 0, 512, 9000]))
-def test_no_member_gets_out_of_the_folder_or_becomes_more_than_a_file(members, end):
-    body = b"".join(members)
+def test_no_member_gets_out_of_the_folder_or_becomes_more_than_a_file(parts, end):
+    body = b"".join(parts)
     manifest = json.dumps({**MANIFEST, "unpacked": 700}).encode()
     with tempfile.TemporaryDirectory() as place:
         for name, content in (("b.tar", body), (f"{KEY}.tar.zst", manifest_of(manifest) + body)):
@@ -107,7 +108,7 @@ def test_no_member_gets_out_of_the_folder_or_becomes_more_than_a_file(members, e
                 if "zst" in name:
                     store.read_archive(str(Path(place, name)), str(Path(place, "in")))
                 else:
-                    files.unpack(str(Path(place, name)), str(Path(place, "in")))
+                    members.unpack(str(Path(place, name)), str(Path(place, "in")))
             except (store.BadArchive, ValueError) as error:
                 assert type(error) is ValueError or isinstance(error, store.BadArchive)
             except OSError as error:
@@ -224,4 +225,4 @@ def test_any_bytes_are_no_archive(content):
             with pytest.raises(store.BadArchive):
                 store.read_archive(str(path))
         with io.BytesIO(content) as raw, suppress(tarfile.TarError):
-            list(files.TarReader(raw))
+            list(TarReader(raw))

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from provision import images, slices, webview
 from provision.errors import OptionError, ProvisionError
+from provision.pictures import images, slices
+from provision.pictures import view as webview
 
 bounded = settings(
     max_examples=60, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
@@ -47,7 +48,7 @@ def every_reader(path: Path, folder: Path) -> None:
 def seen(path):
     """What comes before mrpeek is started, and before a browser gets anything."""
     header = images.header(path)
-    view = slices._checked(header, None, None, None, None, None, "gray", None, True, None)
+    view = slices.checked(header, None, None, None, None, None, "gray", None, True, None)
     assert slices.default_zoom(header, view.plane) > 0
     item = webview._item(path, 1)
     webview._check_size(item, webview._frames(item, 0))

@@ -1,6 +1,5 @@
 """An image is read as it lies in the scanner, or refused with one sentence that says why."""
 
-
 import gzip
 import os
 import sys
@@ -11,10 +10,10 @@ import numpy as np
 import pytest
 from nibabel.spatialimages import SpatialImage
 
-from provision import images
+from provision.demo.phantom import scanner_affine
 from provision.errors import OptionError, ProvisionError
 from provision.machine import system
-from provision.phantom import scanner_affine
+from provision.pictures import images
 
 SHAPE = (7, 6, 5)
 OBLIQUE = scanner_affine(SHAPE, (2.0, 1.5, 3.0), rotation=(20, -15, 30))
@@ -398,5 +397,5 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path):
 def test_without_nibabel_the_command_that_installs_it_is_told(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "nibabel", None)
     for use in (images.loaded, images.header, lambda image: images.on_disk(image, tmp_path)):
-        with pytest.raises(ProvisionError, match=r'nibabel is not installed.* pip install "mrtrix-provision\[view\]"'):
+        with pytest.raises(ProvisionError, match=r'not installed: nibabel.* pip install "mrtrix-provision\[view\]"'):
             use(values())

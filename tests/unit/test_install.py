@@ -30,9 +30,10 @@ from plugins.module_utils.provision.tool import install as shared
 from plugins.module_utils.provision.tool import prefix
 from plugins.modules import mrtrix3_install as install
 from plugins.modules import store_pack
+from provision.engine import content
 
 TOOL = install.MRtrix3()
-ROOT = str(Path(install.__file__).parents[2])
+ROOT = str(content.root())
 MRINFO = "#!/bin/sh\n# compiled\necho '== mrinfo 3.0.8 =='\n"
 RESPONSE = "#!/usr/bin/env python\nprint('== dwi2response 3.0.8 ==')\n"
 
@@ -977,81 +978,6 @@ def test_a_place_that_cannot_be_filled_is_not_noted(given, tmp_path, monkeypatch
         assert everything(tmp_path / "state") == before
         if not earlier:
             TOOL.install(given)
-
-
-# Restores once: argv is where the modules are, the options, and the machine.
-RESTORER = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-from plugins.module_utils.provision.tool import install as shared
-from plugins.module_utils.provision.files import locked
-from plugins.modules import mrtrix3_install as install
-given = json.loads(sys.argv[2])
-shared.this_machine = lambda: json.loads(sys.argv[3])
-install.is_elf = lambda path: b"# compiled" in open(path, "rb").read(99)
-print("ready", flush=True)
-sys.stdin.readline()
-with locked(given["state_file"] + ".lock", seconds=60):
-    state, passed_over = install.MRtrix3().restore(given)
-sys.exit(not state)
-"""
-
-
-def restorer(wanted):
-    process = subprocess.Popen(
-        [sys.executable, "-c", RESTORER, ROOT, json.dumps(wanted), json.dumps(MACHINE)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout.readline() == "ready\n"
-    process.stdin.write("\n")
-    process.stdin.flush()
-    return process
-
-
-def test_an_installer_killed_at_any_moment_leaves_the_old_or_the_new_whole(wanted, tmp_path, shelf):
-    whole, stores = [], []
-    for number in range(2):
-        folder = prefix_of(tmp_path / f"built{number}", f"build {number}")
-        for part in range(12):
-            (folder / f"lib/{part}.so").write_bytes(random.Random(part).randbytes(2**19) + bytes([number]) * 2**19)
-        stores.append({**wanted, "store": str(tmp_path / f"store{number}")})
-        store.pack(str(folder), stores[-1]["store"], MANIFEST)
-        process = restorer(stores[-1])
-        start = time.monotonic()
-        assert process.wait(60) == 0
-        duration = time.monotonic() - start
-        process.communicate()
-        whole.append(everything(Path(wanted["prefix"])))
-        shutil.rmtree(folder)
-    archives = [sorted(os.listdir(one["store"])) for one in stores]
-    chance, killed = random.Random(8), 0
-    for number in range(60):
-        if number % 4 == 0:
-            shutil.rmtree(wanted["prefix"], ignore_errors=True)
-        there = os.path.exists(wanted["prefix"])
-        process = restorer(stores[number % 2])
-        start = time.monotonic()
-        try:
-            process.wait(chance.random() * duration)
-            duration = time.monotonic() - start  # the machine has less to do than when it was measured
-        except subprocess.TimeoutExpired:
-            process.kill()
-            killed += 1
-        process.communicate()
-        if there or os.path.exists(wanted["prefix"]):
-            assert everything(Path(wanted["prefix"])) in whole
-        assert [sorted(os.listdir(one["store"])) for one in stores] == archives
-        if killed == 20:
-            break
-    assert killed == 20
-    process = restorer(stores[0])
-    assert process.wait(60) == 0
-    process.communicate()
-    assert everything(Path(wanted["prefix"])) == whole[0]
-    assert os.listdir(tmp_path / "opt") == ["mrtrix3"]
-    assert json.loads(Path(wanted["state_file"]).read_text())["report"]["archive"].startswith(stores[0]["store"])
-    for one in stores:
-        store.read_archive(str(Path(one["store"], f"{KEY}.tar.zst")))
 
 
 # Is killed while it writes a file: argv is where the modules are, and the file.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from provision import inventory
+from provision.engine import inventory
 from provision.errors import OptionError
 
 

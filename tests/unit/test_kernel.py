@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from provision import content
+from provision.engine import content
 
 pytest.importorskip("ipykernel")
 manager = pytest.importorskip("jupyter_client.manager")
@@ -103,7 +103,7 @@ def kernel(tmp_path_factory):
         (folder / name).symlink_to(content.root() / name)
     (folder / "playbooks").mkdir()
     (folder / "playbooks" / "site.yml").write_text(PLAYBOOK)
-    project = str(Path(content.__file__).parents[1])
+    project = str(content.root())
     started = manager.KernelManager()
     home = {"HOME": str(folder), "XDG_STATE_HOME": str(folder / "state"), "IPYTHONDIR": str(folder / "ipython")}
     started.start_kernel(env={**os.environ, **home, "PYTHONPATH": project, "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
@@ -113,7 +113,7 @@ def kernel(tmp_path_factory):
         client.wait_for_ready(timeout=SECONDS)
         kernel = Kernel(client, started)
         put_in = f"content.root = lambda: Path({str(folder)!r})"
-        begin = f"import provision\nfrom pathlib import Path\nfrom provision import content\n{put_in}"
+        begin = f"import provision\nfrom pathlib import Path\nfrom provision.engine import content\n{put_in}"
         assert kernel.run(begin).messages == []
         yield kernel
     finally:

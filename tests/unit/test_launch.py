@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from provision import catalog, content, launch
+from provision.engine import catalog, content, launch
 from provision.errors import ProvisionError
 
 # What people have exported, and been surprised by.
@@ -179,7 +179,7 @@ def test_variables_that_nobody_reads_hold_nothing_up(tmp_path):
 
 
 def test_the_program_is_interrupted_when_who_started_it_has_died_already(tmp_path):
-    launcher = Path(content.root() / "provision" / "launcher.py")
+    launcher = content.root() / "provision" / "engine" / "launcher.py"
     mark = tmp_path / "mark"
     done = subprocess.run([sys.executable, "-IS", launcher, "1", "/usr/bin/touch", mark], check=False)
     assert done.returncode == 1 and not mark.exists()

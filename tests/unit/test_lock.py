@@ -20,15 +20,19 @@ from types import SimpleNamespace
 import pytest
 
 import provision
+from plugins.module_utils.provision import file_lock, processes
 from plugins.module_utils.provision import files as files
 from plugins.module_utils.provision import lock as utility
-from plugins.module_utils.provision import processes
 from plugins.module_utils.provision.tool import install
-from provision import catalog, checkup, content, core, lock, overview, removal, runner, store
-from provision.cli import main
+from provision.actions import remove
+from provision.actions.status import Status
+from provision.checkup import doctor
+from provision.cli.main import main
+from provision.engine import catalog, content, lock, runner
 from provision.errors import OptionError, ProvisionError
+from provision.store import builds
 
-ROOT = Path(content.__file__).parents[1]
+ROOT = content.root()
 AS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
 NOBODY = 65534
 
@@ -46,11 +50,12 @@ with lock.held(command):
 COMMAND = """
 import sys
 from pathlib import Path
-from provision import cli, content, lock
+from provision.cli import main
+from provision.engine import content, lock
 place, root, *words = sys.argv[1:]
 content.root = lambda: Path(root)
 lock._lock.places = lambda: [place]
-sys.exit(cli.main(words))
+sys.exit(main.main(words))
 """
 # Counts in a file in a way that goes wrong as soon as two do it at once.
 COUNTER = """
@@ -67,7 +72,8 @@ for _ in range(int(times)):
 """
 # What a play does in FOLDER until there is a file `go`.
 WORK = "cd FOLDER; echo begin >> log; while ! test -e go; do sleep 0.1; done; echo end >> log"
-SITE = f"""
+SITE = (
+    f"""
 - hosts: all
   gather_facts: false
   tasks:
@@ -75,9 +81,11 @@ SITE = f"""
       ansible.builtin.shell: "{WORK}"
     - name: Report
       ansible.builtin.set_stats:
-""" + """
+"""
+    + """
         data: {provision: "{{ {inventory_hostname: {'deps': {'lock': provision_lock}}} }}"}
 """
+)
 
 
 def python(program, *words, **settings):
@@ -205,7 +213,7 @@ def test_an_import_into_the_store_does_not_wait_either(hold, tmp_path):
     archive = tmp_path / "a.tar.zst"
     archive.write_bytes(b"none")
     with pytest.raises(ProvisionError) as caught:
-        store.import_(archive, hashlib.sha256(b"none").hexdigest(), tmp_path / "store", wait=0)
+        builds.import_(archive, hashlib.sha256(b"none").hexdigest(), tmp_path / "store", wait=0)
     assert caught.value.code == "locked" and not list(tmp_path.glob("store/*.zst"))
 
 
@@ -237,7 +245,7 @@ def test_wrong_usage_is_told_before_any_waiting(hold, words, said, capsys):
 
 @pytest.mark.parametrize("wait", [-1, "3", True, float("nan"), None])
 def test_only_a_number_of_seconds_says_how_long_to_wait(wait):
-    for call in (lambda **given: provision.run("deps", **given), core.stop, core.remove):
+    for call in (lambda **given: provision.run("deps", **given), provision.stop, provision.remove):
         with pytest.raises(OptionError, match="is not a number of seconds"):
             call(wait=wait)
 
@@ -255,12 +263,12 @@ def test_what_is_to_be_stopped_or_removed_is_looked_for_once_nothing_else_change
         return answer
 
     started = {"hosts": {"localhost": {"sshd": {"state": "started"}, "ngrok": {"state": "started"}}}}
-    monkeypatch.setattr(core, "status", lambda: looked(started))
-    monkeypatch.setattr(removal, "gone", lambda hosts, roles: looked([]))
-    monkeypatch.setattr(removal, "kept", lambda: looked([]))
+    monkeypatch.setattr("provision.actions.stop.status", lambda: looked(started))
+    monkeypatch.setattr(remove, "gone", lambda hosts, roles: looked([]))
+    monkeypatch.setattr(remove, "kept", lambda: looked([]))
     monkeypatch.setattr(runner, "run", lambda *_, **__: looked(runner.Outcome(0, 0.1, {}, tmp_path / "log")))
-    core.stop()
-    core.remove()
+    provision.stop()
+    provision.remove()
     assert seen == [True] * 6 and not lock.held_here() and lock.holder() is None
 
 
@@ -300,14 +308,14 @@ def test_a_run_on_other_machines_does_not_wait_for_this_one(hold, tmp_path, monk
 
 def test_status_and_doctor_say_who_changes_this_machine(hold, monkeypatch):
     process = hold("provision remove sshd")
-    found = core.status()
+    found = provision.status()
     assert (found["lock"]["command"], found["lock"]["pid"]) == ("provision remove sshd", process.pid)
     line = f"This machine is being changed by provision remove sshd (process {process.pid}, since "
     assert line in repr(found) and line in found._repr_html_()
-    assert checkup.check_lock().found.startswith(line)
+    assert doctor.check_lock().found.startswith(line)
     process.communicate()
-    assert "lock" not in core.status() and checkup.check_lock() is None
-    assert "changed by" not in repr(overview.Status({"hosts": {}, "store": {}}))
+    assert "lock" not in provision.status() and doctor.check_lock() is None
+    assert "changed by" not in repr(Status({"hosts": {}, "store": {}}))
 
 
 def test_the_display_says_that_it_waits_and_for_how_long(hold):
@@ -435,7 +443,7 @@ def test_where_a_folder_cannot_be_used_all_meet_in_the_next(monkeypatch, tmp_pat
         assert (second / "held").exists() and list(victim.iterdir()) == [] and not (tmp_path / "nowhere").exists()
         assert mode_of(victim) == 0o755
         assert utility.holder()["command"] == "x"
-        with pytest.raises(files.Locked), utility.held("y", 0):
+        with pytest.raises(file_lock.Locked), utility.held("y", 0):
             pass
 
 
@@ -506,7 +514,7 @@ def test_another_user_can_neither_hold_it_nor_take_its_place(open_place, monkeyp
 
 @AS_ROOT
 def test_another_user_cannot_hold_what_a_module_locks(open_place):
-    with files.locked(str(open_place / "state.json.lock")):
+    with file_lock.locked(str(open_place / "state.json.lock")):
         pass
     assert "PermissionError" in as_nobody(TAKE, open_place / "state.json.lock").stderr
     pid_file = open_place / "sshd" / "sshd.pid"
@@ -545,24 +553,27 @@ def taken(tmp_path):
 def test_a_module_waits_no_longer_than_it_says_and_names_the_holder(taken, tmp_path):
     path = str(tmp_path / "state.json.lock")
     process, begin = taken(path), time.monotonic()
-    with pytest.raises(files.Locked, match=rf"is locked by process {process.pid} \(python"), files.locked(path, 0.5):
+    with (
+        pytest.raises(file_lock.Locked, match=rf"is locked by process {process.pid} \(python"),
+        file_lock.locked(path, 0.5),
+    ):
         pass
     assert 0.5 <= time.monotonic() - begin < 5
 
 
 def test_a_lock_does_not_follow_a_link(tmp_path):
     (tmp_path / "lock").symlink_to(tmp_path / "made")
-    with pytest.raises(OSError, match="symbolic"), files.locked(str(tmp_path / "lock")):
+    with pytest.raises(OSError, match="symbolic"), file_lock.locked(str(tmp_path / "lock")):
         pass
     assert not (tmp_path / "made").exists()
 
 
 def test_a_lock_that_was_deleted_by_its_holder_is_not_taken_for_held(tmp_path):
     path = str(tmp_path / "lock")
-    with files.locked(path):
+    with file_lock.locked(path):
         os.unlink(path)
-        with files.locked(path):  # another file, so that whoever comes now sees it
-            assert files.try_lock(path) is None
+        with file_lock.locked(path):  # another file, so that whoever comes now sees it
+            assert file_lock.try_lock(path) is None
 
 
 def failing():
@@ -580,14 +591,14 @@ def test_starting_and_stopping_a_process_waits_within_bounds_and_says_for_whom(t
     monkeypatch.setattr(processes, "_PATIENCE", 0.3)
     process = taken(tmp_path / "it.pid.lock")
     told, module = failing()
-    with pytest.raises(SystemExit), files.fail_when_locked(module):
+    with pytest.raises(SystemExit), file_lock.fail_when_locked(module):
         processes.stop(str(tmp_path / "it.pid"))
     assert told["code"] == "locked" and f"process {process.pid}" in told["msg"] and told["hint"]
 
 
 def test_installing_waits_within_bounds_and_says_for_whom(taken, tmp_path, monkeypatch):
     process = taken(tmp_path / "state.json.lock")
-    monkeypatch.setattr(install, "locked", lambda path, seconds: files.locked(path, 0.3))
+    monkeypatch.setattr(install, "locked", lambda path, seconds: file_lock.locked(path, 0.3))
     told, module = failing()
     module.params.update(state_file=str(tmp_path / "state.json"), state="present", store=None)
     with pytest.raises(SystemExit):
@@ -705,7 +716,7 @@ def test_other_machines_have_locks_of_their_own(hold):
 
 
 def test_a_run_shows_that_a_task_waits():
-    from provision.events import step
+    from provision.engine.events import step
 
     line = "Waiting for provision run sshd (process 7, since 10:00:00), which is changing this machine."
     assert step({"event": "verbose", "stdout": f"{line}\n"}).note == line

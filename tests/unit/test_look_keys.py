@@ -36,11 +36,18 @@ def read(text, folder):
 @pytest.mark.parametrize(
     "line",
     [
-        KEY, f"{KEY} me@home", f"{KEY} a comment, with ünïcode # and \u2028", f"{KEY}\tafter a tab", RSA, SK,
+        KEY,
+        f"{KEY} me@home",
+        f"{KEY} a comment, with ünïcode # and \u2028",
+        f"{KEY}\tafter a tab",
+        RSA,
+        SK,
         line_of("ecdsa-sha2-nistp521", b"nistp521", b"\4" + bytes(132)),
         line_of("sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", b"\4" + bytes(64), b"ssh:"),
-        f'restrict,command="echo \\"a b\\", c" {KEY}', f'from="10.0.0.0/8,127.0.0.1",no-pty\t{KEY}',
-        f'environment="A=1",environment="B=2" {KEY}', f"cert-authority,X11-FORWARDING {KEY}",
+        f'restrict,command="echo \\"a b\\", c" {KEY}',
+        f'from="10.0.0.0/8,127.0.0.1",no-pty\t{KEY}',
+        f'environment="A=1",environment="B=2" {KEY}',
+        f"cert-authority,X11-FORWARDING {KEY}",
         f'command="ssh-rsa AAAA" {KEY}',
     ],
 )
@@ -170,13 +177,24 @@ def test_paths_are_from_the_folder_of_who_asked_or_their_home(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ("", True), ("no-pty ", True),
-        ('expiry-time="20200101" ', False), ('expiry-time="29990101" ', True), ('expiry-time="20260102Z" ', True),
-        ('expiry-time="202601010000Z" ', False), ('expiry-time="20260101000001Z" ', True),
-        ('expiry-time="soon" ', False), ('restrict,Expiry-Time="20200101" ', False),
-        ('from="127.0.0.1" ', True), ('from="127.*" ', True), ('from="127.0.0.0/8" ', True), ('from="*" ', True),
-        ('from="192.0.2.0/24" ', False), ('from="localhost" ', False), ('from="!127.0.0.1,*" ', False),
-        ('from="192.0.2.1,127.0.0.?" ', True), ('command="a,from=\\"192.0.2.1\\"" ', True),
+        ("", True),
+        ("no-pty ", True),
+        ('expiry-time="20200101" ', False),
+        ('expiry-time="29990101" ', True),
+        ('expiry-time="20260102Z" ', True),
+        ('expiry-time="202601010000Z" ', False),
+        ('expiry-time="20260101000001Z" ', True),
+        ('expiry-time="soon" ', False),
+        ('restrict,Expiry-Time="20200101" ', False),
+        ('from="127.0.0.1" ', True),
+        ('from="127.*" ', True),
+        ('from="127.0.0.0/8" ', True),
+        ('from="*" ', True),
+        ('from="192.0.2.0/24" ', False),
+        ('from="localhost" ', False),
+        ('from="!127.0.0.1,*" ', False),
+        ('from="192.0.2.1,127.0.0.?" ', True),
+        ('command="a,from=\\"192.0.2.1\\"" ', True),
     ],
 )
 def test_it_is_known_whether_a_key_still_opens_and_from_where(options, expected):
@@ -210,8 +228,12 @@ def test_a_private_key_with_a_passphrase_is_known_before_anything_is_begun(tmp_p
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [(KEY, "not a private key"), ("PuTTY-User-Key-File-3: x", "PuTTY"), ("", "not a private key"),
-     ("-----BEGIN PRIVATE KEY-----\n\u00e9", "not a private key")],
+    [
+        (KEY, "not a private key"),
+        ("PuTTY-User-Key-File-3: x", "PuTTY"),
+        ("", "not a private key"),
+        ("-----BEGIN PRIVATE KEY-----\n\u00e9", "not a private key"),
+    ],
 )
 def test_what_is_no_private_key_is_refused_without_being_shown(tmp_path, text, words):
     (tmp_path / "key").write_text(text)
@@ -238,8 +260,29 @@ def test_known_hosts_are_lines_or_a_file_of_them(tmp_path):
 
 
 WORDS = st.one_of(
-    st.sampled_from([KEY, OTHER, RSA, KEY[:40], "ssh-ed25519", "#", '"', "\\", 'from="', "restrict,", "\r", "\n", "\t",
-                     " ", "\0", "\ufeff", "cert-authority ", "-----BEGIN", "PRIVATE KEY"]),
+    st.sampled_from(
+        [
+            KEY,
+            OTHER,
+            RSA,
+            KEY[:40],
+            "ssh-ed25519",
+            "#",
+            '"',
+            "\\",
+            'from="',
+            "restrict,",
+            "\r",
+            "\n",
+            "\t",
+            " ",
+            "\0",
+            "\ufeff",
+            "cert-authority ",
+            "-----BEGIN",
+            "PRIVATE KEY",
+        ]
+    ),
     st.text(max_size=8),
 )
 
@@ -259,8 +302,11 @@ def test_of_any_text_only_whole_keys_are_taken_and_never_none(text):
         assert keys.opens(line, []) in (True, False)
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just(KEY),
-                    lambda inner: st.lists(inner, max_size=3), max_leaves=5)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just(KEY),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=5,
+)
 
 
 @settings(max_examples=200, deadline=None)

@@ -151,8 +151,20 @@ def of_role(authtoken: object, *names: str) -> list:
 
 @pytest.mark.parametrize(
     "form",
-    ["{}", " {}\n", '"{}"', "'{}'", "authtoken: {}", "authtoken:{}", 'authtoken: "{}"', "ngrok config add-authtoken {}",
-     "$ ngrok config add-authtoken {}", "./ngrok authtoken {}", "NGROK_AUTHTOKEN={}", "export NGROK_AUTHTOKEN='{}'"],
+    [
+        "{}",
+        " {}\n",
+        '"{}"',
+        "'{}'",
+        "authtoken: {}",
+        "authtoken:{}",
+        'authtoken: "{}"',
+        "ngrok config add-authtoken {}",
+        "$ ngrok config add-authtoken {}",
+        "./ngrok authtoken {}",
+        "NGROK_AUTHTOKEN={}",
+        "export NGROK_AUTHTOKEN='{}'",
+    ],
 )
 def test_of_what_is_copied_from_ngrok_s_pages_the_token_is_taken(form):
     token, refusal, mark = of_role(form.format(TOKEN), "__ngrok_token", "__ngrok_refusal", "mark")

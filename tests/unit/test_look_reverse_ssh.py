@@ -31,8 +31,21 @@ def test_a_gateway_is_taken_apart(gateway, parts):
 
 @pytest.mark.parametrize(
     "gateway",
-    ["", "gw", "me@", "@gw", "me@gw:0", "me@gw:65536", "me@gw:x", "-oProxyCommand=id@gw", "me@-oProxyCommand=id",
-     "me@gw -oProxyCommand=id", "me@gw\n", "me@2001:db8::1", "me@a@b"],
+    [
+        "",
+        "gw",
+        "me@",
+        "@gw",
+        "me@gw:0",
+        "me@gw:65536",
+        "me@gw:x",
+        "-oProxyCommand=id@gw",
+        "me@-oProxyCommand=id",
+        "me@gw -oProxyCommand=id",
+        "me@gw\n",
+        "me@2001:db8::1",
+        "me@a@b",
+    ],
 )
 def test_what_could_be_anything_else_for_ssh_is_no_gateway(gateway):
     assert look.gateway_parts(gateway) == {}
@@ -70,8 +83,15 @@ def test_hashed_lines_are_found_as_ssh_keygen_writes_them(port, name):
 
 @pytest.mark.parametrize(
     "line",
-    [f"gw.example.org {KEY}", f"[gw.example.org]:2201 {KEY}", f"![gw.*,* {KEY}", f"[gw.example.org]:220 {KEY}",
-     "[gw.example.org]:2200", "|1|x|y ssh-ed25519 AAAA", f"[g]:2200 {KEY}"],
+    [
+        f"gw.example.org {KEY}",
+        f"[gw.example.org]:2201 {KEY}",
+        f"![gw.*,* {KEY}",
+        f"[gw.example.org]:220 {KEY}",
+        "[gw.example.org]:2200",
+        "|1|x|y ssh-ed25519 AAAA",
+        f"[g]:2200 {KEY}",
+    ],
 )
 def test_lines_of_others_are_not_sent_along(line):
     assert look.known_lines(line, "gw.example.org", 2200) == []
@@ -79,7 +99,8 @@ def test_lines_of_others_are_not_sent_along(line):
 
 def test_the_key_is_limited_to_the_port_that_was_asked_for():
     assert look.key_line({"gateway_port": 0}, KEY) == (
-        f'restrict,command="false",port-forwarding,permitlisten="127.0.0.1:*",permitopen="127.0.0.1:1" {KEY}')
+        f'restrict,command="false",port-forwarding,permitlisten="127.0.0.1:*",permitopen="127.0.0.1:1" {KEY}'
+    )
     assert 'permitlisten="127.0.0.1:2345",' in look.key_line({"gateway_port": 2345}, KEY)
 
 
@@ -108,8 +129,15 @@ def machine(tmp_path, monkeypatch):
 
 
 WANTED = {
-    "gateway": "tunnel@gw.example.org", "known_hosts": f"gw.example.org {KEY}\nother.org {KEY}", "identity": "",
-    "port": 2222, "gateway_port": 0, "jump": "", "max_seconds": 43200, "accept_colab_policy": False, "state": "started",
+    "gateway": "tunnel@gw.example.org",
+    "known_hosts": f"gw.example.org {KEY}\nother.org {KEY}",
+    "identity": "",
+    "port": 2222,
+    "gateway_port": 0,
+    "jump": "",
+    "max_seconds": 43200,
+    "accept_colab_policy": False,
+    "state": "started",
 }
 
 
@@ -157,8 +185,11 @@ def test_status_tells_whether_it_is_up_and_at_which_port(machine, monkeypatch):
 
 @pytest.mark.parametrize(
     ("jump", "gateway", "expected"),
-    [("me@gw", "tunnel@gw.example.org", "me@gw"), ("", "tunnel@gw.example.org:2200", "gw.example.org:2200"),
-     ("", "tunnel@[2001:db8::1]:2200", "[2001:db8::1]:2200")],
+    [
+        ("me@gw", "tunnel@gw.example.org", "me@gw"),
+        ("", "tunnel@gw.example.org:2200", "gw.example.org:2200"),
+        ("", "tunnel@[2001:db8::1]:2200", "[2001:db8::1]:2200"),
+    ],
 )
 def test_one_comes_by_the_gateway_as_oneself_unless_told_otherwise(machine, jump, gateway, expected):
     assert look.look_at({**WANTED, "jump": jump, "gateway": gateway}, machine)["report"]["jump"] == expected
@@ -254,18 +285,27 @@ def test_without_a_server_to_lead_to_nothing_is_begun(machine, monkeypatch):
     ("said", "words"),
     [
         (["@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @", "Host key verification failed."], "another host key"),
-        (["No ED25519 host key is known for gw and you have requested strict checking.",
-          "Host key verification failed."], "of which reverse_ssh_known_hosts has no line"),
+        (
+            [
+                "No ED25519 host key is known for gw and you have requested strict checking.",
+                "Host key verification failed.",
+            ],
+            "of which reverse_ssh_known_hosts has no line",
+        ),
         (["Debian GNU/Linux 13", "tunnel@gw: Permission denied (publickey,password)."], "refuses this machine's key"),
         (["ssh: Could not resolve hostname gw: Name or service not known"], "cannot be resolved"),
         (["ssh: connect to host gw port 22: Connection refused"], "cannot be reached: Connection refused."),
         (["ssh: connect to host gw port 22: Connection timed out"], "cannot be reached"),
         (["kex_exchange_identification: read: Connection reset by peer"], "cannot be reached"),
         (['debug1: Remote: Forwarding listen address "127.0.0.1" overridden by server GatewayPorts'], "to everybody"),
-        (["mux_client_forward: forwarding request failed: remote port forwarding failed for listen port 0"],
-         "forwards no port"),
-        (["mux_client_forward: forwarding request failed: remote port forwarding failed for listen port 2345"],
-         "does not forward the port 2345"),
+        (
+            ["mux_client_forward: forwarding request failed: remote port forwarding failed for listen port 0"],
+            "forwards no port",
+        ),
+        (
+            ["mux_client_forward: forwarding request failed: remote port forwarding failed for listen port 2345"],
+            "does not forward the port 2345",
+        ),
         (["The moon is full."], "could not be used: The moon is full."),
     ],
 )

@@ -36,8 +36,15 @@ def server(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as one:
         port = one.getsockname()[1]
     wanted = {
-        "port": port, "listen_addresses": ["127.0.0.1"], "user": "auto", "authorized_keys": [KEY],
-        "with_password": False, "environment": {}, "host": "", "state": "started", "form": "one",
+        "port": port,
+        "listen_addresses": ["127.0.0.1"],
+        "user": "auto",
+        "authorized_keys": [KEY],
+        "with_password": False,
+        "environment": {},
+        "host": "",
+        "state": "started",
+        "form": "one",
     }
     return wanted, {"root": False, "home": str(tmp_path), "state": str(tmp_path / "state")}
 
@@ -103,8 +110,12 @@ def speaks_against(server, **changes):
 
 @pytest.mark.parametrize(
     ("shell", "words"),
-    [("/usr/sbin/nologin", "ends at once"), ("/bin/false", "ends at once"), ("/no/such/shell", "does not exist"),
-     ("/etc/passwd", "cannot be executed")],
+    [
+        ("/usr/sbin/nologin", "ends at once"),
+        ("/bin/false", "ends at once"),
+        ("/no/such/shell", "does not exist"),
+        ("/etc/passwd", "cannot be executed"),
+    ],
 )
 def test_a_shell_that_lets_nobody_in_is_told_before_anything_is_begun(server, monkeypatch, tmp_path, shell, words):
     monkeypatch.setattr(look, "_entry", lambda user: FakeEntry(user, os.getuid(), str(tmp_path), shell))
@@ -262,12 +273,15 @@ def test_it_is_told_whether_the_server_runs_and_answers(server, tmp_path, case):
         if case == "works":
             threading.Thread(target=lambda: listening.accept()[0].sendall(b"SSH-2.0-made up\r\n")).start()
         found = look.now({"port": wanted["port"]})
-    assert found == {
-        "stopped": {"state": "stopped", "works": False},
-        "ended": {"state": "started", "works": False, "problem": "it has ended"},
-        "deaf": {"state": "started", "works": False, "problem": "it does not answer"},
-        "works": {"state": "started", "works": True},
-    }[case]
+    assert (
+        found
+        == {
+            "stopped": {"state": "stopped", "works": False},
+            "ended": {"state": "started", "works": False, "problem": "it has ended"},
+            "deaf": {"state": "started", "works": False, "problem": "it does not answer"},
+            "works": {"state": "started", "works": True},
+        }[case]
+    )
 
 
 def test_what_people_give_is_read_where_the_play_is_run_from_and_only_where_it_is_wanted(tmp_path):

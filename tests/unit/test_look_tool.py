@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from plugins.module_utils.provision import places
-from plugins.module_utils.provision.tool import look as tool
+from plugins.module_utils.provision.look import tool
 
 
 @pytest.fixture

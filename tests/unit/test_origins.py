@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("ansible")
 
-from provision import content, events
+from provision.engine import content, events
 
 ROLE = content.root() / "roles/mrtrix3"
 MODULE = """#!/usr/bin/python

@@ -8,10 +8,11 @@ import time
 
 import pytest
 
-from provision import core, overview
+import provision
+from provision.actions import status as overview
+from provision.actions.status import Status
 from provision.machine import alive, places
 from provision.machine.tool.prefix import RECEIPT
-from provision.overview import Status
 
 MRTRIX3 = {
     "version": "3.0.8", "origin": "store", "works": True, "prefix": "/opt/m", "bin": "/opt/m/bin", "size": 9_000_000,
@@ -91,7 +92,7 @@ def test_the_builds_of_the_store_are_counted_and_not_read(state):
     (state / "store").mkdir()
     (state / "store/mrtrix3-3.0.8.tar.zst").write_bytes(b"no archive")
     (state / "store/mrtrix3-3.0.8.json").write_text("{}")
-    assert core.status()["store"] == {"folder": str(state / "store"), "builds": 1, "size": 10}
+    assert provision.status()["store"] == {"folder": str(state / "store"), "builds": 1, "size": 10}
 
 
 def test_a_store_that_is_dead_is_told_and_does_no_harm(monkeypatch):
@@ -107,7 +108,7 @@ def test_a_store_that_is_dead_is_told_and_does_no_harm(monkeypatch):
 def test_packages_that_came_for_roles_are_told_though_deps_alone_was_run(state):
     notes = {"installed": {"deps": ["git"], "mrtrix3": ["g++", "git"]}}
     (state / "deps.json").write_text(json.dumps(notes))
-    status = core.status()
+    status = provision.status()
     assert status["hosts"]["localhost"] == {"deps": {"packages": ["g++", "git"]}}
     assert repr(status) == "deps ready - 2 packages of the distribution"
     assert "2 packages" in status._repr_html_()

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from provision import OptionError, content, core, paths, runner, samples
-from provision.cli import main
-from provision.picture import Picture
+from provision import OptionError, paths
+from provision.cli.main import main
+from provision.demo import sample
+from provision.engine import content, runner
+from provision.pictures.picture import Picture
 
 GONE = "leads nowhere, because the working folder"
 
@@ -72,7 +74,8 @@ def test_a_playbook_runs(gone, tmp_path, monkeypatch):
     ],
 )  # fmt: skip
 def test_commands_that_need_no_folder_work(gone, words, capsys, monkeypatch):
-    monkeypatch.setattr(core, "status", lambda: {"hosts": {"localhost": {}}} if words == "stop" else {})
+    for name in ("provision.status", "provision.actions.stop.status"):
+        monkeypatch.setattr(name, lambda: {"hosts": {"localhost": {}}} if words == "stop" else {})
     assert main(words.split()) == 0
     assert capsys.readouterr().err == ""
 
@@ -90,9 +93,9 @@ def test_commands_with_a_relative_path_say_that_it_leads_nowhere_and_start_nothi
 
 
 def test_data_are_made_where_a_whole_path_says_and_else_refused(gone, tmp_path):
-    assert samples.sample("phantom", folder=tmp_path / "data").image.is_file()
+    assert sample.sample("phantom", folder=tmp_path / "data").image.is_file()
     with pytest.raises(OptionError, match=GONE):
-        samples.sample("phantom")
+        sample.sample("phantom")
 
 
 def test_a_picture_is_written_to_a_whole_path_and_else_refused(gone, tmp_path):
@@ -105,7 +108,7 @@ def test_a_picture_is_written_to_a_whole_path_and_else_refused(gone, tmp_path):
 def test_the_package_starts_there(gone):
     done = subprocess.run(
         [sys.executable, "-c", "import provision; print(provision.store.ls())"], capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, check=False,
+        env={**os.environ, "PYTHONPATH": str(content.root())}, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
 

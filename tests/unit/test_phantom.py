@@ -7,9 +7,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from provision import phantom
+from provision.demo import phantom
+from provision.demo.phantom import Tissue, angle, make_phantom, peak_angles, scanner_affine
 from provision.errors import OptionError
-from provision.phantom import Tissue, angle, make_phantom, peak_angles, scanner_affine
 
 SHAPE = (20, 16, 6)
 AFFINES = {
@@ -44,7 +44,7 @@ def tensor(direction: np.ndarray) -> np.ndarray:
 
 
 def test_importing_loads_numpy_and_no_other_package():
-    code = "import sys, provision.phantom; print(*{name.split('.')[0] for name in sys.modules})"
+    code = "import sys, provision.demo.phantom; print(*{name.split('.')[0] for name in sys.modules})"
     loaded = set(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )

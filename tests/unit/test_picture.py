@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from provision.errors import OptionError
-from provision.picture import Picture
+from provision.pictures.picture import Picture
 
 
 def pixels(channels=3):
@@ -84,7 +84,7 @@ def test_a_file_that_cannot_be_written_whole_is_as_it_was(tmp_path, monkeypatch)
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("provision.picture.Path.replace", full)
+    monkeypatch.setattr("provision.pictures.picture.Path.replace", full)
     with pytest.raises(OSError, match="No space left"):
         Picture.of(pixels(), "").save(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_text() == "old"

@@ -14,6 +14,7 @@ import pytest
 
 from plugins.module_utils.provision import alive
 from plugins.module_utils.provision import processes as processes
+from provision.engine import content
 
 PATH = {"PATH": os.environ.get("PATH", os.defpath)}
 # Accepts connections at the port that it is given, and greets whoever comes.
@@ -35,8 +36,12 @@ class Place:
 
     def start(self, *argv, ready=None, environment=PATH, **options):
         return processes.start(
-            list(argv), pid_file=self.pid_file, log=self.log, environment=environment,
-            ready=ready or processes.lasting(0.2), **options,
+            list(argv),
+            pid_file=self.pid_file,
+            log=self.log,
+            environment=environment,
+            ready=ready or processes.lasting(0.2),
+            **options,
         )
 
     def pid(self):
@@ -83,7 +88,7 @@ def test_a_process_that_runs_is_left_as_it_is(place):
 def test_it_outlives_what_started_it_and_a_hangup_of_its_terminal(place, tmp_path):
     starter = tmp_path / "starter.py"
     starter.write_text(
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        f"import sys; sys.path.insert(0, {str(content.root())!r})\n"
         "from plugins.module_utils.provision import processes as processes\n"
         f"processes.start(['sleep', '100'], pid_file={place.pid_file!r}, log={place.log!r}, environment={PATH!r},\n"
         "    ready=processes.lasting(0.1))\n"
@@ -120,7 +125,9 @@ def test_it_has_no_terminal_no_open_files_of_ours_and_no_signals_ignored(place):
         os.close(write_end)
     root = Path(f"/proc/{place.pid()}")
     assert {path.name: os.readlink(path) for path in (root / "fd").iterdir()} == {
-        "0": "/dev/null", "1": place.log, "2": place.log
+        "0": "/dev/null",
+        "1": place.log,
+        "2": place.log,
     }
     assert os.readlink(root / "cwd") == "/"
     assert "SigIgn:\t0000000000000000" in (root / "status").read_text()
@@ -161,8 +168,13 @@ def test_it_is_ready_when_it_sends_the_banner(place, port):
 def test_another_banner_is_not_ready_and_nothing_is_left_running(place, port):
     with pytest.raises(processes.ProcessError, match="not ready after 1 s"):
         place.start(
-            sys.executable, "-c", SERVER, str(port), "220 mail",
-            ready=processes.accepting("127.0.0.1", port, "SSH-2.0-"), deadline=1,
+            sys.executable,
+            "-c",
+            SERVER,
+            str(port),
+            "220 mail",
+            ready=processes.accepting("127.0.0.1", port, "SSH-2.0-"),
+            deadline=1,
         )
     assert not alive.answers("127.0.0.1", port)
     assert not os.path.exists(place.pid_file)
@@ -239,9 +251,16 @@ def test_a_number_that_was_given_to_another_process_is_neither_taken_for_it_nor_
     with subprocess.Popen(["sleep", "100"], start_new_session=True) as other:
         try:
             for fields in ({"start": 1}, {"boot": "another"}):
-                Path(place.pid_file).write_text(json.dumps({
-                    "pid": other.pid, "start": alive.process(other.pid)["start"], "boot": alive.boot_id(), "mark": "x"
-                }))
+                Path(place.pid_file).write_text(
+                    json.dumps(
+                        {
+                            "pid": other.pid,
+                            "start": alive.process(other.pid)["start"],
+                            "boot": alive.boot_id(),
+                            "mark": "x",
+                        }
+                    )
+                )
                 assert alive.running(place.pid_file) == other.pid
                 place.alter(**fields)
                 assert alive.running(place.pid_file) == 0
@@ -284,7 +303,7 @@ def test_stopping_what_was_never_started_makes_no_folder(place):
 
 def test_two_that_start_it_at_once_start_one(place):
     script = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        f"import sys; sys.path.insert(0, {str(content.root())!r})\n"
         "from plugins.module_utils.provision import processes as processes\n"
         f"print(processes.start(['sleep', '100'], pid_file={place.pid_file!r}, log={place.log!r},\n"
         f"    environment={PATH!r}, ready=processes.lasting(0.3)))\n"
@@ -300,7 +319,7 @@ def test_two_that_start_it_at_once_start_one(place):
 def module(place, tmp_path):
     """Return a function that runs the Ansible module and returns what it reports."""
     pytest.importorskip("ansible")
-    root = Path(__file__).parents[2]
+    root = content.root()
 
     def run(check=False, **arguments):
         given = {"pid_file": place.pid_file, "log": place.log, "environment": PATH, **arguments}
@@ -313,7 +332,10 @@ def module(place, tmp_path):
         options = {"ANSIBLE_CONFIG": str(root / "ansible.cfg"), "ANSIBLE_HOME": str(tmp_path / "ansible")}
         subprocess.run(
             [Path(sys.executable).parent / "ansible-playbook", "play.yml", *(["--check"] if check else [])],
-            cwd=tmp_path, env={**os.environ, **options, "LC_ALL": "C.UTF-8"}, capture_output=True, check=True,
+            cwd=tmp_path,
+            env={**os.environ, **options, "LC_ALL": "C.UTF-8"},
+            capture_output=True,
+            check=True,
         )
         return json.loads((tmp_path / "result").read_text())
 

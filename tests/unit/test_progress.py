@@ -10,9 +10,10 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from provision import progress
-from provision.events import Step
-from provision.progress import NotebookProgress, PlainProgress, TerminalProgress, format_bytes, format_seconds
+from provision.display import progress
+from provision.display.progress import NotebookProgress, PlainProgress, TerminalProgress
+from provision.engine.events import Step
+from provision.words import format_bytes, format_seconds
 
 
 class Clock:

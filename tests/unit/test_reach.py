@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from provision import reach
+from provision.checkup import reach
 
 DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
 
@@ -63,8 +63,10 @@ def test_a_server_behind_a_proxy_is_asked_through_it():
     assert seen[0][0] == "http://deb.example.org/debian/"
 
 
-@pytest.mark.parametrize("ask", [lambda port: reach.ask(f"http://127.0.0.1:{port}/", {}, 0.2),
-                                 lambda port: reach.connect("127.0.0.1", port, 0.2)])
+@pytest.mark.parametrize(
+    "ask",
+    [lambda port: reach.ask(f"http://127.0.0.1:{port}/", {}, 0.2), lambda port: reach.connect("127.0.0.1", port, 0.2)],
+)
 def test_a_server_that_is_not_there_or_says_nothing_is_a_problem_in_a_few_words(ask):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -84,14 +86,22 @@ def test_what_is_no_address_is_a_problem_and_no_error():
 @pytest.mark.parametrize(
     ("name", "text", "page"),
     [
-        ("sources.list", "# deb http://old/ a b\ndeb http://deb.example.org/debian trixie main\n",
-         "http://deb.example.org/debian/dists/trixie/InRelease"),
-        ("sources.list", "deb [arch=amd64 signed-by=/a] https://a.example.org/ubuntu/ noble main",
-         "https://a.example.org/ubuntu/dists/noble/InRelease"),
-        ("sources.list.d/debian.sources",
-         "Types: deb\nEnabled: no\nURIs: http://off/\nSuites: x\n\n# URIs: http://old/\nTypes: deb\n"
-         "URIs: http://deb.example.org/debian\nSuites: trixie trixie-updates\n",
-         "http://deb.example.org/debian/dists/trixie/InRelease"),
+        (
+            "sources.list",
+            "# deb http://old/ a b\ndeb http://deb.example.org/debian trixie main\n",
+            "http://deb.example.org/debian/dists/trixie/InRelease",
+        ),
+        (
+            "sources.list",
+            "deb [arch=amd64 signed-by=/a] https://a.example.org/ubuntu/ noble main",
+            "https://a.example.org/ubuntu/dists/noble/InRelease",
+        ),
+        (
+            "sources.list.d/debian.sources",
+            "Types: deb\nEnabled: no\nURIs: http://off/\nSuites: x\n\n# URIs: http://old/\nTypes: deb\n"
+            "URIs: http://deb.example.org/debian\nSuites: trixie trixie-updates\n",
+            "http://deb.example.org/debian/dists/trixie/InRelease",
+        ),
         ("sources.list", "deb http://flat.example.org ./", "http://flat.example.org/./InRelease"),
         ("sources.list", "deb file:/srv/mirror trixie main", ""),
         ("sources.list.d/notes.txt", "deb http://deb.example.org/debian trixie main", ""),

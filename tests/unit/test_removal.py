@@ -9,12 +9,12 @@ import sys
 import pytest
 
 import provision
-from provision import catalog, core, logbook, runner
-from provision.cli import main
+from provision.actions.remove import Kept, Removed
+from provision.cli.main import main
+from provision.engine import catalog, logbook, runner
 from provision.machine import look, places
 from provision.machine.look import deps
 from provision.machine.tool.prefix import RECEIPT
-from provision.removal import Kept, Removed
 
 
 @pytest.fixture
@@ -95,7 +95,9 @@ def test_what_is_kept_is_named_with_what_removes_it(ran, machine):
         (machine / name).write_text("content")
     kept = provision.remove().kept
     assert [one.command for one in kept] == [
-        "provision store prune --keep 0", f"rm -r {machine}/cache/source", f"rm -r {machine}/logs",
+        "provision store prune --keep 0",
+        f"rm -r {machine}/cache/source",
+        f"rm -r {machine}/logs",
     ]
     assert str(kept[0]) == f"kept: 1 build in {machine}/store, 7 B - provision store prune --keep 0"
 
@@ -131,7 +133,7 @@ def remove(monkeypatch):
         calls.append((roles, options))
         return Removed(0, 0.1, {})
 
-    monkeypatch.setattr(core, "remove", called)
+    monkeypatch.setattr("provision.remove", called)
     return calls
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from provision import fod, report, slices
-from provision.demo import Angles, DemoResult
+from provision.demo import report
+from provision.demo.pipeline import Angles, DemoResult
 from provision.errors import OptionError, ProvisionError
-from provision.picture import Picture
+from provision.pictures import glyphs, peek
+from provision.pictures.picture import Picture
 
 # The smallest PNG that a browser shows; what is in it does not matter here.
 PNG = base64.b64decode(
@@ -166,9 +167,9 @@ def luminance(colour: str) -> float:
 
 def test_pictures_are_drawn_of_the_demos_files_and_saved(tmp_path, monkeypatch):
     asked = {}
-    monkeypatch.setattr(fod, "glyphs", lambda image, **options: asked.update({image: options}) or DRAWN["glyphs"])
-    monkeypatch.setattr(slices, "peek", lambda image, **options: asked.update({image: options}) or DRAWN["peek"])
-    monkeypatch.setattr("provision.images.header", lambda image: type("Header", (), {"volumes": 8}))
+    monkeypatch.setattr(glyphs, "glyphs", lambda image, **options: asked.update({image: options}) or DRAWN["glyphs"])
+    monkeypatch.setattr(peek, "peek", lambda image, **options: asked.update({image: options}) or DRAWN["peek"])
+    monkeypatch.setattr("provision.pictures.images.header", lambda image: type("Header", (), {"volumes": 8}))
     assert report.pictures(tmp_path) == DRAWN
     assert asked == {
         tmp_path / "wmfod.mif": {"background": tmp_path / "fod_l0.nii.gz"},
@@ -181,9 +182,9 @@ def test_picture_that_cannot_be_drawn_leaves_its_reason_and_the_other_picture(tm
     def missing(image, **options):
         raise OptionError("VTK is not installed.")
 
-    monkeypatch.setattr(fod, "glyphs", missing)
-    monkeypatch.setattr(slices, "peek", lambda image, **options: DRAWN["peek"])
-    monkeypatch.setattr("provision.images.header", lambda image: type("Header", (), {"volumes": 8}))
+    monkeypatch.setattr(glyphs, "glyphs", missing)
+    monkeypatch.setattr(peek, "peek", lambda image, **options: DRAWN["peek"])
+    monkeypatch.setattr("provision.pictures.images.header", lambda image: type("Header", (), {"volumes": 8}))
     drawn = report.pictures(tmp_path)
     assert str(drawn["glyphs"]) == "VTK is not installed."
     assert drawn["peek"] is DRAWN["peek"]

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from provision.result import Report, Result, details, sentence
+from provision.actions.result import Report, Result, details, sentence
 
 MRTRIX3 = {"version": "3.0.8", "prefix": "/opt/mrtrix3", "origin": "package", "seconds": 700.0}
 DEPS = {"packages": ["zlib1g", "g++"], "python": "/usr/bin/python3"}

@@ -15,8 +15,12 @@ import pytest
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles/reverse_ssh/files/reverse_tunnel.py"
 CONFIG = {
-    "gateway_user": "tunnel", "gateway_host": "gw.example.org", "gateway_port": 2200, "identity": "id_ed25519",
-    "port": 0, "local_port": 2222,
+    "gateway_user": "tunnel",
+    "gateway_host": "gw.example.org",
+    "gateway_port": 2200,
+    "identity": "id_ed25519",
+    "port": 0,
+    "local_port": 2222,
 }
 # It forwards what its file `free` names, and any with 0. A connection goes on until its file `drop` is there.
 SSH = f"""#!{sys.executable} -IS
@@ -60,8 +64,11 @@ def start(folder):
     started = []
 
     def start():
-        started.append(subprocess.Popen([sys.executable, "-IS", str(folder / "reverse_tunnel.py")],
-                                        stdout=(folder / "log").open("a")))
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-IS", str(folder / "reverse_tunnel.py")], stdout=(folder / "log").open("a")
+            )
+        )
         return started[-1]
 
     yield start
@@ -163,8 +170,17 @@ def test_ssh_has_no_settings_but_ours_asks_nothing_and_trusts_no_unknown_host(fo
     start()
     await_state(folder, up=True)
     told = (folder / "told").read_text().splitlines()[0]
-    for words in ("-F none", "BatchMode=yes", "StrictHostKeyChecking=yes", "UserKnownHostsFile=known_hosts",
-                  "GlobalKnownHostsFile=/dev/null", "IdentitiesOnly=yes", "IdentityAgent=none",
-                  "IdentityFile=id_ed25519", "ServerAliveInterval=15", "ServerAliveCountMax=3"):
+    for words in (
+        "-F none",
+        "BatchMode=yes",
+        "StrictHostKeyChecking=yes",
+        "UserKnownHostsFile=known_hosts",
+        "GlobalKnownHostsFile=/dev/null",
+        "IdentitiesOnly=yes",
+        "IdentityAgent=none",
+        "IdentityFile=id_ed25519",
+        "ServerAliveInterval=15",
+        "ServerAliveCountMax=3",
+    ):
         assert words in told
     assert told.endswith("-p 2200 -l tunnel gw.example.org")

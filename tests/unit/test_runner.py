@@ -1,6 +1,5 @@
 """One run: nothing leaks from it and nothing outlives it. Real Ansible, playbooks of our own."""
 
-
 import contextlib
 import fcntl
 import json
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 from test_launch import EXPORTED
 
-from provision import catalog, content, logbook, runner
+from provision.engine import catalog, content, logbook, runner
 from provision.errors import OptionError, ProvisionError
 
 CONFIG = (content.root() / "ansible.cfg").read_text()
@@ -374,13 +373,11 @@ def test_a_run_that_is_interrupted_or_killed_leaves_no_process(root, number, cod
     mark = f"61.{os.getpid()}"  # a sleep that nobody else sleeps
     folder = root(f"\n  - name: Wait\n    ansible.builtin.command: sleep {mark}\n")
     script = (
-        "import sys\nfrom pathlib import Path\nfrom provision import content, runner\n"
+        "import sys\nfrom pathlib import Path\nfrom provision.engine import content, runner\n"
         f"content.root = lambda: Path({str(folder)!r})\n"
         "try: runner.run(['deps'], {})\nexcept KeyboardInterrupt: sys.exit(42)\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(Path(runner.__file__).parents[1])}
-    )
+    process = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(content.root())})
     for _ in range(200):
         if sleeping(mark):
             break

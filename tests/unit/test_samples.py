@@ -10,7 +10,8 @@ import nibabel
 import pytest
 
 import provision
-from provision import OptionError, ProvisionError, phantom, samples
+from provision import OptionError, ProvisionError, extras
+from provision.demo import phantom
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +92,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
 
 
 def test_missing_packages_are_named_with_what_installs_them(monkeypatch):
-    monkeypatch.setattr(samples, "find_spec", lambda name: None if name == "dipy" else name)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "dipy" else name)
     with pytest.raises(ProvisionError, match="not installed: dipy") as raised:
         provision.sample("phantom")
     assert "mrtrix-provision[demo]" in raised.value.hint

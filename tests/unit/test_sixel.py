@@ -1,14 +1,13 @@
 """What a terminal would draw is what the decoder gives, to the pixel."""
 
-
 import os
 
 import numpy as np
 import pytest
 
-from provision import sixel
 from provision.errors import ProvisionError
 from provision.machine import notes
+from provision.pictures import sixel
 
 
 @pytest.fixture

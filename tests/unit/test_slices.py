@@ -1,6 +1,5 @@
 """A picture shows the slice that was asked for, as the image has it, or says in one sentence why it cannot."""
 
-
 import io
 import json
 import os
@@ -17,12 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from provision import images, sixel, slices
+from provision.demo.phantom import scanner_affine
 from provision.errors import OptionError, ProvisionError
 from provision.machine import notes
-from provision.phantom import scanner_affine
-from provision.picture import Picture
-from provision.slices import peek
+from provision.pictures import images, sixel, slices
+from provision.pictures.peek import peek
+from provision.pictures.picture import Picture
 
 SHAPE = (7, 6, 5)
 BAR = 20  # pixels of mrpeek's colour bar and of the gap beside it

@@ -1,6 +1,5 @@
 """What the store of builds promises to whoever looks into it, and hands builds on."""
 
-
 import functools
 import json
 import os
@@ -16,15 +15,24 @@ from pathlib import Path
 
 import pytest
 
-from provision import cli, core, store
+from provision.cli import main
 from provision.errors import OptionError, ProvisionError
-from provision.listing import Build, Listing, format_age
 from provision.machine import cpu, places, system
 from provision.machine.store import archives
+from provision.store import builds
+from provision.store.listing import Build, Listing
+from provision.words import format_age
 
 MANIFEST = {
-    "tool": "mrtrix3", "version": "3.0.8", "release": "debian-12", "arch": "x86_64", "cpu": "x86-64-v3",
-    "glibc": "2.34", "commands": ["mrinfo"], "asked": [], "complete": True,
+    "tool": "mrtrix3",
+    "version": "3.0.8",
+    "release": "debian-12",
+    "arch": "x86_64",
+    "cpu": "x86-64-v3",
+    "glibc": "2.34",
+    "commands": ["mrinfo"],
+    "asked": [],
+    "complete": True,
 }
 KEY = "mrtrix3-3.0.8-debian12-x86_64-x86-64-v3"
 UNFINISHED = "mrtrix3-0123456789ab-0123456789ab"
@@ -88,7 +96,7 @@ def server(handler):
 
 
 def sum_of(path):
-    return store._sum(Path(path), lambda *_: None)
+    return builds._sum(Path(path), lambda *_: None)
 
 
 def cut(path):
@@ -130,7 +138,7 @@ def test_the_store_is_loaded_when_it_is_asked_for_and_without_ansible():
         loaded = lambda: {"provision.store", "ansible", "rich"} & {*sys.modules}
         assert not loaded(), loaded()
         assert "store" in dir(provision)
-        assert provision.store.ls("/nonexistent") == provision.store.Listing(provision.store.Path("/nonexistent"))
+        assert not provision.store.ls("/nonexistent")
         assert loaded() == {"provision.store"}, loaded()
     """
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -140,21 +148,26 @@ def test_the_store_is_loaded_when_it_is_asked_for_and_without_ansible():
 
 
 def test_the_usual_store_is_that_of_the_roles():
-    assert store.folder() == Path(places.default_store())
+    assert builds.folder() == Path(places.default_store())
 
 
 def test_a_store_may_be_written_as_in_a_shell(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert store.folder("builds") == tmp_path / "builds"
-    assert store.folder("~/builds") == Path("/home/somebody/builds")
+    assert builds.folder("builds") == tmp_path / "builds"
+    assert builds.folder("~/builds") == Path("/home/somebody/builds")
 
 
 @pytest.mark.parametrize("named", ["file", "", "~no-such-user/builds"])
 def test_what_can_be_no_store_is_refused(tmp_path, monkeypatch, named):
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
-    for call in (store.ls, store.verify, functools.partial(store.prune, 0), functools.partial(store.export, KEY, ".")):
+    for call in (
+        builds.ls,
+        builds.verify,
+        functools.partial(builds.prune, 0),
+        functools.partial(builds.export, KEY, "."),
+    ):
         with pytest.raises(OptionError) as refused:
             call(store=named)
         assert refused.value.hint
@@ -166,7 +179,7 @@ def test_what_can_be_no_store_is_refused(tmp_path, monkeypatch, named):
 @pytest.mark.parametrize("make", [lambda folder: None, Path.mkdir], ids=["missing", "empty"])
 def test_a_store_without_builds_is_an_empty_listing(tmp_path, make):
     make(tmp_path / "store")
-    found = store.ls(tmp_path / "store")
+    found = builds.ls(tmp_path / "store")
     assert list(found) == [] and repr(found) == f"There are no builds in {tmp_path / 'store'}."
 
 
@@ -175,7 +188,7 @@ def test_each_build_tells_whether_it_runs_here_and_why_not(tmp_path, pack):
     pack(release="ubuntu-24.04", glibc="2.39")
     pack(release="debian-11", arch="aarch64")
     pack(release="debian-13", cpu="x86-64-v4")
-    told = {build.key: (build.runs_here, build.why_not) for build in store.ls(tmp_path / "store")}
+    told = {build.key: (build.runs_here, build.why_not) for build in builds.ls(tmp_path / "store")}
     assert told == {
         KEY: (True, ""),
         KEY.replace("debian12", "ubuntu24.04"): (False, "it needs glibc 2.39, and here is 2.36"),
@@ -186,12 +199,12 @@ def test_each_build_tells_whether_it_runs_here_and_why_not(tmp_path, pack):
 
 def test_a_build_tells_what_it_is(tmp_path, pack):
     archive = pack(age=7200)
-    (build,) = store.ls(tmp_path / "store")
+    (build,) = builds.ls(tmp_path / "store")
     assert (build.tool, build.version, build.path) == ("mrtrix3", "3.0.8", archive)
     assert (build.size, build.sha256) == (archive.stat().st_size, sum_of(archive))
     assert time.time() - build.created == pytest.approx(7200, abs=60)
     archive.with_name(f"{KEY}.json").unlink()
-    (alone,) = store.ls(tmp_path / "store")
+    (alone,) = builds.ls(tmp_path / "store")
     assert (alone.tool, alone.size, alone.runs_here, alone.sha256) == ("mrtrix3", build.size, True, "")
 
 
@@ -206,7 +219,7 @@ def test_a_build_tells_what_it_is(tmp_path, pack):
 )
 def test_an_archive_that_nobody_can_use_is_listed_with_the_reason(tmp_path, pack, spoil, why):
     spoil(pack())
-    (build,) = found = store.ls(tmp_path / "store")
+    (build,) = found = builds.ls(tmp_path / "store")
     assert build.problem.startswith(why) and not build.runs_here and not build.why_not
     assert f"bad\n    {why}" in repr(found) or f"bad: {why}" in repr(found)
 
@@ -217,7 +230,7 @@ def test_what_is_no_build_is_listed_with_its_size(tmp_path):
     touch(folder / "unfinished" / UNFINISHED / "0001.tar.zst", 2, 1000)
     touch(folder / "unfinished" / UNFINISHED / "0002.tar.zst", 1.5, 2000)
     touch(folder / "unfinished" / "of-somebody-else" / "novel.txt", 1)
-    found = store.ls(folder)
+    found = builds.ls(folder)
     assert [left.size for left in (*found.set_aside, *found.unfinished)] == [1500, 3000]
     lines = repr(found).splitlines()
     assert lines[1].split() == ["x.tar.zst.bad", "1.5", "kB", "3", "d", "set", "aside", "as", "bad"]
@@ -229,7 +242,7 @@ def test_a_listing_is_a_sequence_and_plain_json(tmp_path, pack):
     pack()
     pack(version="3.0.7")
     touch(tmp_path / "store" / "x.tar.zst.bad", 3)
-    found = store.ls(tmp_path / "store")
+    found = builds.ls(tmp_path / "store")
     assert len(found) == 2 and found[-1].key == KEY and [build.version for build in found[:1]] == ["3.0.7"]
     told = json.loads(json.dumps(found.to_dict()))
     assert [build["key"] for build in told["builds"]] == [build.key for build in found]
@@ -239,7 +252,7 @@ def test_a_listing_is_a_sequence_and_plain_json(tmp_path, pack):
 def test_the_table_keeps_to_the_width_of_a_terminal(tmp_path, pack, monkeypatch):
     pack()
     pack(release="ubuntu-24.04", glibc="2.39", complete=False, asked=["mrinfo"])
-    found = store.ls(tmp_path / "store")
+    found = builds.ls(tmp_path / "store")
     monkeypatch.setenv("COLUMNS", "80")
     assert max(map(len, repr(found).splitlines()[:-1])) <= 80
     assert "  no\n    it needs glibc 2.39, and here is 2.36\n" in repr(found)
@@ -249,7 +262,7 @@ def test_the_table_keeps_to_the_width_of_a_terminal(tmp_path, pack, monkeypatch)
 
 def test_nothing_that_stands_in_an_archive_becomes_markup_or_moves_the_cursor(tmp_path, pack):
     pack(glibc="3\x1b[2J<script>")
-    found = store.ls(tmp_path / "store")
+    found = builds.ls(tmp_path / "store")
     assert "\x1b" not in repr(found) and "<script>" in repr(found)
     assert "\x1b" not in found._repr_html_() and "&lt;script&gt;" in found._repr_html_()
     assert "<script" not in Listing(Path("/<script>"))._repr_html_()
@@ -269,8 +282,8 @@ def test_verifying_finds_what_a_look_does_not_and_changes_nothing(tmp_path, pack
     damage(pack())
     pack(version="3.0.7")
     before = files(tmp_path)
-    assert [build.problem for build in store.ls(tmp_path / "store")] == ["", ""]
-    checked = store.verify(tmp_path / "store", progress=silent)
+    assert [build.problem for build in builds.ls(tmp_path / "store")] == ["", ""]
+    checked = builds.verify(tmp_path / "store", progress=silent)
     assert [build.problem.split(":")[0] for build in checked] == ["", "it is broken"]
     assert not checked.ok and "whole: 1 of 2 builds" in repr(checked) and not checked[1].runs_here
     assert files(tmp_path) == before
@@ -279,7 +292,7 @@ def test_verifying_finds_what_a_look_does_not_and_changes_nothing(tmp_path, pack
 def test_whole_builds_are_ok(tmp_path, pack):
     archive = pack()
     archive.with_name(f"{KEY}.json").unlink()
-    checked = store.verify(tmp_path / "store", progress=silent)
+    checked = builds.verify(tmp_path / "store", progress=silent)
     assert checked.ok and checked.to_dict()["ok"] is True and "  ok\n" in repr(checked)
     assert checked[0].sha256 == sum_of(archive)
 
@@ -287,7 +300,7 @@ def test_whole_builds_are_ok(tmp_path, pack):
 def test_long_work_tells_its_bytes(tmp_path, pack):
     archive, steps = pack(), []
     size = archive.stat().st_size
-    store.verify(tmp_path / "store", progress=steps.append)
+    builds.verify(tmp_path / "store", progress=steps.append)
     assert [step.kind for step in steps[:2]] == ["task", "work"] and steps[-1].kind == "done"
     assert {(step.role, step.task) for step in steps} == {("store", f"Verify {KEY}")}
     assert (steps[-2].number, steps[-2].total, steps[-2].unit) == (size, size, "bytes")
@@ -295,7 +308,7 @@ def test_long_work_tells_its_bytes(tmp_path, pack):
 
 def test_without_a_listener_progress_is_shown_on_standard_error(tmp_path, pack, capsys):
     pack()
-    store.verify(tmp_path / "store")
+    builds.verify(tmp_path / "store")
     assert capsys.readouterr().out == ""
 
 
@@ -308,8 +321,8 @@ def test_the_newest_builds_of_each_tool_stay(tmp_path, pack):
     pack(age=200, version="3.0.6")
     pack(age=900, tool="other")
     before = files(tmp_path / "store")
-    done = store.prune(2, tmp_path / "store")
-    assert [build.key.split("-d")[0] for build in store.ls(tmp_path / "store")] == [
+    done = builds.prune(2, tmp_path / "store")
+    assert [build.key.split("-d")[0] for build in builds.ls(tmp_path / "store")] == [
         "mrtrix3-3.0.4", "mrtrix3-3.0.6", "other-3.0.8"
     ]  # fmt: skip
     after = files(tmp_path / "store")
@@ -321,27 +334,27 @@ def test_the_newest_builds_of_each_tool_stay(tmp_path, pack):
 def test_copies_of_a_build_count_as_one_and_are_exported_under_its_own_name(tmp_path, pack):
     old, new = pack(age=100, version="3.0.7"), pack()
     shutil.copy(new, new.with_name(f"{KEY} (1).tar.zst"))
-    assert [build.problem for build in store.ls(tmp_path / "store")] == ["", "", ""]
-    assert store.prune(2, tmp_path / "store").deleted == () and old.exists()
+    assert [build.problem for build in builds.ls(tmp_path / "store")] == ["", "", ""]
+    assert builds.prune(2, tmp_path / "store").deleted == () and old.exists()
     (tmp_path / "usb").mkdir()
     new.unlink()
-    exported = store.export(f"{KEY} (1)", tmp_path / "usb", tmp_path / "store", progress=silent)
+    exported = builds.export(f"{KEY} (1)", tmp_path / "usb", tmp_path / "store", progress=silent)
     assert exported.path == tmp_path / "usb" / f"{KEY}.tar.zst"
-    assert [build.key for build in store.ls(tmp_path / "usb")] == [KEY]
+    assert [build.key for build in builds.ls(tmp_path / "usb")] == [KEY]
 
 
 def test_pruning_deletes_what_stands_beside_a_bad_file_too(tmp_path, pack):
     archive = pack()
     archives.set_aside(str(archive))
     assert set(files(tmp_path / "store")) == {f"{KEY}.tar.zst.bad", f"{KEY}.json.bad"}
-    store.prune(1, tmp_path / "store")
+    builds.prune(1, tmp_path / "store")
     assert files(tmp_path / "store") == {}
 
 
 def test_keeping_none_deletes_all_builds(tmp_path, pack):
     pack()
     pack(tool="other")
-    store.prune(0, tmp_path / "store")
+    builds.prune(0, tmp_path / "store")
     assert files(tmp_path / "store") == {}
 
 
@@ -361,7 +374,7 @@ def test_what_is_of_no_use_to_anybody_is_deleted_and_nothing_else(tmp_path):
         touch(folder / "unfinished" / "of-somebody-else" / "novel.txt", 99),
         touch(folder / "sources" / "old.tar.zst", 99),
     ]
-    done = store.prune(3, folder)
+    done = builds.prune(3, folder)
     assert [path.exists() for path in useless] == [False] * 4
     assert [path.exists() for path in useful] == [True] * 6
     assert done.freed == 100
@@ -374,15 +387,15 @@ def test_a_file_of_somebody_else_beside_an_unfinished_build_stays(tmp_path):
     build = tmp_path / "store" / "unfinished" / UNFINISHED
     touch(build / "0001.tar.zst", 8)
     novel = touch(build / "novel.txt", 99)
-    store.prune(0, tmp_path / "store")
+    builds.prune(0, tmp_path / "store")
     assert list(build.iterdir()) == [novel]
 
 
 def test_an_archive_that_nobody_can_use_neither_counts_nor_goes(tmp_path, pack):
     pack(age=100, version="3.0.7")
     cut(pack())
-    done = store.prune(1, tmp_path / "store")
-    assert len(store.ls(tmp_path / "store")) == 2
+    done = builds.prune(1, tmp_path / "store")
+    assert len(builds.ls(tmp_path / "store")) == 2
     assert [build.key for build in done.left_alone] == [KEY] and done.deleted == ()
     assert f"left alone {KEY}.tar.zst - bad: it is broken" in repr(done) and "nothing to delete" in repr(done)
 
@@ -392,12 +405,12 @@ def test_a_number_to_keep_that_is_none_deletes_nothing(tmp_path, pack, keep):
     pack()
     before = files(tmp_path)
     with pytest.raises(OptionError, match="no number of builds to keep") as refused:
-        store.prune(keep, tmp_path / "store")
+        builds.prune(keep, tmp_path / "store")
     assert "whole number" in refused.value.hint and files(tmp_path) == before
 
 
 def test_there_may_be_no_store_to_prune(tmp_path):
-    assert store.prune(0, tmp_path / "store").deleted == () and not (tmp_path / "store").exists()
+    assert builds.prune(0, tmp_path / "store").deleted == () and not (tmp_path / "store").exists()
 
 
 # export
@@ -406,18 +419,18 @@ def test_there_may_be_no_store_to_prune(tmp_path):
 def test_a_folder_that_builds_were_exported_to_is_a_store(tmp_path, pack):
     archive = pack()
     (tmp_path / "usb").mkdir()
-    done = store.export(KEY, tmp_path / "usb", tmp_path / "store", progress=silent)
+    done = builds.export(KEY, tmp_path / "usb", tmp_path / "store", progress=silent)
     assert done.path == tmp_path / "usb" / archive.name and done.path.read_bytes() == archive.read_bytes()
     assert (done.size, done.sha256) == (archive.stat().st_size, sum_of(archive))
-    (there,) = store.ls(tmp_path / "usb")
-    assert there.sha256 == done.sha256 and store.verify(tmp_path / "usb", progress=silent).ok
+    (there,) = builds.ls(tmp_path / "usb")
+    assert there.sha256 == done.sha256 and builds.verify(tmp_path / "usb", progress=silent).ok
     assert done.path.stat().st_mode & 0o777 == 0o644
 
 
 def test_a_build_can_be_exported_as_a_file_of_any_name(tmp_path, pack):
     archive = pack()
     (tmp_path / "usb").mkdir()
-    store.export(KEY, tmp_path / "usb" / "build.tar.zst", tmp_path / "store", progress=silent)
+    builds.export(KEY, tmp_path / "usb" / "build.tar.zst", tmp_path / "store", progress=silent)
     assert files(tmp_path / "usb") == {"build.tar.zst": archive.stat().st_size}
 
 
@@ -425,13 +438,13 @@ def test_a_build_can_be_exported_as_a_file_of_any_name(tmp_path, pack):
 def test_a_build_may_be_named_by_a_beginning_that_is_no_others(tmp_path, pack, written):
     pack()
     pack(version="3.0.7")
-    assert store.export(written, tmp_path, tmp_path / "store", progress=silent).version == "3.0.8"
+    assert builds.export(written, tmp_path, tmp_path / "store", progress=silent).version == "3.0.8"
 
 
 def test_a_whole_name_is_meant_even_where_others_begin_like_it(tmp_path, pack):
     pack()
     pack(cpu="x86-64")
-    done = store.export(KEY.removesuffix("-v3"), tmp_path, tmp_path / "store", progress=silent)
+    done = builds.export(KEY.removesuffix("-v3"), tmp_path, tmp_path / "store", progress=silent)
     assert done.path.name == "mrtrix3-3.0.8-debian12-x86_64-x86-64.tar.zst"
 
 
@@ -447,13 +460,13 @@ def test_a_name_that_is_no_builds_tells_which_there_are(tmp_path, pack, written,
     pack()
     pack(version="3.0.7")
     with pytest.raises(OptionError, match=message) as refused:
-        store.export(written, tmp_path, tmp_path / "store")
+        builds.export(written, tmp_path, tmp_path / "store")
     assert hint in refused.value.hint
 
 
 def test_nothing_can_be_exported_from_an_empty_store(tmp_path):
     with pytest.raises(OptionError, match="There are no builds in"):
-        store.export(KEY, tmp_path, tmp_path / "store")
+        builds.export(KEY, tmp_path, tmp_path / "store")
 
 
 def test_another_file_is_not_overwritten_and_the_same_is_no_mistake(tmp_path, pack):
@@ -461,11 +474,11 @@ def test_another_file_is_not_overwritten_and_the_same_is_no_mistake(tmp_path, pa
     target = tmp_path / "build.tar.zst"
     target.write_text("precious")
     with pytest.raises(OptionError, match="is there already, with other content"):
-        store.export(KEY, target, tmp_path / "store", progress=silent)
+        builds.export(KEY, target, tmp_path / "store", progress=silent)
     assert target.read_text() == "precious"
     target.unlink()
     for _ in range(2):
-        store.export(KEY, target, tmp_path / "store", progress=silent)
+        builds.export(KEY, target, tmp_path / "store", progress=silent)
 
 
 @pytest.mark.parametrize("dest", ["usb", "usb/build.tar.zst", ""])
@@ -474,7 +487,7 @@ def test_a_folder_that_is_not_there_is_not_made_up(tmp_path, pack, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     before = files(tmp_path)
     with pytest.raises(OptionError):
-        store.export(KEY, dest, "store")
+        builds.export(KEY, dest, "store")
     assert files(tmp_path) == before
 
 
@@ -482,31 +495,31 @@ def test_a_broken_build_is_not_handed_on(tmp_path, pack):
     damage(pack())
     (tmp_path / "usb").mkdir()
     with pytest.raises(ProvisionError, match=f"The build {KEY} cannot be used, because it is broken"):
-        store.export(KEY, tmp_path / "usb", tmp_path / "store", progress=silent)
+        builds.export(KEY, tmp_path / "usb", tmp_path / "store", progress=silent)
     assert files(tmp_path / "usb") == {}
 
 
 def test_a_copy_that_cannot_be_read_back_gets_no_name(tmp_path, pack, monkeypatch):
     pack()
     (tmp_path / "usb").mkdir()
-    monkeypatch.setattr(store, "_sum", lambda path, tell: "0" * 64)
+    monkeypatch.setattr(builds, "_sum", lambda path, tell: "0" * 64)
     with pytest.raises(ProvisionError, match="does not give back what was written"):
-        store.export(KEY, tmp_path / "usb", tmp_path / "store", progress=silent)
+        builds.export(KEY, tmp_path / "usb", tmp_path / "store", progress=silent)
     assert files(tmp_path / "usb") == {}
 
 
 def test_the_lines_for_somebody_else_work(tmp_path, pack, monkeypatch, capsys):
     pack()
     (tmp_path / "usb").mkdir()
-    done = store.export(KEY, tmp_path / "usb" / "my build.tar.zst", tmp_path / "store", progress=silent)
+    done = builds.export(KEY, tmp_path / "usb" / "my build.tar.zst", tmp_path / "store", progress=silent)
     take, run = (shlex.split(line)[1:] for line in done.commands)
     assert all(line in repr(done) for line in done.commands) and done.to_dict()["commands"] == done.commands
     monkeypatch.chdir(tmp_path / "usb")
-    assert cli.main([*take, "--store", str(tmp_path / "theirs")]) == 0
-    assert [build.key for build in store.ls(tmp_path / "theirs")] == [KEY]
+    assert main.main([*take, "--store", str(tmp_path / "theirs")]) == 0
+    assert [build.key for build in builds.ls(tmp_path / "theirs")] == [KEY]
     asked = {}
-    monkeypatch.setattr(core, "run", lambda *roles, **options: asked.update(options, roles=roles))
-    assert cli.main(run) == 0
+    monkeypatch.setattr("provision.run", lambda *roles, **options: asked.update(options, roles=roles))
+    assert main.main(run) == 0
     assert asked["roles"] == ("mrtrix3",) and asked["mrtrix3_version"] == "3.0.8"
     assert (asked["mrtrix3_archive"], asked["mrtrix3_archive_sha256"]) == ("my build.tar.zst", done.sha256)
 
@@ -527,17 +540,17 @@ def test_a_build_from_elsewhere_gets_the_name_of_its_manifest(tmp_path, pack, se
         "http URL": f"{served}/my%20build.tar.zst",
     }[how]
     steps = []
-    build = store.import_(source, sha256.upper(), tmp_path / "theirs", progress=steps.append)
+    build = builds.import_(source, sha256.upper(), tmp_path / "theirs", progress=steps.append)
     assert (build.key, build.runs_here, build.sha256) == (KEY, True, sha256)
     assert set(files(tmp_path / "theirs")) == {f"{KEY}.tar.zst", f"{KEY}.json"}
-    assert store.verify(tmp_path / "theirs", progress=silent).ok
+    assert builds.verify(tmp_path / "theirs", progress=silent).ok
     last = [step for step in steps if step.kind == "work"][-1]
     assert last.number == last.total == build.size and last.unit == "bytes"
 
 
 def test_a_build_that_does_not_run_here_can_be_taken_all_the_same(tmp_path, pack):
     archive = pack(glibc="2.39")
-    build = store.import_(archive, sum_of(archive), tmp_path / "theirs", progress=silent)
+    build = builds.import_(archive, sum_of(archive), tmp_path / "theirs", progress=silent)
     assert not build.runs_here and "runs here: no: it needs glibc 2.39" in str(build)
 
 
@@ -546,7 +559,7 @@ def test_another_sum_is_told_with_the_one_expected_and_leaves_nothing(tmp_path, 
     archive = pack()
     source = archive if where == "path" else f"{served}/{archive.name}"
     with pytest.raises(ProvisionError) as refused:
-        store.import_(source, "0" * 64, tmp_path / "theirs", progress=silent)
+        builds.import_(source, "0" * 64, tmp_path / "theirs", progress=silent)
     assert f"its SHA-256 is {sum_of(archive)}, not {'0' * 64}." in refused.value.message and refused.value.hint
     assert files(tmp_path / "theirs") == {}
 
@@ -554,7 +567,7 @@ def test_another_sum_is_told_with_the_one_expected_and_leaves_nothing(tmp_path, 
 @pytest.mark.parametrize("sha256", ["", "abc", "x" * 64, "0" * 65, "0" * 64 + "\n", None])
 def test_what_is_no_sum_is_refused_before_anything_is_fetched(tmp_path, sha256):
     with pytest.raises(OptionError, match="is no SHA-256, which has 64 hexadecimal digits"):
-        store.import_(tmp_path / "missing", sha256, tmp_path / "theirs")
+        builds.import_(tmp_path / "missing", sha256, tmp_path / "theirs")
 
 
 @pytest.mark.parametrize("spoil", [cut, damage, lambda path: path.write_text("hello")])
@@ -562,7 +575,7 @@ def test_a_broken_archive_is_not_taken_even_with_its_sum(tmp_path, pack, spoil):
     archive = pack()
     spoil(archive)
     with pytest.raises(ProvisionError, match="This archive cannot be used, because it is broken"):
-        store.import_(archive, sum_of(archive), tmp_path / "theirs", progress=silent)
+        builds.import_(archive, sum_of(archive), tmp_path / "theirs", progress=silent)
     assert files(tmp_path / "theirs") == {}
 
 
@@ -572,27 +585,27 @@ def test_a_broken_archive_is_not_taken_even_with_its_sum(tmp_path, pack, spoil):
 def test_a_source_that_can_be_none_is_refused(tmp_path, monkeypatch, source):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OptionError) as refused:
-        store.import_(source, "0" * 64, "theirs", progress=silent)
+        builds.import_(source, "0" * 64, "theirs", progress=silent)
     assert refused.value.hint and not Path("theirs").exists()
     assert "sesame" not in str(refused.value)
 
 
 def test_a_server_that_does_not_have_it_is_told_in_a_sentence_without_secrets(tmp_path, served):
     with pytest.raises(ProvisionError, match=r"/none could not be downloaded: the server answered 404 .*\.") as failed:
-        store.import_(f"{served}/none?signature=sesame", "0" * 64, tmp_path / "theirs", progress=silent)
+        builds.import_(f"{served}/none?signature=sesame", "0" * 64, tmp_path / "theirs", progress=silent)
     assert "sesame" not in str(failed.value) and not (tmp_path / "theirs").exists()
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/a", "http:///a", "https://a b/c", "http://[::1/a", "http://h:x/a"])
 def test_a_server_that_cannot_be_reached_is_told_in_a_sentence(tmp_path, url):
     with pytest.raises(ProvisionError, match="could not be reached: ") as failed:
-        store.import_(url, "0" * 64, tmp_path / "theirs", progress=silent)
+        builds.import_(url, "0" * 64, tmp_path / "theirs", progress=silent)
     assert "network" in failed.value.hint and not (tmp_path / "theirs").exists()
 
 
 def test_a_download_that_breaks_off_leaves_nothing(tmp_path):
     with server(BreaksOff) as url, pytest.raises(ProvisionError, match="broke off after 400 of 1000 bytes"):
-        store.import_(f"{url}/a", "0" * 64, tmp_path / "theirs", progress=silent)
+        builds.import_(f"{url}/a", "0" * 64, tmp_path / "theirs", progress=silent)
     assert files(tmp_path / "theirs") == {}
 
 
@@ -605,7 +618,7 @@ def test_an_interrupted_download_leaves_nothing(tmp_path, pack, served):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.import_(f"{served}/{archive.name}", sum_of(archive), tmp_path / "theirs", progress=interrupt)
+        builds.import_(f"{served}/{archive.name}", sum_of(archive), tmp_path / "theirs", progress=interrupt)
     assert files(tmp_path / "theirs") == {}
     assert steps[-1].kind == "done" and steps[-1].failed
 
@@ -618,7 +631,7 @@ def test_a_store_that_cannot_be_read_is_told_with_what_to_do(tmp_path, monkeypat
         raise archives.Unreadable("The store is no longer mounted.", "Mount it again.")
 
     monkeypatch.setattr(archives, "archives", fail)
-    for call in (store.ls, store.verify, functools.partial(store.prune, 1)):
+    for call in (builds.ls, builds.verify, functools.partial(builds.prune, 1)):
         with pytest.raises(ProvisionError, match=r"^The store is no longer mounted. Mount it again.$"):
             call(store=tmp_path)
 
@@ -632,13 +645,13 @@ def test_a_store_that_cannot_be_written_to_is_told_with_what_to_do(tmp_path, pac
     def fail(*args, **options):
         raise error
 
-    monkeypatch.setattr(store.tempfile, "mkstemp", fail)
+    monkeypatch.setattr(builds.tempfile, "mkstemp", fail)
     monkeypatch.setattr(Path, "unlink", fail)
     (tmp_path / "usb").mkdir()
     for call in (
-        functools.partial(store.prune, 0, tmp_path / "store"),
-        functools.partial(store.export, KEY, tmp_path / "usb", tmp_path / "store", progress=silent),
-        functools.partial(store.import_, archive, sum_of(archive), tmp_path / "theirs", progress=silent),
+        functools.partial(builds.prune, 0, tmp_path / "store"),
+        functools.partial(builds.export, KEY, tmp_path / "usb", tmp_path / "store", progress=silent),
+        functools.partial(builds.import_, archive, sum_of(archive), tmp_path / "theirs", progress=silent),
     ):
         with pytest.raises(ProvisionError) as failed:
             call()
@@ -653,17 +666,17 @@ def test_a_folder_that_cannot_be_written_to_is_named_by_its_own_name(tmp_path, p
     def fail(prefix, dir):
         raise PermissionError(13, "Permission denied", f"{dir}/{prefix}drawn")
 
-    monkeypatch.setattr(store.tempfile, "mkstemp", fail)
+    monkeypatch.setattr(builds.tempfile, "mkstemp", fail)
     with pytest.raises(ProvisionError, match=f"^{tmp_path} may not be used by this user"):
-        store.export(KEY, tmp_path, tmp_path / "store", progress=silent)
+        builds.export(KEY, tmp_path, tmp_path / "store", progress=silent)
 
 
 def test_a_build_that_is_deleted_meanwhile_is_no_error(tmp_path, pack, monkeypatch):
     archive = pack()
-    found = store.ls(tmp_path / "store")
+    found = builds.ls(tmp_path / "store")
     archive.unlink()
-    monkeypatch.setattr(store, "ls", lambda folder: found)
-    assert store.prune(0, tmp_path / "store").deleted == (archive,)
+    monkeypatch.setattr(builds, "ls", lambda folder: found)
+    assert builds.prune(0, tmp_path / "store").deleted == (archive,)
 
 
 def test_a_build_is_told_in_a_line():

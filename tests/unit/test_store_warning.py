@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from provision import ProvisionError, core
-from provision.events import Step
+from provision import ProvisionError
+from provision.actions.run import run
+from provision.engine.events import Step
 from provision.machine import disk, drive, places, system
 from provision.machine.store import folder
 
@@ -90,7 +91,7 @@ def test_a_run_tells_it_before_anything_is_downloaded_or_installed(tmp_path, mon
     store = "/gdrive/MyDrive/none-of-ours"
     options = {"origin": "source", "repo": str(tmp_path / "none"), "prefix": str(tmp_path / "opt"), "link_dir": "none"}
     with pytest.raises(ProvisionError, match="could not be reached"):
-        core.run("mrtrix3", store=store, progress=steps.append, **options)
+        run("mrtrix3", store=store, progress=steps.append, **options)
     told = [step.task for step in steps if step.kind == "task"]
     (note,) = [step for step in steps if step.note]
     assert note.note.startswith(f"Note: No Google Drive is mounted at /gdrive, where the store {store} is: ")

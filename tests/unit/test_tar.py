@@ -12,7 +12,7 @@ import tracemalloc
 import pytest
 
 from plugins.module_utils.provision import files as files
-from plugins.module_utils.provision.store import tar
+from plugins.module_utils.provision.store import members, tar
 from plugins.module_utils.provision.store.tar import TarReader
 
 BLOCK = 512
@@ -58,7 +58,7 @@ def unpacked(tmp_path, content, pack=gzip.compress):
     (tmp_path / "a.tar").write_bytes(pack(content))
     inner = tmp_path / "inner"
     inner.mkdir()
-    files.unpack(str(tmp_path / "a.tar"), str(inner))
+    members.unpack(str(tmp_path / "a.tar"), str(inner))
     return made(inner)
 
 
@@ -135,10 +135,10 @@ BEHIND = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("members", BEHIND.values(), ids=BEHIND)
-def test_what_cannot_be_made_is_refused_and_nothing_else_is_made_in_its_place(tmp_path, members):
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
+def test_what_cannot_be_made_is_refused_and_nothing_else_is_made_in_its_place(tmp_path, behind):
     with pytest.raises(ValueError, match="cannot be unpacked"):
-        unpacked(tmp_path, members + END)
+        unpacked(tmp_path, behind + END)
     assert all(what in ("0o755", "0o644", "a", "share") for what in made(tmp_path / "inner").values())
 
 
@@ -147,7 +147,7 @@ def test_a_link_on_the_way_is_not_followed_where_it_was_there_before(tmp_path):
     (tmp_path / "inner/door").symlink_to(tmp_path)
     tar = TarReader(io.BytesIO(plain("door/key") + END))
     with pytest.raises(OSError):
-        files.extract_member(tar, tar.next(), str(tmp_path / "inner"))
+        members.extract_member(tar, tar.next(), str(tmp_path / "inner"))
     assert not (tmp_path / "key").exists()
 
 
@@ -156,7 +156,7 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_not_written_through(tmp_p
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner/a").symlink_to(tmp_path / "precious")
     tar = TarReader(io.BytesIO(plain("a") + END))
-    files.extract_member(tar, tar.next(), str(tmp_path / "inner"))
+    members.extract_member(tar, tar.next(), str(tmp_path / "inner"))
     assert (tmp_path / "precious").read_text() == "mine" and (tmp_path / "inner/a").read_text() == "x"
 
 
@@ -164,7 +164,7 @@ def test_more_than_the_disk_can_hold_is_not_begun(tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "a.tar").write_bytes(plain("small") + extended(size=1 << 60) + header("large"))
     with pytest.raises(OSError, match="No space left"):
-        files.unpack(str(tmp_path / "a.tar"), str(tmp_path / "inner"))
+        members.unpack(str(tmp_path / "a.tar"), str(tmp_path / "inner"))
     assert os.listdir(tmp_path / "inner") == ["small"]
 
 
@@ -248,11 +248,11 @@ class _Repeated:
 
 
 def test_names_of_many_folders_do_not_fill_the_memory():
-    members = files.Members()
+    known = members.Members()
     tracemalloc.start()
     with pytest.raises(ValueError, match="more than"):
         for number in range(1000):
-            members.check(tarfile.TarInfo(f"{number}/" + "a/" * 1900 + "a"))
+            known.check(tarfile.TarInfo(f"{number}/" + "a/" * 1900 + "a"))
     assert tracemalloc.get_traced_memory()[1] < 200_000_000
     tracemalloc.stop()
 

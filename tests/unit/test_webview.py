@@ -17,9 +17,9 @@ from colab import on_colab
 from ipyniivue import ColormapType, ShowRender, SliceType
 from test_hostile_files import streamlines
 
-from provision import webview
 from provision.errors import OptionError, ProvisionError
-from provision.webview import view
+from provision.pictures import view as webview
+from provision.pictures.view import view
 
 AFFINE = np.array([[2.0, 0, 0, -3], [0, 2, 0, -5], [0, 0, 2.5, 7], [0, 0, 0, 1]])
 VALUES = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
@@ -320,7 +320,7 @@ def test_a_series_too_large_as_a_whole_is_shown_by_one_volume(monkeypatch):
 
 def test_without_ipyniivue_it_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ipyniivue", None)
-    with pytest.raises(ProvisionError, match="ipyniivue is not installed") as error:
+    with pytest.raises(ProvisionError, match="not installed: ipyniivue") as error:
         view(VALUES)
     assert 'pip install "mrtrix-provision[view]"' in error.value.hint
 
@@ -345,6 +345,6 @@ def test_in_colab_the_manager_of_custom_widgets_is_enabled_once_and_named_with_e
 
 
 def test_importing_loads_none_of_the_large_packages():
-    code = "import sys, provision.webview; print(*{name.split('.')[0] for name in sys.modules})"
+    code = "import sys, provision.pictures.view; print(*{name.split('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not set(loaded) & {"numpy", "nibabel", "ipyniivue", "ipywidgets", "IPython", "rich", "ansible"}

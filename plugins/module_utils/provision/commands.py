@@ -10,8 +10,14 @@ def run(argv, environment=None, seconds=30):
     """Return (exit code, standard output, standard error) of a command; 127 when it cannot be started."""
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=seconds, check=False, env=environment,
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            check=False,
+            env=environment,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return 127, "", str(error)

@@ -19,7 +19,7 @@ import time
 from contextlib import contextmanager, suppress
 
 from .alive import process
-from .files import Locked, try_lock
+from .file_lock import Locked, try_lock
 from .places import state_folder
 from .reading import read_json
 

@@ -15,7 +15,8 @@ import time
 from contextlib import contextmanager, suppress
 
 from .alive import alive, answers, boot_id, process, running
-from .files import locked, write_json
+from .file_lock import locked
+from .files import write_json
 from .reading import read_json
 
 # What the started process and its children carry in their environment. When the first of them has ended, it tells
@@ -67,7 +68,7 @@ def start(argv, *, pid_file, log, environment, ready, deadline=30.0):
     ------
     ProcessError
         When it ended or was not ready in time. Nothing of it is left running then.
-    files.Locked
+    file_lock.Locked
         When another run is starting or stopping it, and does not finish.
     """
     with _alone(pid_file):
@@ -110,7 +111,7 @@ def stop(pid_file, grace=10.0):
     ------
     ProcessError
         When they belong to another user, or do not end.
-    files.Locked
+    file_lock.Locked
         As in `start`.
     """
     if not os.path.isdir(os.path.dirname(pid_file)):

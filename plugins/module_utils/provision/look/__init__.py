@@ -39,8 +39,10 @@ def read_here(roles):
 
     That is what people name by the path of a file there, such as keys. What is wrong with it is in ``given_problem``.
     """
-    return {role: getattr(_part_of(role), "read_here", dict)(wanted) if wanted.get("state") == "started" else wanted
-            for role, wanted in roles.items()}
+    return {
+        role: getattr(_part_of(role), "read_here", dict)(wanted) if wanted.get("state") == "started" else wanted
+        for role, wanted in roles.items()
+    }
 
 
 def look(roles):

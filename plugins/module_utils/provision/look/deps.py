@@ -124,8 +124,10 @@ def python_of(place, caller):
 
 def managed_by_distribution(python):
     """Tell whether pip refuses to install into a Python (PEP 668): the distribution's, outside any environment."""
-    ask = "import os, sys, sysconfig; print(int(sys.prefix == sys.base_prefix and os.path.exists(" \
+    ask = (
+        "import os, sys, sysconfig; print(int(sys.prefix == sys.base_prefix and os.path.exists("
         "os.path.join(sysconfig.get_path('stdlib'), 'EXTERNALLY-MANAGED'))))"
+    )
     return run([python, "-c", ask])[1].strip() == "1"
 
 
@@ -139,8 +141,11 @@ def dpkg_was_interrupted():
 
 def unfinished_packages():
     """Return the packages that are unpacked or half there, and those that have to be installed anew."""
-    return sorted(name for name, (status, _version) in known_packages().items()
-                  if is_there(status) and status[1:2] != "W" and not is_ready(status))
+    return sorted(
+        name
+        for name, (status, _version) in known_packages().items()
+        if is_there(status) and status[1:2] != "W" and not is_ready(status)
+    )
 
 
 def unmet_requirements(python, requirements):
@@ -149,8 +154,12 @@ def unmet_requirements(python, requirements):
         return []
     try:
         done = subprocess.run(
-            [python, "-c", _UNMET], input="\n".join(requirements),
-            capture_output=True, text=True, check=True, timeout=60,
+            [python, "-c", _UNMET],
+            input="\n".join(requirements),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
         )
     except (OSError, subprocess.SubprocessError):
         return list(requirements)
@@ -340,8 +349,12 @@ def look_at(wanted, machine):
         kept = sorted({*going} & {*note.get("configured", [])})
         others = {other: names for other, names in note["installed"].items() if other != who and names}
         return dict(
-            result, going=going, configured=kept, rest=dict(note, installed=others),
-            converged=not result["installed"] and not begun, report=absent_report(who, wanted),
+            result,
+            going=going,
+            configured=kept,
+            rest=dict(note, installed=others),
+            converged=not result["installed"] and not begun,
+            report=absent_report(who, wanted),
         )
     known = wanted["packages"].get(machine["release"], {})
     names = [name for group in wanted["groups"] for name in known.get(group, [])] + wanted["extra"]

@@ -112,8 +112,10 @@ def _lines_of(entry, folder, option):
         raise Wrong(f"{option} has an address of the web", "Download what is there, look at it, and name that file.")
     path = _absolute(entry.strip(), folder)
     if not os.path.lexists(path):
-        raise Wrong(f"{option} names {_shown(path) or 'something'}, which is neither a public key nor a file",
-                    "Give the line of a .pub file, or its path: ~/.ssh/id_ed25519.pub.")
+        raise Wrong(
+            f"{option} names {_shown(path) or 'something'}, which is neither a public key nor a file",
+            "Give the line of a .pub file, or its path: ~/.ssh/id_ed25519.pub.",
+        )
     return key_lines(read_given(entry.strip(), folder, option), option, path)
 
 
@@ -135,8 +137,10 @@ def key_lines(text, option, where):
 
 def _refuse_other_forms(text, option, where):
     if "PRIVATE KEY" in text or "PuTTY-User-Key-File-" in text:
-        raise Wrong(f"{option} has a private key, which belongs to nobody but you",
-                    "Give the public one, in the file of the same name with .pub; of a .ppk, puttygen -L shows it.")
+        raise Wrong(
+            f"{option} has a private key, which belongs to nobody but you",
+            "Give the public one, in the file of the same name with .pub; of a .ppk, puttygen -L shows it.",
+        )
     for mark, what, command in _OTHER_FORMS:
         if mark in text:
             raise Wrong(f"{option}: {where} is {what}", f"Give the line that `{command}` prints.")
@@ -155,17 +159,20 @@ def key_problem(line):
         if any(word in _KINDS for word in words[1:]):
             return ["has options before the key that sshd does not know", "sshd(8) lists them; quote their values."]
         return ["is not a whole public key", whole]
-    if _IS_TEXT.search(line[found.end("key"):]):
+    if _IS_TEXT.search(line[found.end("key") :]):
         return ["has more than one key in it", "Put each on a line of its own."]
     return kind_problem(found["kind"]) or (
-        [] if is_whole(found["kind"], found["key"]) else ["is not a whole public key", whole])
+        [] if is_whole(found["kind"], found["key"]) else ["is not a whole public key", whole]
+    )
 
 
 def kind_problem(kind):
     """Return why keys of a kind let nobody in, and what to do, as two texts; none when they do."""
     if kind.endswith(("-cert-v00@openssh.com", "-cert-v01@openssh.com")):
-        return ["is a certificate, which lets nobody in by itself",
-                "Give the .pub file without -cert, or its authority's key with cert-authority before it."]
+        return [
+            "is a certificate, which lets nobody in by itself",
+            "Give the .pub file without -cert, or its authority's key with cert-authority before it.",
+        ]
     if kind == "ssh-dss":
         return ["is a DSA key, which OpenSSH takes no more", "Make another: ssh-keygen -t ed25519."]
     return []
@@ -244,25 +251,33 @@ def known_hosts(given, folder, option):
         return given.lstrip("\ufeff")
     if not os.path.lexists(_absolute(given, folder)):
         shown = _shown(_absolute(given, folder)) or "something"
-        raise Wrong(f"{option} names {shown}, which is neither a line of known_hosts nor a file",
-                    "Give the line, or the path of the file: ~/.ssh/known_hosts.")
+        raise Wrong(
+            f"{option} names {shown}, which is neither a line of known_hosts nor a file",
+            "Give the line, or the path of the file: ~/.ssh/known_hosts.",
+        )
     return read_given(given, folder, option)
 
 
 def private_key(path, folder, option):
     """Return the text of a private key in a file, with the line ends that ssh wants; raises Wrong."""
     if _IS_TEXT.search(path):
-        raise Wrong(f"{option} has a key itself, and must be the path of its file",
-                    "Write the key to a file that you alone can read.")
+        raise Wrong(
+            f"{option} has a key itself, and must be the path of its file",
+            "Write the key to a file that you alone can read.",
+        )
     text = read_given(path, folder, option)
     if "PuTTY-User-Key-File-" in text:
         raise Wrong(f"{option} names a key of PuTTY's", "Convert it: puttygen KEY.ppk -O private-openssh-new -o KEY.")
     if "PRIVATE KEY-----" not in text or not text.isascii():
-        raise Wrong(f"{option} names a file that is not a private key of OpenSSH's",
-                    "Give the file without .pub, saved as plain text.")
+        raise Wrong(
+            f"{option} names a file that is not a private key of OpenSSH's",
+            "Give the file without .pub, saved as plain text.",
+        )
     if _is_encrypted(text):
-        raise Wrong(f"{option} names a key with a passphrase, for which nobody could be asked",
-                    'Give one without, made for this with: ssh-keygen -t ed25519 -N "" -f key')
+        raise Wrong(
+            f"{option} names a key with a passphrase, for which nobody could be asked",
+            'Give one without, made for this with: ssh-keygen -t ed25519 -N "" -f key',
+        )
     return "".join(f"{line.rstrip()}\n" for line in text.strip().splitlines())
 
 
@@ -276,4 +291,4 @@ def _is_encrypted(text):
     except ValueError:
         return False
     mark = b"openssh-key-v1\0"
-    return start.startswith(mark) and not start[len(mark):].startswith(b"\0\0\0\x04none")
+    return start.startswith(mark) and not start[len(mark) :].startswith(b"\0\0\0\x04none")

@@ -7,9 +7,9 @@ import re
 
 from ..commands import command_environment, run
 from ..notes import read_state
-from ..tool.look import look_at_tool, notes_of
 from ..tool.path import foreign_command
 from .mrtrix3 import mrtrix3_version
+from .tool import look_at_tool, notes_of
 
 # The headers of older releases do not compile with Eigen 3.4, which all systems here have, unless a distribution has
 # mended them (MRtrix3 8a420c772).

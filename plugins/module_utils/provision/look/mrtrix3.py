@@ -10,8 +10,8 @@ from ..notes import read_state
 from ..places import absolute
 from ..reading import is_elf, names_in
 from ..system import sudo_works
-from ..tool.look import is_own, look_at_tool, notes_of
 from ..tool.path import foreign_command
+from .tool import is_own, look_at_tool, notes_of
 
 _RELEASE = re.compile(r"\d+\.\d+\.\d+")
 

@@ -19,7 +19,15 @@ from .sshd import user_name
 
 # What makes an open endpoint another one than the one wanted, as the role's options are named.
 OPTIONS = (
-    "port", "remote_addr", "region", "server_addr", "root_cas", "max_seconds", "agent_path", "download_url", "sha256"
+    "port",
+    "remote_addr",
+    "region",
+    "server_addr",
+    "root_cas",
+    "max_seconds",
+    "agent_path",
+    "download_url",
+    "sha256",
 )
 # The first agents whose configuration this role writes, and the first whose configuration has the form of version 3.
 OLDEST, FIRST_OF_FORM_3 = [2, 3, 0], [3, 16, 0]
@@ -158,8 +166,10 @@ def _wrong_service(wanted):
         return ["ngrok_region and ngrok_server_addr both say where to connect to", "Leave one of them out."]
     path = os.path.expanduser(wanted["root_cas"])
     if path not in ("", "trusted", "host") and not os.path.isfile(path):
-        return [f"ngrok_root_cas names {path}, which is no file on this machine",
-                "Give a file of certificates (PEM) there, or the word host for those that the machine trusts."]
+        return [
+            f"ngrok_root_cas names {path}, which is no file on this machine",
+            "Give a file of certificates (PEM) there, or the word host for those that the machine trusts.",
+        ]
     return []
 
 
@@ -169,8 +179,10 @@ def _wrong_download(wanted):
     if wanted["sha256"] and not re.fullmatch(r"[0-9A-Fa-f]{64}", wanted["sha256"]):
         return ["ngrok_sha256 must have 64 hexadecimal digits", "It is what sha256sum prints for the downloaded file."]
     if wanted["download_url"] and not is_safe(wanted["download_url"], wanted["sha256"]):
-        return ["ngrok_download_url is not encrypted, so that anybody on the way could give another program",
-                "Give its https address, or what sha256sum prints for the file as well: ngrok_sha256."]
+        return [
+            "ngrok_download_url is not encrypted, so that anybody on the way could give another program",
+            "Give its https address, or what sha256sum prints for the file as well: ngrok_sha256.",
+        ]
     return []
 
 
@@ -183,11 +195,15 @@ def _wrong_agent(wanted, agent):
     if not wanted["agent_path"]:
         return []
     if not agent["version"]:
-        return [f"{agent['path']} is not an agent of ngrok that runs here",
-                "Name another (ngrok_agent_path), or none: then one is downloaded."]
+        return [
+            f"{agent['path']} is not an agent of ngrok that runs here",
+            "Name another (ngrok_agent_path), or none: then one is downloaded.",
+        ]
     if numbers(agent["version"]) < OLDEST:
-        return [f"The agent {agent['path']} is too old: it is version {agent['version']}",
-                "Name one of version 3 (ngrok_agent_path), or none: then the newest is downloaded."]
+        return [
+            f"The agent {agent['path']} is too old: it is version {agent['version']}",
+            "Name one of version 3 (ngrok_agent_path), or none: then the newest is downloaded.",
+        ]
     return []
 
 
@@ -203,8 +219,10 @@ def _no_server(wanted, key):
     port = wanted["port"]
     if not shutil.which("ssh-keyscan") and answers("127.0.0.1", port, "SSH-2.0-"):
         return ["ssh-keyscan, by which one server is told from another, is not installed", "Install openssh-client."]
-    return [f"No SSH server answers at port {port} of this machine", "Run the role sshd first, or name another port: "
-            "ngrok_port."]
+    return [
+        f"No SSH server answers at port {port} of this machine",
+        "Run the role sshd first, or name another port: ngrok_port.",
+    ]
 
 
 def has_token():

@@ -97,8 +97,14 @@ def tunnel_answers(folder, seconds=4):
     try:
         # The path of a socket is short, so it is named from its folder.
         done = subprocess.run(
-            ask, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=seconds, check=False,
+            ask,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
@@ -195,20 +201,28 @@ def tunnel_problem(wanted, gateway, known):
 
 def _wrong_gateway(wanted, gateway, known):
     if not wanted["gateway"]:
-        return ["reverse_ssh_gateway is missing",
-                "Name a host of yours and the user there: reverse_ssh_gateway=user@host."]
+        return [
+            "reverse_ssh_gateway is missing",
+            "Name a host of yours and the user there: reverse_ssh_gateway=user@host.",
+        ]
     if not gateway:
-        return [f"reverse_ssh_gateway must be user@host or user@host:port, not {wanted['gateway'][:80]!r}",
-                "Options of ssh have no place in it."]
+        return [
+            f"reverse_ssh_gateway must be user@host or user@host:port, not {wanted['gateway'][:80]!r}",
+            "Options of ssh have no place in it.",
+        ]
     host, port = gateway["host"], gateway["port"]
     scan = f"`ssh-keyscan -t ed25519 -p {port} {host}` on a machine and network that you trust"
     if not known:
         missing = f"has no line for {_place(host, port)}" if wanted["known_hosts"] else "is missing"
-        return [f"reverse_ssh_known_hosts {missing}: this machine could not know the gateway from an impostor",
-                f"Give the path of your own known_hosts if you have logged in there before, or what {scan} prints."]
+        return [
+            f"reverse_ssh_known_hosts {missing}: this machine could not know the gateway from an impostor",
+            f"Give the path of your own known_hosts if you have logged in there before, or what {scan} prints.",
+        ]
     if not any(map(_is_usable, known)):
-        return [f"reverse_ssh_known_hosts has no line for {_place(host, port)} with a whole key that is not revoked",
-                f"Copy whole lines: those of your own known_hosts, or what {scan} prints."]
+        return [
+            f"reverse_ssh_known_hosts has no line for {_place(host, port)} with a whole key that is not revoked",
+            f"Copy whole lines: those of your own known_hosts, or what {scan} prints.",
+        ]
     return []
 
 
@@ -224,8 +238,10 @@ def _wrong_number(wanted):
     if wanted["max_seconds"] < 0:
         return ["reverse_ssh_max_seconds cannot be negative", "0 is no limit."]
     if not wanted.get("server_comes") and not answers("127.0.0.1", wanted["port"], "SSH-2.0-"):
-        return [f"No SSH server answers at port {wanted['port']} of 127.0.0.1",
-                "Start one with the role sshd, or name the port of yours: reverse_ssh_port."]
+        return [
+            f"No SSH server answers at port {wanted['port']} of 127.0.0.1",
+            "Start one with the role sshd, or name the port of yours: reverse_ssh_port.",
+        ]
     return []
 
 
@@ -294,7 +310,11 @@ def look_at(wanted, machine):
         identity=identity_of(wanted),
         ssh=shutil.which("ssh") or "",
         config={
-            "gateway_user": gateway["user"], "gateway_host": gateway["host"], "gateway_port": gateway["port"],
-            "identity": identity_of(wanted), "port": wanted["gateway_port"], "local_port": wanted["port"],
+            "gateway_user": gateway["user"],
+            "gateway_host": gateway["host"],
+            "gateway_port": gateway["port"],
+            "identity": identity_of(wanted),
+            "port": wanted["gateway_port"],
+            "local_port": wanted["port"],
         },
     )

@@ -23,8 +23,17 @@ from .keys import Wrong, authorized_keys, opens
 
 # Where sessions look for commands: what a login's PATH has, and what Google Colab's notebooks have besides.
 _SESSION_PATH = (
-    "/opt/bin", "/usr/local/nvidia/bin", "/usr/local/cuda/bin", "/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
-    "/usr/bin", "/sbin", "/bin", "/tools/node/bin", "/tools/google-cloud-sdk/bin",
+    "/opt/bin",
+    "/usr/local/nvidia/bin",
+    "/usr/local/cuda/bin",
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+    "/tools/node/bin",
+    "/tools/google-cloud-sdk/bin",
 )
 _COLAB_LIBRARIES = "/usr/lib64-nvidia"  # its graphics driver
 _PROFILE = "/etc/profile.d/provision-sshd.sh"
@@ -218,18 +227,27 @@ def _wrong_user(wanted, user, machine):
     if not machine["root"] and user != user_name():
         return [f"Only root can let another user in than {user_name()}", "Leave sshd_user at auto, or use sudo."]
     if _entry(user) is None:
-        return [f"There is no user {user[:80]} on this machine",
-                "Name one that there is (sshd_user), or make it first."]
+        return [
+            f"There is no user {user[:80]} on this machine",
+            "Name one that there is (sshd_user), or make it first.",
+        ]
     # sshd_config(5): in the names of users these are patterns, or end the name.
     if re.search(r'[*?,"\x00-\x1f\x7f]', user):
-        return [f"The name {user!r} has characters that sshd takes for a pattern, which could let others in",
-                "Name another user: sshd_user."]
+        return [
+            f"The name {user!r} has characters that sshd takes for a pattern, which could let others in",
+            "Name another user: sshd_user.",
+        ]
     if not machine["root"] and wants_password(wanted):
-        return ["Only root can set a password", "Give a public key: sshd_authorized_keys=~/.ssh/id_ed25519.pub"
-                + (", and leave sshd_with_password out." if wanted["authorized_keys"] else ".")]
+        return [
+            "Only root can set a password",
+            "Give a public key: sshd_authorized_keys=~/.ssh/id_ed25519.pub"
+            + (", and leave sshd_with_password out." if wanted["authorized_keys"] else "."),
+        ]
     if wants_password(wanted) and not shadow_entry(user):
-        return [f"The password of {user} is kept elsewhere than on this machine, and cannot be set here",
-                "Give a public key: sshd_authorized_keys=~/.ssh/id_ed25519.pub."]
+        return [
+            f"The password of {user} is kept elsewhere than on this machine, and cannot be set here",
+            "Give a public key: sshd_authorized_keys=~/.ssh/id_ed25519.pub.",
+        ]
     return []
 
 
@@ -247,7 +265,9 @@ def login_problem(wanted, user, folder, mended=()):
     The modes of the paths in `mended` do not count.
     """
     return (
-        _wrong_shell(user) or _wrong_account(wanted, user) or _wrong_modes(wanted, user, folder, mended)
+        _wrong_shell(user)
+        or _wrong_account(wanted, user)
+        or _wrong_modes(wanted, user, folder, mended)
         or _no_key(wanted)
     )
 
@@ -256,15 +276,20 @@ def _wrong_shell(user):
     entry = _entry(user)
     shell = (entry.pw_shell or "/bin/sh") if entry else "/bin/sh"
     problem = (
-        "which does not exist" if not os.path.isfile(shell)
-        else "which cannot be executed" if not os.stat(shell).st_mode & 0o111
-        else "which ends at once" if os.path.basename(shell) in ("nologin", "false", "true", "sync")
+        "which does not exist"
+        if not os.path.isfile(shell)
+        else "which cannot be executed"
+        if not os.stat(shell).st_mode & 0o111
+        else "which ends at once"
+        if os.path.basename(shell) in ("nologin", "false", "true", "sync")
         else ""
     )
     if not problem:
         return []
-    return [f"The shell of {user} is {shell}, {problem}",
-            f"Give them another, as with: usermod --shell /bin/bash {user}; or name another user (sshd_user)."]
+    return [
+        f"The shell of {user} is {shell}, {problem}",
+        f"Give them another, as with: usermod --shell /bin/bash {user}; or name another user (sshd_user).",
+    ]
 
 
 def _wrong_account(wanted, user):
@@ -282,8 +307,10 @@ def _wrong_account(wanted, user):
         return []
     too_old = days["most"] >= 0 and days["changed"] >= 0 and today - days["changed"] > days["most"]
     if days["changed"] == 0 or too_old:
-        return [f"The password of {user} has expired, and sshd wants a new one before it lets them in",
-                f"Set one (passwd {user}), or let the old one last: chage --lastday -1 {user}"]
+        return [
+            f"The password of {user} has expired, and sshd wants a new one before it lets them in",
+            f"Set one (passwd {user}), or let the old one last: chage --lastday -1 {user}",
+        ]
     return []
 
 
@@ -303,11 +330,15 @@ def _wrong_modes(wanted, user, folder, mended):
         except OSError:
             about = None
         if about and about.st_uid not in (0, entry.pw_uid):
-            return [f"{path} belongs to another user, so that sshd would trust no key in it",
-                    f"Have it belong to {user} or to root: chown."]
+            return [
+                f"{path} belongs to another user, so that sshd would trust no key in it",
+                f"Have it belong to {user} or to root: chown.",
+            ]
         if about and about.st_mode & 0o022 and path not in mended:
-            return [f"Others than {user} may write to {path}, so that sshd would trust no key in it",
-                    f"Take that right away: chmod go-w {path}"]
+            return [
+                f"Others than {user} may write to {path}, so that sshd would trust no key in it",
+                f"Take that right away: chmod go-w {path}",
+            ]
         if path in (home, "/"):
             return []
         path = os.path.dirname(path)
@@ -320,18 +351,25 @@ def _no_key(wanted):
     near = near if all(re.match(r"127\.|::1$", address) for address in wanted["listen_addresses"]) else []
     if not keys or wants_password(wanted) or any(opens(line, near) for line in keys):
         return []
-    return ["No key of sshd_authorized_keys lets anybody in: each has expired (expiry-time), or is for other addresses "
-            "(from) than those from which one can come",
-            "Change these options; behind a tunnel all come from 127.0.0.1."]
+    return [
+        "No key of sshd_authorized_keys lets anybody in: each has expired (expiry-time), or is for other addresses "
+        "(from) than those from which one can come",
+        "Change these options; behind a tunnel all come from 127.0.0.1.",
+    ]
 
 
 def _wrong_environment(wanted):
     for name, value in wanted["environment"].items():
         text = str(value)
-        if (not re.fullmatch(r"[A-Za-z_]\w*", name, re.A) or isinstance(value, (list, dict, type(None)))
-                or re.search(r'[\x00-\x1f"\\\x7f\ud800-\udfff]', text)):
-            return [f"sshd_environment cannot set {repr(name[:80])[1:-1]}",
-                    "Names have letters, digits and _; values no quotes, backslashes or line ends."]
+        if (
+            not re.fullmatch(r"[A-Za-z_]\w*", name, re.A)
+            or isinstance(value, (list, dict, type(None)))
+            or re.search(r'[\x00-\x1f"\\\x7f\ud800-\udfff]', text)
+        ):
+            return [
+                f"sshd_environment cannot set {repr(name[:80])[1:-1]}",
+                "Names have letters, digits and _; values no quotes, backslashes or line ends.",
+            ]
     return []
 
 
@@ -344,8 +382,10 @@ def _wrong_place(wanted, pid):
     for address in wanted["listen_addresses"]:
         problem = bind_problem(address, port)
         if problem:
-            return [f"The port {port} of {address} cannot be listened on: {problem}",
-                    "Choose another: sshd_port, sshd_listen_addresses."]
+            return [
+                f"The port {port} of {address} cannot be listened on: {problem}",
+                "Choose another: sshd_port, sshd_listen_addresses.",
+            ]
     return []
 
 
@@ -394,8 +434,11 @@ def look_at(wanted, machine):
     if wanted["state"] == "absent":
         packages = installed_for("sshd")
         # Of a file that root alone can write, another user removes the one that their own run has made.
-        roots = [path for path in (_PROFILE, _HOLD) if "role sshd of provision" in read_text(path)
-                 and (machine["root"] or (path == _HOLD and packages))]
+        roots = [
+            path
+            for path in (_PROFILE, _HOLD)
+            if "role sshd of provision" in read_text(path) and (machine["root"] or (path == _HOLD and packages))
+        ]
         if machine["root"] and packages and os.path.isdir(_RUN) and _RUN_NOTE not in read_text(_HOLD):
             roots.append(_RUN)
         there = state or os.path.lexists(folder) or roots or packages
@@ -410,7 +453,8 @@ def look_at(wanted, machine):
         ["sshd_listen_addresses is empty", "Leave it out for 127.0.0.1; 0.0.0.0 is every address."]
         if not all(wanted["listen_addresses"] or [""])
         else ["sshd_environment must be names with values", 'Write it as {"NAME": "value"}.']
-        if environment is None else []
+        if environment is None
+        else []
     )
     if problem:
         return dict(result, converged=False, drift="", problem=problem)

@@ -24,7 +24,9 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 
 from ..cpu import LEVELS
 from ..disk import free_bytes
-from ..files import Members, drop_half_written, extract_member, locked, make_folder, set_mode, write_json
+from ..file_lock import locked
+from ..files import drop_half_written, make_folder, set_mode, write_json
+from .members import Members, extract_member
 from .tar import TarReader
 from .trust import others_write, store_owner_problem
 from .zstd import BLOCK, LEVEL, QUICK, NoZstdError, Reader, ZstdError, compressor
@@ -53,8 +55,17 @@ _ARCHIVE = re.compile(r"[^.].*\.tar([ (_-].*)?\.zst", re.I)
 _OF_THE_MEMBER = (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.EMLINK, errno.ENAMETOOLONG, errno.ENOTDIR)
 # What a manifest must tell, and as what.
 _FIELDS = {
-    "tool": str, "version": str, "release": str, "arch": str, "cpu": str, "glibc": str, "asked": list,
-    "commands": list, "complete": bool, "unpacked": int, "created": float,
+    "tool": str,
+    "version": str,
+    "release": str,
+    "arch": str,
+    "cpu": str,
+    "glibc": str,
+    "asked": list,
+    "commands": list,
+    "complete": bool,
+    "unpacked": int,
+    "created": float,
 }
 
 
@@ -101,8 +112,12 @@ def key_of(manifest):
     some were asked for.
     """
     words = [
-        manifest["tool"], manifest["version"], *filter(None, [manifest.get("belongs_to")]),
-        manifest["release"].replace("-", ""), manifest["arch"], manifest["cpu"] or "default",
+        manifest["tool"],
+        manifest["version"],
+        *filter(None, [manifest.get("belongs_to")]),
+        manifest["release"].replace("-", ""),
+        manifest["arch"],
+        manifest["cpu"] or "default",
     ]
     if not is_release(manifest["version"]):
         words.append("from" + _mark([manifest["version"], manifest.get("repo") or ""]))
@@ -337,8 +352,13 @@ def candidates(store, wanted, machine, passed_over):
     if wanted["version"] != "any":
         for complete in (True, False)[: 2 if wanted["commands"] else 1]:
             manifest = {
-                **wanted, "release": machine["release"], "arch": machine["arch"], "asked": wanted["commands"],
-                "cpu": wanted["cpu"] or machine["own_cpu"], "complete": complete, "cpu_flags": machine["flags"],
+                **wanted,
+                "release": machine["release"],
+                "arch": machine["arch"],
+                "asked": wanted["commands"],
+                "cpu": wanted["cpu"] or machine["own_cpu"],
+                "complete": complete,
+                "cpu_flags": machine["flags"],
             }
             path = archive_path(store, key_of(manifest))
             if path not in tried and _is_there(path):

@@ -19,9 +19,9 @@ import time
 from contextlib import suppress
 
 from ..commands import plain_environment
-from ..files import Members, extract_member
 from ..reading import is_elf
 from .archives import NotTrusted, StoreError, Unreadable, set_aside, stream_of, written_whole
+from .members import Members, extract_member
 
 # What is wrong with the folder that is built in, and not with a piece.
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)

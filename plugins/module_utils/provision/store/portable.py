@@ -135,7 +135,11 @@ def needed_libraries(paths):
     found = {}
     for begin in range(0, len(paths), 100):
         said = subprocess.run(
-            ["ldd", *paths[begin : begin + 100]], capture_output=True, text=True, errors="replace", check=False,
+            ["ldd", *paths[begin : begin + 100]],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
             env=plain_environment(),  # or it would name the libraries of the caller's LD_LIBRARY_PATH
         ).stdout
         missing = re.findall(r"^\s*(\S+) => not found", said, re.M)
@@ -152,7 +156,8 @@ def bundle_libraries(folder, programs=()):
     """
     inside = os.path.realpath(folder) + os.sep
     needed = {
-        name: path for name, path in needed_libraries(list(programs) or elves_in(folder)).items()
+        name: path
+        for name, path in needed_libraries(list(programs) or elves_in(folder)).items()
         if not _GLIBC.match(name) and not os.path.realpath(path).startswith(inside)
     }
     target = os.path.join(folder, BUNDLE)
@@ -229,9 +234,9 @@ def carry_module_parts(source, folder):
     if not os.path.exists(os.path.join(source, "config")):
         return
     shutil.copytree(
-        os.path.join(source, "core"), os.path.join(folder, "core"), ignore=lambda _, names: [
-            name for name in names if name.endswith(".cpp") and name != "version.cpp"
-        ],
+        os.path.join(source, "core"),
+        os.path.join(folder, "core"),
+        ignore=lambda _, names: [name for name in names if name.endswith(".cpp") and name != "version.cpp"],
     )
     shutil.copytree(os.path.join(source, "src"), os.path.join(folder, "src"), ignore=shutil.ignore_patterns("gui"))
     shutil.copytree(os.path.join(source, "tmp/src"), os.path.join(folder, "tmp/src"))

@@ -78,9 +78,7 @@ class _SystemDecompressor:
         parts = []
         while not self.eof:
             made = self._Buffer(ctypes.cast(self._room, ctypes.c_void_p), len(self._room), 0)
-            left = self._check(
-                self._zstd.ZSTD_decompressStream(self._context, ctypes.byref(made), ctypes.byref(given))
-            )
+            left = self._check(self._zstd.ZSTD_decompressStream(self._context, ctypes.byref(made), ctypes.byref(given)))
             parts.append(ctypes.string_at(self._room, made.position))
             self.eof = left == 0
             # A full buffer may leave more to come out, although all has gone in.

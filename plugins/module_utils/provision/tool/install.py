@@ -8,20 +8,10 @@ import time
 from contextlib import contextmanager, suppress
 
 from ..cpu import cpu_flags
-from ..files import (
-    Locked,
-    discard,
-    drop_half_written,
-    drop_leftovers,
-    exchange,
-    failure,
-    locked,
-    make_folder,
-    plain_modes,
-    staging,
-    teller,
-    write_json,
-)
+from ..failures import failure
+from ..file_lock import Locked, locked
+from ..files import drop_half_written, make_folder, plain_modes, write_json
+from ..progress import teller
 from ..reading import names_in, read_json
 from ..store.archives import (
     MANIFEST,
@@ -39,6 +29,7 @@ from ..store.portable import PortableError, describe
 from ..system import look_at_machine
 from .path import broken_links, links_to
 from .prefix import RECEIPT, is_ours, prefix_problem
+from .staging import discard, drop_leftovers, exchange, staging
 from .trial import without_rights
 
 # What every module that installs a tool can be told.
@@ -140,7 +131,10 @@ class Tool:
     def whole_report(self, given, told, place, manifest, start):
         """Return all that the role is to report; `start` is when installing began, on the monotonic clock."""
         report = {
-            "version": told or given["version"], **place, "origin": given["origin"], **self.report(given, manifest),
+            "version": told or given["version"],
+            **place,
+            "origin": given["origin"],
+            **self.report(given, manifest),
             "seconds": round(given["seconds"] + time.monotonic() - start, 1),
         }
         if manifest.get("build_seconds"):
@@ -272,7 +266,8 @@ class Tool:
         """Raise InstallError when the commands tell another version than the one wanted."""
         if self.is_exact(given) and given["version"] not in ("any", version):
             raise InstallError(
-                f"It is {self.title} {version}, not {given['version']}.", f"Ask for version {version}, or any.",
+                f"It is {self.title} {version}, not {given['version']}.",
+                f"Ask for version {version}, or any.",
                 code="other-version",
             )
 
@@ -283,9 +278,17 @@ class Tool:
     def _note_build(self, given, folder, version, commands):
         """Write the manifest of what was built here, which goes where the installation goes, and return it."""
         manifest = describe(
-            folder, self.name, self._version_of_build(version, given), given["cpu"], commands,
-            given.get("commands", []), tells=version, repo=given["repo"], build_seconds=given["build_seconds"],
-            **self.about(given, folder), **given["extra"],
+            folder,
+            self.name,
+            self._version_of_build(version, given),
+            given["cpu"],
+            commands,
+            given.get("commands", []),
+            tells=version,
+            repo=given["repo"],
+            build_seconds=given["build_seconds"],
+            **self.about(given, folder),
+            **given["extra"],
         )
         write_json(os.path.join(folder, MANIFEST), manifest)
         return manifest
@@ -375,8 +378,10 @@ class Tool:
         report = state.get("report", {})
         notes = self.what_changed(old, state) if given["state"] == "present" else []
         module.exit_json(
-            changed=bool(state), report={**report, "notes": notes} if notes else report,
-            left_alone=state.get("left_alone", []), passed_over=passed_over,
+            changed=bool(state),
+            report={**report, "notes": notes} if notes else report,
+            left_alone=state.get("left_alone", []),
+            passed_over=passed_over,
         )
 
 

@@ -31,8 +31,10 @@ def path_problem(report, state):
         return ""
     # The links serve all tools at once, where nobody else's files are among them.
     place = link_dir if link_dir and all(links_to(folder, os.path.join(link_dir, name)) for name in other) else folder
-    line = f"fish_add_path --path {place}" if os.environ.get("SHELL", "").endswith("fish") else (
-        f'export PATH="{place}:$PATH"'
+    line = (
+        f"fish_add_path --path {place}"
+        if os.environ.get("SHELL", "").endswith("fish")
+        else (f'export PATH="{place}:$PATH"')
     )
     if not any(other.values()):
         return f"{place} is not on the PATH: a shell does not find the commands there. Type: {line}"

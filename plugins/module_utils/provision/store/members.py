@@ -1,0 +1,212 @@
+"""The members of an archive on their way to a disk: what is refused, and how they are written."""
+
+from __future__ import annotations
+
+import bz2
+import errno
+import gzip
+import lzma
+import os
+import shutil
+import tarfile
+import zlib
+from contextlib import ExitStack, suppress
+
+from ..files import set_mode
+from .tar import TarReader
+
+_PACKED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open))
+_FILE, _LINK = "file", "link"
+_MOST_NAMES = 200_000
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095  # NAME_MAX and PATH_MAX of Linux, limits.h
+
+
+class Members:
+    """Checks the members of one archive in their order, by their names alone, before any is written.
+
+    A name or a link's target may not lead out of the folder, and no member may be reached through a link: so it does
+    not matter what is there already, or comes later. Links between files of one build need no more than that.
+    """
+
+    def __init__(self):
+        self._top, self._count = {}, 0  # of each name a dict for a folder, else what it is
+
+    def check(self, member):
+        """Raise ValueError for a member that would leave the folder, cannot be made or is not a plain thing."""
+        words = words_of(member.name)
+        if not words and member.isdir():
+            return
+        *above, name = words or [""]
+        folder = self._folder(above, member)
+        there = folder.get(name)
+        if not name or there == _LINK:
+            raise ValueError(_outside(member))
+        if isinstance(there, dict) != member.isdir() and there is not None:
+            raise ValueError(f"its member {member.name!r} is a folder and something else")
+        if member.isdir():
+            self._folder(words, member)
+        else:
+            folder[name] = self._kind(member, len(above))
+            self._counted(there)
+
+    def _folder(self, words, member):
+        folder = self._top
+        for word in words:
+            self._counted(folder.get(word))
+            folder = folder.setdefault(word, {})
+            if folder == _LINK:
+                raise ValueError(_outside(member))
+            if folder == _FILE:
+                raise ValueError(f"its member {member.name!r} is in a file instead of a folder")
+        return folder
+
+    def _counted(self, there):
+        self._count += there is None
+        if self._count > _MOST_NAMES:
+            raise ValueError(f"it has more than {_MOST_NAMES} files and folders")
+
+    def _kind(self, member, depth):
+        """Return what a member is that is no folder."""
+        if member.issym():
+            _check_link(member, depth)
+            return _LINK
+        if member.islnk() and not self._is_file(member.linkname):
+            raise ValueError(f"its hard link {member.name!r} points outside the folder it is unpacked to")
+        if not (member.isfile() or member.islnk()):
+            raise ValueError(f"its member {member.name!r} is a device or a pipe")
+        return _FILE
+
+    def _is_file(self, name):
+        found = self._top
+        for word in words_of(name):
+            found = found.get(word) if isinstance(found, dict) else None
+        return found == _FILE
+
+
+def words_of(name):
+    """Return the words of a member's name; raise ValueError when it leads elsewhere, or no system has such names."""
+    words = [word for word in name.split("/") if word not in ("", ".")]
+    if name.startswith(("/", "~")) or ".." in words:
+        raise ValueError(f"its member {name!r} would be written outside the folder it is unpacked to")
+    _check_length(name, words)
+    return words
+
+
+def _check_length(name, words):
+    longest = max((len(_encoded(word)) for word in words), default=0)
+    if "\0" in name or len(_encoded(name)) > _LONGEST_PATH or longest > _LONGEST_NAME:
+        raise ValueError(f"it has a name that no system has: {name[:60]!r}")
+
+
+def _encoded(name):
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _outside(member):
+    return f"its member {member.name!r} would be written outside the folder it is unpacked to"
+
+
+def _check_link(member, depth):
+    # `..` behind the name of a folder could lead anywhere, should that folder be a link itself.
+    words = [word for word in member.linkname.split("/") if word not in ("", ".")]
+    plain = words[next((at for at, word in enumerate(words) if word != ".."), len(words)) :]
+    above = len(words) - len(plain)
+    if not member.linkname or member.linkname.startswith("/") or ".." in plain or above > depth:
+        raise ValueError(f"its link {member.name!r} points outside the folder it is unpacked to")
+    _check_length(member.linkname, words)
+
+
+def extract_member(tar, member, folder):
+    """Write a member that was checked, as the user who asks and with plain permissions.
+
+    Whatever is there already, no link is followed on the way to it or in its place: each folder is opened in the one
+    before.
+    """
+    words = words_of(member.name)
+    with ExitStack() as opened:
+        top = parent = _open_folder(folder, None, opened)
+        for word in words if member.isdir() else words[:-1]:
+            parent = _open_folder(word, parent, opened)
+        if member.isdir():
+            return
+        with suppress(FileNotFoundError):
+            os.unlink(words[-1], dir_fd=parent)
+        if member.issym():
+            os.symlink(member.linkname, words[-1], dir_fd=parent)
+        elif member.islnk():
+            source = "/".join(words_of(member.linkname))
+            os.link(source, words[-1], src_dir_fd=top, dst_dir_fd=parent, follow_symlinks=False)
+        else:
+            _write_member(tar, member, words[-1], parent)
+
+
+def _open_folder(name, parent, opened):
+    """Return the descriptor of a folder in another one, made when it is missing, that is closed at the end."""
+    made = False
+    if parent is not None:
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=parent)
+            made = True
+    follow = 0 if parent is None else os.O_NOFOLLOW
+    folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | follow, dir_fd=parent)
+    opened.callback(os.close, folder)
+    if made:
+        set_mode(folder, 0o755)
+    return folder
+
+
+def _write_member(tar, member, name, parent):
+    def open_new(path, flags):
+        return os.open(path, flags | os.O_NOFOLLOW, 0o600, dir_fd=parent)
+
+    with open(name, "xb", opener=open_new) as file:
+        for block in tar.blocks():
+            file.write(block)
+        file.flush()
+        set_mode(file.fileno(), 0o755 if member.mode & 0o100 else 0o644)
+        os.utime(file.fileno(), (member.mtime, member.mtime))
+
+
+def _unpacked(archive):
+    """Return a binary file with the tar archive in a file, which may be packed by gzip, bzip2 or xz."""
+    with open(archive, "rb") as file:
+        start = file.read(6)
+    return next((opened for magic, opened in _PACKED if start.startswith(magic)), open)(archive, "rb")
+
+
+def unpack(archive, folder):
+    """Unpack a tar archive into an empty folder, as the user who asks and with plain permissions.
+
+    Raises ValueError when the archive is not a whole tar archive or has a member that would leave the folder, or when
+    the folder is not empty: a link that is there already could lead out of it.
+    """
+    if os.listdir(folder):
+        raise ValueError(f"{archive} cannot be unpacked: {folder} is not empty")
+    room = _Room(folder)
+    try:
+        with _unpacked(archive) as content:
+            tar, members = TarReader(content), Members()
+            for member in tar:
+                members.check(member)
+                room.take(member.size)
+                extract_member(tar, member, folder)
+    except (tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"{archive} cannot be unpacked: {error}") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ValueError(f"{archive} cannot be unpacked: {error}") from error
+
+
+class _Room:
+    """What is free on a disk, so that what can never be held by it is not begun."""
+
+    def __init__(self, folder):
+        self._folder, usage = folder, shutil.disk_usage(folder)
+        self._left = usage.free if usage.total else float("inf")  # some do not tell
+
+    def take(self, size):
+        """Raise OSError for more bytes than are free."""
+        self._left -= size
+        if self._left < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._folder)

@@ -1,0 +1,85 @@
+"""A folder beside a prefix, in which it is made ready, exchanged for the old one, or deleted."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager, suppress
+
+from ..files import make_folder
+from .prefix import RECEIPT, leftovers, staged
+
+_AT_FDCWD = -100
+
+
+_RENAME_EXCHANGE = 2  # linux/fs.h
+
+
+def exchange(new, target):
+    """Put the folder `new` in the place of `target` in one step, and delete what was there."""
+    if not os.path.lexists(target):
+        os.rename(new, target)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    done = libc.renameat2(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(target), _RENAME_EXCHANGE)
+    if done != 0:
+        code = ctypes.get_errno()
+        if code not in (errno.EINVAL, errno.ENOSYS, errno.EXDEV):
+            raise OSError(code, os.strerror(code), target)
+        # There is a gap between the steps. Should it be cut off there, the next `staging` clears up.
+        aside = _put_aside(target)
+        os.rename(new, target)
+        new = aside
+    shutil.rmtree(new, ignore_errors=True)
+
+
+def discard(folder):
+    """Delete a folder with our receipt; where that is cut off, what is left is still known to be ours."""
+    aside = _put_aside(folder)
+    if os.path.lexists(aside):
+        shutil.rmtree(aside)
+
+
+def drop_leftovers(target):
+    """Delete what runs that were killed have left beside a folder; the caller holds its lock."""
+    for path in leftovers(os.path.realpath(target)):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _put_aside(folder):
+    """Rename a folder to a name that says that it is to be deleted, and return that."""
+    aside = os.path.join(os.path.dirname(folder), staged(folder) + os.urandom(6).hex())
+    try:
+        os.rename(folder, aside)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # A folder that came with a container's image (overlayfs, Documentation/filesystems/overlayfs.rst).
+        for name in sorted(os.listdir(folder), key=lambda name: name == RECEIPT):
+            path = os.path.join(folder, name)
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
+        os.rmdir(folder)
+    return aside
+
+
+@contextmanager
+def staging(target):
+    """Give a new folder beside `target`, deleted at the end unless it was renamed; older ones are deleted first.
+
+    The caller holds a lock: a folder of that name that is already there was left by a run that was killed.
+    """
+    make_folder(os.path.dirname(target))
+    drop_leftovers(target)
+    folder = tempfile.mkdtemp(prefix=staged(target), dir=os.path.dirname(target))
+    os.chmod(folder, 0o755)
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(folder)

@@ -1,0 +1,1 @@
+"""What a person asks of machines: run, stop, status, remove, logs, and the result they get."""

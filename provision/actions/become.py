@@ -1,0 +1,77 @@
+"""The password of sudo, for what only root can do: asked for when it is needed, and kept nowhere."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from provision.colab import consent
+from provision.errors import Declined, ProvisionError
+
+Done = TypeVar("Done")
+
+PASSWORD = "ansible_become_password"
+"""The variable in which Ansible takes it; what starts a run passes its value on as a secret."""
+
+_ASKED_AT_MOST = 2
+_WRONG = "wrong-sudo-password"
+
+
+def with_password(start: Callable[[dict[str, str]], Done], *, ask: bool, inventory: Path | None, check: bool) -> Done:
+    """Start a run; where it lacks the password of sudo, ask for that and start it again.
+
+    Parameters
+    ----------
+    start : callable
+        Starts the run, and is given the variables to add.
+    ask : bool
+        Whether to ask before it is known that a password is needed.
+    inventory : pathlib.Path or None
+        The machines; None for this one.
+    check : bool
+        Whether nothing will be changed, for which nobody is asked.
+
+    Returns
+    -------
+    object
+        What `start` returned.
+
+    Raises
+    ------
+    Declined
+        When it was to be asked for, and nobody is there to type it; nothing was started.
+    ProvisionError
+        When the run failed, also because the password was wrong once more.
+
+    Examples
+    --------
+    >>> with_password(sorted, ask=False, inventory=None, check=False)
+    []
+    """
+    given: dict[str, str] = {}
+    asked = 0
+    if ask:
+        given, asked = _asked_for(inventory), 1
+        if not given:
+            raise Declined("No password for sudo was typed.", hint="Run it in a terminal or a notebook, or as root.")
+    while True:
+        try:
+            return start(given)
+        except ProvisionError as error:
+            kinds = {error.code, *(one.code for one in error.errors.values())}
+            lacks = (_WRONG if given else "sudo-password") in kinds
+            if not lacks or check or asked == _ASKED_AT_MOST or not (inventory or shutil.which("sudo")):
+                raise
+            asked += 1
+            given = _asked_for(inventory, again=_WRONG in kinds)
+            if not given:
+                raise
+
+
+def _asked_for(inventory: Path | None, again: bool = False) -> dict[str, str]:
+    where = f"on the machines of {inventory}" if inventory else "on this machine"
+    first = "That was not the password. Once more, the" if again else "The"
+    password = consent.typed_unseen(f"{first} password for sudo {where}: ")
+    return {PASSWORD: password} if password else {}

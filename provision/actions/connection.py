@@ -1,0 +1,201 @@
+"""How a person gets into a machine that lets them in: for a terminal, and as a box with a button in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from html import escape
+from typing import Any
+
+from provision.words import printable
+
+# The roles that say how to get in; what leads there from elsewhere goes before the server itself.
+ROLES = ("ngrok", "reverse_ssh", "sshd")
+
+# The password is asked of the kernel when the button is pressed and written into the page alone: neither the notebook's
+# file nor the widget's state, which is saved with it, ever has it.
+_BUTTON = """
+export default {
+  render({ model, el }) {
+    el.innerHTML = model.get("box");
+    const place = el.querySelector(".provision-password");
+    const button = document.createElement("button");
+    const password = document.createElement("code");
+    button.textContent = "Show";
+    password.style.userSelect = "all";
+    place.replaceChildren(button, " ", password);
+    button.onclick = () => {
+      if (password.textContent) { password.textContent = ""; button.textContent = "Show"; }
+      else { model.send({}); }
+    };
+    model.on("msg:custom", (message) => {
+      password.textContent = message.password || message.problem;
+      button.textContent = "Hide";
+    });
+  }
+};
+"""
+
+
+def way_in(reports: Mapping[str, Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """Return which role's report says best how to get into a machine, and that report.
+
+    Parameters
+    ----------
+    reports : mapping of str to mapping
+        What the roles report of one machine.
+
+    Returns
+    -------
+    role : str
+        ``ngrok``, ``reverse_ssh`` or ``sshd``; empty when nothing lets anybody in.
+    report : dict
+        Its report, with the ``password_file`` of sshd.
+
+    Examples
+    --------
+    >>> way_in({"sshd": {"command": "ssh -p 2222 root@127.0.0.1"}})
+    ('sshd', {'command': 'ssh -p 2222 root@127.0.0.1'})
+    """
+    for role in ROLES:
+        report = reports.get(role) or {}
+        if report.get("command") and report.get("state", "started") == "started" and report.get("works", True):
+            server = reports.get("sshd") or {}
+            password = {"password_file": server["password_file"]} if server.get("password_file") else {}
+            return role, {**report, **password}
+    return "", {}
+
+
+def lines(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Give how to get into a machine as lines of plain text; none when nothing lets anybody in.
+
+    Parameters
+    ----------
+    reports : mapping of str to mapping
+        What the roles report of one machine.
+
+    Yields
+    ------
+    str
+        A line.
+
+    Examples
+    --------
+    >>> list(lines({"sshd": {"command": "ssh -p 2222 root@127.0.0.1", "fingerprint": "SHA256:abc"}}))
+    ['    from here    ssh -p 2222 root@127.0.0.1', '    fingerprint  SHA256:abc']
+    """
+    role, report = way_in(reports)
+    for name, value in _rows(role, report):
+        first, *rest = map(printable, value.splitlines())
+        yield f"    {name:12} {first}"
+        yield from (f"{'':17}{line}" for line in rest)
+    if report.get("password_file"):
+        yield f"    {'password':12} in {report['password_file']}, for its owner alone"
+
+
+def box(reports: Mapping[str, Mapping[str, Any]], host: str = "") -> str:
+    """Return how to get into a machine as HTML; an empty string when nothing lets anybody in.
+
+    Parameters
+    ----------
+    reports : mapping of str to mapping
+        What the roles report of one machine.
+    host : str
+        The machine's name, where there are several.
+
+    Returns
+    -------
+    str
+        A table. No password is in it, but a place of the class ``provision-password`` that says where it is.
+
+    Examples
+    --------
+    >>> box({})
+    ''
+    """
+    role, report = way_in(reports)
+    if not report:
+        return ""
+    rows = [(escape(name), f"<pre style='{_CODE}'>{escape(value)}</pre>") for name, value in _rows(role, report)]
+    if report.get("password_file"):
+        where = f"<code>r.sshd.password</code> reads it from {escape(report['password_file'])}"
+        rows.append(("password", f"<span class='provision-password'>{where}</span>"))
+    cells = (f"<tr><th style='{_CELL}'>{name}</th><td style='{_CELL}'>{value}</td></tr>" for name, value in rows)
+    title = f"Get in{f' to {escape(host)}' if host else ''}"
+    return f"<div style='{_BOX}'><b>{title}</b><table style='margin:0'><tbody>{''.join(cells)}</tbody></table></div>"
+
+
+# Its colours are the page's own, be it light or dark.
+_BOX = "border:1px solid rgba(128,128,128,.5);border-radius:6px;padding:.6em 1em;margin:.5em 0;max-width:64em"
+_CELL = "text-align:left;vertical-align:top;background:none;padding:.2em 1em .2em 0"
+_CODE = "margin:0;white-space:pre-wrap;overflow-wrap:anywhere;user-select:all;background:none"
+
+
+def with_button(html: str, read_password: Any) -> Any | None:
+    """Return a widget that shows a box with a button which shows the password.
+
+    Parameters
+    ----------
+    html : str
+        What `box` returned.
+    read_password : callable
+        Returns the password, or raises an exception whose text says why there is none.
+
+    Returns
+    -------
+    anywidget.AnyWidget or None
+        None where anywidget is not installed.
+
+    Examples
+    --------
+    >>> with_button("<div></div>", lambda: "secret")  # doctest: +SKIP
+    """
+    try:
+        import anywidget
+        import traitlets
+    except ImportError:
+        return None
+
+    class Box(anywidget.AnyWidget):
+        _esm = _BUTTON
+        box = traitlets.Unicode().tag(sync=True)
+
+    widget = Box(box=html)
+
+    def answer(widget, _message, _buffers) -> None:
+        try:
+            widget.send({"password": read_password()})
+        except Exception as error:  # told where it was asked for: nobody reads a kernel's log
+            widget.send({"problem": str(error)})
+
+    widget.on_msg(answer)
+    return widget
+
+
+def _rows(role: str, report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give what there is to tell: its name and its text."""
+    names = {
+        "command": "from here" if role == "sshd" and _is_loopback(report.get("host")) else "ssh",
+        "fingerprint": "fingerprint",
+        "known_hosts": "known_hosts",
+        "config": "ssh config",
+    }
+    for field, name in names.items():
+        value = str(report.get(field) or "").strip("\n")
+        if value:
+            yield name, value
+    if report.get("expires"):
+        yield "closes", _moment(report["expires"])
+
+
+def _is_loopback(host: Any) -> bool:
+    return str(host) in ("localhost", "::1") or str(host).startswith("127.")
+
+
+def _moment(text: str) -> str:
+    """Return a moment in ISO 8601 for people to read; what is none, as it is."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return printable(str(text))
+    return f"{moment:%Y-%m-%d %H:%M} {moment.tzname() or 'UTC'}"

@@ -1,0 +1,178 @@
+"""The logs of past runs: when, what, how it ended, and all that Ansible said."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from provision.display.tables import table
+from provision.engine import logbook
+from provision.errors import OptionError, ProvisionError
+from provision.words import format_age
+
+_COUNTS = re.compile(r"^\S+ +: +ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.M)
+
+
+@dataclass(frozen=True)
+class Log:
+    """The log of one run.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file, which its owner alone can read. Secrets were taken out before it was written.
+    when : float
+        When the run ended, in seconds since 1970.
+    roles : tuple of str
+        What was run; the first word may be ``remove``.
+    """
+
+    path: Path
+    when: float
+    roles: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """All that Ansible said.
+
+        Raises
+        ------
+        ProvisionError
+            When the file cannot be read.
+        """
+        try:
+            return self.path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            hint = "Later runs delete the oldest logs." if isinstance(error, FileNotFoundError) else ""
+            raise ProvisionError(f"The log {self.path} cannot be read: {why}.", hint=hint) from error
+
+    @property
+    def outcome(self) -> str:
+        """How the run ended, in a few words: as Ansible's closing lines say, or that it did not come to them."""
+        counts = [tuple(map(int, found)) for found in _COUNTS.findall(self.text)]
+        if not counts:
+            return "did not end"
+        if any(unreachable or failed for _, unreachable, failed in counts):
+            return "failed"
+        changed = sum(count for count, _, _ in counts)
+        return {0: "nothing changed", 1: "1 change"}.get(changed, f"{changed} changes")
+
+    def __str__(self) -> str:
+        """Return all that Ansible said."""
+        return self.text.rstrip("\n")
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: plain values only."""
+        facts = {"path": str(self.path), "when": self.when, "roles": list(self.roles), "outcome": self.outcome}
+        return {**facts, "text": self.text}
+
+
+@dataclass(frozen=True, repr=False)
+class Logs(Sequence):
+    """The logs of past runs, the newest first: a sequence of `Log`, shown as a table.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where they are.
+    logs : sequence of Log
+        One for each run.
+
+    Examples
+    --------
+    >>> Logs(Path("/logs"))
+    There are no logs in /logs.
+    """
+
+    folder: Path
+    logs: Sequence[Log] = ()
+
+    def __getitem__(self, index: int | slice) -> Any:
+        return self.logs[index]
+
+    def __len__(self) -> int:
+        return len(self.logs)
+
+    def __repr__(self) -> str:
+        rows = list(self._rows())
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([*lines, self._summary()])
+
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook."""
+        cell = "<td style='text-align:left'>{}</td>"
+        rows = "".join(f"<tr>{''.join(cell.format(escape(text)) for text in row)}</tr>" for row in self._rows())
+        return table(escape(self._summary()), rows)
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: plain values only, and of no log the text."""
+        logs = [{name: value for name, value in log.to_dict().items() if name != "text"} for log in self.logs]
+        return {"folder": str(self.folder), "logs": logs}
+
+    def _rows(self) -> Iterator[tuple[str, ...]]:
+        for number, log in enumerate(self.logs, start=1):
+            when = f"{datetime.fromtimestamp(log.when, UTC):%Y-%m-%d %H:%M} UTC"
+            age = f"{format_age(time.time() - log.when)} ago"
+            yield str(number), when, age, " ".join(log.roles), log.outcome
+
+    def _summary(self) -> str:
+        return f"in {self.folder}" if self.logs else f"There are no logs in {self.folder}."
+
+
+def logs() -> Logs:
+    """Return the logs of the last runs, the newest first.
+
+    Returns
+    -------
+    Logs
+        A sequence of `Log`: ``logs()[0].text`` is all that Ansible said in the last run.
+
+    Examples
+    --------
+    >>> logs()[0].outcome  # doctest: +SKIP
+    'nothing changed'
+    """
+    return Logs(logbook.place(), tuple(_log(path) for path in reversed(logbook.files())))
+
+
+def log(number: int) -> Log:
+    """Return the log of one run.
+
+    Parameters
+    ----------
+    number : int
+        1 for the last run, 2 for the one before, as `logs` numbers them.
+
+    Returns
+    -------
+    Log
+
+    Raises
+    ------
+    OptionError
+        When there is no such log.
+
+    Examples
+    --------
+    >>> log(1).outcome  # doctest: +SKIP
+    'nothing changed'
+    """
+    found = logs()
+    if not 0 < number <= len(found):
+        hint = f"There are {len(found)}; 1 is the last." if found else f"There are none in {found.folder}."
+        raise OptionError(f"There is no log {number}.", hint=hint)
+    return found[number - 1]
+
+
+def _log(path: Path) -> Log:
+    found = logbook.NAME.fullmatch(path.name)
+    when = datetime.strptime(found["when"], "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC).timestamp()
+    return Log(path, when, tuple(found["roles"].split("+")))

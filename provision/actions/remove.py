@@ -1,0 +1,202 @@
+"""Take away what roles have put on a machine, and tell what is left on purpose."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from provision.actions import shared, status
+from provision.actions.result import Result
+from provision.engine import catalog, lock, logbook
+from provision.machine import places
+from provision.words import format_bytes, format_seconds
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is left on purpose.
+
+    Attributes
+    ----------
+    what : str
+        What it is, in a few words.
+    path : str
+        The folder.
+    size : int
+        Its bytes.
+    command : str
+        What removes it, too.
+    """
+
+    what: str
+    path: str
+    size: int
+    command: str
+
+    def __str__(self) -> str:
+        """Return one line for a person."""
+        return f"kept: {self.what} in {self.path}, {format_bytes(self.size)} - {self.command}"
+
+
+@dataclass(frozen=True, repr=False)
+class Removed(Result):
+    """What was taken away, and what was left on purpose.
+
+    Parameters
+    ----------
+    gone : sequence of str
+        The roles of which something was there. What that is, is in the reports of `hosts`.
+    kept : sequence of Kept
+        What is left, on this machine.
+
+    Examples
+    --------
+    >>> Removed(0, 1.2, {"localhost": {"sshd": {"state": "absent"}}})
+    Nothing was there (1.2 s).
+    """
+
+    gone: Sequence[str] = ()
+    kept: Sequence[Kept] = ()
+
+    def __repr__(self) -> str:
+        told = [f"{host}{role}: {_told(report)}" for host, role, report in self._rows() if _things(report)]
+        return "\n".join([self._headline(), *told, *self._notes(), *map(str, self.kept)])
+
+    def _repr_html_(self) -> str:
+        """Return the same lines for a notebook."""
+        return "".join(f"<div>{escape(line)}</div>" for line in repr(self).splitlines())
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: that of a `Result`, with ``gone`` and ``kept``."""
+        return {**super().to_dict(), "gone": list(self.gone), "kept": [asdict(kept) for kept in self.kept]}
+
+    def _headline(self) -> str:
+        if not self.changed:
+            return f"Nothing was there ({format_seconds(self.seconds)})."
+        verb = "would remove" if self.check else "removed"
+        words = (verb, ", ".join(self.gone), "in", format_seconds(self.seconds))
+        return f"{' '.join(filter(None, words))} - {self._changes()}"
+
+
+def gone(hosts: Mapping[str, Mapping[str, Mapping[str, Any]]], roles: Sequence[str]) -> list[str]:
+    """Return those of some roles of which something was there.
+
+    Parameters
+    ----------
+    hosts : mapping
+        What the roles reported, ``{host: {role: {...}}}``.
+    roles : sequence of str
+        Their names.
+
+    Returns
+    -------
+    list of str
+        The names, in the same order.
+
+    Examples
+    --------
+    >>> reports = {"sshd": {"state": "absent"}, "deps": {"state": "absent", "packages": ["git"]}}
+    >>> gone({"localhost": reports}, ["sshd", "deps"])
+    ['deps']
+    """
+    return [role for role in roles if any(_things(reports.get(role, {})) for reports in hosts.values())]
+
+
+def _things(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what has gone of a role, or would: all that its report has besides the state."""
+    return {name: value for name, value in report.items() if name != "state" and value}
+
+
+def _told(report: Mapping[str, Any]) -> str:
+    """Return that in words."""
+    things = _things(report)
+    packages = things.get("packages", [])
+    told = [str(things[name]) for name in ("prefix", "folder") if name in things] + list(things.get("files", []))
+    if packages:
+        told.append(f"{len(packages)} {'package' if len(packages) == 1 else 'packages'}: {' '.join(packages)}")
+    return ", ".join(told) or str(things.get("notes_in", ""))
+
+
+def kept() -> Iterator[Kept]:
+    """Give what there is on this machine that no role removes.
+
+    Yields
+    ------
+    Kept
+        A folder.
+    """
+    store = status.stored()
+    if store["builds"]:
+        what = "1 build" if store["builds"] == 1 else f"{store['builds']} builds"
+        yield Kept(what, store["folder"], store["size"], "provision store prune --keep 0")
+    cache = Path(places.cache_folder())
+    for what, folder in (("sources and unfinished builds", cache / "source"), ("logs of runs", logbook.place())):
+        if folder.is_dir() and any(folder.iterdir()):
+            yield Kept(what, str(folder), status.size_of(str(folder)), f"rm -r {shlex.quote(str(folder))}")
+
+
+@shared.for_people()
+def remove(
+    *roles: str,
+    on: str | os.PathLike | None = None,
+    check: bool = False,
+    verbose: bool = False,
+    progress: Callable | None = None,
+    wait: float = lock.SECONDS,
+    ask_become_pass: bool = False,
+) -> Removed:
+    """Take away what roles have put on this machine, or on those of an inventory.
+
+    What lets others in goes first, packages last. Files and packages that were there before stay, and so does what can
+    be of use on the next machine: the store of builds, the logs of runs, the sources of unfinished builds.
+
+    Parameters
+    ----------
+    *roles : str
+        Names of roles; all of them when none is named.
+    on : path-like, optional
+        An Ansible inventory. Without one, this machine.
+    check : bool
+        Change nothing, only tell what would be removed.
+    verbose : bool
+        Show Ansible's own output.
+    progress : callable, optional
+        As for :func:`run`.
+    wait : float
+        As for :func:`run`.
+    ask_become_pass : bool
+        As for :func:`run`.
+
+    Returns
+    -------
+    Removed
+        What has gone, and in ``kept`` what was left on purpose and what removes that.
+
+    Raises
+    ------
+    OptionError
+        For a role that does not exist, or when there is no such inventory; nothing was started.
+    ProvisionError
+        When something could not be removed; a second call goes on from there.
+
+    Examples
+    --------
+    >>> remove()  # doctest: +SKIP
+    removed sshd, mrtrix3, deps in 4.1 s - 9 changes
+    kept: 2 builds in /root/.cache/provision, 40.1 MB - provision store prune --keep 0
+    """
+    for name in roles:
+        catalog.role(name)
+    asked = [name for name in reversed(catalog.roles()) if name in (roles or catalog.roles())]
+    inventory = shared.checked_inventory(on)
+    lock.checked(wait)
+    return shared.run_shown(
+        asked, {}, inventory, check, verbose, progress, wait, ask_become_pass, playbook="remove.yml",
+        kind=Removed, gone=lambda outcome: tuple(gone(outcome.hosts, asked)),
+        kept=lambda _: tuple(kept()) if inventory is None else (),
+    )  # fmt: skip

@@ -1,0 +1,364 @@
+"""What a run gives back: each role's report, host by host."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from provision.actions import connection
+from provision.display.output import take_back
+from provision.display.tables import row, table
+from provision.errors import ProvisionError
+from provision.notebook import in_notebook
+from provision.words import did_you_mean, format_bytes, format_seconds
+
+# What would stand in the table of a notebook twice.
+_TOLD_BY_THE_BOX = ("command", "fingerprint", "known_hosts", "config", "password_file", "expires")
+_READ_PASSWORD = 'Only who started the server can read it; provision.run("sshd") makes one that is missing.'
+
+
+class Report(Mapping):
+    """What one role says about one host: a mapping that reads like an object and cannot be changed.
+
+    Parameters
+    ----------
+    fields : mapping of str to object
+        What the role reported. Where that is a ``password_file``, the attribute ``password`` reads it.
+    here : bool
+        Whether the host is this machine.
+
+    Examples
+    --------
+    >>> report = Report({"version": "3.0.8", "origin": "package"})
+    >>> report.version, report["origin"]
+    ('3.0.8', 'package')
+    """
+
+    __slots__ = ("_fields", "_here")
+
+    def __init__(self, fields: Mapping[str, Any], here: bool = True):
+        object.__setattr__(self, "_fields", copy.deepcopy(dict(fields)))
+        object.__setattr__(self, "_here", here)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._fields[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __getattr__(self, name: str) -> Any:
+        # Python asks for underscored names while it copies or shows an object, when there may be no fields yet.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name == "password" and "password_file" in self._fields:
+            return self._read_password()
+        if name not in self._fields:
+            raise AttributeError(self._missing(name))
+        return self._fields[name]
+
+    def _read_password(self) -> str:
+        """Return the password, read at this moment: it is in its file and nowhere else."""
+        path = Path(self._fields["password_file"])
+        if not self._here:
+            raise ProvisionError(f"The password is on that machine, in {path}.", hint="Read it there, as its owner.")
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise ProvisionError(f"The password cannot be read from {path}: {why}.", hint=_READ_PASSWORD) from error
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{name!r} cannot be set, because a report is read-only.")
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._fields})
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self._fields, self._here)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.items())})"
+
+    def _missing(self, name: str) -> str:
+        return _sentences(f"There is no field {name!r}.", did_you_mean(name, self), f"The fields are {_listed(self)}.")
+
+
+class HostReports(Report):
+    """What the roles say about one host: a mapping of each role's name to its `Report`.
+
+    Parameters
+    ----------
+    fields : mapping of str to mapping
+        The reports by role.
+    here : bool
+        Whether the host is this machine.
+
+    Examples
+    --------
+    >>> HostReports({"mrtrix3": {"version": "3.0.8"}}).mrtrix3.version
+    '3.0.8'
+    """
+
+    __slots__ = ()
+
+    def __init__(self, fields: Mapping[str, Mapping[str, Any]], here: bool = True):
+        super().__init__({role: Report(report, here) for role, report in fields.items()}, here)
+
+    def _missing(self, name: str) -> str:
+        return _sentences(f"No role {name!r} was run.", did_you_mean(name, self), f"The roles run: {_listed(self)}.")
+
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """What a run has done, and what it found.
+
+    With one host, its roles are attributes: ``result.mrtrix3.version``. With many, they are behind the host's name:
+    ``result.hosts["node1"].mrtrix3.version``.
+
+    Parameters
+    ----------
+    changed : int
+        How many tasks changed something; 0 says that all was as asked for.
+    seconds : float
+        How long the run took.
+    hosts : mapping of str to mapping
+        The reports by host and role.
+    check : bool, optional
+        Whether this was only a look at what a run would change.
+    here : bool, optional
+        Whether the host is this machine.
+    notes : sequence of str, optional
+        What went less well than it could with the run itself, though nothing failed.
+
+    Examples
+    --------
+    >>> Result(0, 2.1, {"localhost": {"mrtrix3": {"version": "3.0.8", "origin": "package"}}})
+    mrtrix3 3.0.8 ready in 2.1 s (package) - nothing changed
+    """
+
+    changed: int
+    seconds: float
+    hosts: dict[str, HostReports]
+    check: bool = False
+    here: bool = True
+    notes: Sequence[str] = ()
+
+    def __post_init__(self):
+        hosts = {name: HostReports(reports, self.here) for name, reports in self.hosts.items()}
+        object.__setattr__(self, "hosts", hosts)
+
+    def __getattr__(self, name: str) -> Any:
+        # Python asks for underscored names while it copies or shows an object, when there may be no hosts yet.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if len(self.hosts) != 1:
+            raise AttributeError(_which_host(name, list(self.hosts)))
+        (reports,) = self.hosts.values()
+        return getattr(reports, name)
+
+    def __dir__(self) -> list[str]:
+        roles = next(iter(self.hosts.values())) if len(self.hosts) == 1 else ()
+        return sorted({*super().__dir__(), *roles})
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: plain values only.
+
+        Returns
+        -------
+        dict
+            ``{"changed": ..., "seconds": ..., "hosts": {host: {role: {...}}}}``, a copy, and ``notes`` if any.
+
+        Examples
+        --------
+        >>> Result(0, 1.9, {"localhost": {"deps": {"packages": []}}}).to_dict()
+        {'changed': 0, 'seconds': 1.9, 'hosts': {'localhost': {'deps': {'packages': []}}}}
+        """
+        hosts = {
+            host: {role: copy.deepcopy(dict(report)) for role, report in reports.items()}
+            for host, reports in self.hosts.items()
+        }
+        notes = {"notes": list(self.notes)} if self.notes else {}
+        return {"changed": self.changed, "seconds": self.seconds, "hosts": hosts, **notes}
+
+    def __repr__(self) -> str:
+        rows = list(self._rows())
+        if len(rows) == 1:
+            host, role, report = rows[0]
+            lines = [f"{host}{sentence(role, report, self.seconds, new=self.changed > 0)} - {self._changes()}"]
+        else:
+            lines = [host + sentence(role, report, new=self.changed > 0) for host, role, report in rows]
+            lines.append(self._end())
+        return "\n".join([*lines, *self._notes(), *self._ways_in()])
+
+    def _end(self) -> str:
+        if not (self.hosts or self.changed):
+            return "nothing was done"
+        return f"done in {format_seconds(self.seconds)} - {self._changes()}"
+
+    def _notes(self) -> Iterator[str]:
+        """Give what went less well than it could, though nothing failed."""
+        # What is true of several roles, such as of the folder of their links, is told once.
+        rows = [(host, note) for host, _, report in self._rows() for note in report.get("notes", ())]
+        yield from dict.fromkeys(f"Note: {host}{note}" for host, note in [*(("", note) for note in self.notes), *rows])
+
+    def _ways_in(self) -> Iterator[str]:
+        """Give how to get into the machines that let somebody in."""
+        for host, reports in self.hosts.items():
+            found = list(connection.lines(reports))
+            yield from ([f"{host}:"] if found and len(self.hosts) > 1 else [])
+            yield from found
+
+    def _repr_html_(self) -> str:
+        """Return a small table for a notebook, and how to get in where somebody is let in."""
+        rows = "".join(_html_row(host, role, report, self.changed > 0) for host, role, report in self._rows())
+        caption = "<br>".join(escape(line) for line in (self._end(), *self._notes()))
+        several = len(self.hosts) > 1
+        boxes = (connection.box(reports, host if several else "") for host, reports in self.hosts.items())
+        return "".join([table(caption, rows) if rows else f"<div>{caption}</div>", *boxes])
+
+    def _repr_mimebundle_(self, **_kwargs: Any) -> dict:
+        """Return, in a notebook, the same with a button that shows the password, where there is one on this machine."""
+        # Below the cell whose run this is the display's closing line would say the same once more.
+        take_back(repr(self))
+        sshd = next(iter(self.hosts.values()), {}).get("sshd", {})
+        if not (self.here and "password_file" in sshd and in_notebook()):
+            return {}
+        widget = connection.with_button(self._repr_html_(), lambda: sshd.password)
+        if not widget:
+            return {}
+        data, _metadata = widget._repr_mimebundle_()
+        return {name: value for name, value in data.items() if "widget" in name}
+
+    def _rows(self) -> Iterator[tuple[str, str, Report]]:
+        """Give each role's report, with its host's name where there is more than one."""
+        for host, reports in self.hosts.items():
+            for role, report in reports.items():
+                yield (f"{host}: " if len(self.hosts) > 1 else ""), role, report
+
+    def _changes(self) -> str:
+        if self.check:
+            return "nothing to change" if not self.changed else "only looked, nothing was changed"
+        return {0: "nothing changed", 1: "1 change"}.get(self.changed, f"{self.changed} changes")
+
+
+def sentence(role: str, report: Mapping[str, Any], seconds: float | None = None, *, new: bool = False) -> str:
+    """Return a role's report as one line.
+
+    Parameters
+    ----------
+    role : str
+        The role's name.
+    report : mapping of str to object
+        What it reported; its ``version``, ``state``, ``works`` and ``origin`` are told.
+    seconds : float, optional
+        How long it took.
+    new : bool
+        Whether something was installed, so that the time which its origin saved is worth telling.
+
+    Returns
+    -------
+    str
+        The line, with no full stop.
+
+    Examples
+    --------
+    >>> sentence("mrtrix3", {"version": "3.0.8", "origin": "package"}, 2.1)
+    'mrtrix3 3.0.8 ready in 2.1 s (package)'
+    >>> report = {"version": "3.0.8", "origin": "store", "seconds": 0.8, "build_seconds": 1440}
+    >>> sentence("mrtrix3", report, 1.9, new=True)
+    'mrtrix3 3.0.8 ready in 1.9 s, origin: store, 0.8 s (building it took 24 min)'
+    """
+    words = [role, str(report.get("version") or ""), _state(report)]
+    if seconds is not None:
+        words.append(f"in {format_seconds(seconds)}")
+    line = " ".join(filter(None, words))
+    origin = report.get("origin")
+    if new and origin in ("store", "archive") and report.get("build_seconds"):
+        took, saved = format_seconds(report["seconds"]), format_seconds(report["build_seconds"])
+        return f"{line}, origin: {origin}, {took} (building it took {saved})"
+    return f"{line} ({origin})" if origin else line
+
+
+def _state(report: Mapping[str, Any]) -> str:
+    if not report:  # of a look at a machine that has nothing yet
+        return "not installed"
+    state = report.get("state", "present")
+    if state not in ("present", "started"):
+        return str(state)
+    if report.get("works", True):
+        return "ready"
+    return f"does not work: {report['problem']}" if report.get("problem") else "does not run"
+
+
+def details(report: Mapping[str, Any]) -> list[str]:
+    """Return what is worth telling of a role besides whether it works.
+
+    Parameters
+    ----------
+    report : mapping of str to object
+        What the role reported.
+
+    Returns
+    -------
+    list of str
+        How many packages there are, where its commands are, how large it is, and what of it runs.
+
+    Examples
+    --------
+    >>> details({"bin": "/opt/mrtrix3/bin", "prefix": "/opt/mrtrix3", "size": 26_200_000})
+    ['/opt/mrtrix3', '26.2 MB']
+    """
+    told = []
+    if report.get("packages"):
+        count = len(report["packages"])
+        told.append(f"{count} packages of the distribution" if count > 1 else report["packages"][0])
+    if report.get("prefix") or report.get("bin"):
+        told.append(str(report["prefix"] if report.get("size") else report.get("bin") or report["prefix"]))
+    if report.get("size"):
+        told.append(format_bytes(report["size"]))
+    if report.get("pid"):
+        told.append(f"process {report['pid']}")
+        told.append(report.get("url") or f"{report.get('host')}:{report.get('port')}")
+    if report.get("pid") and "since" in report:
+        told.append(f"since {datetime.fromtimestamp(report['since'], UTC):%Y-%m-%d %H:%M} UTC")
+    return told
+
+
+def _html_row(host: str, role: str, report: Report, new: bool) -> str:
+    """Return what is worth telling of a role, and, behind a click, every field under its name."""
+    hidden = _TOLD_BY_THE_BOX if role in connection.ROLES else ()
+    fields = "<br>".join(
+        f"{escape(name)} <b>{escape(_shown(report[name]))}</b>"
+        for name in sorted(report)
+        if report[name] and name not in hidden
+    )
+    told = escape(", ".join(details(report)) or "details")
+    # Nothing is hidden behind a click where there is nothing.
+    more = f"<details><summary>{told}</summary>{fields}</details>" if fields else ""
+    return row(escape(host + role), escape(sentence("", report, new=new)), more)
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _which_host(name: str, hosts: list[str]) -> str:
+    if not hosts:
+        return f"There is no {name!r}, because the run reported nothing."
+    return f"There is no single {name!r}, because there are {len(hosts)} hosts: write .hosts[{hosts[0]!r}].{name}."
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _sentences(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))

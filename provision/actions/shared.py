@@ -1,0 +1,91 @@
+"""What every action does around its work: refuse, wait, show the progress, and end in a line for people."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from provision import notebook, paths
+from provision.actions import become
+from provision.actions.result import Result
+from provision.engine import catalog, inventory, lock, logbook
+from provision.errors import Interrupted, OptionError, ProvisionError, unexpected
+
+
+@contextlib.contextmanager
+def for_people() -> Iterator[None]:
+    """Have what ends early end in a line for people: an interrupted cell of a notebook, and a mistake of ours."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if notebook.in_notebook():
+            raise Interrupted from None
+        raise
+    except ProvisionError:
+        raise
+    except Exception as error:
+        log, _ = logbook.write(traceback.format_exc(), ["error"])
+        raise unexpected(error, log) from error
+
+
+def checked_inventory(on: str | os.PathLike | None) -> Path | None:
+    """Return the path of an inventory that can be used; None for this machine."""
+    if on is None:
+        return None
+    path = paths.absolute(on)
+    if not path.exists():
+        raise OptionError(f"There is no inventory {path}.", hint="Give the path of an Ansible inventory file.")
+    inventory.check(path)
+    return path
+
+
+def run_shown(
+    roles, variables, inventory, check, verbose, progress, wait, ask, playbook="site.yml", kind=Result, **more
+):
+    """Run with the progress shown as the caller likes it; return what came of it as a `kind` of result.
+
+    It has what `more` makes of the outcome while nothing else changes this machine.
+    """
+    from provision.engine import runner
+
+    words = ["provision", "remove" if playbook == "remove.yml" else "run", *roles]
+
+    def start(password: dict, **watchers) -> Result:
+        with alone(" ".join(words), wait, inventory, check, **watchers):
+            secrets = [*catalog.secrets(variables), *password.values()]
+            settings = {"check": check, "secrets": secrets, "playbook": playbook}
+            outcome = runner.run(roles, {**variables, **password}, inventory=inventory, **settings, **watchers)
+            found = {name: value(outcome) for name, value in more.items()}
+        here = {"here": inventory is None, "notes": outcome.notes}
+        return kind(outcome.changed, outcome.seconds, outcome.hosts, check, **here, **found)
+
+    def shown(password: dict) -> Result:
+        if verbose and progress is None:
+            return start(password, on_line=lambda line: print(line, file=notebook.stream(), flush=True))
+        with display(progress) as (on_step, end):
+            return end(start(password, on_step=on_step))
+
+    return become.with_password(shown, ask=ask, inventory=inventory, check=check)
+
+
+def alone(command, wait, inventory, check=False, **watchers) -> contextlib.AbstractContextManager:
+    """Return what lets nothing else of this user's change this machine, for what changes it."""
+    return contextlib.nullcontext() if check or inventory else lock.held(command, wait, **watchers)
+
+
+@contextlib.contextmanager
+def display(progress: Callable | None) -> Iterator[tuple[Callable, Callable]]:
+    """Give what takes steps, and what takes a result at the end and returns it: the caller's, or those of a display."""
+    from provision.display.progress import progress as shown
+
+    def end(result: Result) -> Result:
+        # Elsewhere whoever has called tells of the result.
+        if not progress and notebook.in_notebook():
+            display.end(repr(result))
+        return result
+
+    with contextlib.nullcontext() if progress else shown() as display:
+        yield progress or display.step, end

@@ -1,0 +1,215 @@
+"""What is installed on this machine, what runs and what is stored: for people and for programs."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from provision.actions import connection
+from provision.actions.result import details, sentence
+from provision.display.tables import row, table
+from provision.engine import catalog, lock
+from provision.machine import alive, look, notes, places
+from provision.machine.look import deps
+from provision.machine.store import archives
+from provision.machine.tool.prefix import RECEIPT
+from provision.words import format_bytes
+
+
+class Status(dict):
+    """What there is: ``{"hosts": {"localhost": {role: report}}, "store": {...}}``, and ``lock`` while a run changes it.
+
+    Examples
+    --------
+    >>> Status({"hosts": {"localhost": {"mrtrix3": {"version": "3.0.3", "origin": "package", "bin": "/usr/bin"}}}})
+    mrtrix3 3.0.3 ready (package) - /usr/bin
+    """
+
+    def __repr__(self) -> str:
+        return "\n".join([*self._lines(), *self._stored(), *self._changing()])
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook, and how to get in where somebody is let in."""
+        rows = "".join(
+            row(escape(role), escape(sentence("", report)), escape(", ".join(details(report))))
+            for role, report in self._reports()
+        )
+        caption = "<br>".join(map(escape, [*self._notes(), *self._stored(), *self._changing()]))
+        boxes = "".join(connection.box(reports) for reports in self["hosts"].values())
+        empty = "" if rows else "<tr><td>Nothing is installed.</td></tr>"
+        return table(caption, rows or empty) + boxes
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: plain values only, a copy."""
+        return copy.deepcopy(dict(self))
+
+    def _reports(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for reports in self["hosts"].values():
+            yield from reports.items()
+
+    def _lines(self) -> Iterator[str]:
+        for role, report in self._reports():
+            yield " - ".join(filter(None, (sentence(role, report), ", ".join(details(report)))))
+        yield from self._notes()
+        for reports in self["hosts"].values():
+            yield from connection.lines(reports)
+        if not any(self["hosts"].values()):
+            yield "Nothing is installed."
+
+    def _notes(self) -> Iterator[str]:
+        """Give what somebody should know of what works."""
+        yield from dict.fromkeys(f"Note: {note}" for _, report in self._reports() for note in report.get("notes", ()))
+
+    def _stored(self) -> Iterator[str]:
+        store = self.get("store", {})
+        if store.get("problem"):
+            yield f"The store {store['folder']} {store['problem']}."
+        elif store.get("builds"):
+            count = "1 build" if store["builds"] == 1 else f"{store['builds']} builds"
+            yield f"{count} in the store {store['folder']}, {format_bytes(store['size'])}"
+
+    def _changing(self) -> Iterator[str]:
+        if "lock" in self:
+            yield lock.in_words(self["lock"])
+
+
+def packages() -> list[str]:
+    """Return the packages of the distribution that were installed for roles, and go when these are removed.
+
+    Returns
+    -------
+    list of str
+        Their names, sorted.
+
+    Examples
+    --------
+    >>> packages()  # doctest: +SKIP
+    ['libfftw3-double3', 'mrtrix3']
+    """
+    note, _ = deps.noted()
+    return sorted({name for names in note["installed"].values() for name in names})
+
+
+def measured(role: str, report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what can be seen of a role's work besides what it reported.
+
+    Parameters
+    ----------
+    role : str
+        Its name.
+    report : mapping of str to object
+        What it reported.
+
+    Returns
+    -------
+    dict of str to object
+        ``size``, bytes on disk, of what it has put in a prefix of its own; ``pid`` and ``since`` of the process that it
+        has started, in seconds since 1970, while that runs.
+
+    Examples
+    --------
+    >>> measured("deps", {})
+    {}
+    """
+    found: dict[str, Any] = {}
+    prefix = report.get("prefix", "")
+    # The distribution's package is in /usr, with all else.
+    if prefix and Path(prefix, RECEIPT).exists():
+        found["size"] = size_of(prefix)
+    pid = alive.running(str(Path(places.state_folder(), role, f"{role}.pid")))
+    if pid:
+        found.update(pid=pid, since=_started(alive.process(pid)["start"]))
+    return found
+
+
+def size_of(folder: str) -> int:
+    """Return the bytes that a folder takes on its disk.
+
+    Parameters
+    ----------
+    folder : str
+        The folder.
+
+    Returns
+    -------
+    int
+        0 when there is none.
+
+    Examples
+    --------
+    >>> size_of("/nonexistent")
+    0
+    """
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            total += os.lstat(f"{place}/{name}").st_blocks * 512
+    return total
+
+
+def _started(ticks: int) -> int:
+    """Return when a process began, in seconds since 1970; the kernel counts in ticks since its own start."""
+    lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+    boot = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
+    return boot + ticks // os.sysconf("SC_CLK_TCK")
+
+
+def stored(folder: str | None = None) -> dict[str, Any]:
+    """Return how many builds there are in the store, without reading any.
+
+    Parameters
+    ----------
+    folder : str, optional
+        The store; the one that is used where none is named when not given.
+
+    Returns
+    -------
+    dict of str to object
+        ``folder``, ``builds`` and their ``size``; ``problem`` where it cannot be read.
+
+    Examples
+    --------
+    >>> stored("/nonexistent")
+    {'folder': '/nonexistent', 'builds': 0, 'size': 0}
+    """
+    folder = folder or places.default_store()
+    try:
+        sizes = [Path(path).stat().st_size for path in archives.archives(folder)]
+    except (OSError, archives.StoreError) as error:
+        why = getattr(error.__cause__ or error, "strerror", None) or str(error)
+        problem = f"cannot be read: {why.lower()}"
+        return {"folder": folder, "builds": 0, "size": 0, "problem": problem}
+    return {"folder": folder, "builds": len(sizes), "size": sum(sizes)}
+
+
+def status() -> Status:
+    """Tell what is installed on this machine, what runs and what is stored, without starting Ansible.
+
+    Returns
+    -------
+    Status
+        A dict, ``{"hosts": {"localhost": {role: report}}, "store": {...}}``. Each report has ``works`` besides, which
+        says whether it does at this moment: commands are run, servers and tunnels are connected to. Where it does not,
+        ``problem`` may say why. :func:`measured` and :func:`stored` say what else there is. While a run changes this
+        machine, ``lock`` is what :func:`provision.engine.lock.holder` returns.
+
+    Examples
+    --------
+    >>> status()["hosts"]["localhost"]["mrtrix3"]["version"]  # doctest: +SKIP
+    '3.0.8'
+    """
+    found = {}
+    for name in catalog.roles():
+        report = notes.read_state(name).get("report")
+        if report:
+            found[name] = {**report, **look.now(name, report), **measured(name, report)}
+    installed = packages()
+    if installed:
+        found = {"deps": {"packages": installed}, **found}
+    changing = lock.holder()
+    busy = {} if changing is None else {"lock": changing}
+    return Status({"hosts": {"localhost": found}, "store": stored(), **busy})

@@ -1,0 +1,1 @@
+"""What speaks against this machine, found and told."""

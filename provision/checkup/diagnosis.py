@@ -1,0 +1,134 @@
+"""What the doctor has found, told in a few lines, as a table, and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from html import escape
+
+from provision.display.tables import table
+from provision.words import printable
+
+_COLOURS = {"ok": "32", "warn": "33", "fail": "31"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check has found.
+
+    Attributes
+    ----------
+    verdict : {"ok", "warn", "fail"}
+        Whether it is as it should be; ``warn`` where something will not work that not everybody needs.
+    found : str
+        What is there, in one line.
+    advice : str
+        What to do; empty when it is ok.
+    """
+
+    verdict: str
+    found: str
+    advice: str = ""
+
+
+class Diagnosis(Mapping):
+    """What `doctor` has found: a mapping of each check's name to its `Finding`.
+
+    Parameters
+    ----------
+    findings : mapping of str to Finding
+        In the order in which they are told.
+    seconds : float
+        How long it took.
+
+    Examples
+    --------
+    >>> Diagnosis({"cpu": Finding("ok", "2 cores, x86-64-v3")}, 0.1)
+    ok    cpu  2 cores, x86-64-v3
+    All is well.
+    """
+
+    def __init__(self, findings: Mapping[str, Finding], seconds: float):
+        self._findings, self.seconds = dict(findings), seconds
+
+    def __getitem__(self, name: str) -> Finding:
+        return self._findings[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._findings)
+
+    def __len__(self) -> int:
+        return len(self._findings)
+
+    @property
+    def ok(self) -> bool:
+        """Whether no check has failed; a warning is none."""
+        return not self._count("fail")
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def text(self, colours: bool = False) -> str:
+        """Return a line for each check, and one of advice where there is any.
+
+        Parameters
+        ----------
+        colours : bool
+            Whether a terminal shall show the verdicts in colours.
+
+        Returns
+        -------
+        str
+            The lines.
+        """
+        width = max(map(len, self), default=0)
+        lines = []
+        for name, finding in self.items():
+            verdict = f"{finding.verdict:4}"
+            if colours:
+                verdict = f"\x1b[{_COLOURS[finding.verdict]}m{verdict}\x1b[0m"
+            lines.append(f"{verdict}  {name:{width}}  {printable(finding.found)}")
+            lines += [f"{'':4}  {'':{width}}  {printable(finding.advice)}"] if finding.advice else []
+        return "\n".join([*lines, self._summary()])
+
+    def _repr_html_(self) -> str:
+        """Return the same as a table for a notebook."""
+        cells = "<td><b>{}</b></td><td style='text-align:left'>{}</td><td style='text-align:left'>{}{}</td>"
+        rows = "".join(
+            f"<tr>{cells}</tr>".format(
+                *(escape(text) for text in (finding.verdict, name, finding.found)),
+                finding.advice and f"<br><i>{escape(finding.advice)}</i>",
+            )
+            for name, finding in self.items()
+        )
+        return table(escape(self._summary()), rows)
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: plain values only.
+
+        Returns
+        -------
+        dict
+            ``{"ok": ..., "seconds": ..., "checks": {name: {"verdict": ..., "found": ..., "advice": ...}}}``.
+
+        Examples
+        --------
+        >>> Diagnosis({}, 0.1).to_dict()
+        {'ok': True, 'seconds': 0.1, 'checks': {}}
+        """
+        checks = {name: asdict(finding) for name, finding in self.items()}
+        return {"ok": self.ok, "seconds": self.seconds, "checks": checks}
+
+    def _count(self, verdict: str) -> int:
+        return sum(finding.verdict == verdict for finding in self.values())
+
+    def _summary(self) -> str:
+        counts = [
+            f"{count} {word if count == 1 else words}"
+            for count, word, words in (
+                (self._count("fail"), "failure", "failures"),
+                (self._count("warn"), "warning", "warnings"),
+            )
+            if count
+        ]
+        return f"{', '.join(counts)}." if counts else "All is well."

@@ -1,0 +1,221 @@
+"""The commands that look at this machine: how they are written, and which function each of them is."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import provision
+from provision.checkup.diagnosis import Diagnosis
+from provision.cli.help import WAIT_FLAGS, add_command, add_wait, given_wait
+from provision.engine import catalog
+from provision.errors import OptionError
+
+_DOCTOR_EXAMPLES = """\
+examples:
+  provision doctor
+  provision doctor --json
+
+exit codes:
+  0    all is well, or there are warnings alone
+  1    a check has failed
+  2    wrong usage
+  130  interrupted
+"""
+
+_REMOVE_EXAMPLES = """\
+examples:
+  provision remove                    take away all that was put here, after a typed yes
+  provision remove --yes              the same without a question, for scripts
+  provision remove --check            tell what would be removed, and change nothing
+  provision remove sshd --on hosts.yml
+
+What can be of use later is kept, and named with what removes it: builds in the store, sources, logs.
+
+exit codes:
+  0    done, or nothing was there
+  1    something could not be removed; the same command goes on from there
+  2    wrong usage, or the answer was not yes; nothing was removed
+  130  interrupted; the same command goes on from there
+"""
+
+_LOGS_EXAMPLES = """\
+examples:
+  provision logs           the last runs, the newest first, and how they ended
+  provision logs 2         all that Ansible said in the run before the last
+  provision logs --last    the same of the last run
+  provision logs --json
+
+exit codes:
+  0    done
+  1    the log cannot be read
+  2    wrong usage, or there is no such log
+  130  interrupted
+"""
+
+_FLAGS = {
+    "doctor": ("--json", "--help"),
+    "logs": ("--last", "--json", "--help"),
+    "remove": ("--on", "--check", "--yes", "--ask-become-pass", *WAIT_FLAGS, "--verbose", "--json", "--help"),
+}
+
+COMMANDS = tuple(_FLAGS)
+"""The names of the commands."""
+
+
+def flags(command: str) -> tuple[str, ...]:
+    """Return what a command can be told, besides its arguments.
+
+    Parameters
+    ----------
+    command : str
+        One of `COMMANDS`.
+
+    Returns
+    -------
+    tuple of str
+        The flags.
+
+    Examples
+    --------
+    >>> flags("doctor")
+    ('--json', '--help')
+    """
+    return _FLAGS[command]
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the commands to the parser of ``provision``.
+
+    Parameters
+    ----------
+    commands : argparse._SubParsersAction
+        The commands of ``provision``.
+    """
+    _add(commands, "doctor", "tell whether this machine has what is needed, and change nothing", _DOCTOR_EXAMPLES)
+    logs = _add(commands, "logs", "tell of the last runs, or print what Ansible said", _LOGS_EXAMPLES)
+    logs.add_argument("number", nargs="?", type=int, metavar="N", help="which one to print; 1 is the last run")
+    logs.add_argument("--last", action="store_true", help="print that of the last run")
+    remove = _add(commands, "remove", "take away what the roles have put on this machine", _REMOVE_EXAMPLES)
+    remove.add_argument("roles", nargs="*", metavar="ROLE", help="whose (default: all)")
+    remove.add_argument("--on", metavar="INVENTORY", help="the machines, an Ansible inventory (default: this one)")
+    remove.add_argument("--check", action="store_true", help="tell what would be removed, and change nothing")
+    remove.add_argument("--yes", action="store_true", help="do not ask")
+    add_ask_flag(remove)
+    add_wait(remove)
+    remove.add_argument("-v", "--verbose", action="store_true", help="show all that Ansible says")
+
+
+def add_ask_flag(parser: argparse._ActionsContainer) -> None:
+    """Add the flag of commands that may need root.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The command's.
+    """
+    about = "ask for sudo's password first, and not only when it is needed"
+    parser.add_argument("-K", "--ask-become-pass", action="store_true", help=about)
+
+
+def asking(arguments: argparse.Namespace) -> dict[str, bool]:
+    """Return the keyword for an action where that flag was given.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        The command's.
+
+    Returns
+    -------
+    dict of str to bool
+        Empty without the flag.
+    """
+    return {"ask_become_pass": True} if arguments.ask_become_pass else {}
+
+
+def _add(commands: argparse._SubParsersAction, name: str, about: str, examples: str) -> argparse.ArgumentParser:
+    parser = add_command(commands, name, about, examples)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def call(arguments: argparse.Namespace) -> Any:
+    """Do what a command asks for.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        The command's arguments as they were read.
+
+    Returns
+    -------
+    object
+        What its function returns; all of them have ``to_dict()``.
+
+    Raises
+    ------
+    ProvisionError
+        As its function does.
+    """
+    functions: dict[str, Callable] = {"doctor": _doctor, "logs": _logs, "remove": _remove}
+    return functions[arguments.command](arguments)
+
+
+def _doctor(arguments: argparse.Namespace) -> Any:
+    return provision.doctor()
+
+
+def _logs(arguments: argparse.Namespace) -> Any:
+    from provision.actions import logs
+
+    number = 1 if arguments.last else arguments.number
+    return logs.logs() if number is None else logs.log(number)
+
+
+def _remove(arguments: argparse.Namespace) -> Any:
+    if not (arguments.check or arguments.yes):
+        _ask(", ".join(catalog.role(name).name for name in arguments.roles) or "all that was put there", arguments.on)
+    settings = {name: getattr(arguments, name) for name in ("on", "check", "verbose")}
+    return provision.remove(*arguments.roles, **settings, **given_wait(arguments), **asking(arguments))
+
+
+def _ask(what: str, on: str | None) -> None:
+    """Return when a person at a terminal has typed yes."""
+    unsaid = OptionError("Nothing was removed.", hint="Type yes when asked, or pass --yes.")
+    if not sys.stdin.isatty():
+        raise unsaid
+    where = f"the machines of {on}" if on else "this machine"
+    print(f"Remove {what} from {where}? Type yes: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() != "yes":
+        raise unsaid
+
+
+def text(result: Any) -> str:
+    """Return what a command prints of its result, in colours where standard output shows them.
+
+    Parameters
+    ----------
+    result : object
+        What `call` returned.
+
+    Returns
+    -------
+    str
+        The lines.
+    """
+    return result.text(colours=wants_colours()) if isinstance(result, Diagnosis) else str(result)
+
+
+def wants_colours() -> bool:
+    """Tell whether standard output is a terminal whose user has nothing against colours (https://no-color.org).
+
+    Examples
+    --------
+    >>> wants_colours()
+    False
+    """
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"

@@ -1,0 +1,151 @@
+"""What a tunnel needs from a person before it is opened: a token, and on Google Colab a decision."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from provision import notebook
+from provision.colab import secrets
+from provision.engine import catalog
+from provision.engine.launch import TOKEN_VARIABLE
+from provision.errors import Declined
+from provision.machine.look import connection, ngrok
+
+_TOKEN_PAGE = "https://dashboard.ngrok.com/get-started/your-authtoken"
+# Nobody is there who could answer; the latter is what the kernel of a notebook says that runs without a page.
+_NO_ANSWER = (EOFError, NotImplementedError)
+_TUNNELS = ("ngrok", "reverse_ssh")
+
+
+def complete(roles: Sequence[str], variables: Mapping[str, Any], *, local: bool, check: bool) -> dict[str, Any]:
+    """Return the variables of a run with what only a person can add.
+
+    Parameters
+    ----------
+    roles : sequence of str
+        The roles asked for.
+    variables : mapping of str to object
+        Their variables.
+    local : bool
+        Whether they run on this machine.
+    check : bool
+        Whether this is only a look, for which nobody is asked.
+
+    Returns
+    -------
+    dict of str to object
+        The variables, with ``ngrok_authtoken`` where it was found, and with the consent to what Google Colab's terms
+        say of tunnels. For a look, ``provision_can_ask`` says that what is missing would be asked for.
+
+    Raises
+    ------
+    Declined
+        When there is no token, or the consent was refused; nothing was started.
+
+    Examples
+    --------
+    >>> complete(["mrtrix3"], {"mrtrix3_jobs": 2}, local=True, check=False)
+    {'mrtrix3_jobs': 2}
+    """
+    opened = [role for role in _TUNNELS if role in roles and _starts(role, variables)]
+    if not opened:
+        return dict(variables)
+    if check:
+        token = _given_token(variables) if "ngrok" in opened else ""
+        asks = {"provision_can_ask": True} if local and _can_ask() else {}
+        return {**variables, **asks, **({"ngrok_authtoken": token} if token else {})}
+    consent = _consent(opened, variables) if local else {}
+    token = _token(variables, local) if "ngrok" in opened else ""
+    return {**variables, **consent, **({"ngrok_authtoken": token} if token else {})}
+
+
+def _starts(role: str, variables: Mapping[str, Any]) -> bool:
+    name = f"{role}_state"
+    return variables.get(name, catalog.role(role).options[name].default) == "started"
+
+
+def _consent(roles: Sequence[str], variables: Mapping[str, Any]) -> dict[str, bool]:
+    """Say on Google Colab what its terms allow, and return the consent to open tunnels all the same."""
+    problem = connection.colab_policy_problem(False)
+    if not problem:
+        return {}
+    names = [f"{role}_accept_colab_policy" for role in roles]
+    print(". ".join(problem), file=notebook.stream(), flush=True)
+    if not all(variables.get(name) for name in names) and not _typed_yes():
+        raise Declined(
+            "No tunnel was opened, because what Google Colab's terms say of them was not accepted.",
+            hint="Pass accept_colab_policy=True, or type yes when asked.",
+        )
+    return dict.fromkeys(names, True)
+
+
+def _typed_yes() -> bool:
+    if not _can_ask():
+        return False
+    try:
+        return input("Type yes to open it all the same: ").strip().lower() == "yes"
+    except _NO_ANSWER:
+        return False
+
+
+def _token(variables: Mapping[str, Any], local: bool) -> str:
+    """Return the token of the ngrok account, an empty string where the role has one already."""
+    given = _given_token(variables)
+    if given:
+        return given
+    kept, problem = secrets.secret(TOKEN_VARIABLE) if local else ("", "")
+    if kept:
+        return kept
+    # One that was given before is in the agent's configuration, which the role can read and others cannot.
+    if not local or ngrok.has_token():
+        return ""
+    if problem:
+        print(problem, file=notebook.stream(), flush=True)
+    return _asked_for_token()
+
+
+def _given_token(variables: Mapping[str, Any]) -> str:
+    return str(variables.get("ngrok_authtoken") or "").strip() or os.environ.get(TOKEN_VARIABLE, "").strip()
+
+
+def _asked_for_token() -> str:
+    hint = f"Copy it from {_TOKEN_PAGE}, and give it in the variable {TOKEN_VARIABLE}, as a Colab secret of that name, "
+    missing = Declined("ngrok needs the authtoken of your account.", hint=f"{hint}or when asked.")
+    token = typed_unseen(f"authtoken of ngrok ({_TOKEN_PAGE}): ").strip()
+    if not token:
+        raise missing
+    return token
+
+
+def typed_unseen(question: str) -> str:
+    """Return what a person types unseen at a terminal or below a cell; nothing where nobody can be asked.
+
+    Parameters
+    ----------
+    question : str
+        What they are asked.
+
+    Returns
+    -------
+    str
+        The answer.
+    """
+    if not _can_ask():
+        return ""
+    try:
+        return getpass.getpass(question)
+    except _NO_ANSWER:
+        return ""
+
+
+def _can_ask() -> bool:
+    if notebook.in_notebook():
+        return True
+    try:
+        return sys.stdin.isatty()
+    except (AttributeError, ValueError):  # it is closed
+        return False

@@ -1,0 +1,618 @@
+"""MRtrix3's multi-tissue pipeline on data whose answer is known, and whether it found that answer."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from provision import __version__, extras
+from provision.demo import report, sample
+from provision.engine.events import Step
+from provision.errors import OptionError, ProvisionError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from nibabel.spatialimages import SpatialImage
+    from rich.console import Console
+
+    from provision.demo.phantom import Phantom
+
+LIMITS = {"single fibre": 3.0, "crossing": 10.0}
+"""Largest median angles in degrees: MRtrix3 3.0.3 finds 0.4 and 1.4, and 37 and 15 where b-vectors are mirrored."""
+
+COMMANDS = [
+    "mrinfo",
+    "mrconvert",
+    "mrcalc",
+    "mrcat",
+    "mrmath",
+    "mrstats",
+    "mrthreshold",
+    "maskfilter",
+    "dwi2mask",
+    "dwi2tensor",
+    "tensor2metric",
+    "dwiextract",
+    "amp2response",
+    "peaks2amp",
+    "sh2peaks",
+    "dwi2fod",
+    "dwi2response",
+]
+"""What the pipeline calls, and what ``dwi2response dhollander`` of MRtrix3 3.0.3 to 3.0.8 calls itself."""
+
+_EXTRA = ("numpy", "nibabel", "dipy", "matplotlib")
+_LOG, _RESULTS, _PICTURE = "demo.log", "results.json", "fod.png"
+_REPORT, _GLYPHS, _PEEK = "report.html", "glyphs.png", "peek.png"
+# Of the largest peak: smaller ones in grey matter and fluid are noise, and would hide the picture's message.
+_SMALLEST_DRAWN_PEAK = 0.15
+# Seconds for a command to end by itself when it is interrupted.
+_GRACE = 10.0
+_LAST_LINES = 5
+
+
+@dataclass(frozen=True)
+class Angles:
+    """How far the found peaks lie from the true fibres in one kind of voxel.
+
+    Attributes
+    ----------
+    voxels : int
+        How many voxels were compared.
+    median, p95 : float
+        Median and 95th percentile of the angle in degrees; in a voxel of two fibres the larger angle counts.
+    limit : float
+        Largest median that passes, in degrees.
+    """
+
+    voxels: int
+    median: float
+    p95: float
+    limit: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the median is within the limit."""
+        return self.median <= self.limit
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What a demo found, and where its files are.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Where the data, the results and the log are.
+    data : str
+        Which data were used.
+    angles : dict of str to Angles
+        Per kind of voxel; empty for data whose truth is not known.
+    steps : dict of str to float
+        Seconds per step, in order.
+    versions : dict of str to str
+        Of MRtrix3, Python and the packages that took part.
+    settings : dict
+        Size, signal-to-noise ratio and seed of the phantom; empty for other data.
+    """
+
+    folder: Path
+    data: str
+    angles: dict[str, Angles] = field(default_factory=dict)
+    steps: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    settings: dict = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether every median is within its limit; None where there was no truth to compare with."""
+        return all(angles.passed for angles in self.angles.values()) if self.angles else None
+
+    @property
+    def seconds(self) -> float:
+        """How long all steps took together."""
+        return sum(self.steps.values())
+
+    @property
+    def picture(self) -> Path:
+        """The picture of the found fibres."""
+        return self.folder / _PICTURE
+
+    @property
+    def glyphs(self) -> Path:
+        """The picture of the FODs of the middle slice; it is not there where VTK is not installed or cannot draw."""
+        return self.folder / _GLYPHS
+
+    @property
+    def report(self) -> Path:
+        """The page that tells all of it, with its pictures in it."""
+        return self.folder / _REPORT
+
+    @property
+    def log(self) -> Path:
+        """The file with every command and its output."""
+        return self.folder / _LOG
+
+    @property
+    def summary(self) -> str:
+        """One sentence for a person."""
+        took = f"in {self.seconds:.0f} s; see {self.report}"
+        if not self.angles:
+            return f"MRtrix3 {self.versions['mrtrix3']} made FODs of {self.data} {took}"
+        medians = ", ".join(f"{angles.median:.1f}° ({kind})" for kind, angles in self.angles.items())
+        verb = "found" if self.passed else "missed"
+        return f"MRtrix3 {self.versions['mrtrix3']} {verb} the phantom's fibres, median angles {medians}, {took}"
+
+    def to_dict(self) -> dict:
+        """Return what ``results.json`` holds: plain values, angles in degrees, times in seconds."""
+        return {
+            "data": self.data,
+            "settings": self.settings,
+            "passed": self.passed,
+            "angles": {kind: {**asdict(found), "passed": found.passed} for kind, found in self.angles.items()},
+            "seconds": round(self.seconds, 3),
+            "steps": {name: round(seconds, 3) for name, seconds in self.steps.items()},
+            "versions": self.versions,
+            "folder": str(self.folder),
+        }
+
+    def _repr_html_(self) -> str:
+        """Return the main picture, the angles and where the report is, for a notebook."""
+        return report.cell(self)
+
+
+def run_demo(
+    folder: str | Path = "provision-demo",
+    *,
+    bin: str | Path | None = None,
+    data: str = "phantom",
+    size: Sequence[int] | None = None,
+    snr: float = 40.0,
+    seed: int = 0,
+    on_step: Callable[[Step], None] | None = None,
+    console: Console | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> DemoResult:
+    """Run MRtrix3 from raw volumes to fibre directions, and compare these with the truth where it is known.
+
+    The steps are ``mrconvert -fslgrad``, ``dwi2response dhollander``, ``dwi2fod msmt_csd`` and ``sh2peaks``. A gradient
+    table of the wrong handedness, a command that does not start or a miscompiled one cannot pass.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path, optional
+        Where everything is written; a second run overwrites the files of the first and nothing else.
+    bin : str or pathlib.Path, optional
+        The folder of MRtrix3's commands; those on the PATH when None.
+    data : {"phantom", "sherbrooke_3shell"}, optional
+        The phantom is made here. The other is a human head that dipy downloads once into its own folder; its truth is
+        not known, and its voxels are some twenty times as many as the phantom's, so that it takes as much longer.
+    size : sequence of three ints, optional
+        Voxels of the phantom along each axis; :data:`provision.demo.phantom.SHAPE` when None.
+    snr : float, optional
+        Signal-to-noise ratio of the phantom at b = 0.
+    seed : int, optional
+        Seed of the phantom's noise.
+    on_step : callable, optional
+        Called with a :class:`provision.engine.events.Step` when a step starts ("task") and when it has ended ("done").
+    console : rich.console.Console, optional
+        Where the table of angles is printed; standard output when None.
+    environment : mapping, optional
+        Environment of the commands; this process's when None.
+
+    Returns
+    -------
+    DemoResult
+        Angles, times and versions; ``results.json`` in the folder holds the same, and ``report.html`` shows it.
+
+    Raises
+    ------
+    provision.errors.OptionError
+        When a value is not allowed.
+    provision.errors.ProvisionError
+        When a package or command is missing, a command fails, the data cannot be reached, or a median angle is beyond
+        its limit.
+
+    Examples
+    --------
+    >>> result = run_demo("my-demo", bin="/opt/mrtrix3/bin")  # doctest: +SKIP
+    >>> result.angles["crossing"].median <= 10  # doctest: +SKIP
+    True
+    """
+    check(data)
+    environment = _environment(bin, environment)
+    work = _Work(_made(Path(folder).expanduser()), environment, on_step)
+    versions = _versions(work)
+    if data == "phantom":
+        phantom = _phantom(work, size, snr, seed)
+        _find_fibres(work, "dwi.nii.gz", "bvecs", "bvals", "mask.nii.gz")
+        angles = _compare(work, phantom)
+        settings = {"size": list(phantom.tissue.shape), "snr": snr, "seed": seed}
+    else:
+        _find_fibres(work, *_download(work))
+        settings, angles = {}, {}
+    _draw(work)
+    pictures = _pictures(work)
+    result = DemoResult(work.folder, data, angles, work.seconds, versions, settings)
+    result.report.write_text(report.page(result, pictures, work.commands), encoding="utf-8")
+    (work.folder / _RESULTS).write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
+    if angles:
+        _print_table(result, console)
+        check_limits(angles, work.log)
+    return result
+
+
+def check_limits(angles: Mapping[str, Angles], log: Path) -> None:
+    """Do nothing when every median is within its limit.
+
+    Parameters
+    ----------
+    angles : mapping of str to Angles
+        What was found, per kind of voxel.
+    log : pathlib.Path
+        The file with every command and its output, for the error.
+
+    Raises
+    ------
+    provision.errors.ProvisionError
+        When a median is beyond its limit.
+    """
+    beyond = [
+        f"{found.median:.1f} degrees ({kind}, at most {found.limit:g})"
+        for kind, found in angles.items()
+        if not found.passed
+    ]
+    if beyond:
+        raise ProvisionError(
+            f"The found fibres miss the true ones: the median angle is {' and '.join(beyond)}.",
+            hint=f"Look at {log.with_name(_PICTURE)}: lines across the ring mean that the gradients were turned. With "
+            "the default size and SNR a sound MRtrix3 passes: install another version or origin, and run this again.",
+            task="sh2peaks",
+            log=log,
+        )
+
+
+def run_command(argv: Sequence[str], *, folder: Path, environment: Mapping[str, str], log: Path) -> str:
+    """Run one command to its end; its line, its output and its time go to the log.
+
+    An interrupted caller (Ctrl-C) ends the command and everything that it started.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        The command and its arguments; it is looked up on the PATH of `environment`.
+    folder : pathlib.Path
+        The command's working directory.
+    environment : mapping of str to str
+        All of the command's environment variables.
+    log : pathlib.Path
+        The file to append to.
+
+    Returns
+    -------
+    str
+        What the command wrote to standard output and standard error.
+
+    Raises
+    ------
+    provision.errors.ProvisionError
+        When the command is not there, cannot be started or fails.
+    """
+    line = shlex.join(argv)
+    program = shutil.which(argv[0], path=environment.get("PATH", os.defpath))
+    if program is None:
+        raise ProvisionError(
+            f"The command {argv[0]} was not found.",
+            hint="Install MRtrix3 with `provision run mrtrix3`, or name the folder of its commands with bin.",
+            task=line,
+            log=log,
+        )
+    started = time.monotonic()
+    with log.open("ab") as sink:
+        sink.write(f"$ {line}\n".encode())
+        sink.flush()
+        start = sink.tell()
+        # MRtrix3 draws its progress with escape codes on a pipe but not in a file, so the log is the command's output.
+        code = _waited([program, *argv[1:]], line, sink, folder, environment)
+        end = sink.seek(0, os.SEEK_END)
+        sink.write(f"# {argv[0]}: exit code {code}, {time.monotonic() - started:.1f} s\n\n".encode())
+    output = log.read_bytes()[start:end].decode(errors="replace")
+    if code:
+        raise _failure(argv[0], line, code, output, log)
+    return output
+
+
+@dataclass
+class _Work:
+    """Where a demo works, with what environment, whom it tells, how long its steps took, and what was run."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    on_step: Callable[[Step], None] | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    commands: list[str] = field(default_factory=list)
+
+    @property
+    def log(self) -> Path:
+        """The file with every command and its output."""
+        return self.folder / _LOG
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Tell that a step starts, time it, and tell that it has ended."""
+        self._tell(Step("task", role="demo", task=name))
+        started = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - started
+        self._tell(Step("done", role="demo", task=name))
+
+    def run(self, *argv: str) -> str:
+        """Run one command in the folder."""
+        self.commands.append(shlex.join(argv))
+        return run_command(argv, folder=self.folder, environment=self.environment, log=self.log)
+
+    def _tell(self, step: Step) -> None:
+        if self.on_step:
+            self.on_step(step)
+
+
+def check(data: str) -> None:
+    """Refuse data that are unknown, and say all together which packages of the demo extra are missing."""
+    if data not in sample.NAMES:
+        raise OptionError(f"There are no data called {data!r}.", hint=f"Choose from: {', '.join(sample.NAMES)}.")
+    extras.require("demo", "The demos", *_EXTRA)
+
+
+def _made(folder: Path) -> Path:
+    """Make the folder with an empty log and no earlier results in it; return its full path."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _LOG).write_bytes(b"")
+        for name in (_RESULTS, _PICTURE, _REPORT, _GLYPHS, _PEEK):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise ProvisionError(
+            f"The demo cannot write to the folder {folder}: {error.strerror}.", hint="Name another folder."
+        ) from error
+    return folder.resolve()
+
+
+def _environment(bin: str | Path | None, environment: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the commands' environment, in which those of `bin` come first."""
+    result = dict(os.environ if environment is None else environment)
+    if bin is None:
+        return result
+    folder = str(Path(bin).expanduser().absolute())
+    # Without this, a wrong folder would go unnoticed wherever another MRtrix3 is on the PATH.
+    if shutil.which("mrconvert", path=folder) is None:
+        raise ProvisionError(f"There is no mrconvert in {folder}.", hint="Name the folder of MRtrix3's commands.")
+    result["PATH"] = os.pathsep.join(filter(None, (folder, result.get("PATH"))))
+    return result
+
+
+def _versions(work: _Work) -> dict[str, str]:
+    """Return the versions of all that takes part; asking for MRtrix3's also shows that it starts."""
+    answer = re.search(r"== mrinfo (\S+) ==", work.run("mrinfo", "-version"))
+    packages = {name: importlib.metadata.version(name) for name in _EXTRA}
+    return {
+        "mrtrix3": answer[1] if answer else "unknown",
+        "provision": __version__,
+        "python": platform.python_version(),
+        **packages,
+    }
+
+
+def _phantom(work: _Work, size: Sequence[int] | None, snr: float, seed: int) -> Phantom:
+    """Make the phantom and write it into the folder."""
+    from provision.demo import phantom
+
+    with work.step("phantom"):
+        made = phantom.make_phantom(size or phantom.SHAPE, snr=snr, seed=seed)
+        made.write(work.folder)
+    return made
+
+
+def _download(work: _Work) -> tuple[str, str, str]:
+    """Return the paths of the volumes, b-vectors and b-values of dipy's three-shell head, downloaded when needed."""
+    with work.step("download"):
+        try:
+            head = sample.fetched()
+        except ProvisionError as error:
+            error.log = work.log
+            raise
+    return str(head.image), str(head.bvecs), str(head.bvals)
+
+
+def _find_fibres(work: _Work, image: str, bvecs: str, bvals: str, mask: str | None = None) -> None:
+    """Go from volumes to response functions, FODs and peaks; without a mask, ``dwi2mask`` makes one."""
+    with work.step("mrconvert"):
+        work.run("mrconvert", image, "dwi.mif", "-fslgrad", bvecs, bvals, "-force")
+    if mask is None:
+        mask = "mask.mif"
+        with work.step("dwi2mask"):
+            work.run("dwi2mask", "dwi.mif", mask, "-force")
+    responses = ("wm.txt", "gm.txt", "csf.txt")
+    with work.step("dwi2response"):
+        work.run("dwi2response", "dhollander", "dwi.mif", *responses, "-mask", mask, "-force")
+    fods = [name for tissue in ("wm", "gm", "csf") for name in (f"{tissue}.txt", f"{tissue}fod.mif")]
+    with work.step("dwi2fod"):
+        work.run("dwi2fod", "msmt_csd", "dwi.mif", *fods, "-mask", mask, "-force")
+    with work.step("sh2peaks"):
+        work.run("sh2peaks", "wmfod.mif", "peaks.nii.gz", "-num", "3", "-mask", mask, "-force")
+
+
+def _compare(work: _Work, phantom: Phantom) -> dict[str, Angles]:
+    """Return the angles between the found peaks and the phantom's fibres, per kind of voxel."""
+    import nibabel
+    import numpy as np
+
+    from provision.demo.phantom import Tissue, peak_angles
+
+    kinds = {"single fibre": (Tissue.SINGLE, 1), "crossing": (Tissue.CROSSING, 2)}
+    with work.step("compare"):
+        peaks = _aligned(nibabel.load(work.folder / "peaks.nii.gz"), phantom.affine)
+        peaks = peaks.reshape(*phantom.tissue.shape, -1, 3)
+        angles = {}
+        for kind, (tissue, fibres) in kinds.items():
+            here = phantom.tissue == tissue
+            degrees = peak_angles(peaks[here], phantom.directions[here][:, :fibres])
+            median, p95 = (round(float(value), 3) for value in np.percentile(degrees, (50, 95)))
+            angles[kind] = Angles(len(degrees), median, p95, LIMITS[kind])
+    return angles
+
+
+def _aligned(image: SpatialImage, affine: np.ndarray) -> np.ndarray:
+    """Return an image's values along the voxel axes of an affine, whatever order and sign its own axes have."""
+    import nibabel
+    import numpy as np
+
+    orientation = nibabel.io_orientation(np.linalg.inv(affine) @ image.affine)
+    return image.as_reoriented(orientation).get_fdata()
+
+
+def _draw(work: _Work) -> None:
+    """Draw the found peaks of the middle slice over the isotropic part of the white-matter FOD."""
+    import nibabel
+
+    with work.step("draw"):
+        # Coefficient 0 of the spherical harmonics is the FOD's mean over all directions.
+        work.run("mrconvert", "wmfod.mif", "fod_l0.nii.gz", "-coord", "3", "0", "-axes", "0,1,2", "-force")
+        background, peaks = (
+            nibabel.as_closest_canonical(nibabel.load(work.folder / name)) for name in ("fod_l0.nii.gz", "peaks.nii.gz")
+        )
+        _save_picture(background.get_fdata(), peaks.get_fdata(), peaks.affine, work.folder / _PICTURE)
+
+
+def _pictures(work: _Work) -> dict[str, report.Drawn]:
+    """Draw what the report shows; where something cannot be drawn, its reason is there instead."""
+    with work.step("show"):
+        return report.pictures(work.folder)
+
+
+def _save_picture(background: np.ndarray, peaks: np.ndarray, affine: np.ndarray, path: Path) -> None:
+    """Write a PNG of the middle slice.
+
+    Parameters
+    ----------
+    background : numpy.ndarray
+        Grey values, shape (X, Y, Z).
+    peaks : numpy.ndarray
+        Peaks in the scanner's frame, shape (X, Y, Z, 3 P); the length of each is its amplitude.
+    affine : numpy.ndarray
+        Voxel indices to scanner coordinates in mm, shape (4, 4).
+    path : pathlib.Path
+        The file to write.
+    """
+    import numpy as np
+    from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
+
+    middle = background.shape[2] // 2
+    grey = np.nan_to_num(background[:, :, middle])
+    segments, colours = _segments(peaks[:, :, middle], affine)
+    width, height = grey.shape
+    # Without pyplot there is no global state, and the figure's own canvas is Agg's.
+    figure = Figure(figsize=(8, 8 * height / width), facecolor="black")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.imshow(grey.T, origin="lower", cmap="gray", vmax=2 * max(np.percentile(grey, 99), 1e-6))
+    axes.add_collection(LineCollection(segments, colors=colours, linewidths=150 / width, capstyle="round"))
+    legend = "red: left-right, green: front-back, blue: head-foot"
+    axes.text(0.01, 0.01, legend, color="white", transform=axes.transAxes)
+    figure.savefig(path, dpi=100)
+
+
+def _segments(peaks: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lines of one slice's peaks, shape (L, 2, 2) in voxels, and their colours, shape (L, 3).
+
+    A line's length is its peak's amplitude against the slice's largest, its colour the magnitude of the direction's
+    x (red), y (green) and z (blue) in the scanner's frame.
+    """
+    import numpy as np
+
+    peaks = np.nan_to_num(peaks.reshape(*peaks.shape[:2], -1, 3))
+    amplitude = np.linalg.norm(peaks, axis=-1)
+    largest = max(np.percentile(amplitude[amplitude > 0], 99), 1e-12) if amplitude.any() else 1.0
+    x, y, peak = np.nonzero(amplitude > _SMALLEST_DRAWN_PEAK * largest)
+    vectors, lengths = peaks[x, y, peak], amplitude[x, y, peak, np.newaxis]
+    directions = vectors / lengths
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    half = 0.47 * np.minimum(lengths / largest, 1) * (directions @ axes)[:, :2]
+    centre = np.stack([x, y], axis=-1)
+    return np.stack([centre - half, centre + half], axis=1), np.abs(directions)
+
+
+def _print_table(result: DemoResult, console: Console | None) -> None:
+    """Print the angles, their limits, and whether they pass."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Angle between found and true fibres, MRtrix3 {result.versions['mrtrix3']}")
+    table.add_column("tissue")
+    for column in ("voxels", "median", "95th percentile", "limit of median"):
+        table.add_column(column, justify="right")
+    table.add_column("result")
+    for kind, found in result.angles.items():
+        degrees = [f"{value:.2f}°" for value in (found.median, found.p95, found.limit)]
+        verdict = "[green]pass[/green]" if found.passed else "[red]fail[/red]"
+        table.add_row(kind, str(found.voxels), *degrees, verdict)
+    (console or Console()).print(table)
+
+
+def _waited(argv: list[str], line: str, sink: BinaryIO, folder: Path, environment: Mapping[str, str]) -> int:
+    """Start a command in a session of its own and return its exit code."""
+    try:
+        process = subprocess.Popen(
+            argv,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ProvisionError(
+            f"The command {argv[0]} could not be started: {error.strerror}.", task=line, log=Path(sink.name)
+        ) from error
+    try:
+        return process.wait()
+    except BaseException:
+        _end(process)
+        raise
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End a command and all that it started, leaving MRtrix3's scripts the time to remove their scratch folder."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE)
+
+
+def _failure(name: str, line: str, code: int, output: str, log: Path) -> ProvisionError:
+    """Return the error for a command that ended with a code other than 0."""
+    how = f"was ended by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"failed with exit code {code}"
+    last = [text.strip() for text in output.splitlines() if text.strip()][-_LAST_LINES:]
+    # The kernel ends a process that wants more memory than there is with this signal; nothing is written then.
+    memory = " The machine may have run out of memory." if code == -signal.SIGKILL else ""
+    return ProvisionError(
+        "\n".join([f"{name} {how}{':' if last else '.'}", *last]),
+        hint=f"All of its output is in {log}.{memory}",
+        task=line,
+        log=log,
+    )

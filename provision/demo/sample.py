@@ -1,0 +1,169 @@
+"""Sample data to try MRtrix3 on: a human head that dipy downloads, or a phantom that is made here."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from provision import extras, notebook, paths
+from provision.errors import OptionError, ProvisionError
+from provision.words import did_you_mean
+
+NAMES = ("phantom", "sherbrooke_3shell")
+"""What there is: made here, with fibres whose directions are known, or 193 volumes of a human head."""
+
+
+@dataclass(frozen=True, repr=False)
+class Sample:
+    """Diffusion-weighted volumes and their gradient table, as files.
+
+    Attributes
+    ----------
+    name : str
+        One of `NAMES`.
+    image : pathlib.Path
+        The volumes, compressed NIfTI.
+    bvecs, bvals : pathlib.Path
+        The gradient table by FSL's convention.
+
+    Examples
+    --------
+    >>> Sample("phantom", Path("/d/dwi.nii.gz"), Path("/d/bvecs"), Path("/d/bvals"))
+    phantom: /d/dwi.nii.gz with gradients in /d/bvecs and /d/bvals
+    """
+
+    name: str
+    image: Path
+    bvecs: Path
+    bvals: Path
+
+    @property
+    def arguments(self) -> str:
+        """The volumes and their gradients as a command of MRtrix3 takes them, for a shell.
+
+        Examples
+        --------
+        >>> Sample("phantom", Path("/d/dwi.nii.gz"), Path("/d/bvecs"), Path("/d/bvals")).arguments
+        '/d/dwi.nii.gz -fslgrad /d/bvecs /d/bvals'
+        """
+        return shlex.join([str(self.image), "-fslgrad", str(self.bvecs), str(self.bvals)])
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: plain values only.
+
+        Examples
+        --------
+        >>> Sample("phantom", Path("/d/dwi.nii.gz"), Path("/d/bvecs"), Path("/d/bvals")).to_dict()["image"]
+        '/d/dwi.nii.gz'
+        """
+        files = {name: str(getattr(self, name)) for name in ("image", "bvecs", "bvals")}
+        return {"name": self.name, **files, "arguments": self.arguments}
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.image} with gradients in {self.bvecs} and {self.bvals}"
+
+    def _repr_html_(self) -> str:
+        """Return the same for a notebook."""
+        return f"<div>{escape(repr(self))}</div>"
+
+
+def sample(name: str | None = None, *, folder: str | os.PathLike = "phantom") -> Sample:
+    """Give diffusion data to try things on.
+
+    Parameters
+    ----------
+    name : {"sherbrooke_3shell", "phantom"}, optional
+        A human head, which dipy downloads once (55 MB) into its own folder; or a ring of fibres that a bar crosses,
+        made here in a second. Without a name the head, and where it cannot be downloaded the phantom, which is told.
+    folder : path-like, optional
+        Where the phantom's files go; a second call writes the same files again.
+
+    Returns
+    -------
+    Sample
+        Where the files are.
+
+    Raises
+    ------
+    OptionError
+        For a name that there is not, and a folder that is relative to one that is gone.
+    ProvisionError
+        When dipy or nibabel is not installed, the folder cannot be written, and when the head was asked for by its
+        name and cannot be downloaded.
+
+    Examples
+    --------
+    >>> data = sample("phantom")  # doctest: +SKIP
+    >>> data.arguments  # doctest: +SKIP
+    '/content/phantom/dwi.nii.gz -fslgrad /content/phantom/bvecs /content/phantom/bvals'
+    """
+    if name not in (None, *NAMES):
+        hint = did_you_mean(str(name), NAMES) or f"Choose from: {', '.join(NAMES)}."
+        raise OptionError(f"There are no data called {name!r}.", hint=hint)
+    extras.require("demo", "Sample data", "nibabel", "dipy")
+    if name == "phantom":
+        return _made(Path(folder))
+    try:
+        return fetched()
+    except ProvisionError as error:
+        if name:
+            raise
+        print(f"{error.message} The phantom is taken instead.", file=notebook.stream(), flush=True)
+        return _made(Path(folder))
+
+
+def fetched() -> Sample:
+    """Download dipy's three-shell head where it is not there yet.
+
+    Returns
+    -------
+    Sample
+        The files in dipy's folder.
+
+    Raises
+    ------
+    ProvisionError
+        When its server cannot be reached.
+    """
+    import dipy.data
+    from dipy.data.fetcher import FetcherError, dipy_home
+
+    folder = Path(dipy_home) / "sherbrooke_3shell"
+    try:
+        with paths.somewhere("/"):
+            _, folder = dipy.data.fetch_sherbrooke_3shell()
+    except (FetcherError, OSError) as error:
+        raise _unreachable(error, folder) from error
+    image, bvecs, bvals = (Path(folder, f"HARDI193.{kind}").resolve() for kind in ("nii.gz", "bvec", "bval"))
+    return Sample("sherbrooke_3shell", image, bvecs, bvals)
+
+
+def _unreachable(error: Exception, folder: Path) -> ProvisionError:
+    """Return the error that names the server which could not be reached, and what to do without it."""
+    address = re.search(r"https?://([^/\s]+)", str(error))
+    host = address[1] if address else "the server of dipy's data"
+    reason = str(error).rsplit("Last error: ", 1)[-1].strip("<>. ").removeprefix("urlopen error ")
+    return ProvisionError(
+        f"The data set sherbrooke_3shell could not be fetched from {host}: {reason}.",
+        hint="Check the network and run this again, or download HARDI193.nii.gz, HARDI193.bval and HARDI193.bvec "
+        f"elsewhere and put them into {folder}, or take the phantom, which needs no network.",
+        task="fetch_sherbrooke_3shell",
+    )
+
+
+def _made(folder: Path) -> Sample:
+    from provision.demo.phantom import make_phantom
+
+    folder = paths.absolute(folder)
+    try:
+        with paths.somewhere("/"):
+            make_phantom().write(folder)
+    except OSError as error:
+        raise ProvisionError(
+            f"The phantom cannot be written to {folder}: {error.strerror}.", hint="Name another folder."
+        ) from error
+    return Sample("phantom", *(folder / name for name in ("dwi.nii.gz", "bvecs", "bvals")))

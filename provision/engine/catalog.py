@@ -1,0 +1,443 @@
+"""Which roles there are and which options they take, read from the roles' own argument specs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from provision.engine import content
+from provision.errors import OptionError
+from provision.words import did_you_mean
+
+# The order in which a person meets them; roles not named here follow alphabetically.
+_ORDER = ("deps", "mrtrix3", "mrpeek", "sshd", "ngrok", "reverse_ssh")
+
+# What reaches a role that others include, when one of those is run; all else they say to it themselves.
+_REACH_INCLUDED = {"deps_lock_timeout": "deps"}
+
+# Variables that several roles share carry this instead of a role's name.
+_SHARED_PREFIX = "provision_"
+
+# Names that provision.run and the command line have for themselves.
+_TAKEN = {"on", "check", "verbose", "progress", "optional", "ask_become_pass", "json", "help", "wait", "no_wait"}
+
+_WORDS = {
+    "str": "text",
+    "path": "a path",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "a list",
+    "dict": "a mapping of names to values",
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a role, as its argument spec gives it.
+
+    Attributes
+    ----------
+    name : str
+        The full name, which is the role variable's: ``"mrtrix3_version"``.
+    short : str
+        The name without the role: ``"version"``; the full name where the short one would mean something else.
+    type : str
+        Ansible's name of the type: ``str int bool list path float dict``.
+    default : object
+        What holds when the option is not given.
+    choices : tuple
+        The values allowed; empty when any value of the type is.
+    elements : str
+        For a list, the type of what is in it; otherwise empty.
+    required : bool
+        Whether the role cannot do without it.
+    description : str
+        What it is for, one paragraph a line, in Ansible's markup; `plain` takes the markup off.
+    secret : bool
+        Whether its value must never be shown (``no_log`` in the spec).
+    """
+
+    name: str
+    short: str
+    type: str = "str"
+    default: Any = None
+    choices: tuple = ()
+    elements: str = ""
+    required: bool = False
+    description: str = ""
+    secret: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Return the type in words, for example ``"a list of text"``."""
+        return _kind(self.type, self.elements)
+
+
+@dataclass(frozen=True)
+class Role:
+    """One role: what it does and what it can be told.
+
+    Attributes
+    ----------
+    name : str
+        The role's name, ``"mrtrix3"``.
+    short_description : str
+        What it does, in one line.
+    description : str
+        What it does, one paragraph a line, in Ansible's markup; `plain` takes the markup off.
+    options : dict of str to Option
+        The options by their full names, in the spec's order.
+    """
+
+    name: str
+    short_description: str = ""
+    description: str = ""
+    options: dict[str, Option] = field(default_factory=dict)
+
+
+def roles(root: Path | None = None) -> dict[str, Role]:
+    """Return the roles that can be asked for.
+
+    Parameters
+    ----------
+    root : pathlib.Path, optional
+        The folder that holds ``roles/``; the project's own when not given.
+
+    Returns
+    -------
+    dict of str to Role
+        The roles by name, in the order in which they build on each other.
+
+    Examples
+    --------
+    >>> list(roles())[:2]
+    ['deps', 'mrtrix3']
+    """
+    return dict(_read(root or content.root()))
+
+
+def role(name: str, root: Path | None = None) -> Role:
+    """Return one role.
+
+    Parameters
+    ----------
+    name : str
+        The role's name.
+    root : pathlib.Path, optional
+        The folder that holds ``roles/``; the project's own when not given.
+
+    Returns
+    -------
+    Role
+        The role of that name.
+
+    Raises
+    ------
+    OptionError
+        If there is no such role.
+
+    Examples
+    --------
+    >>> role("mrtrix3").options["mrtrix3_version"].default
+    'auto'
+    """
+    known = roles(root)
+    if name not in known:
+        hint = f"{did_you_mean(str(name), known)} The roles are {', '.join(known)}.".strip()
+        raise OptionError(f"There is no role {name!r}.", hint=hint)
+    return known[name]
+
+
+def variables(
+    names: Sequence[str],
+    options: Mapping[str, Any],
+    *,
+    root: Path | None = None,
+    spell: Callable[[str], str] = str,
+) -> dict[str, Any]:
+    """Turn options as a person gives them into role variables.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The roles asked for.
+    options : mapping of str to object
+        The options of the roles asked for, by their short names (``version``) or their full ones (``mrtrix3_version``).
+    root : pathlib.Path, optional
+        The folder that holds ``roles/``; the project's own when not given.
+    spell : callable, optional
+        How an option's name is written in an error; the command line writes ``--version``.
+
+    Returns
+    -------
+    dict of str to object
+        The variables by their full names, each of the type that its role's argument spec asks for.
+
+    Raises
+    ------
+    OptionError
+        If a role or an option does not exist, an option would have no effect because its role is not run, a short name
+        has several meanings, an option is given twice, or a value is not allowed.
+
+    Examples
+    --------
+    >>> variables(["mrtrix3"], {"version": "3.0.8", "jobs": "2"})
+    {'mrtrix3_version': '3.0.8', 'mrtrix3_jobs': 2}
+    """
+    if not names:
+        raise OptionError("No role was named.", hint=f"The roles are {', '.join(roles(root))}.")
+    asked = [role(name, root) for name in names]
+    found: dict[str, Any] = {}
+    for given, value in options.items():
+        option = _meant(given, asked, spell, root)
+        if option.name in found:
+            raise OptionError(f"{spell(option.name)} is given twice.", hint="Give either its short or its full name.")
+        found[option.name] = _checked(option, value, spell(given))
+    return found
+
+
+def secrets(variables: Mapping[str, Any], root: Path | None = None) -> list[str]:
+    """Return the values among role variables that must never be shown.
+
+    Parameters
+    ----------
+    variables : mapping of str to object
+        What `variables` returned.
+    root : pathlib.Path, optional
+        The folder that holds ``roles/``; the project's own when not given.
+
+    Returns
+    -------
+    list of str
+        The values of the options that the specs call ``no_log``.
+
+    Examples
+    --------
+    >>> secrets({"mrtrix3_version": "3.0.8"})
+    []
+    """
+    hidden = {option.name for known in roles(root).values() for option in known.options.values() if option.secret}
+    return [str(value) for name, value in variables.items() if name in hidden and value]
+
+
+def usual_names(asked: Sequence[Role]) -> dict[str, Option]:
+    """Return the options of some roles by the shortest name that each can be given with.
+
+    Parameters
+    ----------
+    asked : sequence of Role
+        The roles asked for.
+
+    Returns
+    -------
+    dict of str to Option
+        The options by their short names where those say enough, else by their full ones.
+
+    Examples
+    --------
+    >>> [name for name in usual_names([role("deps"), role("mrtrix3")]) if "state" in name]
+    ['deps_state', 'mrtrix3_state']
+    """
+    meanings = _meanings(asked)
+    options = [option for one in asked for option in one.options.values()]
+    return {option.short if len(meanings[option.short]) == 1 else option.name: option for option in options}
+
+
+def plain(text: str) -> str:
+    """Return a description with Ansible's markup turned into backquotes.
+
+    Parameters
+    ----------
+    text : str
+        A description, with such as ``C(code)``, ``V(value)`` and ``O(option)`` in it.
+
+    Returns
+    -------
+    str
+        The same text for a terminal or for Markdown.
+
+    Examples
+    --------
+    >>> plain("With C(any), the version that works.")
+    'With `any`, the version that works.'
+    """
+    return re.sub(r"\b[BCIOV]\(([^()]*)\)", r"`\1`", text)
+
+
+@cache
+def _read(root: Path) -> dict[str, Role]:
+    found = {path.parents[1].name: path for path in root.glob("roles/*/meta/argument_specs.yml")}
+    known = [name for name in _ORDER if name in found]
+    others = sorted(set(found) - set(known))
+    return {name: _role(name, yaml.safe_load(found[name].read_text("utf-8"))) for name in [*known, *others]}
+
+
+def _role(name: str, spec: Mapping[str, Any]) -> Role:
+    main = spec["argument_specs"]["main"]
+    options = {key: _option(name, key, value) for key, value in (main.get("options") or {}).items()}
+    return Role(name, main.get("short_description", ""), _paragraphs(main.get("description")), options)
+
+
+def _option(role_name: str, name: str, spec: Mapping[str, Any]) -> Option:
+    short = name.removeprefix(_SHARED_PREFIX).removeprefix(f"{role_name}_")
+    return Option(
+        name=name,
+        short=name if short in _TAKEN else short,
+        type=spec.get("type", "str"),
+        default=spec.get("default"),
+        choices=tuple(spec.get("choices") or ()),
+        elements=spec.get("elements", ""),
+        required=spec.get("required", False),
+        description=_paragraphs(spec.get("description")),
+        secret=spec.get("no_log", False),
+    )
+
+
+def _paragraphs(text: str | list[str] | None) -> str:
+    return "\n".join([text] if isinstance(text, str) else text or [])
+
+
+def _kind(type_: str, elements: str = "") -> str:
+    words = _WORDS.get(type_, type_)
+    return f"{words} of {_WORDS.get(elements, elements)}" if elements else words
+
+
+def _meanings(asked: Sequence[Role]) -> dict[str, dict[str, Option]]:
+    """Return each name, short or full, with the options, by full name, that it could mean."""
+    meanings: dict[str, dict[str, Option]] = {}
+    for one in asked:
+        for option in one.options.values():
+            for name in (option.short, option.name):
+                meanings.setdefault(name, {})[option.name] = option
+    return meanings
+
+
+def _meant(given: str, asked: Sequence[Role], spell: Callable[[str], str], root: Path | None) -> Option:
+    """Return the option that a name means among roles: a full one comes before a short one of another role."""
+    options = _meanings(asked).get(given, {})
+    if given in options or len(options) == 1:
+        return options.get(given) or next(iter(options.values()))
+    if options:
+        full = " or ".join(map(spell, options))
+        raise OptionError(f"{spell(given)} has several meanings here.", hint=f"Write {full}.")
+    owners = [role for role in roles(root).values() if given in role.options]
+    if not owners:
+        raise _unknown(given, asked, spell)
+    if any(_includes(one.name, _REACH_INCLUDED.get(given, ""), root) for one in asked):
+        return owners[0].options[given]
+    names = " and ".join(owner.name for owner in owners)
+    raise OptionError(
+        f"{spell(given)} would have no effect: it is an option of {names}, and what runs is "
+        f"{', '.join(one.name for one in asked)}.",
+        hint=f"Leave it out, or run {owners[0].name} as well.",
+    )
+
+
+def _includes(name: str, other: str, root: Path | None) -> bool:
+    """Return whether a role includes another."""
+    tasks = ((root or content.root()) / "roles" / name / "tasks").glob("*.yml")
+    return bool(other) and any(f"name: {other}\n" in path.read_text("utf-8") for path in tasks)
+
+
+def _unknown(given: str, asked: Sequence[Role], spell: Callable[[str], str]) -> OptionError:
+    usual = [spell(name) for name in usual_names(asked)]
+    full = [spell(name) for one in asked for name in one.options]
+    hint = f"{did_you_mean(spell(given), usual + full)} The options are {', '.join(usual)}.".strip()
+    return OptionError(f"There is no option {spell(given)} of {', '.join(one.name for one in asked)}.", hint=hint)
+
+
+def _checked(option: Option, value: Any, spelled: str) -> Any:
+    converted = _converted(option, value, spelled)
+    for item in converted if option.type == "list" else [converted]:
+        if option.choices and item not in option.choices:
+            raise _wrong_choice(option, item, spelled)
+    return converted
+
+
+def _converted(option: Option, value: Any, spelled: str) -> Any:
+    try:
+        converted = _convert(option.type, value)
+        if option.elements:
+            converted = [_convert(option.elements, item) for item in converted]
+    except (TypeError, ValueError, OverflowError, yaml.YAMLError):
+        pass
+    else:
+        return converted
+    # Raised out here so that no chained exception carries the value of a secret.
+    raise _wrong_type(option, value, spelled)
+
+
+def _convert(type_: str, value: Any) -> Any:
+    """Convert as Ansible does, but refuse what it would take for something that was not meant.
+
+    A role's argument spec only checks: a template would still see the text ``"2"`` where a number is meant, so values
+    are converted here.
+    """
+    from ansible.module_utils.common import validation
+
+    # To Ansible True is also the number 1 and the text "True".
+    if isinstance(value, bool) and type_ != "bool":
+        raise TypeError("a truth value is not a number")
+    converters = {
+        "str": _text,
+        "path": _text,  # Not expanded: ~ means the home on the host that the role runs on.
+        "int": validation.check_type_int,
+        "float": validation.check_type_float,
+        "bool": validation.check_type_bool,
+        "list": _list,
+        "dict": validation.check_type_dict,
+    }
+    return converters[type_](value)
+
+
+def _text(value: Any) -> str:
+    # Numbers are refused: Ansible would take the number 3.10 for the text "3.1".
+    text = os.fspath(value)
+    if not isinstance(text, str):
+        raise TypeError("bytes are not text")
+    return text
+
+
+# A public key of SSH, which may have commas in it: one of them ends it where the next key begins.
+_KEY = r"(?:ssh|ecdsa|sk)-\S+\s+AAAA"
+
+
+def _list(value: Any) -> list:
+    if isinstance(value, str) and value.startswith("["):  # as the descriptions write lists
+        value = yaml.safe_load(value)
+    if isinstance(value, str):
+        if not value.strip():  # of a variable that is not set, say: what was meant is lost
+            raise TypeError("nothing is no list")
+        comma = rf"\n|,(?=\s*{_KEY})" if re.search(_KEY, value) else ","
+        return [item.strip() for item in re.split(comma, value) if item.strip()]
+    if isinstance(value, list | tuple):
+        return list(value)
+    raise TypeError("not a list")
+
+
+def _wrong_type(option: Option, value: Any, spelled: str) -> OptionError:
+    shown = "something else" if option.secret else repr(value)
+    return OptionError(f"{spelled} takes {option.kind}, but was given {shown}.", hint=_way_out(option, value))
+
+
+def _way_out(option: Option, value: Any) -> str:
+    if value is None:
+        return "Leave it out to have its default."
+    if option.type in ("str", "path") and type(value) in (int, float):
+        return "Write it in quotes." if option.secret else f'Write it in quotes: "{value}".'
+    return plain(option.description)
+
+
+def _wrong_choice(option: Option, value: Any, spelled: str) -> OptionError:
+    shown = "something else" if option.secret else repr(value)
+    near = "" if option.secret else did_you_mean(str(value), map(str, option.choices))
+    hint = f"{near} Choices: {', '.join(map(str, option.choices))}.".strip()
+    return OptionError(f"{spelled} was given {shown}, which is not one of its choices.", hint=hint)

@@ -1,0 +1,419 @@
+"""What Ansible's events mean: functions from an event to a step, a failure or a report."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from provision.engine import catalog
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing a person may want to see while a run goes on.
+
+    Attributes
+    ----------
+    kind : {"task", "done", "work"}
+        A task has started, a task has ended, or a long task tells how far it is.
+    role, task, host : str
+        Where the run is now.
+    changed : bool
+        For ``"done"``: whether the task changed the machine.
+    skipped : bool
+        For ``"done"``: whether the task had nothing to do.
+    failed : bool
+        For ``"done"``: whether the task failed; the run may go on all the same, another way.
+    number, total : int
+        For ``"work"``: how many of how many units (compile steps, bytes) are done; total 0 means unknown.
+    unit : str
+        For ``"work"``: what is counted, for example ``"steps"``.
+    note : str
+        For ``"done"``: what the task has to tell, in whole sentences; empty for most.
+    """
+
+    kind: str
+    role: str = ""
+    task: str = ""
+    host: str = ""
+    changed: bool = False
+    skipped: bool = False
+    failed: bool = False
+    number: int = 0
+    total: int = 0
+    unit: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that failed, told for a person.
+
+    Attributes
+    ----------
+    message, hint : str
+        What was wrong, and what to do about it; the hint may be empty.
+    role, task, host : str
+        Where it happened.
+    said : tuple of str
+        The last lines of what the program said that failed, where that is more than the message.
+    code : str
+        The kind of failure, in a short name that stays the same.
+    first : str
+        The first line that Ansible said of it.
+    """
+
+    message: str
+    hint: str = ""
+    role: str = ""
+    task: str = ""
+    host: str = ""
+    said: tuple[str, ...] = ()
+    code: str = "failed"
+    first: str = ""
+
+
+# As many lines of a program's output are told of a failure.
+_LINES_SAID = 10
+
+# What other programs say, and what it means to a person. Sources: sudo(8), apt-get(8), git(1) and OpenSSH as
+# Debian 12 and 13 have them, seen by running them into each.
+_KNOWN = (
+    (
+        r"Incorrect sudo password|Duplicate become password prompt|Sorry, try again",
+        "sudo did not accept the password.",
+        "Type the one that you log in with, or ask an administrator.",
+        "wrong-sudo-password",
+    ),
+    (
+        r"is not in the sudoers file|[Uu]ser \S+ is not allowed to (?:execute|run)",
+        "sudo does not let this user install packages.",
+        "Ask an administrator to install them or to allow it; a build from a store needs no packages.",
+        "not-in-sudoers",
+    ),
+    (
+        r"waiting for privilege escalation prompt",
+        "sudo did not ask for a password, nor did it answer.",
+        "See whether `sudo true` works on that machine, or run it as root.",
+        "sudo-silent",
+    ),
+    (
+        r"sudo: (?:command )?not found|No such file or directory: '?sudo",
+        "Installing packages needs an administrator, and there is no sudo.",
+        "Run it as root.",
+        "no-sudo",
+    ),
+    (
+        r"Missing sudo password|sudo: a password is required",
+        "Installing packages needs an administrator, and sudo asks for a password.",
+        "Run it with --ask-become-pass, or as root.",
+        "sudo-password",
+    ),
+    (
+        # A sentence of a role, in its own words.
+        r"\A[^\n]*only an administrator can install",
+        "",
+        "",
+        "sudo-password",
+    ),
+    # Sentences of the roles, in their own words.
+    (r"\A[^\n]*mounted with noexec", "", "", "noexec"),
+    (r"\A[^\n]*mounted read-only", "", "", "read-only"),
+    (r"\A[^\n]*on a disk that is full", "", "", "disk-full"),
+    (
+        r"No space left on device|not enough free space|Disk quota exceeded",
+        "The disk is full.",
+        "Free some space and run it again.",
+        "disk-full",
+    ),
+    (
+        r"Could not get lock|is held by process|Failed to lock (apt|directory)",
+        "Another package manager is running and did not end in time.",
+        "Wait for it to end and run it again.",
+        "apt-locked",
+    ),
+    (
+        r"No package matching '(?P<name>[^']+)'",
+        "The distribution has no package '{name}'.",
+        "Its package lists may be old or cut down: see what apt-get update says, and /etc/apt/sources.list.",
+        "no-package",
+    ),
+    (
+        r"Temporary failure resolving '(?P<name>[^']+)'|Could not resolve '(?P<other>[^']+)'|"
+        r"Failed to fetch (?P<url>\S+)",
+        "{name} could not be reached.",
+        "Check the network and run it again.",
+        "unreachable",
+    ),
+    (
+        # What follows when the lists could not be fetched, too.
+        r"Unable to locate package (?P<name>\S+)",
+        "The distribution has no package '{name}'.",
+        "Its package lists may be old or cut down: see what apt-get update says, and /etc/apt/sources.list.",
+        "no-package",
+    ),
+    (
+        r"urlopen error \[Errno 2\] No such file or directory: '(?P<name>[^']+)'",
+        "There is no file {name}.",
+        "source",
+        "no-file",
+    ),
+    (
+        r"HTTP Error (?P<name>\d+: [^,.\n]+)",
+        "The file could not be downloaded: the server answered {name}.",
+        "source",
+        "http-error",
+    ),
+    (
+        r"The checksum for \S+ did not match (?P<name>\w+); it was (?P<name2>\w+)",
+        "The file is not the one it should be: its SHA-256 is {name2}, not {name}.",
+        "checksum",
+        "wrong-checksum",
+    ),
+    # Taken as it is: the role says it of the last origin that it has tried.
+    (r"is not the commit that (MRtrix3 released|it has to be)|of a commit, not ", "", "", "wrong-commit"),
+)
+
+# What ssh says of a machine that it does not get into, from ssh(1).
+_SSH = (
+    (
+        r"IDENTIFICATION HAS CHANGED",
+        "its host key is not the one that this machine knows.",
+        "If it was set up anew, forget the old key with ssh-keygen -R; otherwise somebody may be listening in.",
+        "host-key-changed",
+    ),
+    (
+        r"Host key verification failed",
+        "its host key is not known here.",
+        "Connect once with ssh and compare the fingerprint, or add the key to ~/.ssh/known_hosts.",
+        "host-key-unknown",
+    ),
+    (r"Permission denied", "it lets this user in with none of the keys here.", "Try ssh by hand.", "ssh-denied"),
+)
+
+# What is left of a module that ended without an answer, as Ansible words it.
+_NO_ANSWER = r"MODULE FAILURE|Module result deserialization failed|No start of json char found"
+_TRACEBACK = "Traceback (most recent call last):"
+_KILLED = (137, -9)  # exit codes of a shell and of a process that SIGKILL has ended
+
+# Where a hint above is one of these words, what to do depends on the role, perhaps one of somebody's own: how the names
+# of its options end that say what to download, the advice with such an option, and the advice where it has none.
+_ADVICE = {
+    "source": (
+        ("_archive", "_url"),
+        "Check {option}.",
+        "Run it again later; if it says the same, it is for the role {role} to name another place.",
+    ),
+    "checksum": (
+        ("_sha256",),
+        "Check {option}, or have the file made or downloaded again.",
+        "Run it again, in case the download was cut off; if it says the same, the role {role} expects another file.",
+    ),
+}
+
+
+def step(event: dict) -> Step | None:
+    """Return what an event means for somebody who watches.
+
+    Parameters
+    ----------
+    event : dict
+        An event of ansible-runner.
+
+    Returns
+    -------
+    Step or None
+        None for events that say nothing to a person.
+
+    Examples
+    --------
+    >>> step({"event": "playbook_on_task_start", "event_data": {"role": "deps", "task": "Install packages"}}).task
+    'Install packages'
+    """
+    kind, data = event.get("event", ""), _mapping(event, "event_data")
+    if kind == "playbook_on_task_start":
+        return Step("task", *_where(data)[:2])
+    if kind in ("runner_on_ok", "runner_on_skipped", "runner_on_failed", "runner_on_unreachable"):
+        result = _mapping(data, "res")
+        return Step(
+            "done",
+            *_where(data),
+            changed=bool(result.get("changed")),
+            skipped=kind == "runner_on_skipped",
+            failed=kind in ("runner_on_failed", "runner_on_unreachable"),
+            note=_note(result),
+        )
+    # A task of ours waits for whoever changes that machine: plugins/module_utils/provision_lock.py.
+    if kind == "verbose" and str(event.get("stdout", "")).startswith("Waiting for "):
+        return Step("done", note=event["stdout"].strip())
+    return None
+
+
+def _mapping(data: dict, name: str) -> dict:
+    """Return a mapping that an event has, an empty one where it has something else: modules are other people's."""
+    value = data.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _where(data: dict) -> tuple[str, str, str]:
+    """Return the role, task and host of an event."""
+    role, task, host = (str(data.get(name) or "") for name in ("role", "task", "host"))
+    return role, task, host
+
+
+def _note(result: dict) -> str:
+    """Return what a task of `debug` tells a person who watches: what begins with Note."""
+    said = result.get("msg")
+    return said if isinstance(said, str) and said.startswith("Note: ") else ""
+
+
+def explain(text: str, role: str = "") -> tuple[str, str, str]:
+    """Return what a program's error text means: a sentence, what to do and a code; empty strings when unknown.
+
+    Parameters
+    ----------
+    text : str
+        What the program said.
+    role : str
+        The role whose task ran it: what to do may be to check an option of its.
+
+    Returns
+    -------
+    message, hint, code : str
+
+    Examples
+    --------
+    >>> explain("E: Temporary failure resolving 'deb.debian.org'")
+    ('deb.debian.org could not be reached.', 'Check the network and run it again.', 'unreachable')
+    """
+    for pattern, message, hint, code in _KNOWN:
+        found = re.search(pattern, text)
+        if found:
+            names = {key: value for key, value in found.groupdict().items() if value}
+            first = next(iter(names.values()), "")
+            return message.format_map({"name": first, **names}), _advice(hint, role), code
+    return "", "", ""
+
+
+def _advice(hint: str, role: str) -> str:
+    """Return what to do, with the option of the role that failed where the hint asks for one."""
+    if hint not in _ADVICE:
+        return hint
+    ends, with_option, without = _ADVICE[hint]
+    known = catalog.roles().get(role)
+    options = [name for name in known.options if name.endswith(ends)] if known else []
+    return with_option.format(option=" and ".join(options)) if options else without.format(role=role or "that failed")
+
+
+def failure(event: dict) -> Failure | None:
+    """Return what failed when an event is a failure that nothing in the playbook ignores.
+
+    Parameters
+    ----------
+    event : dict
+        An event of ansible-runner.
+
+    Returns
+    -------
+    Failure or None
+
+    Notes
+    -----
+    A task's own message is taken as it is when it comes with what to do. Otherwise the output of programs is looked up
+    in a table of known errors; what is unknown is taken as it is as well: its first line is the sentence, what follows
+    is what to do. So is what begins with apt's name: that is explained where apt ran.
+    """
+    kind, data = event.get("event", ""), _mapping(event, "event_data")
+    if kind not in ("runner_on_failed", "runner_on_unreachable") or data.get("ignore_errors"):
+        return None
+    result, where = _mapping(data, "res"), _where(data)
+    said = "\n".join(str(result[key]) for key in ("msg", "stderr", "module_stderr") if result.get(key))
+    message, hint, code = _ended(said, result)
+    if not message and not result.get("hint"):
+        message, hint, code = explain(said, where[0])
+    if not message or said.startswith("apt cannot "):
+        told = str(result.get("msg") or said).strip() or "The task failed and said nothing."
+        first, _, rest = told.partition("\n")
+        message, hint = _exit(result) or first, str(result.get("hint") or rest.strip())
+    if kind == "runner_on_unreachable":
+        message, hint, code = _unreachable(where[2], message, said)
+    said = _last_lines(result)
+    if all(line.strip() in f"{message}\n{hint}" for line in said):
+        said = ()
+    first = str(result.get("msg", "")).strip().partition("\n")[0]
+    return Failure(message, hint, *where, said, str(result.get("code") or code or Failure.code), first)
+
+
+def _ended(said: str, result: dict) -> tuple[str, str, str]:
+    """Return what is wrong where a module ended without an answer; empty texts where it gave one."""
+    if not re.search(_NO_ANSWER, said):
+        return "", "", ""
+    texts = (str(result.get(key) or "").strip() for key in ("module_stderr", "stderr", "module_stdout"))
+    lines = next(filter(None, texts), "it said nothing").splitlines()
+    why = _without_traceback(lines)[-1 if _TRACEBACK in lines else 0].strip()
+    if result.get("rc") in _KILLED or lines[-1] == "Killed":
+        return "This step was killed, perhaps because memory ran out.", "Run it again to resume.", "killed"
+    if result.get("rc") == 127:
+        return f"Python could not be started there: {why}.", "Name one: ansible_python_interpreter.", "no-python"
+    return f"This step ended with an error of its own: {why}.", "Its log says more.", "module-error"
+
+
+def _unreachable(host: str, message: str, said: str) -> tuple[str, str, str]:
+    """Return why a machine could not be reached."""
+    for pattern, why, hint, code in _SSH:
+        if re.search(pattern, said):
+            return f"{host} could not be reached: {why}", hint, code
+    why = re.split("(?:via|over) ssh: ", message)[-1].strip().splitlines()[-1]
+    return f"{host} could not be reached: {why}", "Check the inventory and try ssh by hand.", "host-unreachable"
+
+
+def _exit(result: dict) -> str:
+    """Return in words that a command has failed, where Ansible says of it no more than that."""
+    if "non-zero return code" not in str(result.get("msg")).lower() or "rc" not in result:
+        return ""
+    command = result.get("cmd")
+    # Its name alone: the arguments may be long, and are in the log.
+    name = str(command[0]).rpartition("/")[2] if command and isinstance(command, list) else "sh"
+    return f"{'A command' if name == 'sh' else name} failed with exit code {result['rc']}."
+
+
+def _last_lines(result: dict) -> tuple[str, ...]:
+    """Return the last lines of what a program said, from the fields in which modules tell that."""
+    texts = (result.get("lines"), result.get("stderr"), result.get("module_stderr"), result.get("stdout"))
+    said = next(filter(None, texts), "")
+    lines = map(str, said) if isinstance(said, list) else str(said).splitlines()
+    return tuple(_without_traceback([line.rstrip() for line in lines if line.strip()])[-_LINES_SAID:])
+
+
+def _without_traceback(lines: list[str]) -> list[str]:
+    """Return the lines with no more of a traceback than its last one, which says what was wrong; the log has all."""
+    if _TRACEBACK not in lines:
+        return lines
+    begin = lines.index(_TRACEBACK)
+    return [*lines[:begin], lines[-1]]
+
+
+def report(event: dict) -> dict | None:
+    """Return what the roles reported, ``{host: {role: {...}}}``, from the event that ends a run, else None."""
+    if event.get("event") != "playbook_on_stats":
+        return None
+    reports = _mapping(_mapping(_mapping(event, "event_data"), "artifact_data"), "provision")
+    return {host: roles for host, roles in reports.items() if isinstance(roles, dict)}
+
+
+def changed(event: dict) -> int:
+    """Return how many tasks changed something, over all hosts, from the event that ends a run."""
+    counts = _mapping(_mapping(event, "event_data"), "changed").values()
+    return sum(count for count in counts if type(count) is int)
+
+
+def hosts(event: dict) -> set[str]:
+    """Return the machines that anything was done on, from the event that ends a run."""
+    counts = ("ok", "changed", "failures", "dark", "skipped", "rescued", "ignored")
+    return {host for count in counts for host in _mapping(_mapping(event, "event_data"), count)}
+
+
+def failed_hosts(event: dict) -> set[str]:
+    """Return the machines whose run failed or that could not be reached; none from an event that is missing."""
+    data = _mapping(event, "event_data")
+    return {host for count in ("failures", "dark") for host in _mapping(data, count)}

@@ -1,0 +1,76 @@
+"""Whether an inventory in YAML says what it seems to say: Ansible passes over what it does not know with a warning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from provision.errors import OptionError
+from provision.words import did_you_mean
+
+# What a group of machines may have: Ansible's inventory plugin `yaml`.
+_GROUP = ("hosts", "vars", "children")
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML with tags of Ansible's, such as ``!vault``, as plain values."""
+
+
+def _plain(loader: _Loader, _suffix: str, node: yaml.Node) -> Any:
+    makers = {yaml.MappingNode: loader.construct_mapping, yaml.SequenceNode: loader.construct_sequence}
+    return makers.get(type(node), loader.construct_scalar)(node)
+
+
+_Loader.add_multi_constructor("!", _plain)
+
+
+def check(path: Path) -> None:
+    """Refuse an inventory in YAML of which Ansible would leave something out; others are left to Ansible.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The inventory: a file in YAML or INI, a program that prints one, or a folder.
+
+    Raises
+    ------
+    OptionError
+        When it is not YAML although its name says so, or a group has a key that Ansible does not know.
+
+    Examples
+    --------
+    >>> check(Path("/etc"))
+    """
+    if not path.is_file() or path.suffix not in (".yml", ".yaml", ".json"):
+        return
+    try:
+        groups = yaml.load(path.read_text("utf-8"), _Loader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        why = " ".join(str(error).split())
+        raise OptionError(f"The inventory {path} cannot be read: {why}.", code="bad-inventory") from error
+    if not isinstance(groups, dict):
+        raise _wrong(path, "it has no groups of hosts")
+    if "plugin" not in groups:  # one that asks a cloud for its machines
+        for name, group in groups.items():
+            _check_group(path, str(name), group)
+
+
+def _check_group(path: Path, name: str, group: Any) -> None:
+    if group is None:
+        return
+    if not isinstance(group, dict):
+        raise _wrong(path, f"the group {name!r} holds no {', '.join(_GROUP)}")
+    for key, value in group.items():
+        if key not in _GROUP:
+            raise _wrong(path, f"the group {name!r} has {key!r}", did_you_mean(str(key), _GROUP))
+        if value is not None and not isinstance(value, dict):
+            raise _wrong(path, f"{key!r} of the group {name!r} is not a mapping of names")
+    for child, of_child in (group.get("children") or {}).items():
+        _check_group(path, str(child), of_child)
+
+
+def _wrong(path: Path, what: str, question: str = "") -> OptionError:
+    hint = f"{question} A group has hosts, vars and children; inventory/fleet.example.yml is an example.".strip()
+    return OptionError(f"The inventory {path} is not understood: {what}.", hint=hint, code="bad-inventory")

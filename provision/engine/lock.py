@@ -1,0 +1,159 @@
+"""One run at a time: what changes this machine waits for whatever else of this user's does so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from provision import notebook
+from provision.engine.events import Step
+from provision.errors import OptionError, ProvisionError
+from provision.machine import failures, file_lock
+from provision.machine import lock as _lock
+
+SECONDS: float = _lock.SECONDS
+"""How long to wait for another run when nothing else is said."""
+
+# Whether this thread holds the lock: what it calls meanwhile is part of the same change.
+_here = threading.local()
+
+
+def checked(wait: float) -> float:
+    """Return how long to wait.
+
+    Parameters
+    ----------
+    wait : float
+        Seconds.
+
+    Returns
+    -------
+    float
+        The same.
+
+    Raises
+    ------
+    OptionError
+        When it is not a number of seconds.
+
+    Examples
+    --------
+    >>> checked(0)
+    0
+    """
+    if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not wait >= 0:
+        raise OptionError(f"wait={wait!r} is not a number of seconds.", hint="Use 0 to not wait at all.")
+    return wait
+
+
+@contextmanager
+def held(
+    command: str,
+    wait: float = SECONDS,
+    on_step: Callable[[Step], Any] | None = None,
+    on_line: Callable[[str], Any] | None = None,
+) -> Iterator[None]:
+    """Hold the lock of this machine while the block runs; one block within another is part of it.
+
+    Parameters
+    ----------
+    command : str
+        What does so, for those who wait; without secrets.
+    wait : float
+        How many seconds to wait for it.
+    on_step, on_line : callable, optional
+        What is told whom this waits for, as for :func:`provision.engine.runner.run`; a line is printed when there
+        is neither.
+
+    Raises
+    ------
+    ProvisionError
+        With the code ``locked`` when another run holds it for longer.
+
+    Examples
+    --------
+    >>> with held("provision run sshd"):  # doctest: +SKIP
+    ...     print(holder()["command"])
+    provision run sshd
+    """
+    if held_here():
+        yield
+        return
+    waiting: list[str] = []
+
+    def tell(line: str) -> None:
+        if on_step:
+            on_step(Step("done", note=line))
+            on_step(Step("task", task="Waiting"))
+            waiting.append(line)
+        else:
+            (on_line or _print)(line)
+
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_lock.held(command, checked(wait), tell))
+        except file_lock.Locked as error:
+            raise ProvisionError(str(error), hint=error.hint, code="locked") from error
+        except OSError as error:
+            message, hint = failures.explain(error)
+            raise ProvisionError(message, hint=hint, code="lock-folder") from error
+        if waiting:
+            on_step(Step("done", task="Waiting"))
+        _here.held = True
+        try:
+            yield
+        finally:
+            _here.held = False
+
+
+def held_here() -> bool:
+    """Tell whether this thread holds the lock.
+
+    Examples
+    --------
+    >>> held_here()
+    False
+    """
+    return getattr(_here, "held", False)
+
+
+def _print(line: str) -> None:
+    print(line, file=notebook.stream(), flush=True)
+
+
+def holder() -> dict[str, Any] | None:
+    """Return who holds the lock of this machine.
+
+    Returns
+    -------
+    dict of str to object or None
+        ``command``, ``pid``, ``host`` and ``since``, in seconds since 1970; None when nobody does.
+
+    Examples
+    --------
+    >>> holder()
+    """
+    return _lock.holder()
+
+
+def in_words(found: dict[str, Any]) -> str:
+    """Return one sentence for what `holder` has returned.
+
+    Parameters
+    ----------
+    found : dict of str to object
+        That.
+
+    Returns
+    -------
+    str
+        The sentence.
+
+    Examples
+    --------
+    >>> in_words({})
+    'This machine is being changed by another run.'
+    """
+    return f"This machine is being changed by {_lock.in_words(found)}."

@@ -1,0 +1,396 @@
+"""One run of a playbook through ansible-runner: nothing leaks from it and nothing outlives it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from provision import notebook, paths
+from provision.engine import events, launch, lock, logbook
+from provision.errors import OptionError, ProvisionError
+from provision.machine import failures
+
+# How long a run that was asked to stop may take before it is killed.
+_GRACE_SECONDS = 10.0
+# How long what it had started may go on after that: a package manager takes no signal while it unpacks and sets up.
+_REST_SECONDS = 120.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass
+class Outcome:
+    """What came of a run.
+
+    Attributes
+    ----------
+    changed : int
+        Tasks that changed something, over all hosts.
+    seconds : float
+        Wall time.
+    hosts : dict
+        What the roles reported, ``{host: {role: {...}}}``.
+    log : pathlib.Path or None
+        All that Ansible said, secrets taken out; None where it could not be written.
+    notes : tuple of str
+        What went less well than it could, though nothing failed.
+    """
+
+    changed: int
+    seconds: float
+    hosts: dict
+    log: Path | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Seen:
+    """What the events of one run have told so far."""
+
+    pid: int = 0
+    stats: dict = field(default_factory=dict)
+    failures: list[events.Failure] = field(default_factory=list)
+    error: BaseException | None = None
+
+
+class _Stop:
+    """Asks a run to stop, once a signal has come: gently first, by force after the grace period."""
+
+    def __init__(self, seen: _Seen):
+        self.seen = seen
+        self.signal = 0
+        self.count = 0
+        self._since = 0.0
+        self._asked = False
+
+    def __call__(self, number: int, _frame: object = None) -> None:
+        self.signal = self.signal or number
+        self.count += 1
+
+    def give_up(self) -> None:
+        """Ask what was started to stop, as a signal would; nobody waits for it through ansible-runner any more."""
+        _kill([self.seen.pid] if self.seen.pid else [], signal.SIGINT)
+
+    def overdue(self) -> bool:
+        """Pass the signal on as soon as there is somebody to take it; tell whether the grace period is over."""
+        if not self.signal:
+            return False
+        self._since = self._since or time.monotonic()
+        # runner's own way of stopping kills ansible-playbook but not its workers: those have sessions of their own.
+        if self.seen.pid and not self._asked:
+            self._asked = True
+            self.give_up()
+        return time.monotonic() - self._since > _GRACE_SECONDS
+
+
+@contextlib.contextmanager
+def _signals(stop: _Stop) -> Iterator[None]:
+    """Send signals to `stop` while the block runs and put back what handled them before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may do this; a notebook's cells run there
+        return
+    # What the caller ignores, as nohup does of SIGHUP, goes on being ignored.
+    taken = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in taken}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _without(secrets: Sequence[str], text: str) -> str:
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    return text
+
+
+def _rest(private: Path) -> dict[int, str]:
+    """Return the processes of a run that go on without it: their names by number. All carry its environment."""
+    mark = f"ANSIBLE_LOCAL_TEMP={private / 'local'}".encode()
+    found = {}
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        # Another user's, or one that has just ended.
+        with contextlib.suppress(OSError):
+            if mark in environment.read_bytes().split(b"\0"):
+                found[int(environment.parent.name)] = environment.with_name("comm").read_text().strip()
+    return found
+
+
+def _end_rest(private: Path, stop: _Stop, tell: Callable[[str], None]) -> None:
+    """Return when all that a stopped run had started has ended; kill it when another signal comes, or after a time."""
+    signals, end = stop.count, time.monotonic() + _REST_SECONDS
+    told = False
+    if not stop.signal:  # ansible-playbook, which would have passed it on, has been killed
+        _kill(_rest(private), signal.SIGINT)
+    while rest := _rest(private):
+        if not told:
+            names = ", ".join(sorted(set(rest.values())))
+            tell(f"Stopping: {names} may finish, interrupt again to kill")
+            told = True
+        if stop.count > signals or time.monotonic() > end:
+            _kill(rest, signal.SIGKILL)
+        time.sleep(0.1)
+
+
+def _kill(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _work_reader(path: Path, tell: Callable[[events.Step], None], current: dict) -> Callable[[], None]:
+    """Return a function that tells how far a long task is whenever its progress file has changed."""
+    last = [""]
+
+    def read() -> None:
+        try:
+            text = path.read_text()
+            work = json.loads(text)
+        except (OSError, ValueError):
+            return
+        if text != last[0]:
+            last[0] = text
+            tell(events.Step("work", **current, number=work["number"], total=work["total"], unit=work["unit"]))
+
+    return read
+
+
+def run(
+    roles: Sequence[str],
+    variables: dict,
+    *,
+    inventory: Path | None = None,
+    check: bool = False,
+    playbook: str = "site.yml",
+    secrets: Sequence[str] = (),
+    on_step: Callable[[events.Step], None] = lambda step: None,
+    on_line: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Run a playbook for some roles and return what came of it.
+
+    Parameters
+    ----------
+    roles : sequence of str
+        The roles to run, in the playbook's order.
+    variables : dict
+        Their variables. They reach Ansible as text, never as templates, through a pipe that only this user can read.
+    inventory : pathlib.Path, optional
+        The machines; by default this one.
+    check : bool
+        Only say what would change.
+    playbook : str
+        A file of ``playbooks/``.
+    secrets : sequence of str
+        Values that must not stand in the log.
+    on_step : callable
+        Called with each :class:`provision.engine.events.Step`.
+    on_line : callable, optional
+        Called with each line that Ansible prints.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    OptionError
+        When the inventory cannot be read or has no hosts.
+    ProvisionError
+        When a task failed or Ansible could not be started.
+    KeyboardInterrupt
+        When the run was interrupted; everything it had started has ended.
+
+    Examples
+    --------
+    >>> run(["mrtrix3"], {"mrtrix3_version": "any"}).hosts  # doctest: +SKIP
+    {'localhost': {'mrtrix3': {'version': '3.0.3', ...}}}
+    """
+    seen = _Seen()
+    stop = _Stop(seen)
+    begin = time.monotonic()
+    with launch.private_folder() as private:
+        progress = private / "progress" / "now.json"
+        extra = {
+            "provision_roles": list(roles),
+            "provision_progress": str(progress),
+            "provision_python": sys.executable,
+            "provision_folder": paths.working_folder(),
+            "provision_lock": lock.held_here(),
+            # Where this is the kernel of a notebook, it learns itself where the commands are.
+            "provision_kernel": inventory is None and notebook.in_notebook(),
+        }
+        watcher = _Watcher(seen, on_step, on_line, progress, secrets)
+        with _signals(stop), paths.somewhere(private):
+            try:
+                with launch.variables_file(private, {**variables, **extra}) as file:
+                    arguments = [f"-e@{file}", *(["--check"] if check else []), playbook]
+                    code, said = _start(private, arguments, inventory, watcher, stop)
+            finally:
+                # On other machines nothing can be seen, and what ssh keeps open here ends by itself.
+                if (stop.signal or not seen.stats) and not inventory:
+                    _end_rest(private, stop, watcher.tell)
+        said = _without(secrets, said)
+    log, problem = logbook.write(said, roles if playbook == "site.yml" else [Path(playbook).stem, *roles])
+    if stop.signal:
+        raise KeyboardInterrupt
+    if seen.error:
+        raise seen.error
+    if code != 0 or not seen.stats:
+        raise _error(seen, said, log, code, inventory)
+    if not events.hosts(seen.stats):
+        raise _no_hosts(inventory, log)
+    found, seconds = events.report(seen.stats) or {}, round(time.monotonic() - begin, 1)
+    return Outcome(events.changed(seen.stats), seconds, found, log, (problem,) if problem else ())
+
+
+class _Watcher:
+    """Takes the events of a run and passes on what people want to see, without the secrets."""
+
+    def __init__(
+        self, seen: _Seen, on_step: Callable, on_line: Callable | None, progress: Path, secrets: Sequence[str] = ()
+    ):
+        self.seen, self.on_step, self.on_line, self.secrets = seen, on_step, on_line, secrets
+        self.current = {"role": "", "task": "", "host": ""}
+        self.read_work = _work_reader(progress, on_step, self.current)
+
+    def event(self, event: dict) -> bool:
+        """Take one event; False tells runner to write nothing to disk."""
+        # An exception in here would make runner leave ansible-playbook alone with its work.
+        try:
+            self._take(event)
+        except Exception as error:
+            self.seen.error = self.seen.error or error
+        return False
+
+    def _take(self, event: dict) -> None:
+        seen = self.seen
+        if event.get("event") == "playbook_on_start":
+            seen.pid = event.get("pid", 0)
+        elif event.get("event") == "playbook_on_stats":
+            seen.stats = event
+        failure = events.failure(event)
+        if failure:
+            message, hint = (_without(self.secrets, text) for text in (failure.message, failure.hint))
+            said = tuple(_without(self.secrets, line) for line in failure.said)
+            seen.failures.append(replace(failure, message=message, hint=hint, said=said))
+        if self.on_line and event.get("stdout"):
+            self.on_line(_without(self.secrets, event["stdout"]))
+        step = events.step(event)
+        if step:
+            if step.kind == "task":
+                self.current.update(role=step.role, task=step.task)
+            self.on_step(step)
+
+    def tell(self, what: str) -> None:
+        """Say what is done at the end, as if it were a task."""
+        try:
+            self.on_step(events.Step("task", task=what))
+            if self.on_line:
+                self.on_line(what)
+        except Exception as error:
+            self.seen.error = self.seen.error or error
+
+    def tick(self) -> None:
+        """Look, twice a second, how far a long task is."""
+        try:
+            self.read_work()
+        except Exception as error:
+            self.seen.error = self.seen.error or error
+
+
+def _start(private, arguments, inventory, watcher, stop):
+    """Run ansible-playbook through ansible-runner; return its exit code, None when it was killed, and what it said."""
+    import ansible_runner
+    import pexpect
+
+    def cancel() -> bool:
+        watcher.tick()
+        return stop.overdue()
+
+    ours = launch.environment(private, local=inventory is None)
+    settings = {
+        "private_data_dir": str(private / "runner"),
+        "project_dir": str(private / "content" / "playbooks"),
+        "playbook": arguments[-1],
+        "inventory": str(inventory or private / "content" / "inventory" / "localhost.yml"),
+        "envvars": ours,
+        "settings": {"pexpect_timeout": 0.5},
+        "quiet": True,
+        "event_handler": watcher.event,
+        "cancel_callback": cancel,
+        "verbosity": 1 if watcher.on_line else None,
+    }
+    try:
+        runner = ansible_runner.interface.init_runner(**settings)
+        _program, *rest, playbook = runner.config.command
+        runner.config.command = launch.command([*arguments[:-1], *rest, playbook])
+        runner.config.env = launch.cleaned(runner.config.env, ours, local=inventory is None)
+        runner.run()
+        return runner.rc, Path(runner.config.artifact_dir, "stdout").read_text("utf-8", "replace")
+    except pexpect.TIMEOUT as error:
+        # ansible-runner#1343: a busy machine can make it give up reading.
+        raise ProvisionError(
+            "This machine was too busy to read what Ansible said.", hint="Run it again.", code="busy"
+        ) from error
+    except OSError as error:
+        # Its own files, such as a full disk has no space for: what it started is ended by who has called.
+        stop.give_up()
+        message, hint = failures.explain(error)
+        raise ProvisionError(message, hint=hint, code="temporary") from error
+
+
+def _no_hosts(inventory: Path | None, log: Path | None) -> ProvisionError:
+    """Return the error for an inventory that names no machine."""
+    hint = "List machines under `hosts:`, as inventory/fleet.example.yml does."
+    return OptionError(f"The inventory {inventory} has no hosts.", hint=hint, log=log, code="no-hosts")
+
+
+def _error(seen: _Seen, said: str, log: Path | None, code: int | None, inventory: Path | None) -> ProvisionError:
+    """Return the error for a run that failed; of several machines with what came of each."""
+    failed = _failed(seen)
+    if failed:
+        errors = {host: _as_error(failure, log) for host, failure in failed.items()}
+        first = next(iter(errors.values()))
+        if inventory:
+            first.errors, first.hosts = errors, events.report(seen.stats) or {}
+        return first
+    if code is None or (seen.pid and not seen.stats):
+        return ProvisionError(
+            "ansible-playbook was killed, perhaps because memory ran out.", hint="Run it again to resume.", log=log,
+            code="killed",
+        )  # fmt: skip
+    # A playbook or an inventory that cannot be read, or a program that cannot be started, ends without a task.
+    problem = re.findall(r"^\s*(?:\[?ERROR\]?!?:?|ERROR!)\s*(.+)$", said, re.M) or said.strip().splitlines()[-1:]
+    why = problem[0].strip() if problem else "it said nothing"
+    if inventory and re.search("inventor|Unable to parse|parsed", why):
+        return OptionError(f"The inventory {inventory} cannot be read: {why}", log=log, code="bad-inventory")
+    return ProvisionError(f"Ansible could not start: {why}", hint="Its log says more.", log=log, code="not-started")
+
+
+def _failed(seen: _Seen) -> dict[str, events.Failure]:
+    """Return the last failure of each machine whose run ended with one, which no rescue took care of."""
+    hosts = events.failed_hosts(seen.stats)
+    last = {failure.host: failure for failure in seen.failures}
+    return {host: _origin(seen, failure) for host, failure in last.items() if host in hosts}
+
+
+def _origin(seen: _Seen, last: events.Failure) -> events.Failure:
+    """Return the failure that a rescue could not mend, where it says that again: it knows no more of it."""
+    found = next(one for one in seen.failures if (one.host, one.first) == (last.host, last.first))
+    return replace(found, hint=last.hint or found.hint) if last.code == "failed" else found
+
+
+def _as_error(failure: events.Failure, log: Path | None) -> ProvisionError:
+    return ProvisionError(
+        failure.message, hint=failure.hint, role=failure.role, task=failure.task, host=failure.host, log=log,
+        said=failure.said, code=failure.code,
+    )  # fmt: skip

@@ -1,0 +1,238 @@
+"""Sliders for the slices and volumes of an image, in a notebook cell."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from provision import extras
+from provision.errors import OptionError
+from provision.pictures import images, slices
+from provision.pictures.picture import Picture
+
+if TYPE_CHECKING:
+    from provision.pictures.images import Image
+    from provision.pictures.slices import View
+
+_PERCENTILES = (0.2, 99.8)  # mrpeek's own
+_PLANE = "axial"
+
+
+class Explorer:
+    """One slice of an image, with sliders to go through its slices and volumes.
+
+    So that the brightness does not jump, one range of intensities holds for all slices and volumes: the one that the
+    caller gave, or the percentiles that the caller gave, (0.2, 99.8) by default, of values from all over the series.
+    In a diffusion series that is the range of the volumes without weighting, and strongly weighted ones are dark; set
+    `range` to see them better.
+
+    An image that is compressed, or not in a file, is written to a temporary file once. It is deleted with the object,
+    with :meth:`close`, or when Python ends.
+
+    Parameters
+    ----------
+    image : path-like, nibabel image or numpy.ndarray
+        As for :func:`provision.pictures.images.loaded`.
+    view : provision.pictures.slices.View
+        What to show first; the axial plane when it has all three.
+
+    Raises
+    ------
+    provision.errors.OptionError
+        When the image cannot be shown.
+    provision.errors.ProvisionError
+        When ipywidgets, mrpeek, libsixel or nibabel is not installed, and when mrpeek failed.
+
+    Examples
+    --------
+    >>> explorer = provision.peek("dwi.nii.gz", interactive=True)  # doctest: +SKIP
+    >>> explorer.volume = 12  # doctest: +SKIP
+    >>> explorer.picture  # doctest: +SKIP
+    <Picture 692 x 672: axial slice of dwi.nii.gz at voxel (24, 24, 10), volume 12, intensities from 0 to 1016>
+    """
+
+    def __init__(self, image: Image, view: View):
+        widgets = _widgets()
+        slices.check_installed()
+        self._header, self._name = images.header(image), images.short_name(image)
+        folder = Path(tempfile.mkdtemp(prefix="provision-peek-"))
+        self._delete = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._file = images.on_disk(image, folder)
+        view = replace(view, plane=view.plane or _PLANE, percentiles=None, range=view.range or self._range_of(view))
+        self._view, self._picture, self._failure = view, None, None
+        self._make_widgets(widgets)
+        self._draw()
+        # What cannot be drawn at all is told at once; later failures are told below the sliders.
+        self.picture  # noqa: B018
+
+    @property
+    def picture(self) -> Picture:
+        """The slice shown; what went wrong is raised when it could not be drawn."""
+        if self._failure is not None:
+            raise self._failure
+        return self._picture
+
+    @property
+    def plane(self) -> str:
+        """Which slice is shown: ``"axial"``, ``"coronal"`` or ``"sagittal"``; setting it draws it."""
+        return self._view.plane
+
+    @plane.setter
+    def plane(self, plane: str) -> None:
+        slices.check_plane(plane)
+        self._set(self._plane_choice, plane)
+
+    @property
+    def slice(self) -> int:
+        """Which slice of the plane is shown, counted from 0; setting it draws it."""
+        return self._view.focus[self._axis]
+
+    @slice.setter
+    def slice(self, number: int) -> None:
+        self._set(self._slice_slider, _checked_number("slice", number, self._header.shape[self._axis]))
+
+    @property
+    def volume(self) -> int:
+        """Which volume is shown, counted from 0; setting it draws it."""
+        return self._view.volume or 0
+
+    @volume.setter
+    def volume(self, number: int) -> None:
+        number = _checked_number("volume", number, self._header.volumes)
+        if self._volume_slider is not None:
+            self._set(self._volume_slider, number)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The intensities of the darkest and the brightest colour; setting it draws the slice anew."""
+        return self._view.range
+
+    @range.setter
+    def range(self, limits: tuple[float, float]) -> None:
+        self._view = replace(self._view, range=slices.checked_range(limits))
+        self._draw()
+
+    @property
+    def widget(self) -> Any:
+        """The ``ipywidgets.VBox`` with the sliders and the picture, to be put among other widgets."""
+        # It is shown as long as the notebook likes, and the sliders need what is behind them.
+        self._box.explorer = self
+        return self._box
+
+    def close(self) -> None:
+        """Take the sliders away and delete the temporary file."""
+        self._box.close()
+        self._delete()
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display(self.widget)
+
+    def __repr__(self) -> str:
+        return f"<Explorer of {self._name}: {' x '.join(map(str, self._header.shape))}>"
+
+    @property
+    def _axis(self) -> int:
+        return slices.PLANES.index(self._view.plane)
+
+    def _range_of(self, view: View) -> tuple[float, float]:
+        """Return one range of intensities for the whole series."""
+        import numpy as np
+
+        values = images.sample(self._file)
+        if not len(values):
+            return slices.flat_range(0.0)
+        # Where nearly all voxels are 0, as in a small mask, the others lie outside of any percentiles.
+        for low, high in (np.percentile(values, view.percentiles or _PERCENTILES), (values.min(), values.max())):
+            if low < high:
+                return float(low), float(high)
+        return slices.flat_range(float(low))
+
+    def _make_widgets(self, widgets: Any) -> None:
+        focus = self._view.focus[self._axis]
+        self._plane_choice = widgets.ToggleButtons(options=sorted(slices.PLANES), value=self._view.plane)
+        self._slice_slider = _slider(widgets, "slice", self._header.shape[self._axis], focus)
+        several = self._view.volume is not None
+        self._volume_slider = _slider(widgets, "volume", self._header.volumes, self.volume) if several else None
+        self._image, self._message = widgets.Image(format="png"), widgets.HTML()
+        controls = [self._plane_choice, self._slice_slider, *filter(None, [self._volume_slider])]
+        self._box = widgets.VBox([*controls, self._message, self._image])
+        self._callback = _calling(self)
+        for control in controls:
+            control.observe(self._callback, names="value")
+
+    def _set(self, control: Any, value: Any) -> None:
+        """Move a slider, which draws, and tell what went wrong there."""
+        control.value = value
+        self.picture  # noqa: B018
+
+    def _moved(self, control: Any, value: Any) -> None:
+        """Take over what a slider says, and draw it."""
+        if control is self._plane_choice:
+            self._view = replace(self._view, plane=value)
+            self._show_slices()
+        elif control is self._volume_slider:
+            self._view = replace(self._view, volume=value)
+        else:
+            focus = list(self._view.focus)
+            focus[self._axis] = value
+            self._view = replace(self._view, focus=tuple(focus))
+        self._draw()
+
+    def _show_slices(self) -> None:
+        """Give the slider the slices of the plane, without its drawing them one after the other."""
+        slider = self._slice_slider
+        slider.unobserve(self._callback, names="value")
+        # A slider's largest number must not fall below its value, not even for a moment.
+        slider.value = 0
+        slider.max = self._header.shape[self._axis] - 1
+        slider.value = self.slice
+        slider.observe(self._callback, names="value")
+
+    def _draw(self) -> None:
+        """Draw the slice, or tell below the sliders why it cannot be."""
+        try:
+            self._picture, self._failure = slices.drawn(self._file, self._header, self._view, self._name), None
+        except Exception as error:
+            # A slider's callback has nobody to raise to: a notebook would lose it.
+            self._failure = error
+            self._message.value = f"<b>{escape(str(error) or type(error).__name__)}</b>"
+            return
+        self._message.value = ""
+        self._image.value = self._picture.png
+
+
+def _widgets() -> Any:
+    extras.require("view", "Sliders", "ipywidgets", otherwise=", or leave interactive=True out")
+    import ipywidgets
+
+    return ipywidgets
+
+
+def _slider(widgets: Any, name: str, count: int, value: int) -> Any:
+    return widgets.IntSlider(value=value, min=0, max=count - 1, description=name, continuous_update=True)
+
+
+def _calling(explorer: Explorer) -> Callable[[Any], None]:
+    """Return a callback that does not keep the explorer alive; ipywidgets itself keeps every widget."""
+    known = weakref.ref(explorer)
+
+    def moved(change: Any) -> None:
+        if (alive := known()) is not None:
+            alive._moved(change["owner"], change["new"])
+
+    return moved
+
+
+def _checked_number(what: str, number: Any, count: int) -> int:
+    whole = slices.whole(number)
+    if whole is None or not 0 <= whole < count:
+        raise OptionError(f"The {what} is {number!r}, but it is a whole number from 0 to {count - 1}.")
+    return whole

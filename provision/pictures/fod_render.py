@@ -1,0 +1,275 @@
+"""Fibre orientation distributions as surfaces, drawn by VTK in a process of its own.
+
+VTK ends the process with a segmentation fault where it finds no OpenGL library, which would take a notebook's kernel
+with it; so :mod:`provision.pictures.glyphs` runs ``python -m provision.pictures.fod_render FOLDER``, which reads the
+folder's ``scene.npz`` and writes ``drawn.npy``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SCENE, DRAWN = "scene.npz", "drawn.npy"
+"""The names of the files by which the two processes speak."""
+
+# Each pixel is the mean of this many squared, which smooths the edges alike with every driver of OpenGL.
+_SAMPLES = 2
+# Radians between the directions of a finite difference; its error is a thousandth at the highest usual lmax.
+_STEP = 1e-3
+
+
+def sphere(frequency: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a sphere of nearly equal triangles: an icosahedron whose edges are cut into equal parts.
+
+    Parameters
+    ----------
+    frequency : int
+        Parts of each edge, ``n``.
+
+    Returns
+    -------
+    directions : numpy.ndarray
+        Unit vectors, shape (10 n**2 + 2, 3); each direction's opposite is among them.
+    triangles : numpy.ndarray
+        Indices into the directions, counter-clockwise from outside, int32, shape (20 n**2, 3).
+
+    Examples
+    --------
+    >>> directions, triangles = sphere(2)
+    >>> directions.shape, triangles.shape
+    ((42, 3), (80, 3))
+    """
+    import numpy as np
+
+    corners, faces = _icosahedron()
+    steps = [(i, j) for i in range(frequency + 1) for j in range(frequency + 1 - i)]
+    place = {step: number for number, step in enumerate(steps)}
+    weights = np.array([(frequency - i - j, i, j) for i, j in steps]) / frequency
+    upright = [(place[i, j], place[i + 1, j], place[i, j + 1]) for i, j in steps if i + j < frequency]
+    inverted = [(place[i + 1, j], place[i + 1, j + 1], place[i, j + 1]) for i, j in steps if i + j < frequency - 1]
+    points = np.concatenate([weights @ corners[face] for face in faces])
+    offsets = np.arange(len(faces))[:, np.newaxis, np.newaxis] * len(steps)
+    triangles = (np.array(upright + inverted) + offsets).reshape(-1, 3)
+    # Neighbouring faces have the points of their common edge twice.
+    _, first, same = np.unique(points.round(9), axis=0, return_index=True, return_inverse=True)
+    points = points[first]
+    return points / np.linalg.norm(points, axis=1, keepdims=True), same.reshape(-1)[triangles].astype(np.int32)
+
+
+def _icosahedron() -> tuple[np.ndarray, np.ndarray]:
+    """Return the 12 corners of an icosahedron, and its 20 faces counter-clockwise from outside."""
+    import itertools
+
+    import numpy as np
+
+    golden = (1 + 5**0.5) / 2
+    corners = np.array([np.roll((0, a, b), k) for k in range(3) for a in (1, -1) for b in (golden, -golden)])
+    # Neighbouring corners are 2 apart, the next nearest 2 * golden.
+    near = np.linalg.norm(corners[:, np.newaxis] - corners, axis=-1) < 2.1
+    faces = [(a, b, c) for a, b, c in itertools.combinations(range(12), 3) if near[a, b] and near[b, c] and near[a, c]]
+    outward = [face if np.linalg.det(corners[list(face)]) > 0 else face[::-1] for face in faces]
+    return corners, np.array(outward)
+
+
+def sh_basis(directions: np.ndarray, lmax: int) -> np.ndarray:
+    """Return MRtrix3's real, symmetric spherical harmonics along some directions.
+
+    Parameters
+    ----------
+    directions : numpy.ndarray
+        Unit vectors, shape (V, 3).
+    lmax : int
+        The largest degree, even.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (V, (lmax + 1) (lmax + 2) / 2): for every even degree l the orders m from -l to l. Amplitudes are
+        ``basis @ coefficients``.
+
+    Notes
+    -----
+    The basis is orthonormal: the normalised associated Legendre functions, with the sign (-1)^m, times sqrt(2) sin |m|
+    phi for m < 0, 1 for m = 0 and sqrt(2) cos m phi for m > 0, as in MRtrix3's ``core/math/SH.h`` and ``legendre.h``
+    (after Tournier et al., NeuroImage 35, 2007). The powers of sin theta are drawn to the sines and cosines, of which
+    polynomials in x and y are made, so that nothing is undefined at the poles.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sh_basis(np.array([[0.0, 0.0, 1.0]]), 2).round(3) + 0
+    array([[0.282, 0.   , 0.   , 0.631, 0.   , 0.   ]])
+    """
+    import numpy as np
+
+    x, y, z = directions.T
+    basis = np.empty((len(directions), (lmax + 1) * (lmax + 2) // 2))
+    around, diagonal = np.ones(len(directions), complex), np.full(len(directions), (4 * np.pi) ** -0.5)
+    for m in range(lmax + 1):
+        if m:
+            around = around * (x + 1j * y)
+            diagonal = -diagonal * np.sqrt((2 * m + 1) / (2 * m))
+        below, here = np.zeros_like(z), diagonal
+        for degree in range(m, lmax + 1):
+            if degree > m:
+                above = np.sqrt((4 * degree**2 - 1) / (degree**2 - m**2))
+                drop = np.sqrt(((degree - 1) ** 2 - m**2) / (4 * (degree - 1) ** 2 - 1))
+                below, here = here, above * (z * here - drop * below)
+            if degree % 2 == 0:
+                middle = degree * (degree + 1) // 2
+                # Order 0 is written twice, the second time as it should be.
+                basis[:, middle - m] = np.sqrt(2) * here * around.imag
+                basis[:, middle + m] = (np.sqrt(2) if m else 1) * here * around.real
+    return basis
+
+
+def surfaces(
+    coefficients: np.ndarray, centres: np.ndarray, to_picture: np.ndarray, frequency: int
+) -> tuple[np.ndarray, ...]:
+    """Return the surfaces whose distance from each centre, along each direction, is the amplitude there.
+
+    Parameters
+    ----------
+    coefficients : numpy.ndarray
+        Spherical harmonic coefficients, shape (G, N), in the scanner's frame, in the unit of the centres.
+    centres : numpy.ndarray
+        Where in the picture each surface is, shape (G, 2).
+    to_picture : numpy.ndarray
+        The axes of the picture (to the right, up, towards the viewer) in the scanner's frame, one per row; (3, 3).
+    frequency : int
+        How fine the surfaces are: see :func:`sphere`.
+
+    Returns
+    -------
+    points, normals : numpy.ndarray
+        In the frame of the picture, float32, shape (G V, 3).
+    colours : numpy.ndarray
+        The magnitudes of x, y and z of each direction in the scanner's frame, as uint8, shape (V, 3), for each surface.
+    triangles : numpy.ndarray
+        Indices into the points, int32, shape (G T, 3).
+    """
+    import numpy as np
+
+    directions, triangles = sphere(frequency)
+    lmax = round((8 * coefficients.shape[1] + 1) ** 0.5 - 3) // 2
+    amplitude = np.maximum(coefficients @ sh_basis(directions, lmax).T.astype(np.float32), 0)
+    outward = directions @ to_picture.T
+    points = amplitude[..., np.newaxis] * outward.astype(np.float32)
+    points[..., :2] += centres[:, np.newaxis]
+    # The normal of a surface r(d) d is r d less the gradient of r along the sphere.
+    normals = amplitude[..., np.newaxis] * outward.astype(np.float32)
+    for tangent in _tangents(directions):
+        slope = (sh_basis(_unit(directions + _STEP * tangent), lmax) - sh_basis(directions, lmax)) / _STEP
+        normals -= (coefficients @ slope.T.astype(np.float32))[..., np.newaxis] * (tangent @ to_picture.T).astype("f4")
+    colours = np.abs(directions * 255).round().astype(np.uint8)
+    offsets = np.arange(len(coefficients), dtype=np.int32)[:, np.newaxis, np.newaxis] * len(directions)
+    return points.reshape(-1, 3), _unit(normals.reshape(-1, 3)), colours, (triangles + offsets).reshape(-1, 3)
+
+
+def _tangents(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return two unit vectors for each direction that are at right angles to it and to each other."""
+    import numpy as np
+
+    smallest = np.eye(3)[np.abs(directions).argmin(axis=1)]
+    first = _unit(np.cross(directions, smallest))
+    return first, np.cross(directions, first)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.finfo("f4").tiny)
+
+
+def draw(scene: dict[str, np.ndarray]) -> np.ndarray:
+    """Draw the surfaces with a light at the viewer's, on nothing.
+
+    Parameters
+    ----------
+    scene : dict of str to numpy.ndarray
+        ``coefficients``, ``centres``, ``to_picture`` and ``frequency`` of :func:`surfaces`; ``pixels``, the picture's
+        width and height; ``height``, what it shows from bottom to top in the unit of the centres, about 0.
+
+    Returns
+    -------
+    numpy.ndarray
+        Red, green, blue times opacity, and opacity; uint8, shape (H, W, 4), the first row on top.
+    """
+    # This registers what draws; without it the window is an abstract one.
+    import vtkmodules.vtkRenderingOpenGL2  # noqa: F401
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+    from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow, vtkWindowToImageFilter
+
+    window, renderer = vtkRenderWindow(), vtkRenderer()
+    window.SetOffScreenRendering(1)
+    window.SetAlphaBitPlanes(1)
+    window.SetMultiSamples(0)
+    width, height = (_SAMPLES * int(side) for side in scene["pixels"])
+    window.SetSize(width, height)
+    window.AddRenderer(renderer)
+    renderer.SetBackgroundAlpha(0)
+    renderer.AddActor(_actor(*surfaces(*(scene[k] for k in ("coefficients", "centres", "to_picture", "frequency")))))
+    _look(renderer, float(scene["height"]))
+    window.Render()
+    reader = vtkWindowToImageFilter()
+    reader.SetInput(window)
+    reader.SetInputBufferTypeToRGBA()
+    reader.ReadFrontBufferOff()
+    reader.Update()
+    pixels = vtk_to_numpy(reader.GetOutput().GetPointData().GetScalars()).reshape(height, width, 4)[::-1]
+    blocks = pixels.reshape(height // _SAMPLES, _SAMPLES, width // _SAMPLES, _SAMPLES, 4)
+    return (blocks.mean(axis=(1, 3)) + 0.5).astype("u1")
+
+
+def _actor(points: np.ndarray, normals: np.ndarray, colours: np.ndarray, triangles: np.ndarray) -> Any:
+    """Return the surfaces as VTK draws them."""
+    import numpy as np
+    from vtkmodules.util.numpy_support import numpy_to_vtk
+    from vtkmodules.vtkCommonCore import vtkPoints
+    from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+    from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
+
+    data, places, cells = vtkPolyData(), vtkPoints(), vtkCellArray()
+    places.SetData(numpy_to_vtk(points, deep=True))
+    cells.SetData(3, numpy_to_vtk(triangles.reshape(-1), deep=True))
+    data.SetPoints(places)
+    data.SetPolys(cells)
+    data.GetPointData().SetNormals(numpy_to_vtk(normals, deep=True))
+    data.GetPointData().SetScalars(numpy_to_vtk(np.tile(colours, (len(points) // len(colours), 1)), deep=True))
+    mapper, actor = vtkPolyDataMapper(), vtkActor()
+    mapper.SetInputData(data)
+    actor.SetMapper(mapper)
+    look = actor.GetProperty()
+    look.SetAmbient(0.35)
+    look.SetDiffuse(0.65)
+    look.SetSpecular(0.15)
+    look.SetSpecularPower(20)
+    return actor
+
+
+def _look(renderer: Any, height: float) -> None:
+    """Look at the middle of the picture, along its third axis, without perspective."""
+    camera = renderer.GetActiveCamera()
+    camera.ParallelProjectionOn()
+    camera.SetParallelScale(height / 2)
+    camera.SetFocalPoint(0, 0, 0)
+    camera.SetPosition(0, 0, 1)
+    camera.SetViewUp(0, 1, 0)
+    renderer.ResetCameraClippingRange()
+
+
+def main(folder: Path) -> None:
+    """Draw what the folder's ``scene.npz`` holds into ``drawn.npy``."""
+    import numpy as np
+
+    with np.load(folder / SCENE) as scene:
+        np.save(folder / DRAWN, draw(dict(scene)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

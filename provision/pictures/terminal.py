@@ -1,0 +1,127 @@
+"""Pictures straight to a terminal that can show them: sixel graphics."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import select
+import sys
+import termios
+import time
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from provision.errors import ProvisionError
+from provision.pictures import sixel
+
+if TYPE_CHECKING:
+    from provision.pictures.picture import Picture
+
+# Primary device attributes: the terminal answers with a list of numbers, 4 among them for sixel graphics (DEC STD 070,
+# and "ctlseqs" of xterm).
+_QUESTION = b"\x1b[c"
+_ANSWER = re.compile(rb"\x1b\[\?([0-9;]*)c")
+_SIXEL = b"4"
+_SECONDS = 1.0  # for the answer; over a slow connection it takes a few tenths
+_ABLE = "xterm -ti vt340, foot, mlterm, WezTerm, iTerm2, Windows Terminal from 1.22"
+
+
+def check(instead: str) -> None:
+    """Do nothing when standard output is a terminal that can show pictures.
+
+    Parameters
+    ----------
+    instead : str
+        The command that writes a file, for the hint.
+
+    Raises
+    ------
+    ProvisionError
+        When it is none, or shows no sixel graphics.
+
+    Examples
+    --------
+    >>> check("provision peek dwi.mif -o picture.png")  # doctest: +SKIP
+    """
+    if not sys.stdout.isatty():
+        raise ProvisionError("Standard output is no terminal.", hint=f"Write a file: {instead}.")
+    if not shows_sixel():
+        hint = f"Write a file: {instead}. Terminals that can: {_ABLE}."
+        raise ProvisionError("This terminal cannot show pictures: it has no sixel graphics.", hint=hint)
+
+
+def shows_sixel() -> bool:
+    """Ask the terminal that this process runs in whether it shows sixel graphics.
+
+    Returns
+    -------
+    bool
+        False as well when there is no terminal, or it gives no answer within a second.
+
+    Examples
+    --------
+    >>> shows_sixel()  # doctest: +SKIP
+    True
+    """
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        with _raw(terminal):
+            os.write(terminal, _QUESTION)
+            answer = _read_answer(terminal)
+    except (OSError, termios.error):
+        return False
+    finally:
+        os.close(terminal)
+    return answer is not None and _SIXEL in answer.group(1).split(b";")
+
+
+def _read_answer(terminal: int) -> re.Match[bytes] | None:
+    said, end = b"", time.monotonic() + _SECONDS
+    while (left := end - time.monotonic()) > 0 and select.select([terminal], [], [], left)[0]:
+        said += os.read(terminal, 1024)
+        if found := _ANSWER.search(said):
+            return found
+    return None
+
+
+@contextmanager
+def _raw(terminal: int) -> Iterator[None]:
+    """Have the answer neither shown nor kept until a line ends, while the block runs."""
+    before = termios.tcgetattr(terminal)
+    try:
+        tty.setcbreak(terminal)
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def encoded(picture: Picture) -> bytes:
+    """Return a picture as sixel graphics, with an end of line behind it.
+
+    Parameters
+    ----------
+    picture : provision.pictures.picture.Picture
+        At most 256 colours are kept.
+
+    Returns
+    -------
+    bytes
+        What a terminal is to be written.
+
+    Raises
+    ------
+    ProvisionError
+        When libsixel is not installed.
+    """
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(io.BytesIO(picture.png)) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    return sixel.encode(pixels, sixel.installed_library()) + b"\n"

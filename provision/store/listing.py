@@ -1,0 +1,318 @@
+"""What a store of builds holds, told as a table, and what was done to it, told in a few lines."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import textwrap
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from provision.display.tables import table
+from provision.words import format_age, format_bytes, printable
+
+_INDENT = "    "
+
+
+@dataclass(frozen=True)
+class Build:
+    """One archive of a store.
+
+    Attributes
+    ----------
+    key : str
+        Its name, such as ``"mrtrix3-3.0.8-debian12-x86_64-x86-64-v3"``.
+    path : pathlib.Path
+        The archive.
+    size : int
+        Its bytes.
+    created : float
+        When it was packed, in seconds since 1970.
+    tool, version : str
+        What was built; empty when the archive cannot be read.
+    sha256 : str
+        Of the archive, empty when it was noted nowhere.
+    runs_here : bool
+        Whether this machine can run it.
+    why_not : str
+        Why it cannot; empty when it can, and when there is a problem.
+    problem : str
+        Why no machine can use it; empty for a sound one.
+    """
+
+    key: str
+    path: Path
+    size: int
+    created: float
+    tool: str = ""
+    version: str = ""
+    sha256: str = ""
+    runs_here: bool = False
+    why_not: str = ""
+    problem: str = ""
+
+    def __str__(self) -> str:
+        """Return one line for a person."""
+        return printable(f"{self.path} ({format_bytes(self.size)}) - runs here: {self.verdict}")
+
+    @property
+    def verdict(self) -> str:
+        """Whether it runs here, in words: ``yes``, or ``no`` or ``bad`` with the reason."""
+        return f"bad: {self.problem}" if self.problem else "yes" if self.runs_here else f"no: {self.why_not}"
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: plain values only."""
+        return {**asdict(self), "path": str(self.path)}
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What a store holds besides builds: a file set aside as bad, or the folder of an unfinished build.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file or folder.
+    size : int
+        Its bytes.
+    touched : float
+        When it was last written to, in seconds since 1970.
+    """
+
+    path: Path
+    size: int
+    touched: float
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: plain values only."""
+        return {**asdict(self), "path": str(self.path)}
+
+
+@dataclass(frozen=True, repr=False)
+class Listing(Sequence):
+    """What a store holds: a sequence of `Build`, shown as a table.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The store.
+    builds : sequence of Build
+        One for each archive.
+    set_aside : sequence of Leftover
+        Archives that were found to be bad when they were wanted.
+    unfinished : sequence of Leftover
+        Builds that were begun and not ended.
+
+    Examples
+    --------
+    >>> Listing(Path("/store"))
+    There are no builds in /store.
+    """
+
+    folder: Path
+    builds: Sequence[Build] = ()
+    set_aside: Sequence[Leftover] = ()
+    unfinished: Sequence[Leftover] = ()
+
+    _column = "runs here"
+
+    def __getitem__(self, index: int | slice) -> Any:
+        return self.builds[index]
+
+    def __len__(self) -> int:
+        return len(self.builds)
+
+    def __repr__(self) -> str:
+        rows = list(self._rows())
+        return "\n".join([*(_table(self._heads(), rows) if rows else ()), self._summary()])
+
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook."""
+        cells = "<td>{}</td><td style='text-align:right'>{}</td><td style='text-align:right'>{}</td>"
+        line = f"<tr>{cells}<td style='text-align:left'>{{}}</td></tr>"
+        rows = [line.format(*map(escape, row)) for row in self._rows()]
+        heads = "".join(f"<th>{name}</th>" for name in self._heads())
+        head = f"<thead><tr>{heads}</tr></thead>" if rows else ""
+        return table(escape(self._summary()), "".join(rows), head)
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: plain values only.
+
+        Returns
+        -------
+        dict
+            ``{"store": ..., "builds": [...], "set_aside": [...], "unfinished": [...]}``.
+
+        Examples
+        --------
+        >>> Listing(Path("/store")).to_dict()
+        {'store': '/store', 'builds': [], 'set_aside': [], 'unfinished': []}
+        """
+        return {
+            "store": str(self.folder),
+            "builds": [build.to_dict() for build in self.builds],
+            "set_aside": [left.to_dict() for left in self.set_aside],
+            "unfinished": [left.to_dict() for left in self.unfinished],
+        }
+
+    def _heads(self) -> tuple[str, ...]:
+        return "build", "size", "age", self._column
+
+    def _rows(self) -> Iterator[tuple[str, ...]]:
+        for build in self.builds:
+            yield _row(build.key, build.size, build.created, self._verdict(build))
+        for left in self.set_aside:
+            yield _row(left.path.name, left.size, left.touched, "set aside as bad")
+        for left in self.unfinished:
+            yield _row(left.path.name, left.size, left.touched, "unfinished build")
+
+    def _verdict(self, build: Build) -> str:
+        return build.verdict
+
+    def _summary(self) -> str:
+        if not self.builds:
+            return f"There are no builds in {self.folder}."
+        return f"{_counted(self.builds)}, {format_bytes(sum(build.size for build in self.builds))}, in {self.folder}"
+
+
+class Checked(Listing):
+    """A `Listing` whose archives have been read from beginning to end.
+
+    Examples
+    --------
+    >>> Checked(Path("/store")).ok
+    True
+    """
+
+    _column = "content"
+
+    @property
+    def ok(self) -> bool:
+        """Whether all of them are whole."""
+        return not self._bad()
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: that of a `Listing`, and ``ok``."""
+        return {"ok": self.ok, **super().to_dict()}
+
+    def _bad(self) -> list[Build]:
+        return [build for build in self.builds if build.problem]
+
+    def _verdict(self, build: Build) -> str:
+        return f"bad: {build.problem}" if build.problem else "ok"
+
+    def _summary(self) -> str:
+        if not self.builds:
+            return super()._summary()
+        return f"whole: {len(self.builds) - len(self._bad())} of {_counted(self.builds)} in {self.folder}"
+
+
+@dataclass(frozen=True, repr=False)
+class Pruned:
+    """What was deleted from a store.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        The store.
+    deleted : sequence of pathlib.Path
+        The archives, the other files, and the folders of unfinished builds.
+    freed : int
+        Bytes, with those of the files beside the archives.
+    left_alone : sequence of Build
+        Archives that nobody can use, which may be somebody else's.
+    """
+
+    folder: Path
+    deleted: Sequence[Path]
+    freed: int
+    left_alone: Sequence[Build] = ()
+
+    def __repr__(self) -> str:
+        lines = [f"deleted {path.relative_to(self.folder)}" for path in self.deleted]
+        lines += [f"left alone {build.path.name} - {build.verdict}" for build in self.left_alone]
+        end = f"{format_bytes(self.freed)} freed" if self.deleted else "nothing to delete"
+        return "\n".join(map(printable, [*lines, f"{end} in {self.folder}"]))
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: plain values only."""
+        return {
+            "store": str(self.folder),
+            "deleted": [str(path) for path in self.deleted],
+            "freed": self.freed,
+            "left_alone": [build.to_dict() for build in self.left_alone],
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class Exported:
+    """A build that was copied out of a store for somebody else.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The copy.
+    size : int
+        Its bytes.
+    sha256 : str
+        What the other one must know to trust it.
+    tool, version : str
+        What was built.
+    """
+
+    path: Path
+    size: int
+    sha256: str
+    tool: str
+    version: str
+
+    @property
+    def commands(self) -> list[str]:
+        """The lines with which somebody else takes it, from the folder that the file was brought to."""
+        name = shlex.quote(self.path.name)
+        return [
+            f"provision store import {name} --sha256 {self.sha256}",
+            f"provision run {self.tool} --version {shlex.quote(self.version)} --archive {name}"
+            f" --archive-sha256 {self.sha256}",
+        ]
+
+    def __repr__(self) -> str:
+        return "\n".join([
+            f"{self.path} ({format_bytes(self.size)})",
+            f"SHA-256 {self.sha256}",
+            "Somebody else takes it with one of these, the file's name or its URL in it:",
+            *(f"  {line}" for line in self.commands),
+        ])  # fmt: skip
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: plain values only."""
+        return {**asdict(self), "path": str(self.path), "commands": self.commands}
+
+
+def _row(name: str, size: int, when: float, verdict: str) -> tuple[str, ...]:
+    # What stands in an archive was written elsewhere, and may hold what a terminal would obey.
+    return printable(name), format_bytes(size), format_age(time.time() - when), printable(verdict)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table; a reason that is too long for the line of its build follows below."""
+    room = shutil.get_terminal_size().columns
+    first, second, third = (max(len(row[column]) for row in (heads, *rows)) for column in range(3))
+    lines = []
+    for name, size, age, verdict in (heads, *rows):
+        line = f"{name:{first}}  {size:>{second}}  {age:>{third}}  "
+        if len(line + verdict) <= room:
+            lines.append(line + verdict)
+            continue
+        word, _, reason = verdict.partition(": ")
+        lines.append(line + word)
+        lines += textwrap.wrap(reason, room, initial_indent=_INDENT, subsequent_indent=_INDENT)
+    return lines
+
+
+def _counted(builds: Sequence[Build]) -> str:
+    return f"{len(builds)} build{'' if len(builds) == 1 else 's'}"
