@@ -55,7 +55,9 @@ class Session:
         self._rest = b""
         CONTROL.unlink(missing_ok=True)  # one that was killed left it, and ssh would do without
         self._ssh = subprocess.Popen(
-            [*BOUND, *master_command(config)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            [*BOUND, *master_command(config)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
 
@@ -87,9 +89,25 @@ class Session:
         end = time.monotonic() + patience
         while True:
             done = subprocess.run(
-                ["ssh", "-F", "none", "-S", str(CONTROL), "-o", "ProxyCommand=false", "-O", "forward",
-                 "-R", f"127.0.0.1:{port}:127.0.0.1:{local_port}", "gateway"],
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
+                [
+                    "ssh",
+                    "-F",
+                    "none",
+                    "-S",
+                    str(CONTROL),
+                    "-o",
+                    "ProxyCommand=false",
+                    "-O",
+                    "forward",
+                    "-R",
+                    f"127.0.0.1:{port}:127.0.0.1:{local_port}",
+                    "gateway",
+                ],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
             )
             alive = self.hear(0)
             if done.returncode == 0:
