@@ -37,7 +37,9 @@ options:
   clone:
     type: path
     default: ""
-    description: The role's own clone, if there is one, in which a git that was killed may have left locks; they go.
+    description:
+      - The role's own clone, if there is one. A git that was killed may have left locks in it, which go, or half a
+        clone, which goes with all that is in the folder.
 """
 
 EXAMPLES = """
@@ -72,6 +74,7 @@ environment:
 import difflib
 import os
 import re
+import shutil
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
@@ -188,8 +191,15 @@ def listed(module, repo):
     return code, out, f"no answer within {SECONDS} s" if code in _TIMED_OUT else error
 
 
-def drop_locks(clone):
-    """Delete the locks that a git that was killed has left, which no other would ever take away."""
+def mend(module, clone):
+    """Delete what a git that was killed has left and no other would ever take away: its locks, or half a clone."""
+    if not os.path.isdir(clone):
+        return
+    own = os.path.join(clone, ".git")
+    # The module ansible.builtin.git takes a folder with this file for a clone, and git one that has a commit.
+    is_whole = os.path.isfile(os.path.join(own, "config"))
+    if not is_whole or module.run_command(["git", "--git-dir", own, "rev-parse", "--verify", "--quiet", "HEAD"])[0]:
+        shutil.rmtree(clone)
     for folder, _folders, names in os.walk(os.path.join(clone, ".git")):
         for name in names:
             if name.endswith(".lock"):
@@ -234,7 +244,7 @@ def main():
         if wrong:
             module.fail_json(msg=wrong[0], hint=wrong[1], code="wrong-commit")
     if module.params["clone"] and not module.check_mode:
-        drop_locks(module.params["clone"])
+        mend(module, module.params["clone"])
     module.exit_json(changed=False, repo=repo, kind=choice[0], commit=choice[1], environment=limits(repo))
 
 

@@ -7,11 +7,11 @@ import fcntl
 import json
 import os
 import re
+import secrets
 import shutil
 import stat
 import sys
 import sysconfig
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -116,6 +116,16 @@ def clear_up(temporary: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(0o700)
+    except OSError as error:
+        why = error.strerror or str(error)
+        hint = "Free some space there, or name another folder: TMPDIR."
+        message = f"No folder can be made in {folder.parent}: {why}."
+        raise ProvisionError(message, hint=hint, code="temporary") from error
+
+
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
     """Give a folder of this run's, deleted at the end, and delete those that killed runs left.
@@ -125,13 +135,10 @@ def private_folder() -> Iterator[Path]:
     """
     temporary = temporary_folder()
     clear_up(temporary)
+    # Named before it is made: an interrupt in between leaves nothing.
+    folder = temporary / f"{_PREFIX}{secrets.token_hex(4)}"
     try:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=temporary))
-    except OSError as error:
-        why = error.strerror or str(error)
-        hint = "Free some space there, or name another folder: TMPDIR."
-        raise ProvisionError(f"No folder can be made in {temporary}: {why}.", hint=hint, code="temporary") from error
-    try:
+        _make(folder)
         lock = os.open(folder / "new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from provision import notebook, paths
 from provision.engine import events, launch, lock, logbook
+from provision.engine.hung import Hung
 from provision.errors import OptionError, ProvisionError
 from provision.machine import failures
 
@@ -312,9 +313,11 @@ def _start(private, arguments, inventory, watcher, stop):
     import ansible_runner
     import pexpect
 
+    is_hung = Hung()
+
     def cancel() -> bool:
         watcher.tick()
-        return stop.overdue()
+        return stop.overdue() or (bool(watcher.seen.pid) and is_hung(watcher.seen.pid))
 
     ours = launch.environment(private, local=inventory is None)
     settings = {

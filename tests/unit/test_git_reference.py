@@ -153,13 +153,33 @@ def test_a_password_in_a_url_is_not_told():
     assert "sesame" not in message + hint and "example.org" in message
 
 
-@pytest.mark.parametrize("check", [False, True])
-def test_locks_that_a_killed_git_has_left_in_the_roles_own_clone_go(capsys, monkeypatch, tmp_path, check):
+@pytest.fixture
+def clone(monkeypatch, tmp_path):
+    """A clone with one commit."""
     monkeypatch.setattr(git_reference, "listed", lambda *_: (0, LISTING, ""))
-    (tmp_path / "clone/.git/refs").mkdir(parents=True)
-    for name in ("shallow.lock", "index.lock", "refs/x.lock", "HEAD"):
-        (tmp_path / "clone/.git" / name).touch()
-    code, _ = run_module(capsys, "/srv/x", "3.0.8", clone=str(tmp_path / "clone"), _ansible_check_mode=check)
-    assert code == 0
-    left = {path.name for path in (tmp_path / "clone/.git").rglob("*") if path.is_file()}
-    assert left == ({"HEAD"} if not check else {"HEAD", "shallow.lock", "index.lock", "x.lock"})
+    git = ["git", "-C", tmp_path / "clone", "-c", "user.name=x", "-c", "user.email=x"]
+    subprocess.run(["git", "init", "-q", tmp_path / "clone"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    return tmp_path / "clone"
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_locks_that_a_killed_git_has_left_in_the_roles_own_clone_go(capsys, clone, check):
+    for name in ("shallow.lock", "index.lock", "refs/x.lock"):
+        (clone / ".git" / name).touch()
+    assert run_module(capsys, "/srv/x", "3.0.8", clone=str(clone), _ansible_check_mode=check)[0] == 0
+    left = {path.name for path in (clone / ".git").rglob("*.lock")}
+    assert left == ({"shallow.lock", "index.lock", "x.lock"} if check else set())
+    assert (clone / ".git/HEAD").exists()
+
+
+@pytest.mark.parametrize("missing", ["config", "HEAD", "objects", "refs", "."])
+def test_half_a_clone_that_a_killed_git_has_left_goes(capsys, clone, missing):
+    (clone / "README").touch()
+    shutil.rmtree(clone / ".git") if missing == "." else None
+    shutil.rmtree(clone / ".git" / missing, ignore_errors=True)
+    (clone / ".git" / missing).unlink(missing_ok=True)
+    # A repository around it is no reason to keep it.
+    subprocess.run(["git", "init", "-q", clone.parent], check=True)
+    assert run_module(capsys, "/srv/x", "3.0.8", clone=str(clone))[0] == 0
+    assert not clone.exists()

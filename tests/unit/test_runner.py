@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from test_launch import EXPORTED
 
-from provision.engine import catalog, content, logbook, runner
+from provision.engine import catalog, content, hung, logbook, runner
 from provision.errors import OptionError, ProvisionError
 
 CONFIG = (content.root() / "ansible.cfg").read_text()
@@ -377,7 +377,7 @@ def test_a_run_that_is_interrupted_or_killed_leaves_no_process(root, number, cod
         f"content.root = lambda: Path({str(folder)!r})\n"
         "try: runner.run(['deps'], {})\nexcept KeyboardInterrupt: sys.exit(42)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(content.root())})
+    process = subprocess.Popen([sys.executable, "-c", script])
     for _ in range(200):
         if sleeping(mark):
             break
@@ -390,6 +390,30 @@ def test_a_run_that_is_interrupted_or_killed_leaves_no_process(root, number, cod
             return
         time.sleep(0.05)
     pytest.fail("the task went on")
+
+
+# What a worker of Ansible's does when memory runs out just as it reports: with the lock of the queue it ends.
+DIES = """
+import os, signal
+from ansible.utils.display import Display
+
+def die(value):
+    Display()._final_q._wlock.acquire()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class FilterModule:
+    def filters(self):
+        return {"die": die}
+"""
+
+
+def test_a_worker_that_is_killed_while_it_reports_does_not_leave_a_run_that_never_ends(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(hung, "SECONDS", 1.0)
+    (root("\n  - name: Die\n    ansible.builtin.command: echo {{ 1 | die }}\n") / "playbooks/filter_plugins").mkdir()
+    (tmp_path / "playbooks/filter_plugins/dies.py").write_text(DIES)
+    with pytest.raises(ProvisionError) as raised:
+        runner.run(["deps"], {})
+    assert raised.value.code == "killed"
 
 
 # What takes no notice of the end of all that it belongs to, as a package manager at its work.
