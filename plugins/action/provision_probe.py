@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import shlex
 import sys
+from collections import ChainMap
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +17,9 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import become_loader
 from ansible.utils.display import Display
 
-_MACHINE = Path(__file__).resolve().parents[1] / "module_utils" / "provision"
+_PROJECT = Path(__file__).resolve().parents[2]
+_MACHINE = _PROJECT / "plugins" / "module_utils" / "provision"
+_ROLES = _PROJECT / "roles"
 # What runs on the target: it imports what it is sent, under the names that the files have here, and reads of that only
 # what it needs.
 _PROGRAM = """
@@ -59,6 +62,10 @@ def _machine(name):
     return importlib.import_module(f"{package}.{name}")
 
 
+class UnknownRole(ValueError):
+    """A role that there is not."""
+
+
 class ActionModule(ActionBase):
     """Send the checker over standard input: no AnsiballZ, no temporary files, one command."""
 
@@ -72,7 +79,10 @@ class ActionModule(ActionBase):
         problem = self._take_turn(task_vars or {})
         if problem:
             return dict(result, failed=True, **problem)
-        asked = json.loads(json.dumps(self._task.args["roles"], default=str))
+        try:
+            asked = {role: self._wanted(role, task_vars or {}) for role in self._task.args["roles"]}
+        except UnknownRole as error:
+            return dict(result, failed=True, code="usage", msg=f"There is no role {str(error)!r}.")
         # Roles whose packages are to be taken for gone, where several are removed and this is but a look.
         leaving = self._templar.template((task_vars or {}).get("provision_leaving") or [])
         wanted = {name: dict(one, leaving=leaving) for name, one in asked.items()} if leaving else asked
@@ -102,6 +112,22 @@ class ActionModule(ActionBase):
             data = {"provision": {task_vars["inventory_hostname"]: result["ready"]}}
             result["ansible_stats"] = {"data": data, "per_host": False, "aggregate": True}
         return result
+
+    def _wanted(self, role, task_vars):
+        """Return what a role wants of the machine, its variable ``__ROLE_wanted``; within the role that is there."""
+        name = f"__{role}_wanted"
+        if name not in task_vars:
+            folder = _ROLES / role
+            if not (folder / "vars").is_dir():
+                raise UnknownRole(role)
+            # In the order in which Ansible lets one win over another.
+            parts = (self._variables(folder / "defaults"), task_vars, self._variables(folder / "vars"))
+            task_vars = dict(ChainMap(*reversed(parts)))
+        templar = self._templar.copy_with_new_env(available_variables=task_vars)
+        return json.loads(json.dumps(templar.template(task_vars[name]), default=str))
+
+    def _variables(self, folder):
+        return self._loader.load_from_file(str(folder / "main.yml"), trusted_as_template=True) or {}
 
     def _take_turn(self, task_vars):
         """Have ansible-playbook hold the lock of this machine until it ends; return why it cannot, else nothing.

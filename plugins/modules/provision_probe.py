@@ -11,9 +11,10 @@ description:
 author: The provision founders (!UNKNOWN)
 options:
   roles:
-    type: dict
+    type: list
+    elements: str
     required: true
-    description: For each role what is wanted, as the role's variable C(__<role>_wanted) says it.
+    description: The roles to look for. What each wants of the machine is in its variable C(__<role>_wanted).
   report:
     type: bool
     default: false
@@ -23,8 +24,7 @@ options:
 EXAMPLES = """
 - name: Ask whether the packages of the role deps are there
   provision_founders.provision.provision_probe:
-    roles:
-      deps: "{{ __deps_wanted }}"
+    roles: [deps]
   register: seen
 """
 

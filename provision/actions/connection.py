@@ -7,10 +7,8 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from provision.engine import catalog
 from provision.words import printable
-
-# The roles that say how to get in; what leads there from elsewhere goes before the server itself.
-ROLES = ("ngrok", "reverse_ssh", "sshd")
 
 # The password is asked of the kernel when the button is pressed and written into the page alone: neither the notebook's
 # file nor the widget's state, which is saved with it, ever has it.
@@ -57,13 +55,19 @@ def way_in(reports: Mapping[str, Mapping[str, Any]]) -> tuple[str, dict[str, Any
     >>> way_in({"sshd": {"command": "ssh -p 2222 root@127.0.0.1"}})
     ('sshd', {'command': 'ssh -p 2222 root@127.0.0.1'})
     """
-    for role in ROLES:
+    for role in ways_in():
         report = reports.get(role) or {}
         if report.get("command") and report.get("state", "started") == "started" and report.get("works", True):
             server = reports.get("sshd") or {}
             password = {"password_file": server["password_file"]} if server.get("password_file") else {}
             return role, {**report, **password}
     return "", {}
+
+
+def ways_in() -> list[str]:
+    """Return the roles that say how to get in; what leads there from elsewhere goes before the server itself."""
+    ways = [role for role in catalog.roles().values() if role.lets_in]
+    return [role.name for role in sorted(ways, key=lambda role: role.lets_in != "tunnel")]
 
 
 def lines(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

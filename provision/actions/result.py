@@ -334,7 +334,7 @@ def details(report: Mapping[str, Any]) -> list[str]:
 
 def _html_row(host: str, role: str, report: Report, new: bool) -> str:
     """Return what is worth telling of a role, and, behind a click, every field under its name."""
-    hidden = _TOLD_BY_THE_BOX if role in connection.ROLES else ()
+    hidden = _TOLD_BY_THE_BOX if role in connection.ways_in() else ()
     fields = "<br>".join(
         f"{escape(name)} <b>{escape(_shown(report[name]))}</b>"
         for name in sorted(report)

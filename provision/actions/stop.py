@@ -11,6 +11,9 @@ from provision.actions.run import run
 from provision.actions.status import status
 from provision.engine import catalog, launch, lock
 
+# What leads to the server goes first, so that nobody finds a way to nowhere.
+_WAVES = ("tunnel", "server")
+
 
 @shared.for_people()
 def stop(
@@ -49,8 +52,7 @@ def stop(
     inventory = shared.checked_inventory(on)
     lock.checked(wait)
     with shared.display(progress) as (on_step, end), shared.alone("provision stop", wait, inventory, on_step=on_step):
-        # What leads to the server goes first, so that nobody finds a way to nowhere.
-        waves = [[role for role in _stoppable() if role != "sshd"], ["sshd"]]
+        waves = [[name for name, role in catalog.roles().items() if role.lets_in == kind] for kind in _WAVES]
         if on is None:
             known = status()["hosts"]["localhost"]
             waves = [[role for role in wave if known.get(role, {}).get("state") == "started"] for wave in waves]
@@ -60,12 +62,6 @@ def stop(
             launch.clear_up(launch.temporary_folder())
         results = [run(*wave, on=on, progress=on_step, **options) for wave, options in asked]
         return end(_joined(results, here=on is None))
-
-
-def _stoppable() -> list[str]:
-    """Return the roles whose work goes on after a run."""
-    options = {role.name: role.options.get(f"{role.name}_state") for role in catalog.roles().values()}
-    return [name for name, option in options.items() if option and "stopped" in option.choices]
 
 
 def _joined(results: list[Result], here: bool) -> Result:

@@ -18,7 +18,6 @@ from provision.machine.look import connection, ngrok
 _TOKEN_PAGE = "https://dashboard.ngrok.com/get-started/your-authtoken"
 # Nobody is there who could answer; the latter is what the kernel of a notebook says that runs without a page.
 _NO_ANSWER = (EOFError, NotImplementedError)
-_TUNNELS = ("ngrok", "reverse_ssh")
 
 
 def complete(roles: Sequence[str], variables: Mapping[str, Any], *, local: bool, check: bool) -> dict[str, Any]:
@@ -51,7 +50,8 @@ def complete(roles: Sequence[str], variables: Mapping[str, Any], *, local: bool,
     >>> complete(["mrtrix3"], {"mrtrix3_jobs": 2}, local=True, check=False)
     {'mrtrix3_jobs': 2}
     """
-    opened = [role for role in _TUNNELS if role in roles and _starts(role, variables)]
+    asked = [role for name, role in catalog.roles().items() if name in roles]
+    opened = [role.name for role in asked if role.lets_in == "tunnel" and _starts(role, variables)]
     if not opened:
         return dict(variables)
     if check:
@@ -63,9 +63,9 @@ def complete(roles: Sequence[str], variables: Mapping[str, Any], *, local: bool,
     return {**variables, **consent, **({"ngrok_authtoken": token} if token else {})}
 
 
-def _starts(role: str, variables: Mapping[str, Any]) -> bool:
-    name = f"{role}_state"
-    return variables.get(name, catalog.role(role).options[name].default) == "started"
+def _starts(role: catalog.Role, variables: Mapping[str, Any]) -> bool:
+    name = f"{role.name}_state"
+    return variables.get(name, role.options[name].default) == "started"
 
 
 def _consent(roles: Sequence[str], variables: Mapping[str, Any]) -> dict[str, bool]:

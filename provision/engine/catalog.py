@@ -16,8 +16,8 @@ from provision.engine import content
 from provision.errors import OptionError
 from provision.words import did_you_mean
 
-# The order in which a person meets them; roles not named here follow alphabetically.
-_ORDER = ("deps", "mrtrix3", "mrpeek", "sshd", "ngrok", "reverse_ssh")
+# The list of all roles, which the playbooks read, too.
+_LIST = "playbooks/vars/roles.yml"
 
 # What reaches a role that others include, when one of those is run; all else they say to it themselves.
 _REACH_INCLUDED = {"deps_lock_timeout": "deps"}
@@ -95,12 +95,15 @@ class Role:
         What it does, one paragraph a line, in Ansible's markup; `plain` takes the markup off.
     options : dict of str to Option
         The options by their full names, in the spec's order.
+    lets_in : str
+        What it is to somebody who wants to get into the machine: ``"server"``, a ``"tunnel"`` to that, or nothing.
     """
 
     name: str
     short_description: str = ""
     description: str = ""
     options: dict[str, Option] = field(default_factory=dict)
+    lets_in: str = ""
 
 
 def roles(root: Path | None = None) -> dict[str, Role]:
@@ -274,16 +277,16 @@ def plain(text: str) -> str:
 
 @cache
 def _read(root: Path) -> dict[str, Role]:
-    found = {path.parents[1].name: path for path in root.glob("roles/*/meta/argument_specs.yml")}
-    known = [name for name in _ORDER if name in found]
-    others = sorted(set(found) - set(known))
-    return {name: _role(name, yaml.safe_load(found[name].read_text("utf-8"))) for name in [*known, *others]}
+    known = yaml.safe_load((root / _LIST).read_text("utf-8"))["provision_known_roles"]
+    return {name: _role(root, name, about) for name, about in known.items()}
 
 
-def _role(name: str, spec: Mapping[str, Any]) -> Role:
-    main = spec["argument_specs"]["main"]
+def _role(root: Path, name: str, about: Mapping[str, str]) -> Role:
+    specs = yaml.safe_load((root / "roles" / name / "meta" / "argument_specs.yml").read_text("utf-8"))
+    main = specs["argument_specs"]["main"]
     options = {key: _option(name, key, value) for key, value in (main.get("options") or {}).items()}
-    return Role(name, main.get("short_description", ""), _paragraphs(main.get("description")), options)
+    words = (main.get("short_description", ""), _paragraphs(main.get("description")))
+    return Role(name, *words, options, about.get("lets_in", ""))
 
 
 def _option(role_name: str, name: str, spec: Mapping[str, Any]) -> Option:

@@ -154,7 +154,7 @@ def test_facts_are_read_from_ansible_facts(role: Path) -> None:
 
 @each_role
 def test_included_files_are_there_and_all_files_are_included(role: Path) -> None:
-    reached = set(load(role / "meta/argument_specs.yml")["argument_specs"]) | {"variables"}  # which site.yml imports
+    reached = set(load(role / "meta/argument_specs.yml")["argument_specs"])
     there = {path.stem for path in (role / "tasks").glob("*.yml")}
     for path, task in tasks(role):
         for name in included(task):
@@ -181,7 +181,9 @@ def stems(role: Path, name: str) -> list[str]:
     if not expression:
         return [re.escape(before + after)]
     words = re.findall(r"'([\w-]+)'", expression)
-    variables = set(re.findall(r"\w+", re.sub(r"'[^']*'", "", expression)))
+    variables = set(
+        re.findall(r"\w+", re.sub(r"'[^']*'", "", expression).replace(f"__{role.name}_state", f"{role.name}_state"))
+    )
     if any(variable == "item" or variable.startswith("__") for variable in variables):
         return [f"{re.escape(before)}[\\w-]+{re.escape(after)}"]
     words += [choice for variable in variables for choice in options(role).get(variable, {}).get("choices", [])]
@@ -209,25 +211,14 @@ def test_the_probe_notices_another_version_of_the_templates(role: Path) -> None:
 
 
 @each_role
-def test_the_site_playbook_has_the_variables_of_the_role_and_no_task_of_it_for_that(role: Path) -> None:
-    assert load(role / "tasks/variables.yml") == {}
-    play = load(ROOT / "playbooks/site.yml")[0]
-    imported = [task.get("ansible.builtin.import_role") for task in play["tasks"]]
-    assert {"name": role.name, "tasks_from": "variables", "rolespec_validate": False} in imported
-    assert role.name in play["vars"]["__site_order"] and role.name in play["vars"]["__site_wanted"]
-
-
-@each_role
 def test_role_has_a_playbook_of_its_own(role: Path) -> None:
     assert (ROOT / "playbooks" / f"{role.name}.yml").is_file()
 
 
-def test_every_role_is_removed_against_the_order_in_which_it_came() -> None:
-    (play,) = load(ROOT / "playbooks/remove.yml")
-    site = load(ROOT / "playbooks/site.yml")[0]["vars"]["__site_order"]
-    named = re.search(r"default\(\[(.*)\]\)", play["tasks"][0]["loop"])[1]
-    assert re.findall(r"'(\w+)'", named) == site[::-1]
-    assert play["vars"] == {f"{role.name}_state": "absent" for role in ROLES}
+def test_every_role_is_on_the_list_of_roles_and_nothing_else_is() -> None:
+    known = load(ROOT / "playbooks/vars/roles.yml")["provision_known_roles"]
+    assert sorted(known) == [role.name for role in ROLES]
+    assert {about.get("lets_in", "") for about in known.values()} <= {"", "server", "tunnel"}
 
 
 def test_roles_are_removed_whatever_their_options_are() -> None:

@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
 
 from provision.engine import catalog
 from provision.errors import OptionError
@@ -39,6 +40,9 @@ SPECS = {
 }
 
 
+ORDER = ["zeta", "deps", "mrtrix3", "alpha"]
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("content")
@@ -48,6 +52,9 @@ def root(tmp_path_factory):
         main = textwrap.indent(textwrap.dedent(spec).strip(), " " * 4)
         path.write_text(f"argument_specs:\n  main:\n{main}\n", "utf-8")
     (root / "roles" / "without_specs").mkdir()
+    (root / "playbooks/vars").mkdir(parents=True)
+    known = {name: {} for name in ORDER}
+    (root / "playbooks/vars/roles.yml").write_text(yaml.safe_dump({"provision_known_roles": known}, sort_keys=False))
     return root
 
 
@@ -72,7 +79,7 @@ def refusal(variables):
 
 
 def test_roles_come_in_the_order_in_which_they_build_on_each_other(root):
-    assert list(catalog.roles(root)) == ["deps", "mrtrix3", "alpha", "zeta"]
+    assert list(catalog.roles(root)) == ORDER
 
 
 def test_a_changed_dictionary_of_roles_does_not_change_the_catalogue(root):
@@ -94,11 +101,11 @@ def test_an_unknown_role_names_the_nearest_and_all_there_are(root):
     with pytest.raises(OptionError) as caught:
         catalog.role("mrtrix", root)
     assert caught.value.message == "There is no role 'mrtrix'."
-    assert caught.value.hint == "Did you mean 'mrtrix3'? The roles are deps, mrtrix3, alpha, zeta."
+    assert caught.value.hint == "Did you mean 'mrtrix3'? The roles are zeta, deps, mrtrix3, alpha."
 
 
 def test_no_role_at_all_is_refused(refusal):
-    assert refusal([]) == "No role was named. The roles are deps, mrtrix3, alpha, zeta."
+    assert refusal([]) == "No role was named. The roles are zeta, deps, mrtrix3, alpha."
 
 
 def test_every_role_of_this_project_can_be_read_and_described():

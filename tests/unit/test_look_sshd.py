@@ -220,10 +220,12 @@ def test_a_port_that_is_taken_is_a_problem(server):
 def test_sessions_have_the_commands_of_tools_that_are_linked_nowhere_else(server, tmp_path):
     _, machine = server
     (tmp_path / "state").mkdir()
-    (tmp_path / "state/mrtrix3.json").write_text(json.dumps({"link_dir": "", "report": {"bin": "/srv/mrtrix3/bin"}}))
+    for tool in ("mrtrix3", "ants"):
+        state = {"link_dir": "", "report": {"bin": f"/srv/{tool}/bin"}}
+        (tmp_path / f"state/{tool}.json").write_text(json.dumps(state))
     found = look.session_environment({"OMP_NUM_THREADS": 2}, machine)
     folders = found["PATH"].split(":")
-    assert folders[:2] == ["/srv/mrtrix3/bin", f"{tmp_path}/.local/bin"] and "/usr/bin" in folders
+    assert folders[:3] == ["/srv/mrtrix3/bin", "/srv/ants/bin", f"{tmp_path}/.local/bin"] and "/usr/bin" in folders
     assert found["OMP_NUM_THREADS"] == "2" and found["PROVISION_PATH"] == found["PATH"]
 
 

@@ -13,7 +13,7 @@ import time
 
 from ..alive import answers, running
 from ..commands import run
-from ..notes import read_state
+from ..notes import all_states, read_state
 from ..places import state_folder
 from ..reading import read_json, read_text, sha256_of
 from ..system import sudo_works
@@ -80,9 +80,8 @@ def session_environment(extra, machine):
     folders = [folder for folder in _SESSION_PATH if os.path.isdir(folder)]
     if not machine["root"]:
         folders.insert(0, os.path.join(machine["home"], ".local/bin"))
-    for tool in ("mrpeek", "mrtrix3"):
-        state = read_state(tool)
-        folder = state.get("link_dir") or state.get("report", {}).get("bin", "")
+    for state in all_states().values():
+        folder = state.get("link_dir") or state["report"].get("bin", "")
         if folder and folder not in folders:
             folders.insert(0, folder)
     found = {"PATH": os.pathsep.join(folders)}
