@@ -87,6 +87,11 @@ unfinished:
   description: The folder that keeps what is finished while the rest is not; empty without O(store).
   type: str
   returned: success
+notes:
+  description: What went wrong with the pieces that the store keeps while the build is unfinished, as sentences.
+  type: list
+  elements: str
+  returned: success
 build_log:
   description: The log, where the build failed.
   type: str
@@ -541,7 +546,7 @@ def check_commands(build, wanted):
         )
 
 
-def build(source, commands, cpu, jobs, tell, lock, store="", commit="", against=""):
+def build(source, commands, cpu, jobs, tell, warn, lock, store="", commit="", against=""):
     """Configure where needed, compile, and return the Build that did it."""
     work = system_of(source, against, cpu, jobs, tell, lock)
     check_commands(work, commands)
@@ -556,7 +561,7 @@ def build(source, commands, cpu, jobs, tell, lock, store="", commit="", against=
         work.configure()
         write_json(stamp, settings)
     drop_damaged(source)
-    with kept(work.checkpoint):
+    with kept(work.checkpoint, warn):
         work.compile(commands)
     return work
 
@@ -578,8 +583,8 @@ def go_on_from(store, source, settings):
 
 
 @contextmanager
-def kept(checkpoint):
-    """Keep what is finished while the block runs, where there is a checkpoint."""
+def kept(checkpoint, warn):
+    """Keep what is finished while the block runs, where there is a checkpoint, and tell what went wrong with that."""
     if checkpoint is None:
         yield
         return
@@ -588,6 +593,8 @@ def kept(checkpoint):
         yield
     finally:
         checkpoint.stop()
+        for note in checkpoint.notes():
+            warn(note)
 
 
 @contextmanager
@@ -639,7 +646,7 @@ def main():
         with tree_locked(given["source"]) as lock:
             tell = teller(given["progress"], "steps")
             names = ("source", "against", "commands", "cpu", "store", "commit")
-            work = build(jobs=jobs, tell=tell, lock=lock, **{name: given[name] for name in names})
+            work = build(jobs=jobs, tell=tell, warn=module.warn, lock=lock, **{name: given[name] for name in names})
     except BuildError as error:
         module.fail_json(msg=error.message, hint=error.hint, code=error.code, build_log=error.log, lines=error.lines)
     except OSError as error:
@@ -653,6 +660,7 @@ def main():
         seconds=round(time.monotonic() - start, 1),
         spent=work.clock.seconds(),
         unfinished=work.checkpoint.folder if work.checkpoint else "",
+        notes=work.checkpoint.notes() if work.checkpoint else [],
     )
 
 

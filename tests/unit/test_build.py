@@ -60,7 +60,7 @@ BUILDER = """
 import sys; sys.path.insert(0, sys.argv[2])
 from plugins.modules import mrtrix3_build as b
 b.stop_on_signals()
-with b.tree_locked(sys.argv[1]) as lock: b.build(sys.argv[1], [], '', 1, lambda *_: None, lock)
+with b.tree_locked(sys.argv[1]) as lock: b.build(sys.argv[1], [], '', 1, lambda *_: None, print, lock)
 """
 
 
@@ -73,9 +73,9 @@ def wait_for_first_step(source):
     pytest.fail("the build did not start")
 
 
-def compile_(source, commands=(), cpu="", tell=lambda *_: None, store="", commit="", against=""):
+def compile_(source, commands=(), cpu="", tell=lambda *_: None, store="", commit="", against="", warn=print):
     with build.tree_locked(str(source)) as lock:
-        return build.build(str(source), list(commands), cpu, 1, tell, lock, str(store), commit, str(against))
+        return build.build(str(source), list(commands), cpu, 1, tell, warn, lock, str(store), commit, str(against))
 
 
 @pytest.fixture(autouse=True)
@@ -221,7 +221,7 @@ def test_a_failed_build_says_why_in_one_sentence(source, said, words):
 def test_a_build_short_of_memory_is_told_to_use_fewer_jobs_where_there_are_fewer(source, said, code, jobs):
     (source / "say").write_text(said)
     with pytest.raises(build.BuildError) as caught, build.tree_locked(str(source)) as lock:
-        build.build(str(source), [], "", jobs, lambda *_: None, lock)
+        build.build(str(source), [], "", jobs, lambda *_: None, print, lock)
     assert caught.value.code == code
     if code == "out-of-memory":
         assert ("mrtrix3_jobs=2" in caught.value.hint) is (jobs == 4)
@@ -413,7 +413,10 @@ def test_a_build_without_a_store_keeps_nothing(source):
 def test_a_store_that_cannot_be_used_stops_no_build(clone, tmp_path):
     first, commit = clone("first")
     (tmp_path / "store").write_text("no folder")
-    assert compile_(first, store=tmp_path / "store", commit=commit).steps == 2
+    warnings = []
+    work = compile_(first, store=tmp_path / "store", commit=commit, warn=warnings.append)
+    assert work.steps == 2 and work.checkpoint.notes() == warnings
+    assert [str(tmp_path / "store") in warning for warning in warnings] == [True]
 
 
 def test_the_time_of_a_build_goes_on_where_the_other_machine_stopped(clone, tmp_path):

@@ -405,8 +405,9 @@ def test_a_store_that_is_full_or_gone_is_a_problem_and_no_more(shelf, tree, monk
     monkeypatch.setattr(checkpoints, "SECONDS", 0.02)
     kept = checkpoint(shelf, tree)
     kept.start()
-    wait_for(lambda: kept.problem)
-    assert str(shelf) in kept.problem
+    wait_for(lambda: kept.unkept)
+    (note,) = kept.notes()
+    assert str(shelf) in note
     assert pieces(shelf) == []
     # It may come back: then all of it is kept.
     broken[0] = False
@@ -414,6 +415,7 @@ def test_a_store_that_is_full_or_gone_is_a_problem_and_no_more(shelf, tree, monk
     kept.stop()
     with store.stream_of(str(pieces(shelf)[0])) as tar:
         assert {member.name for member in tar} == KEPT
+    assert kept.notes() == []
 
 
 def test_a_store_that_is_no_folder_is_a_problem_and_no_more(shelf, tree, monkeypatch):
@@ -422,8 +424,9 @@ def test_a_store_that_is_no_folder_is_a_problem_and_no_more(shelf, tree, monkeyp
     kept = checkpoint(shelf, tree)
     assert kept.restore() == 0
     kept.start()
-    wait_for(lambda: kept.problem)
+    wait_for(lambda: kept.unkept)
     kept.stop()
+    assert len(kept.notes()) == 2
     assert shelf.read_text() == "mine"
 
 

@@ -72,7 +72,7 @@ class Checkpoint:
         self.folder = os.path.join(store, "unfinished", name_of(settings))
         self.source, self._is_whole = source, is_whole
         self._kept = {}
-        self.problem = ""
+        self.problem = self.unkept = ""  # why not all of it could be used, and why no more is kept
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -142,9 +142,16 @@ class Checkpoint:
         while not self._stopped.wait(SECONDS):
             try:
                 self.keep()
+                self.unkept = ""
             except (StoreError, OSError, tarfile.TarError, ValueError) as error:
                 # An unfinished build is no worse off without: compiling goes on, and so may the store.
-                self.problem = getattr(error, "message", str(error))
+                self.unkept = getattr(error, "message", str(error)).rstrip(".")
+
+    def notes(self):
+        """Return what somebody should know who counts on the pieces, as sentences."""
+        told = (("Not all that an earlier run had built was used", self.problem.rstrip(".")),
+                (f"What is built is not kept in {self.folder} any more", self.unkept))  # fmt: skip
+        return [f"{what}: {why}." for what, why in told if why]
 
     def keep(self):
         """Write one piece with what was finished since the last; return how many files it has."""
