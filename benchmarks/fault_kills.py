@@ -18,7 +18,7 @@ DEPS = "provision run deps --groups run --json"
 SERVER = f"provision run sshd --authorized-keys {KEY} --json"
 ALL = f"provision run deps mrtrix3 sshd --groups run --store {STORE} --authorized-keys {KEY} --json"
 # The stand-in's release is not the one that MRtrix3's team made.
-COMMIT = f"$(git -c safe.directory=* -C {REPO} rev-parse {NEW}^0)"
+COMMIT = f"$(env -u GIT_DIR git -c safe.directory=* -C {REPO} rev-parse {NEW}^0)"
 BUILD = f"provision run mrtrix3 --origin source --repo {REPO} --commit {COMMIT} --store /srv/new --cpu x86-64 --json"
 REMOVE = "provision remove --yes --json"
 STOP = "provision stop --json"
