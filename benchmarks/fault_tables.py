@@ -301,8 +301,8 @@ FULL = (
     )
 )
 HELD = (
-    'python3 -c \'import fcntl, time; f = open("{}", "w"); fcntl.lockf(f, fcntl.LOCK_EX); time.sleep({})\' hold & '
-    "sleep 0.3"
+    'python3 -c \'import fcntl, time; f = open("{}", "w"); fcntl.lockf(f, fcntl.LOCK_EX); time.sleep({})\' hold '
+    "> /dev/null 2>&1 & sleep 0.3"
 )
 DPKG = (
     Fault(
