@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ansible import context
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import become_loader
 from ansible.utils.display import Display
@@ -83,11 +84,9 @@ class ActionModule(ActionBase):
             asked = {role: self._wanted(role, task_vars or {}) for role in self._task.args["roles"]}
         except UnknownRole as error:
             return dict(result, failed=True, code="usage", msg=f"There is no role {str(error)!r}.")
-        # Roles whose packages are to be taken for gone, where several are removed and this is but a look.
-        leaving = self._templar.template((task_vars or {}).get("provision_leaving") or [])
-        wanted = {name: dict(one, leaving=leaving) for name, one in asked.items()} if leaving else asked
+        common = self._common(task_vars or {})
         # What people name by a path is here.
-        roles = json.dumps(_machine("look").read_here(wanted))
+        roles = json.dumps(_machine("look").read_here({name: {**common, **one} for name, one in asked.items()}))
         python = self._templar.template((task_vars or {}).get("ansible_python_interpreter") or "/usr/bin/python3")
         # It may be a command with arguments; a path may have spaces.
         command = shlex.quote(python) if Path(python).is_file() else python
@@ -124,7 +123,25 @@ class ActionModule(ActionBase):
             parts = (self._variables(folder / "defaults"), task_vars, self._variables(folder / "vars"))
             task_vars = dict(ChainMap(*reversed(parts)))
         templar = self._templar.copy_with_new_env(available_variables=task_vars)
-        return json.loads(json.dumps(templar.template(task_vars[name]), default=str))
+        wanted = json.loads(json.dumps(templar.template(task_vars[name]), default=str))
+        # Where roles are removed, that holds whatever was asked for besides.
+        return dict(wanted, state="absent") if self._told("provision_removing", task_vars) else wanted
+
+    def _told(self, name, task_vars, default=None):
+        return self._templar.template(task_vars.get(name, default))
+
+    def _common(self, task_vars):
+        """Return what every look is told."""
+        is_local = self._connection.transport == "local"
+        folder = self._told("provision_folder", task_vars, os.environ.get("PWD", ""))
+        return {
+            # Where paths start that are no absolute ones; on another machine, in the home of the user there.
+            "folder": folder if is_local else "",
+            # Not where the kernel of a notebook runs this, which learns where the commands are.
+            "shell": not boolean(self._told("provision_kernel", task_vars, False)),
+            # Roles whose packages are to be taken for gone, where several are removed and this is but a look.
+            "leaving": self._told("provision_leaving", task_vars, []),
+        }
 
     def _variables(self, folder):
         return self._loader.load_from_file(str(folder / "main.yml"), trusted_as_template=True) or {}

@@ -22,7 +22,7 @@ import provision
 ROOT = Path(__file__).resolve().parents[2]
 GALAXY = yaml.safe_load((ROOT / "galaxy.yml").read_text())
 NAME = f"{GALAXY['namespace']}.{GALAXY['name']}"
-ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
+ROLES = sorted(path.name for path in (ROOT / "roles").glob("[!_]*"))
 # What every role can be asked without anything being looked for elsewhere; with --check it stays a question.
 ABSENT = {f"{role}_state": "absent" for role in ROLES}
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))

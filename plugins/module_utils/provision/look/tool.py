@@ -90,7 +90,7 @@ def look_at_tool(tool, wanted, machine, drift_of):
         # In a notebook's kernel, the run itself sees to it that what is in a prefix of its own is found.
         notes = notes_of(result["report"], state) if wanted.get("shell", True) or not is_own(state) else {}
         return dict(result, report={**result["report"], **notes}, **_keeping(wanted, state, machine))
-    store = store_folder(wanted["store"], wanted["folder"], machine)
+    store = store_folder(wanted.get("store", "none"), wanted["folder"], machine)
     problem = store_problem(store) if store else ""
     return dict(
         result,
@@ -100,7 +100,7 @@ def look_at_tool(tool, wanted, machine, drift_of):
         store=store,
         store_there=os.path.isdir(store),
         store_problem=problem,
-        store_warning=store_warning(wanted["store"], store, problem),
+        store_warning=store_warning(wanted.get("store", "none"), store, problem),
         refusal=refusal_of(tool, prefix, link_dir),
         cache_problem=disk_problem(machine["cache"]),
         git=bool(shutil.which("git")),

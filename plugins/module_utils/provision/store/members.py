@@ -9,13 +9,21 @@ import lzma
 import os
 import shutil
 import tarfile
+import zipfile
 import zlib
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from ..files import set_mode
 from .tar import TarReader
+from .zip import ZipReader
 
 _PACKED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open))
+_ZIP = b"PK\x03\x04"
+# What the readers raise for what is not whole; zipfile the last three, for a method that it does not know, say.
+_BROKEN = (
+    tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError,
+    zipfile.BadZipFile, NotImplementedError, RuntimeError,
+)  # fmt: skip
 _FILE, _LINK = "file", "link"
 _MOST_NAMES = 200_000
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # NAME_MAX and PATH_MAX of Linux, limits.h
@@ -167,30 +175,33 @@ def _write_member(tar, member, name, parent):
         os.utime(file.fileno(), (member.mtime, member.mtime))
 
 
-def _unpacked(archive):
-    """Return a binary file with the tar archive in a file, which may be packed by gzip, bzip2 or xz."""
+@contextmanager
+def _opened(archive):
+    """Give the members of a zip archive or of a tar archive, which may be packed by gzip, bzip2 or xz."""
     with open(archive, "rb") as file:
         start = file.read(6)
-    return next((opened for magic, opened in _PACKED if start.startswith(magic)), open)(archive, "rb")
+    kind = ZipReader if start.startswith(_ZIP) else TarReader
+    with next((opened for magic, opened in _PACKED if start.startswith(magic)), open)(archive, "rb") as content:
+        yield kind(content)
 
 
 def unpack(archive, folder):
-    """Unpack a tar archive into an empty folder, as the user who asks and with plain permissions.
+    """Unpack a tar or zip archive into an empty folder, as the user who asks and with plain permissions.
 
-    Raises ValueError when the archive is not a whole tar archive or has a member that would leave the folder, or when
-    the folder is not empty: a link that is there already could lead out of it.
+    Raises ValueError when the archive is not whole or has a member that would leave the folder, or when the folder is
+    not empty: a link that is there already could lead out of it.
     """
     if os.listdir(folder):
         raise ValueError(f"{archive} cannot be unpacked: {folder} is not empty")
     room = _Room(folder)
     try:
-        with _unpacked(archive) as content:
-            tar, members = TarReader(content), Members()
-            for member in tar:
+        with _opened(archive) as packed:
+            members = Members()
+            for member in packed:
                 members.check(member)
                 room.take(member.size)
-                extract_member(tar, member, folder)
-    except (tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+                extract_member(packed, member, folder)
+    except _BROKEN as error:
         raise ValueError(f"{archive} cannot be unpacked: {error}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
