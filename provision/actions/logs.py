@@ -173,6 +173,6 @@ def log(number: int) -> Log:
 
 
 def _log(path: Path) -> Log:
-    found = logbook.NAME.fullmatch(path.name)
-    when = datetime.strptime(found["when"], "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC).timestamp()
-    return Log(path, when, tuple(found["roles"].split("+")))
+    _number, when, roles = logbook.NAME.findall(path.name)[0]
+    moment = datetime.strptime(when, "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC)
+    return Log(path, moment.timestamp(), tuple(roles.split("+")))

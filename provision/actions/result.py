@@ -228,7 +228,8 @@ class Result:
         """Return, in a notebook, the same with a button that shows the password, where there is one on this machine."""
         # Below the cell whose run this is the display's closing line would say the same once more.
         take_back(repr(self))
-        sshd = next(iter(self.hosts.values()), {}).get("sshd", {})
+        reports: Mapping[str, Any] = next(iter(self.hosts.values()), {})
+        sshd = reports.get("sshd", {})
         if not (self.here and "password_file" in sshd and in_notebook()):
             return {}
         widget = connection.with_button(self._repr_html_(), lambda: sshd.password)

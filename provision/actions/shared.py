@@ -79,13 +79,17 @@ def alone(command, wait, inventory, check=False, **watchers) -> contextlib.Abstr
 @contextlib.contextmanager
 def display(progress: Callable | None) -> Iterator[tuple[Callable, Callable]]:
     """Give what takes steps, and what takes a result at the end and returns it: the caller's, or those of a display."""
+    if progress:
+        yield progress, lambda result: result
+        return
     from provision.display.progress import progress as shown
 
-    def end(result: Result) -> Result:
-        # Elsewhere whoever has called tells of the result.
-        if not progress and notebook.in_notebook():
-            display.end(repr(result))
-        return result
+    with shown() as begun:
 
-    with contextlib.nullcontext() if progress else shown() as display:
-        yield progress or display.step, end
+        def end(result: Result) -> Result:
+            # Elsewhere whoever has called tells of the result.
+            if notebook.in_notebook():
+                begun.end(repr(result))
+            return result
+
+        yield begun.step, end

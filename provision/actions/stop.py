@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 from provision.actions import shared
 from provision.actions.result import Result
@@ -56,7 +57,7 @@ def stop(
         if on is None:
             known = status()["hosts"]["localhost"]
             waves = [[role for role in wave if known.get(role, {}).get("state") == "started"] for wave in waves]
-        states = ({f"{role}_state": "stopped" for role in wave} for wave in waves)
+        states: list[dict[str, Any]] = [{f"{role}_state": "stopped" for role in wave} for wave in waves]
         asked = [(wave, options) for wave, options in zip(waves, states, strict=True) if wave]
         if not asked:  # there is no run that would do it
             launch.clear_up(launch.temporary_folder())
@@ -66,7 +67,7 @@ def stop(
 
 def _joined(results: list[Result], here: bool) -> Result:
     """Return several runs as one."""
-    hosts: dict[str, dict] = {}
+    hosts: dict[str, Any] = {}
     for result in results:
         for host, reports in result.to_dict()["hosts"].items():
             hosts.setdefault(host, {}).update(reports)

@@ -311,12 +311,11 @@ def check_space(places: Mapping[str, tuple[int, int]] | None = None, usage: Call
     -------
     Finding
     """
-    told, full, short = [], [], []
-    for place, (little, too_little) in (_places() if places is None else places).items():
-        free = usage(_nearest(place)).free
-        told.append(f"{format_bytes(free)} for {place}")
-        (full if free < too_little else short if free < little else []).append(place)
-    found = f"free: {', '.join(told)}"
+    needed = _places() if places is None else places
+    free = {place: usage(_nearest(place)).free for place in needed}
+    full = [place for place, (_little, too_little) in needed.items() if free[place] < too_little]
+    short = [place for place, (little, _too_little) in needed.items() if free[place] < little]
+    found = f"free: {', '.join(f'{format_bytes(room)} for {place}' for place, room in free.items())}"
     if full:
         return _fail(found, f"Free some space for {', '.join(full)}: MRtrix3 takes 90 MB, its archive 20 MB.")
     if short:

@@ -186,7 +186,7 @@ def pip_files() -> list[Path]:
     """
     home = Path.home()
     own = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
-    files = ["/etc/xdg/pip/pip.conf", "/etc/pip.conf", home / ".pip/pip.conf", own / "pip/pip.conf"]
+    files: list[str | Path] = ["/etc/xdg/pip/pip.conf", "/etc/pip.conf", home / ".pip/pip.conf", own / "pip/pip.conf"]
     named = os.environ.get("PIP_CONFIG_FILE")
     return [Path(name) for name in (*files, Path(sys.prefix, "pip.conf"), *([named] if named else []))]
 
@@ -223,9 +223,9 @@ def _entries(path: Path) -> Iterator[tuple[str, str]]:
     text = re.sub(r"^[ \t]*#.*\n?", "", text, flags=re.M)
     if path.suffix == ".sources":
         for stanza in re.split(r"\n\s*\n", text):
-            found = {name: re.search(rf"^{name}:\s*(\S+)", stanza, re.M | re.I) for name in ("URIs", "Suites")}
-            if all(found.values()) and not re.search(r"^Enabled:\s*no\b", stanza, re.M | re.I):
-                yield found["URIs"].group(1), found["Suites"].group(1)
+            uris, suites = (re.search(rf"^{name}:\s*(\S+)", stanza, re.M | re.I) for name in ("URIs", "Suites"))
+            if uris and suites and not re.search(r"^Enabled:\s*no\b", stanza, re.M | re.I):
+                yield uris.group(1), suites.group(1)
         return
     yield from re.findall(r"^\s*deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)", text, re.M)
 

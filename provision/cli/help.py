@@ -102,7 +102,7 @@ def add_wait(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--no-wait", action="store_const", const=0.0, help=about, **settings)
 
 
-def given_wait(arguments: argparse.Namespace) -> dict[str, float]:
+def given_wait(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return how long to wait, as a keyword argument; none when nothing was said.
 
     Parameters

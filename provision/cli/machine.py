@@ -121,7 +121,7 @@ def add_ask_flag(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("-K", "--ask-become-pass", action="store_true", help=about)
 
 
-def asking(arguments: argparse.Namespace) -> dict[str, bool]:
+def asking(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the keyword for an action where that flag was given.
 
     Parameters

@@ -418,7 +418,7 @@ def _add_run_flags(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("-h", "--help", action="store_true", help="show this, with the options of the roles named")
 
 
-def _add_demo_flags(parser: _Parser) -> None:
+def _add_demo_flags(parser: argparse.ArgumentParser) -> None:
     # What is not given is not passed on, so that a default stands in one place only, the function's.
     parser.argument_default = argparse.SUPPRESS
     parser.add_argument("--folder", metavar="FOLDER", help="where the results go")
@@ -435,7 +435,7 @@ def _add_demo_flags(parser: _Parser) -> None:
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
 
 
-def _add_sample_arguments(parser: _Parser) -> None:
+def _add_sample_arguments(parser: argparse.ArgumentParser) -> None:
     parser.argument_default = argparse.SUPPRESS
     parser.add_argument(
         "name",
@@ -495,7 +495,7 @@ def _add_option_flags(parser: _Parser, words: Sequence[str]) -> None:
     whether a flag takes a value, and the roles that seem to be named come first in that.
     """
     roles = sorted(catalog.roles().values(), key=lambda role: role.name not in words)
-    flags = {}
+    flags: dict[str, Option] = {}
     for option in (option for role in roles for option in role.options.values()):
         for name in (option.name, option.short):
             flags.setdefault(name, option)
@@ -511,12 +511,13 @@ def _how_read(option: Option) -> str:
 
 def _action(option: Option) -> dict[str, Any]:
     """Return how a flag is read, in argparse's terms."""
-    return {
+    ways: dict[str, dict[str, Any]] = {
         "secret": {"nargs": "?", "const": _ASK, "type": _refuse_secret},
         "bool": {"action": argparse.BooleanOptionalAction},
         "list": {"action": "append"},
         "value": {},
-    }[_how_read(option)]
+    }
+    return ways[_how_read(option)]
 
 
 def _refuse_secret(value: str) -> NoReturn:

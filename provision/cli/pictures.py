@@ -128,7 +128,7 @@ def call(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _drawn(command: str, given: dict[str, Any]) -> Picture:
-    functions: dict[str, Callable[..., Picture]] = {"peek": provision.peek, "glyphs": provision.glyphs}
+    functions: dict[str, Callable[..., Any]] = {"peek": provision.peek, "glyphs": provision.glyphs}
     return functions[command](given.pop("image"), **{name: _READ.get(name, str)(text) for name, text in given.items()})
 
 
@@ -158,7 +158,7 @@ def _region(text: str) -> list[list[int]]:
 
 
 # How the options that are not text are read.
-_READ = {
+_READ: dict[str, Callable[[str], Any]] = {
     "focus": _numbers, "range": _numbers, "percentiles": _numbers, "volume": _whole, "zoom": _number,
     "slice": _whole, "scale": _number, "size": _whole, "region": _region, "crosshair": bool,
 }  # fmt: skip

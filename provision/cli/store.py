@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provision.cli.help import WAIT_FLAGS, add_command, add_wait, ending, given_wait
 from provision.errors import OptionError
@@ -164,6 +164,6 @@ def call(arguments: argparse.Namespace) -> Build | Checked | Exported | Listing 
     return functions[arguments.action]()
 
 
-def _number(text: str) -> int | str:
+def _number(text: str) -> Any:
     """Return a number where it is one; what else was written is for the function to refuse."""
     return int(text) if text.isdecimal() else text

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from provision import __version__, extras
 from provision.demo import report, sample
@@ -175,9 +175,9 @@ class DemoResult:
 
 
 def run_demo(
-    folder: str | Path = "provision-demo",
+    folder: str | os.PathLike = "provision-demo",
     *,
-    bin: str | Path | None = None,
+    bin: str | os.PathLike | None = None,
     data: str = "phantom",
     size: Sequence[int] | None = None,
     snr: float = 40.0,
@@ -193,9 +193,9 @@ def run_demo(
 
     Parameters
     ----------
-    folder : str or pathlib.Path, optional
+    folder : path-like, optional
         Where everything is written; a second run overwrites the files of the first and nothing else.
-    bin : str or pathlib.Path, optional
+    bin : path-like, optional
         The folder of MRtrix3's commands; those on the PATH when None.
     data : {"phantom", "sherbrooke_3shell"}, optional
         The phantom is made here. The other is a human head that dipy downloads once into its own folder; its truth is
@@ -390,7 +390,7 @@ def _made(folder: Path) -> Path:
     return folder.resolve()
 
 
-def _environment(bin: str | Path | None, environment: Mapping[str, str] | None) -> dict[str, str]:
+def _environment(bin: str | os.PathLike | None, environment: Mapping[str, str] | None) -> dict[str, str]:
     """Return the commands' environment, in which those of `bin` come first."""
     result = dict(os.environ if environment is None else environment)
     if bin is None:
@@ -463,7 +463,8 @@ def _compare(work: _Work, phantom: Phantom) -> dict[str, Angles]:
 
     kinds = {"single fibre": (Tissue.SINGLE, 1), "crossing": (Tissue.CROSSING, 2)}
     with work.step("compare"):
-        peaks = _aligned(nibabel.load(work.folder / "peaks.nii.gz"), phantom.affine)
+        found: Any = nibabel.load(work.folder / "peaks.nii.gz")  # by its types it may be no image
+        peaks = _aligned(found, phantom.affine)
         peaks = peaks.reshape(*phantom.tissue.shape, -1, 3)
         angles = {}
         for kind, (tissue, fibres) in kinds.items():
@@ -529,7 +530,7 @@ def _save_picture(background: np.ndarray, peaks: np.ndarray, affine: np.ndarray,
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.imshow(grey.T, origin="lower", cmap="gray", vmax=2 * max(np.percentile(grey, 99), 1e-6))
-    axes.add_collection(LineCollection(segments, colors=colours, linewidths=150 / width, capstyle="round"))
+    axes.add_collection(LineCollection(list(segments), colors=colours, linewidths=150 / width, capstyle="round"))
     legend = "red: left-right, green: front-back, blue: head-foot"
     axes.text(0.01, 0.01, legend, color="white", transform=axes.transAxes)
     figure.savefig(path, dpi=100)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from provision.errors import ProvisionError
 
@@ -170,7 +170,7 @@ def pictures(folder: Path) -> dict[str, Drawn]:
     return drawn
 
 
-def _tried(draw: Callable[[], Picture]) -> Drawn:
+def _tried(draw: Callable[[], Any]) -> Drawn:
     try:
         return draw()
     except ProvisionError as error:

@@ -19,7 +19,7 @@ from provision.notebook import in_notebook
 from provision.words import format_bytes, format_seconds, printable
 
 if TYPE_CHECKING:
-    from rich.console import Console, Group
+    from rich.console import Console, Group, RenderableType
     from rich.table import Table
     from rich.text import Text
 
@@ -247,7 +247,7 @@ class TerminalProgress:
             if room >= 0 or len(title) + room >= SHORTEST_TITLE:
                 break
         title.truncate(max(SHORTEST_TITLE, len(title) + room), overflow="ellipsis")
-        cells = [self._spinner, title, *told]
+        cells: list[RenderableType] = [self._spinner, title, *told]
         if task.total and room >= SHORTEST_BAR:
             width = min(room, LONGEST_BAR)
             bar = ProgressBar(task.total, task.number, width=width, complete_style="cyan", finished_style="cyan")

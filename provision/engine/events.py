@@ -337,11 +337,11 @@ def failure(event: dict) -> Failure | None:
         message, hint = _exit(result) or first, str(result.get("hint") or rest.strip())
     if kind == "runner_on_unreachable":
         message, hint, code = _unreachable(where[2], message, said)
-    said = _last_lines(result)
-    if all(line.strip() in f"{message}\n{hint}" for line in said):
-        said = ()
+    lines = _last_lines(result)
+    if all(line.strip() in f"{message}\n{hint}" for line in lines):
+        lines = ()
     first = str(result.get("msg", "")).strip().partition("\n")[0]
-    return Failure(message, hint, *where, said, str(result.get("code") or code or Failure.code), first)
+    return Failure(message, hint, *where, lines, str(result.get("code") or code or Failure.code), first)
 
 
 def _ended(said: str, result: dict) -> tuple[str, str, str]:

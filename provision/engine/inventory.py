@@ -20,7 +20,8 @@ class _Loader(yaml.SafeLoader):
 
 def _plain(loader: _Loader, _suffix: str, node: yaml.Node) -> Any:
     makers = {yaml.MappingNode: loader.construct_mapping, yaml.SequenceNode: loader.construct_sequence}
-    return makers.get(type(node), loader.construct_scalar)(node)
+    make = makers.get(type(node)) or loader.construct_scalar
+    return make(node)
 
 
 _Loader.add_multi_constructor("!", _plain)

@@ -99,7 +99,7 @@ def held(
         except OSError as error:
             message, hint = failures.explain(error)
             raise ProvisionError(message, hint=hint, code="lock-folder") from error
-        if waiting:
+        if on_step and waiting:
             on_step(Step("done", task="Waiting"))
         _here.held = True
         try:

@@ -52,8 +52,8 @@ def files() -> list[Path]:
 
 
 def _order(path: Path) -> tuple[int, str]:
-    found = NAME.fullmatch(path.name)
-    return int(found["number"] or 0), found["when"]
+    number, when, _roles = NAME.findall(path.name)[0]
+    return int(number or 0), when
 
 
 def write(text: str, words: Sequence[str]) -> tuple[Path | None, str]:

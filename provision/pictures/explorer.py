@@ -64,8 +64,10 @@ class Explorer:
         folder = Path(tempfile.mkdtemp(prefix="provision-peek-"))
         self._delete = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._file = images.on_disk(image, folder)
-        view = replace(view, plane=view.plane or _PLANE, percentiles=None, range=view.range or self._range_of(view))
-        self._view, self._picture, self._failure = view, None, None
+        self._range = view.range or self._range_of(view)
+        self._view = replace(view, plane=view.plane or _PLANE, percentiles=None)
+        self._picture: Picture
+        self._failure: Exception | None = None
         self._make_widgets(widgets)
         self._draw()
         # What cannot be drawn at all is told at once; later failures are told below the sliders.
@@ -81,7 +83,7 @@ class Explorer:
     @property
     def plane(self) -> str:
         """Which slice is shown: ``"axial"``, ``"coronal"`` or ``"sagittal"``; setting it draws it."""
-        return self._view.plane
+        return slices.PLANES[self._axis]
 
     @plane.setter
     def plane(self, plane: str) -> None:
@@ -111,11 +113,11 @@ class Explorer:
     @property
     def range(self) -> tuple[float, float]:
         """The intensities of the darkest and the brightest colour; setting it draws the slice anew."""
-        return self._view.range
+        return self._range
 
     @range.setter
     def range(self, limits: tuple[float, float]) -> None:
-        self._view = replace(self._view, range=slices.checked_range(limits))
+        self._range = slices.checked_range(limits)
         self._draw()
 
     @property
@@ -198,8 +200,9 @@ class Explorer:
 
     def _draw(self) -> None:
         """Draw the slice, or tell below the sliders why it cannot be."""
+        view = replace(self._view, range=self._range)
         try:
-            self._picture, self._failure = slices.drawn(self._file, self._header, self._view, self._name), None
+            self._picture, self._failure = slices.drawn(self._file, self._header, view, self._name), None
         except Exception as error:
             # A slider's callback has nobody to raise to: a notebook would lose it.
             self._failure = error

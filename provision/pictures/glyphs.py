@@ -214,7 +214,8 @@ def _axes(plane: str) -> tuple[int, int, int]:
 
 
 def _check_positive(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (is_number and 0 < value < math.inf):
         raise OptionError(f"{name} is {value!r}, but must be a number greater than 0.")
 
 
@@ -293,7 +294,7 @@ def _window(
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the first voxel and the number of voxels of what is shown, across and up."""
     if region is None:
-        return (0, 0), tuple(sizes)
+        return (0, 0), (sizes[0], sizes[1])
     try:
         (x0, x1), (y0, y1) = ((operator.index(bound) for bound in bounds) for bounds in region)
     except (TypeError, ValueError) as error:
@@ -470,7 +471,7 @@ def _frequency(count: int, pixels: float) -> int:
     return min(affordable, max(_WELL, min(_SMOOTH, round(pixels / _PIXELS_PER_PART))))
 
 
-def _draw(scene: dict[str, np.ndarray]) -> np.ndarray:
+def _draw(scene: dict[str, Any]) -> np.ndarray:
     """Draw the scene in another process; return colours and opacity, uint8, shape (H, W, 4)."""
     import numpy as np
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from provision import extras
 from provision.errors import OptionError, ProvisionError, no_such_file
@@ -97,7 +97,8 @@ def header(image: Image) -> Header:
     order = [int(axis) for axis in np.argsort(axes[:, 0])]
     shape = (*(opened.shape[axis] for axis in order), *opened.shape[3:])
     affine = _turned(opened.affine, axes, opened.shape)
-    return Header(tuple(map(int, shape)), tuple(map(float, np.linalg.norm(affine[:3, :3], axis=0))), affine)
+    right, front, up = map(float, np.linalg.norm(affine[:3, :3], axis=0))
+    return Header(tuple(map(int, shape)), (right, front, up), affine)
 
 
 def loaded(image: Image) -> tuple[np.ndarray, np.ndarray]:
@@ -249,7 +250,7 @@ def short_name(image: Image) -> str:
     return _path(image).name if _is_path(image) else "an image" if hasattr(image, "dataobj") else "an array"
 
 
-def _is_path(image: Image) -> bool:
+def _is_path(image: Image) -> TypeGuard[str | os.PathLike]:
     return isinstance(image, str | os.PathLike)
 
 
@@ -290,7 +291,8 @@ def _opened_file(path: Path, name: str) -> SpatialImage:
             return _mif().load(path)
         import nibabel
 
-        return nibabel.load(path)
+        image: Any = nibabel.load(path)  # by its types it may be no image
+        return image
 
 
 def _mif():
@@ -354,9 +356,10 @@ def _reason(error: Exception) -> str:
 def _check_header(opened: SpatialImage, name: str) -> None:
     import numpy as np
 
-    if math.prod(opened.shape) * np.dtype(opened.dataobj.dtype).itemsize > sys.maxsize:
+    data: Any = opened.dataobj
+    if math.prod(opened.shape) * np.dtype(data.dtype).itemsize > sys.maxsize:
         raise _bad_image(f"{name} has more voxels, by its header, than any disk holds.", hint="Make or copy it again.")
-    _check_values(np.dtype(opened.dataobj.dtype), name)
+    _check_values(np.dtype(data.dtype), name)
     size = " x ".join(map(str, opened.shape))
     if len(opened.shape) < 3:
         raise OptionError(f"{name} has the size {size}, but an image has three dimensions or more.")
@@ -415,9 +418,10 @@ def _memory_needed(opened: SpatialImage) -> int:
     """Return the bytes of the voxels when they have been read, and scaled where they are."""
     import numpy as np
 
-    stored = getattr(opened.dataobj, "stored", opened.dataobj.dtype)
+    data: Any = opened.dataobj
+    stored = getattr(data, "stored", data.dtype)
     itemsize = stored.itemsize
-    if _is_scaled(opened.dataobj):
+    if _is_scaled(data):
         itemsize += np.result_type(stored, np.float32).itemsize
     return int(np.prod(opened.shape, dtype=object)) * itemsize
 
@@ -429,10 +433,11 @@ def _is_scaled(dataobj) -> bool:
 def _values(opened: SpatialImage, image: Image) -> np.ndarray:
     """Return the voxels, in memory and in this machine's order of bytes."""
     import numpy as np
+    from nibabel.filebasedimages import SerializableImage
 
     if isinstance(opened.dataobj, np.ndarray):
         return opened.dataobj
-    if not _is_path(image) or not _mif().is_compressed(_path(image)) or isinstance(opened.dataobj, _mif().MifArray):
+    if not _is_path(image) or not _mif().is_compressed(_path(image)) or not isinstance(opened, SerializableImage):
         return _scaled(opened.dataobj)
     with _mif().opened(_path(image)) as stream:
         array = _scaled(type(opened).from_stream(stream).dataobj)
@@ -476,7 +481,7 @@ class _Stored:
     def of(cls, opened: SpatialImage, path: Path) -> _Stored:
         import numpy as np
 
-        data = opened.dataobj
+        data: Any = opened.dataobj
         if isinstance(data, _mif().MifArray):
             return cls(data.file, data.offset, data.size_in_file, data.stored)
         # An image in two files, .hdr and .img, has its voxels in the second.

@@ -10,8 +10,9 @@ import math
 import re
 import sys
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -163,10 +164,11 @@ def load(path: Path) -> SpatialImage:
     inter, slope = (float(number) for number in fields.get("scaling", ["0,1"])[0].split(","))
     file, offset = _place(fields["file"][0], path)
     stored = _datatype(fields["datatype"][0])
-    return SpatialImage(MifArray(shape, stored, order, backwards, slope, inter, file, offset), affine)
+    array = MifArray(shape, stored, order, backwards, slope, inter, file, offset)
+    return SpatialImage(array, affine)  # type: ignore[arg-type] # nibabel's own arrays have no shape to be set either
 
 
-def opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BufferedIOBase:
     """Open a file to read what it holds, decompressed where its name says that it is compressed.
 
     Parameters
@@ -202,7 +204,7 @@ def is_compressed(path: Path) -> bool:
     return path.suffix in (".gz", ".mgz")
 
 
-def _fill(stream: BinaryIO, data: bytearray) -> int:
+def _fill(stream: BufferedIOBase, data: bytearray) -> int:
     """Read until the buffer is full or the file ends, and return how much was read."""
     view, done = memoryview(data), 0
     while count := stream.readinto(view[done:]):

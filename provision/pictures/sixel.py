@@ -105,7 +105,7 @@ def encode(pixels: np.ndarray, library: str | os.PathLike | None = None) -> byte
     functions = _functions(str(library) if library else "")
     # libsixel's own choice of colours rounds them, even where there are few enough to be kept.
     image = Image.fromarray(pixels).quantize(_binding.COLOURS)
-    palette = bytes(image.getpalette()[: 3 * (max(image.tobytes()) + 1)])
+    palette = bytes((image.getpalette() or [])[: 3 * (max(image.tobytes()) + 1)])
     try:
         return _binding.encode(*image.size, image.tobytes(), palette, functions)
     except _binding.SixelError as error:

@@ -68,7 +68,7 @@ class View:
     """
 
     plane: str | None
-    focus: tuple[int, int, int]
+    focus: tuple[int, ...]
     volume: int | None
     range: tuple[float, float] | None
     percentiles: tuple[float, float] | None
@@ -264,7 +264,7 @@ def _sized(header: Header) -> str:
     return " x ".join(map(str, header.shape))
 
 
-def _checked_focus(header: Header, focus: Any) -> tuple[int, int, int]:
+def _checked_focus(header: Header, focus: Any) -> tuple[int, ...]:
     middle = tuple(size // 2 for size in header.shape[:3])
     if focus is None:
         return middle

@@ -61,15 +61,19 @@ _DATATYPES = {"Float32LE": "<f4", "Float32BE": ">f4", "Float64LE": "<f8", "Float
 # Compared by what they are, not by their voxels.
 @dataclass(frozen=True, eq=False)
 class _Item:
-    """One thing to show: what it was given as, how to speak of it, and an image's header."""
+    """An image to show: what it was given as, how to speak of it, and its header."""
 
     source: Image
     name: str
-    header: Header | None = None
+    header: Header
 
-    @property
-    def is_tracks(self) -> bool:
-        return self.header is None
+
+@dataclass(frozen=True, eq=False)
+class _Tracks:
+    """A file of tracks to show, and how to speak of it."""
+
+    source: Path
+    name: str
 
 
 def view(
@@ -134,7 +138,8 @@ def view(
     items = [_item(source, number) for number, source in enumerate(sources, 1)]
     if not items:
         raise OptionError("There is nothing to show.", hint='Give an image: provision.view("fa.nii.gz").')
-    shown, tracks = [item for item in items if not item.is_tracks], [item for item in items if item.is_tracks]
+    shown = [item for item in items if isinstance(item, _Item)]
+    tracks = [item for item in items if isinstance(item, _Tracks)]
     opacities = _opacities(opacity, items)
     _check_choice(layout, LAYOUTS, "layout")
     _check_height(height)
@@ -159,14 +164,14 @@ def view(
 # --- What was asked for ----------------------------------------------------------------------------------------------
 
 
-def _item(source: Image, number: int) -> _Item:
+def _item(source: Image, number: int) -> _Item | _Tracks:
     """Return what was given with its name, or say why it cannot be shown."""
     if not isinstance(source, str | os.PathLike):
         return _Item(source, f"image {number}", images.header(source))
     path = Path(source).expanduser()
     if path.name.endswith(TRACKS):
         _check_tracks(path)
-        return _Item(path, path.name)
+        return _Tracks(path, path.name)
     if path.is_file() and not path.name.endswith(images.EXTENSIONS):
         raise OptionError(
             f"{source} is neither an image ({', '.join(images.EXTENSIONS)}) nor tracks ({', '.join(TRACKS)}) by the "
@@ -219,12 +224,13 @@ def _looks_like_tracks(path: Path) -> bool:
     return is_array and 0 < length < 256 and start[19 + length : 20 + length] == b"\0"
 
 
-def _opacities(opacity: float | Sequence[float] | None, items: list[_Item]) -> dict[_Item, float]:
-    first = next((item for item in items if not item.is_tracks), None)
-    default = [1.0 if item.is_tracks or item is first else _OVERLAY_OPACITY for item in items]
+def _opacities(opacity: float | Sequence[float] | None, items: list[_Item | _Tracks]) -> dict[_Item | _Tracks, float]:
+    first = next((item for item in items if isinstance(item, _Item)), None)
+    default = [1.0 if isinstance(item, _Tracks) or item is first else _OVERLAY_OPACITY for item in items]
     values = _one_each(opacity, default, "opacity", "things to show")
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if not (is_number and 0 <= value <= 1):
             raise OptionError(f"An opacity is a number from 0 to 1, not {value!r}.")
     return dict(zip(items, map(float, values), strict=True))
 
@@ -257,7 +263,8 @@ def _check_choice(name: Any, allowed: Sequence[str], option: str) -> None:
 
 def _check_height(height: Any) -> None:
     least, most = HEIGHTS
-    if isinstance(height, bool) or not isinstance(height, Integral) or not least <= height <= most:
+    is_whole = isinstance(height, Integral) and not isinstance(height, bool)
+    if not (is_whole and least <= height <= most):
         raise OptionError(f"The height is a whole number of pixels from {least} to {most}, not {height!r}.")
 
 
@@ -410,7 +417,7 @@ def _for_texture(array: np.ndarray) -> np.ndarray:
     return np.nan_to_num(array.astype(np.float32), nan=0, posinf=0, neginf=0)
 
 
-def _mesh(ipyniivue, item: _Item, opacity: float):
+def _mesh(ipyniivue, item: _Tracks, opacity: float):
     """Return tracks for the widget, coloured by the direction of each step."""
     data = _plain_tck(item) if item.name.endswith(".tck") else item.source.read_bytes()
     mesh = ipyniivue.Mesh(data=data, name=item.name, opacity=opacity)
@@ -418,7 +425,7 @@ def _mesh(ipyniivue, item: _Item, opacity: float):
     return mesh
 
 
-def _plain_tck(item: _Item) -> bytes:
+def _plain_tck(item: _Tracks) -> bytes:
     """Return a file of tracks as niivue reads it, which is with float32 in this order of bytes only.
 
     The format: https://mrtrix.readthedocs.io/en/latest/getting_started/image_data.html#tracks-file-format-tck
@@ -448,7 +455,7 @@ def _plain_tck(item: _Item) -> bytes:
 
 def _tck_fields(content: bytes) -> dict[str, str]:
     """Return the header of a file of tracks; MRtrix3 reads it with and without spaces, and with either end of line."""
-    fields = {}
+    fields: dict[str, str] = {}
     for line in content[:_LONGEST_HEADER].split(b"\n"):
         text = line.partition(b"#")[0].decode(errors="replace").strip()
         if text == "END":

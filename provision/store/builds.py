@@ -310,7 +310,7 @@ def _build(path: Path, machine: dict) -> Build:
     )  # fmt: skip
 
 
-def _problem(error: Exception) -> str:
+def _problem(error: _archives.StoreError) -> str:
     """Return what an error of the store says of one archive in it."""
     cause = error.__cause__
     return f"it cannot be read: {cause.strerror or cause}" if isinstance(cause, OSError) else error.message
@@ -561,7 +561,7 @@ def _shown(progress: Tell | None) -> Iterator[Tell]:
 @contextmanager
 def _task(tell: Tell, title: str) -> Iterator[Work]:
     """Tell that a task starts and ends, and give what tells how many bytes of it are done."""
-    where = {"role": "store", "task": title}
+    where: dict[str, Any] = {"role": "store", "task": title}
     tell(Step("task", **where))
     try:
         yield lambda done, total: tell(Step("work", **where, number=done, total=total, unit="bytes"))
