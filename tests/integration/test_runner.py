@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_launch import EXPORTED
+from exported import EXPORTED
 
 from provision.engine import catalog, content, hung, logbook, runner
 from provision.errors import OptionError, ProvisionError

@@ -15,11 +15,12 @@ import IPython
 from anywidget import _util as anywidget_util
 from colab import on_colab
 from ipyniivue import ColormapType, ShowRender, SliceType
-from test_hostile_files import streamlines
 
 from provision.errors import OptionError, ProvisionError
 from provision.pictures import view as webview
 from provision.pictures.view import view
+
+from .tracks import streamlines
 
 AFFINE = np.array([[2.0, 0, 0, -3], [0, 2, 0, -5], [0, 0, 2.5, 7], [0, 0, 0, 1]])
 VALUES = np.arange(60, dtype=np.float32).reshape(3, 4, 5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import struct
 from pathlib import Path
@@ -17,6 +16,8 @@ from hypothesis import strategies as some
 from provision.errors import OptionError, ProvisionError
 from provision.pictures import images, slices
 from provision.pictures import view as webview
+
+from .tracks import streamlines
 
 bounded = settings(
     max_examples=60, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
@@ -134,25 +135,6 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 # Tracks
 
 JUNK = [b"x", b"hello", bytes(5), b"TRACK\0", b"PK\x03\x04 a zip?", bytes(2000), b"\x1f\x8b broken"]
-
-
-def streamlines(name: str) -> bytes:
-    """A file of tracks as its own program writes it."""
-    stream = io.BytesIO()
-    if ".trk" in name:
-        tractogram = nibabel.streamlines.Tractogram([np.eye(3, dtype=np.float32)], affine_to_rasmm=np.eye(4))
-        nibabel.streamlines.TrkFile(tractogram).save(stream)
-    elif ".tt" in name:
-        from scipy.io import savemat
-
-        savemat(stream, {"dimension": [3, 4, 5], "track": np.arange(20, dtype=np.uint8)}, format="4")
-    else:
-        import zipfile
-
-        with zipfile.ZipFile(stream, "w") as archive:
-            archive.writestr("header.json", "{}")
-    content = stream.getvalue()
-    return gzip.compress(content) if name.endswith(".gz") else content
 
 
 @pytest.mark.parametrize("name", [f"a{ending}" for ending in webview.TRACKS if ending != ".tck"])

@@ -13,8 +13,9 @@ from plugins.module_utils.provision import notes, places
 from plugins.module_utils.provision.look import connection as connection
 from plugins.module_utils.provision.look import ngrok as look
 from plugins.modules import ngrok_configuration as configure
+from provision.engine import content
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = content.root()
 TOKEN = "2Nq9771bPxe8ctg7LKr_2ClH7Y15Zqe4bWLWF9p"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB8eHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgEA"

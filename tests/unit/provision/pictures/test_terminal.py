@@ -7,14 +7,14 @@ import pty
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
+from provision.engine import content
 from provision.errors import ProvisionError
 from provision.pictures import terminal
 
-ROOT = str(Path(__file__).resolve().parents[2])
+ROOT = str(content.root())
 ASK = "from provision.pictures import terminal; print('shows', terminal.shows_sixel())"
 # xterm -ti vt340, xterm as it comes, and one whose numbers only look like the one that counts.
 ANSWERS = {b"\x1b[?63;1;2;4;6c": True, b"\x1b[?64;1;2;6;9c": False, b"\x1b[?14;44c": False, b"": False}
