@@ -102,6 +102,7 @@ def kernel(tmp_path_factory):
     for name in ("inventory", "roles", "plugins", "ansible.cfg"):
         (folder / name).symlink_to(content.root() / name)
     (folder / "playbooks").mkdir()
+    (folder / "playbooks" / "vars").symlink_to(content.root() / "playbooks" / "vars")
     (folder / "playbooks" / "site.yml").write_text(PLAYBOOK)
     project = str(content.root())
     started = manager.KernelManager()

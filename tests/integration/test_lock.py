@@ -117,6 +117,7 @@ def work(tmp_path):
         (tmp_path / name).mkdir()
     shutil.copy(ROOT / "ansible.cfg", tmp_path)
     shutil.copy(ROOT / "inventory" / "localhost.yml", tmp_path / "inventory")
+    (tmp_path / "playbooks/vars").symlink_to(ROOT / "playbooks/vars")
     for name in ("site", "remove"):
         (tmp_path / "playbooks" / f"{name}.yml").write_text(SITE.replace("FOLDER", str(tmp_path)))
     return tmp_path
