@@ -1,7 +1,6 @@
 """One run at a time: whatever changes this machine waits for what else of this user's does so. Real processes."""
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -21,21 +20,18 @@ import pytest
 
 import provision
 from plugins.module_utils.provision import file_lock, processes
-from plugins.module_utils.provision import files as files
 from plugins.module_utils.provision import lock as utility
 from plugins.module_utils.provision.tool import install
-from provision.actions import remove
 from provision.actions.status import Status
 from provision.checkup import doctor
 from provision.cli.main import main
-from provision.engine import catalog, content, lock, runner
-from provision.errors import OptionError, ProvisionError
+from provision.engine import content, lock, runner
+from provision.errors import ProvisionError
 from provision.store import builds
 
 ROOT = content.root()
 AS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
 NOBODY = 65534
-
 # Holds the lock of a place for as long as its standard input is open.
 HOLDER = """
 import sys
@@ -244,35 +240,6 @@ def test_wrong_usage_is_told_before_any_waiting(hold, words, said, capsys):
     assert said in capsys.readouterr().err and time.monotonic() - begin < 5
 
 
-@pytest.mark.parametrize("wait", [-1, "3", True, float("nan"), None])
-def test_only_a_number_of_seconds_says_how_long_to_wait(wait):
-    for call in (lambda **given: provision.run("deps", **given), provision.stop, provision.remove):
-        with pytest.raises(OptionError, match="is not a number of seconds"):
-            call(wait=wait)
-
-
-def test_the_words_are_not_options_of_roles():
-    for role in catalog.roles().values():
-        assert not {"wait", "no_wait"} & {option.short for option in role.options.values()}
-
-
-def test_what_is_to_be_stopped_or_removed_is_looked_for_once_nothing_else_changes_it(monkeypatch, tmp_path):
-    seen = []
-
-    def looked(answer):
-        seen.append(lock.held_here())
-        return answer
-
-    started = {"hosts": {"localhost": {"sshd": {"state": "started"}, "ngrok": {"state": "started"}}}}
-    monkeypatch.setattr("provision.actions.stop.status", lambda: looked(started))
-    monkeypatch.setattr(remove, "gone", lambda hosts, roles: looked([]))
-    monkeypatch.setattr(remove, "kept", lambda: looked([]))
-    monkeypatch.setattr(runner, "run", lambda *_, **__: looked(runner.Outcome(0, 0.1, {}, tmp_path / "log")))
-    provision.stop()
-    provision.remove()
-    assert seen == [True] * 6 and not lock.held_here() and lock.holder() is None
-
-
 def test_two_threads_of_one_process_take_turns():
     told, order, entered = [], [], threading.Event()
 
@@ -332,33 +299,6 @@ def test_the_display_says_that_it_waits_and_for_how_long(hold):
 # --- What holds it ----------------------------------------------------------------------------------------------------
 
 
-def test_it_is_free_again_after_an_error_and_nothing_is_left(lock_place):
-    with pytest.raises(ZeroDivisionError), lock.held("provision run deps"):
-        assert mode_of(lock_place) == 0o700 and mode_of(lock_place / "held") == 0o600
-        raise ZeroDivisionError
-    assert list(lock_place.iterdir()) == [] and lock.holder() is None
-
-
-@pytest.mark.parametrize("mask", [0o000, 0o077])
-def test_the_umask_opens_it_to_nobody(tmp_path, monkeypatch, mask):
-    place = tmp_path / "home" / "state" / "lock"
-    monkeypatch.setattr(utility, "places", lambda: [str(place)])
-    before = os.umask(mask)
-    try:
-        with utility.held("x"):
-            assert [mode_of(path) for path in (place, place / "held")] == [0o700, 0o600]
-            assert not mode_of(place.parent) & 0o022 and not mode_of(place.parent.parent) & 0o022
-    finally:
-        os.umask(before)
-
-
-def test_a_folder_that_was_opened_to_others_is_closed_again(lock_place):
-    lock_place.mkdir(mode=0o777)
-    lock_place.chmod(0o777)
-    with lock.held("x"):
-        assert mode_of(lock_place) == 0o700
-
-
 def test_a_child_that_goes_on_does_not_hold_it(lock_place):
     with lock.held("x"):
         child = os.fork()
@@ -396,35 +336,7 @@ def test_who_holds_it_without_a_note_that_can_be_read_is_another_run(hold, lock_
     process.communicate()
 
 
-def test_a_note_does_not_steer_the_terminal(lock_place):
-    with lock.held("provision run \x1b[31m\n"):
-        assert lock.holder()["command"] == "provision run  [31m "
-
-
-def test_a_full_disk_does_not_keep_it_from_being_held(monkeypatch, lock_place):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "pwrite", full)
-    with lock.held("x"):
-        assert lock.holder() == {}
-    with lock.held("y", wait=0):
-        pass
-
-
 # --- Where it is ------------------------------------------------------------------------------------------------------
-
-
-def test_roots_is_in_run_and_a_users_beside_their_notes(monkeypatch, tmp_path):
-    monkeypatch.setattr(os, "getuid", lambda: 0)
-    assert utility.places() == ["/run/provision", "/tmp/.provision-0"]
-    monkeypatch.setattr(os, "getuid", lambda: 1000)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
-    assert utility.places() == [f"{tmp_path}/.local/state/provision/lock", "/tmp/.provision-1000"]
-    monkeypatch.setenv("TMPDIR", "/elsewhere")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
-    assert utility.places()[1] == "/tmp/.provision-1000"  # the same for every login
 
 
 @pytest.mark.parametrize("taken", ["file above it", "file", "link", "link to nothing"])
@@ -446,30 +358,6 @@ def test_where_a_folder_cannot_be_used_all_meet_in_the_next(monkeypatch, tmp_pat
         assert utility.holder()["command"] == "x"
         with pytest.raises(file_lock.Locked), utility.held("y", 0):
             pass
-
-
-@pytest.mark.parametrize("taken", ["link", "folder"])
-def test_what_is_in_the_place_of_its_file_is_told_and_not_touched(lock_place, tmp_path, taken):
-    lock_place.mkdir(mode=0o700)
-    victim = tmp_path / "victim"
-    victim.write_text("precious")
-    if taken == "link":
-        (lock_place / "held").symlink_to(victim)
-    else:
-        (lock_place / "held").mkdir()
-    with pytest.raises(ProvisionError) as caught, lock.held("x"):
-        pass
-    assert caught.value.code == "lock-folder" and str(lock_place / "held") in caught.value.message
-    assert caught.value.hint and victim.read_text() == "precious"
-    assert lock.holder() is None
-
-
-def test_no_place_at_all_is_one_sentence(monkeypatch, tmp_path):
-    (tmp_path / "file").touch()
-    monkeypatch.setattr(lock._lock, "places", lambda: [str(tmp_path / "file" / "lock")])
-    with pytest.raises(ProvisionError) as caught, lock.held("x"):
-        pass
-    assert caught.value.code == "lock-folder" and str(tmp_path / "file") in caught.value.message
 
 
 TAKE = """
@@ -562,21 +450,6 @@ def test_a_module_waits_no_longer_than_it_says_and_names_the_holder(taken, tmp_p
     assert 0.5 <= time.monotonic() - begin < 5
 
 
-def test_a_lock_does_not_follow_a_link(tmp_path):
-    (tmp_path / "lock").symlink_to(tmp_path / "made")
-    with pytest.raises(OSError, match="symbolic"), file_lock.locked(str(tmp_path / "lock")):
-        pass
-    assert not (tmp_path / "made").exists()
-
-
-def test_a_lock_that_was_deleted_by_its_holder_is_not_taken_for_held(tmp_path):
-    path = str(tmp_path / "lock")
-    with file_lock.locked(path):
-        os.unlink(path)
-        with file_lock.locked(path):  # another file, so that whoever comes now sees it
-            assert file_lock.try_lock(path) is None
-
-
 def failing():
     """A module that notes how it fails."""
     told = {}
@@ -608,6 +481,7 @@ def test_installing_waits_within_bounds_and_says_for_whom(taken, tmp_path, monke
 
 
 # --- ansible-playbook by hand -----------------------------------------------------------------------------------------
+
 
 PLAY = f"""
 - hosts: all
@@ -714,11 +588,3 @@ def test_other_machines_have_locks_of_their_own(hold):
     plugin = ActionModule.__new__(ActionModule)
     plugin._connection, plugin._task = SimpleNamespace(transport="ssh"), SimpleNamespace(check_mode=False)
     assert plugin._take_turn({}) == {}
-
-
-def test_a_run_shows_that_a_task_waits():
-    from provision.engine.events import step
-
-    line = "Waiting for provision run sshd (process 7, since 10:00:00), which is changing this machine."
-    assert step({"event": "verbose", "stdout": f"{line}\n"}).note == line
-    assert step({"event": "verbose", "stdout": "No config file found"}) is None

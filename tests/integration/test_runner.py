@@ -13,10 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
-from exported import EXPORTED
 
 from provision.engine import catalog, content, hung, logbook, runner
 from provision.errors import OptionError, ProvisionError
+
+from ..unit.provision.engine.exported import EXPORTED
 
 CONFIG = (content.root() / "ansible.cfg").read_text()
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from provision.errors import Interrupted, OptionError, ProvisionError
-from provision.words import did_you_mean
 
 
 def test_an_error_reads_as_its_sentence_and_what_to_do():
@@ -57,12 +56,3 @@ def test_an_interrupted_cell_is_an_interrupt_that_says_how_to_go_on():
 def test_an_error_survives_pickling():
     error = pickle.loads(pickle.dumps(ProvisionError("It broke.", hint="Mend it.", log=Path("a.log"))))
     assert error.to_dict() == ProvisionError("It broke.", hint="Mend it.", log=Path("a.log")).to_dict()
-
-
-@pytest.mark.parametrize("written", ["mrtrix", "MRTRIX3", "mrtirx3"])
-def test_the_nearest_name_is_offered(written):
-    assert did_you_mean(written, ["deps", "mrtrix3"]) == "Did you mean 'mrtrix3'?"
-
-
-def test_no_name_is_offered_when_none_is_near():
-    assert did_you_mean("xyz", ["deps", "mrtrix3"]) == ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import subprocess
@@ -17,18 +16,9 @@ from provision.demo import sample
 from provision.engine import content, runner
 from provision.pictures.picture import Picture
 
+from .gone import gone  # noqa: F401
+
 GONE = "leads nowhere, because the working folder"
-
-
-@pytest.fixture
-def gone(tmp_path, monkeypatch):
-    """Be in a folder that has been deleted."""
-    folder = tmp_path / "gone"
-    folder.mkdir()
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(folder)
-    folder.rmdir()
-    return folder
 
 
 def test_a_relative_path_is_refused_with_the_folder_that_is_gone(gone):
@@ -50,20 +40,6 @@ def test_what_needs_a_folder_has_one_and_a_folder_that_is_there_stays(gone, tmp_
     monkeypatch.chdir("/usr")
     with paths.somewhere(tmp_path):
         assert Path.cwd() == Path("/usr")
-
-
-def test_a_playbook_runs(gone, tmp_path, monkeypatch):
-    (tmp_path / "root/playbooks").mkdir(parents=True)
-    (tmp_path / "root/inventory").mkdir()
-    (tmp_path / "root/ansible.cfg").touch()
-    host = {"all": {"hosts": {"localhost": {"ansible_connection": "local"}}}}
-    host["all"]["vars"] = {"ansible_python_interpreter": sys.executable}
-    (tmp_path / "root/inventory/localhost.yml").write_text(json.dumps(host))
-    report = {"set_stats": {"data": {"provision": {"localhost": {"folder": {"is": "{{ provision_folder }}"}}}}}}
-    play = [{"hosts": "all", "gather_facts": False, "tasks": [report]}]
-    (tmp_path / "root/playbooks/site.yml").write_text(json.dumps(play))
-    monkeypatch.setattr(content, "root", lambda: tmp_path / "root")
-    assert runner.run(["folder"], {}).hosts == {"localhost": {"folder": {"is": str(gone)}}}
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,6 @@
 """How packages are installed and removed, and what apt and dpkg say in a sentence, with doubles of both."""
 
-import os
 import stat
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -94,9 +90,6 @@ def test_where_some_sources_can_be_read_both_the_name_and_what_apt_says_of_the_o
     error = apt.explained("install nix", "E: Unable to locate package nix", NOT_SIGNED)
     assert error.code == "no-package"
     assert "no package 'nix'" in error.message and "x.example.org stable InRelease' is not signed" in error.message
-
-
-# With doubles of the programs
 
 
 @pytest.fixture
@@ -270,18 +263,6 @@ def test_a_password_in_an_address_is_never_told(programs):
     with pytest.raises(apt.AptError) as raised:
         apt.install(["git"])
     assert "sesame" not in raised.value.message + raised.value.said + raised.value.hint
-
-
-def test_fetching_ends_when_nobody_listens_any_more(tmp_path):
-    (tmp_path / "apt-get").write_text("#!/bin/sh\nexec sleep 60\n")
-    (tmp_path / "apt-get").chmod(stat.S_IRWXU)
-    program = "from plugins.module_utils.provision import apt; apt.update()"
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment) as module:
-        time.sleep(1)
-        assert module.poll() is None
-        module.stdout.close()
-        module.wait(10)
 
 
 def test_configuration_that_was_there_is_left(programs, monkeypatch):

@@ -1,134 +1,28 @@
 """Downloads that come to an end, whatever a server does."""
 
-import hashlib
 import io
-import json
 import os
-import signal
-import socket
 import stat
-import subprocess
-import sys
-import threading
 import time
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.request import Request
 
 import pytest
 
 from plugins.module_utils.provision import download as downloads
-from provision.engine import content
 
-CONTENT = os.urandom(300_000)
-SUM = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Server(BaseHTTPRequestHandler):
-    """Answers as the path asks for."""
-
-    def do_GET(self):
-        getattr(self, "on_" + self.path.strip("/").partition("?")[0])()
-
-    def answer(self, *headers, code=200):
-        self.send_response(code)
-        for name, value in headers:
-            self.send_header(name, str(value))
-        self.end_headers()
-
-    def on_good(self):
-        self.answer(("Content-Length", len(CONTENT)))
-        self.wfile.write(CONTENT)
-
-    def on_unsized(self):
-        self.answer()
-        self.wfile.write(CONTENT)
-
-    def on_page(self):
-        self.answer(("Content-Type", "text/html"))
-        self.wfile.write(b"\n<!DOCTYPE HTML><title>Sign in</title>")
-
-    def on_cut(self):
-        self.answer(("Content-Length", len(CONTENT) + 5))
-        self.wfile.write(CONTENT)
-
-    def on_huge(self):
-        self.answer(("Content-Length", 1 << 50))
-
-    def on_endless(self):
-        self.answer()
-        with_suppressed(lambda: self.wfile.write(bytes(1 << 16)))
-
-    def on_trickle(self):
-        self.answer(("Content-Length", 1_000_000))
-        with_suppressed(lambda: (self.wfile.write(b"x"), time.sleep(0.02)))
-
-    def on_slow_headers(self):
-        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
-        with_suppressed(lambda: (self.wfile.write(b"X: y\r\n"), time.sleep(0.05)))
-
-    def on_mute(self):
-        time.sleep(5)
-
-    def on_lost(self):
-        self.answer(code=404)
-
-    def on_moved(self):
-        self.answer(("Location", "/good"), code=302)
-
-    def on_round(self):
-        self.answer(("Location", "/round"), code=302)
-
-    def on_file(self):
-        self.answer(("Location", "file:///etc/passwd"), code=302)
-
-    def on_ftp(self):
-        self.answer(("Location", "ftp://127.0.0.1/x"), code=302)
-
-    def on_data(self):
-        self.answer(("Location", "data:text/plain,x"), code=302)
-
-    def log_message(self, *_):
-        pass
-
-
-def with_suppressed(write, seconds=10):
-    """Write again and again, until nobody reads it any more."""
-    end = time.monotonic() + seconds
-    try:
-        while time.monotonic() < end:
-            write()
-    except OSError:
-        pass
-
-
-@pytest.fixture(scope="module")
-def server():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
-        running.daemon_threads = True
-        running.block_on_close = False
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-
-
-@pytest.fixture(autouse=True)
-def _without_proxies(monkeypatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+from ..servers import (
+    CONTENT,
+    SUM,
+    _without_proxies,  # noqa: F401
+    mute,
+    server,  # noqa: F401
+)
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     for name, value in (("SECONDS_ANSWER", 1), ("SECONDS_SILENT", 0.5), ("SECONDS_SLOW", 0.5)):
         monkeypatch.setattr(downloads, name, value)
-
-
-@contextmanager
-def mute():
-    """Give the port of a server that takes connections and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield listening.getsockname()[1]
 
 
 def refused(source, path, sha256=SUM, **limits):
@@ -213,29 +107,6 @@ def test_encryption_is_given_up_only_for_what_is_known_by_its_hash(hashed, taken
             follow("https://a/x", "http://b/x")
 
 
-def test_an_interrupt_is_not_kept_waiting():
-    code = f"""if True:
-        import sys, threading, _thread
-        sys.path.insert(0, {str(content.root())!r})
-        from plugins.module_utils.provision import download as downloads
-        print("ready", flush=True)
-        with downloads.opened(sys.argv[1]): pass
-    """
-    with mute() as port:
-        waiting = subprocess.Popen(
-            [sys.executable, "-c", code, f"http://127.0.0.1:{port}/x"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        waiting.stdout.readline()
-        time.sleep(0.5)
-        start = time.monotonic()
-        waiting.send_signal(signal.SIGINT)
-        waiting.communicate(timeout=20)
-        assert time.monotonic() - start < 5
-
-
-# --- Files of this machine --------------------------------------------------------------------------------------------
-
-
 def test_a_file_of_this_machine_is_copied(tmp_path):
     (tmp_path / "a b").write_bytes(CONTENT)
     for number, source in enumerate((str(tmp_path / "a b"), f"file://{tmp_path}/a%20b")):
@@ -265,22 +136,3 @@ def test_a_full_disk_leaves_nothing(server, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         downloads.fetch(f"{server}/good", str(tmp_path / "got"), SUM)
     assert os.listdir(tmp_path) == []
-
-
-# --- The module -------------------------------------------------------------------------------------------------------
-
-
-def run_module(capsys, **given):
-    testing = pytest.importorskip("ansible.module_utils.testing")
-    from plugins.modules import checked_download
-
-    with testing.patch_module_args(given), pytest.raises(SystemExit) as ended:
-        checked_download.main()
-    return ended.value.code, json.loads(capsys.readouterr().out)
-
-
-def test_the_module_tells_what_it_changed_and_what_went_wrong_by_a_code(server, tmp_path, capsys):
-    given = {"source": f"{server}/good", "dest": str(tmp_path / "got"), "sha256": SUM}
-    assert [run_module(capsys, **given)[1]["changed"] for _ in range(2)] == [True, False]
-    ended, answer = run_module(capsys, **{**given, "sha256": "0" * 64})
-    assert (ended, answer["code"]) == (1, "wrong-checksum") and answer["hint"]

@@ -1,12 +1,8 @@
 """Compiling MRtrix3, with a build script of our own in MRtrix3's place."""
 
-import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -15,79 +11,12 @@ pytest.importorskip("ansible")
 
 from plugins.module_utils.provision.file_lock import locked
 from plugins.modules import mrtrix3_build as build
-from provision.engine import content
 
-CONFIGURE = """#!/usr/bin/env python3
-import os
-flags = ['-march=' + os.environ['ARCH']] if 'ARCH' in os.environ else []
-open('config', 'w').write(f"cpp = ['c++']\\ncpp_flags = {flags}\\neigen_cflags = []\\n")
-"""
-BUILD = """#!/usr/bin/env python3
-import os, shutil, sys, time
-targets = [a for a in sys.argv[1:] if a[0] != '-'] or ['bin/mrinfo', 'bin/tckgen']
-todo = [t for t in targets if not os.path.exists(t)]
-for number, target in enumerate(todo, 1):
-    print('({:>2}/{}) [LB] {}'.format(number, len(todo), target), flush=True)
-    time.sleep(float(open('step').read()) if os.path.exists('step') else 0)
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    shutil.copy('/bin/true', target)
-print('jobs', os.environ['NUMBER_OF_PROCESSORS'])
-if os.path.exists('say'):
-    sys.exit(open('say').read())
-"""
-
-
-@pytest.fixture
-def source(tmp_path, monkeypatch):
-    """A source tree laid out as MRtrix3's, whose build takes no time, and a compiler that only tells its version."""
-    (tmp_path / "path").mkdir()
-    (tmp_path / "path" / "c++").write_text("#!/bin/sh\necho c++ 12\n")
-    (tmp_path / "path" / "c++").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path / "path"), prepend=os.pathsep)
-    tree = tmp_path / "mrtrix3"
-    for folder in ("bin", "cmd", "lib", "tmp"):
-        (tree / folder).mkdir(parents=True)
-    for name, text in (("configure", CONFIGURE), ("build", BUILD), ("bin/dwi2response", "#!/usr/bin/env python\n")):
-        (tree / name).write_text(text)
-    for name in ("cmd/mrinfo.cpp", "cmd/tckgen.cpp", "core/app.h", "core/image.h", "core/algo/threaded_loop.h"):
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        (tree / name).write_text("")
-    return tree
-
-
-# Builds a tree as a process of its own: argv is the tree and where the modules are.
-BUILDER = """
-import sys; sys.path.insert(0, sys.argv[2])
-from plugins.modules import mrtrix3_build as b
-b.stop_on_signals()
-with b.tree_locked(sys.argv[1]) as lock: b.build(sys.argv[1], [], '', 1, lambda *_: None, print, lock)
-"""
-
-
-def wait_for_first_step(source):
-    log = source / "provision-build.log"
-    for _ in range(200):
-        if log.exists() and "1/2)" in log.read_text():
-            return
-        time.sleep(0.05)
-    pytest.fail("the build did not start")
-
-
-def compile_(source, commands=(), cpu="", tell=lambda *_: None, store="", commit="", against="", warn=print):
-    with build.tree_locked(str(source)) as lock:
-        return build.build(str(source), list(commands), cpu, 1, tell, warn, lock, str(store), commit, str(against))
-
-
-@pytest.fixture(autouse=True)
-def _no_hangup(monkeypatch):
-    """pytest's own standard output may be a file; the build watches a pipe."""
-    reader, writer = os.pipe()
-    saved = os.dup(1)
-    os.dup2(writer, 1)
-    yield
-    os.dup2(saved, 1)
-    for descriptor in (reader, writer, saved):
-        os.close(descriptor)
+from .source_tree import (
+    _no_hangup,  # noqa: F401
+    compile_,
+    source,  # noqa: F401
+)
 
 
 def test_all_commands_are_built_when_none_is_named(source):
@@ -262,55 +191,12 @@ def test_two_builds_never_work_in_one_tree(source):
         pass
 
 
-def test_a_build_stops_when_the_run_that_started_it_is_gone(source):
-    (source / "step").write_text("60")
-    root = str(content.root())
-    process = subprocess.Popen(
-        [sys.executable, "-c", BUILDER, source, root],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    wait_for_first_step(source)
-    process.stdout.close()  # as when the run that reads it is killed
-    assert process.wait(timeout=10) != 0
-    with build.tree_locked(str(source), seconds=5):
-        assert not (source / "bin" / "mrinfo").exists()
-
-
-def test_an_ended_builder_ends_its_compilers(source):
-    (source / "step").write_text("60")
-    root = str(content.root())
-    process = subprocess.Popen([sys.executable, "-c", BUILDER, source, root], stdout=subprocess.PIPE)
-    wait_for_first_step(source)
-    process.terminate()
-    assert process.wait(timeout=8) == 1
-    process.stdout.close()
-    with build.tree_locked(str(source), seconds=0):
-        pass
-
-
-def test_a_killed_builder_leaves_the_lock_to_its_compilers(source):
-    (source / "step").write_text("1")
-    root = str(content.root())
-    process = subprocess.Popen([sys.executable, "-c", BUILDER, source, root], stdout=subprocess.PIPE)
-    wait_for_first_step(source)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    with pytest.raises(build.BuildError), build.tree_locked(str(source), seconds=0):
-        pass
-    with build.tree_locked(str(source), seconds=10):
-        pass
-
-
 @pytest.mark.parametrize(
     ("asked", "cores", "gib", "jobs"),
     [(0, 2, 12, 2), (0, 8, 8, 2), (0, 8, 1, 1), (5, 2, 1, 5), (0, 4, 0, 1), (0, 4, None, 4)],
 )
 def test_jobs_are_cores_but_never_more_than_memory_allows(asked, cores, gib, jobs):
     assert build.choose_jobs(asked, cores, gib if gib is None else gib * 2**30) == jobs
-
-
-# --- Going on, on another machine -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -464,17 +350,3 @@ def test_a_run_that_is_killed_has_spent_all_but_ten_seconds(tmp_path, now):
 def test_a_time_that_was_half_written_counts_as_none(tmp_path, now, text):
     (tmp_path / ".provision-spent.json").write_text(text)
     assert build.Clock(str(tmp_path)).seconds() == 0
-
-
-def test_a_run_that_fails_has_spent_all_of_its_time(source):
-    (source / "step").write_text("0.5")
-    (source / "say").write_text("error: no")
-    with pytest.raises(build.BuildError):
-        compile_(source)
-    assert build.Clock(str(source)).seconds() >= 1.0
-
-
-def test_a_real_build_tells_how_long_it_took(source):
-    (source / "step").write_text("0.2")
-    assert compile_(source).clock.seconds() >= 0.4
-    assert json.loads((source / ".provision-spent.json").read_text())["seconds"] >= 0

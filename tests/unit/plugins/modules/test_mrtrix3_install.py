@@ -1,15 +1,12 @@
 """Putting an MRtrix3 in its place, with shell scripts of our own for its compiled commands."""
 
 import builtins
-import ctypes
 import errno
 import io
 import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 import tarfile
 import tempfile
 import time
@@ -17,67 +14,31 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from killed import ended_at
 
 pytest.importorskip("ansible")
 
-from ansible.module_utils.testing import patch_module_args
-
-from plugins.module_utils.provision import drive
 from plugins.module_utils.provision.store import archives as store
-from plugins.module_utils.provision.store import portable as portable
 from plugins.module_utils.provision.tool import install as shared
 from plugins.module_utils.provision.tool import prefix
 from plugins.modules import mrtrix3_install as install
-from plugins.modules import store_pack
-from provision.engine import content
 
-TOOL = install.MRtrix3()
-ROOT = str(content.root())
-MRINFO = "#!/bin/sh\n# compiled\necho '== mrinfo 3.0.8 =='\n"
-RESPONSE = "#!/usr/bin/env python\nprint('== dwi2response 3.0.8 ==')\n"
-
-
-@pytest.fixture(autouse=True)
-def _shell_scripts_are_compiled(monkeypatch):
-    def is_compiled(path):
-        return not os.path.islink(path) and b"# compiled" in open(path, "rb").read()
-
-    def is_python(path):
-        return open(path, "rb").read(14) == b"#!/usr/bin/env"
-
-    monkeypatch.setattr(install, "is_elf", is_compiled)
-    monkeypatch.setattr(install, "is_script", is_python)
-    monkeypatch.setattr(portable, "strip", lambda paths: None)
-
-
-@pytest.fixture
-def tree(tmp_path):
-    """A built source tree."""
-    tree = tmp_path / "tree"
-    for name, text in (("mrinfo", MRINFO), ("dwi2response", RESPONSE), ("mrtrix3.py", "#!/usr/bin/env python\n")):
-        (tree / "bin").mkdir(parents=True, exist_ok=True)
-        (tree / "bin" / name).write_text(text)
-        (tree / "bin" / name).chmod(0o755)
-    (tree / "lib" / "mrtrix3" / "__pycache__").mkdir(parents=True)
-    (tree / "share").mkdir()
-    (tree / "core").mkdir()
-    return tree
-
-
-@pytest.fixture
-def given(tmp_path, tree):
-    """The module's options for an installation from the tree."""
-    return {
-        "state_file": str(tmp_path / "state" / "mrtrix3.json"), "origin": "source", "version": "3.0.8", "exact": True,
-        "tree": str(tree), "archive": None, "bin": None, "store": None, "repo": "there", "progress": None,
-        "prefix": str(tmp_path / "opt" / "mrtrix3"), "link_dir": str(tmp_path / "links"), "commands": [],
-        "cpu": "x86-64-v3", "extra": {}, "seconds": 1.0, "build_seconds": 7.5,
-    }  # fmt: skip
-
-
-def snapshot(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+from .built_tree import (
+    KEY,
+    MACHINE,
+    MRINFO,
+    TOOL,
+    _shell_scripts_are_compiled,  # noqa: F401
+    asked,
+    build,
+    everything,
+    given,  # noqa: F401
+    library,
+    run_module,
+    shelf,  # noqa: F401
+    snapshot,
+    tree,  # noqa: F401
+    wanted,  # noqa: F401
+)
 
 
 def test_only_what_runs_is_installed_and_reported(given, tmp_path):
@@ -309,60 +270,6 @@ def test_commands_are_tried_without_the_callers_settings(given, tree, tmp_path, 
 
 
 # --- From a store -----------------------------------------------------------------------------------------------------
-
-KEY = "mrtrix3-3.0.8-debian12-x86_64-x86-64-v3"
-MANIFEST = {
-    "tool": "mrtrix3", "version": "3.0.8", "release": "debian-12", "arch": "x86_64", "cpu": "x86-64-v3",
-    "glibc": "2.36", "asked": [], "commands": ["dwi2response", "mrinfo"], "complete": True, "repo": "there",
-    "build_seconds": 1234.5,
-}  # fmt: skip
-MACHINE = {
-    "release": "debian-12", "arch": "x86_64", "glibc": "2.36", "cpu": "x86-64-v3", "own_cpu": "x86-64-v3",
-    "flags": ["avx2"],
-}  # fmt: skip
-
-
-@pytest.fixture
-def shelf(tmp_path, monkeypatch):
-    """The folder of a store, and a machine of which all is known."""
-    monkeypatch.setattr(shared, "this_machine", lambda: MACHINE)
-    (tmp_path / "store").mkdir()
-    return tmp_path / "store"
-
-
-@pytest.fixture
-def wanted(given, shelf):
-    """The module's options for an installation from the store."""
-    return {**given, "tree": None, "store": str(shelf), "origin": "store", "cpu": "", "build_seconds": 0}
-
-
-def prefix_of(folder, library="", mrinfo=MRINFO):
-    """Make what is packed: a folder with commands that run, and a library with a text of its own."""
-    for name, text in (("bin/mrinfo", mrinfo), ("bin/dwi2response", RESPONSE.replace("python", "python3", 1))):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    (folder / "lib").mkdir(exist_ok=True)
-    (folder / "lib/library").write_text(library)
-    return folder
-
-
-def build(shelf, library="", mrinfo=MRINFO, **changes):
-    """Put a build into a store and return the path of its archive."""
-    folder = prefix_of(shelf.parent / "built", library, mrinfo)
-    return store.pack(str(folder), str(shelf), {**MANIFEST, **changes})["archive"]
-
-
-def library(given):
-    return Path(given["prefix"], "lib/library").read_text()
-
-
-def everything(folder):
-    """Return {name: content} of all files and links below a folder."""
-    return {
-        str(path.relative_to(folder)): os.readlink(path) if path.is_symlink() else path.read_bytes()
-        for path in folder.rglob("*") if path.is_symlink() or path.is_file()
-    }  # fmt: skip
 
 
 def cut(path, size=-9):
@@ -713,17 +620,6 @@ def test_a_named_archive_that_is_broken_is_refused_and_left_where_it_is(download
 # --- The modules as Ansible runs them ---------------------------------------------------------------------------------
 
 
-def run_module(module, capsys, **args):
-    """Run a module with its arguments and return (exit code, what it answered)."""
-    with patch_module_args(args), pytest.raises(SystemExit) as ended:
-        module.main()
-    return ended.value.code, json.loads(capsys.readouterr().out)
-
-
-def asked(given):
-    return {name: value for name, value in given.items() if value is not None}
-
-
 def test_the_module_reports_what_it_took_from_the_store(wanted, shelf, capsys, tmp_path):
     best = build(shelf, "best")
     code, answer = run_module(install, capsys, **asked(wanted))
@@ -761,211 +657,6 @@ def test_the_module_says_which_archive_is_broken(download, capsys):
     assert download["archive"] in answer["msg"] and answer["hint"]
 
 
-def test_an_installation_is_packed_and_its_report_tells_where(given, shelf, capsys, tmp_path):
-    TOOL.install(given)
-    unfinished = tmp_path / "unfinished"
-    unfinished.mkdir()
-    (unfinished / "0001.tar.zst").write_text("piece")
-    code, answer = run_module(
-        store_pack, capsys, prefix=given["prefix"], store=str(shelf), state_file=given["state_file"],
-        unfinished=str(unfinished), progress=str(tmp_path / "now.json"),
-    )  # fmt: skip
-    assert (code, answer["changed"], list(answer["kept"])) == (0, True, ["archive"])
-    assert store.read_archive(answer["kept"]["archive"])["sha256"] == answer["sha256"]
-    assert json.loads(Path(given["state_file"]).read_text())["report"]["archive"] == answer["kept"]["archive"]
-    assert not unfinished.exists()
-    assert json.loads((tmp_path / "now.json").read_text())["unit"] == "bytes"
-
-
-def test_what_is_packed_onto_drive_is_told_to_reach_it_later(given, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(portable, "os_release", lambda: {"ID": "debian", "VERSION_ID": "12"})
-    TOOL.install(given)
-    mine = tmp_path / "content/drive/MyDrive"
-    mine.mkdir(parents=True)
-    monkeypatch.setattr(drive, "drive_folder", lambda: str(mine))
-    code, answer = run_module(store_pack, capsys, prefix=given["prefix"], store=str(mine / "provision"))
-    assert (code, answer["kept"]["archive"]) == (0, str(mine / f"provision/{KEY}.tar.zst"))
-    assert "provision.drive(flush=True)" in answer["kept"]["notes"][0]
-
-
-# Runs a module with a limit for the size of files: argv is where the modules are, and its arguments.
-LIMITED = """
-import json, resource, signal, sys
-sys.path.insert(0, sys.argv[1])
-from ansible.module_utils.testing import patch_module_args
-from plugins.modules import store_pack
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-with patch_module_args(json.loads(sys.argv[2])): store_pack.main()
-"""
-
-
-def test_a_store_that_takes_no_more_is_a_warning_and_the_unfinished_build_stays(given, tree, shelf, tmp_path):
-    (tree / "lib/library").write_bytes(random.Random(2).randbytes(300_000))
-    TOOL.install(given)
-    unfinished = tmp_path / "unfinished"
-    unfinished.mkdir()
-    before, state = everything(tmp_path / "opt"), json.loads(Path(given["state_file"]).read_text())
-    arguments = {
-        "prefix": given["prefix"], "store": str(shelf), "state_file": given["state_file"], "unfinished": str(unfinished)
-    }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, ROOT, json.dumps(arguments)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
-    assert (answer["changed"], list(answer["kept"])) == (False, ["notes"])
-    (problem,) = answer["kept"]["notes"]
-    assert str(shelf) in problem and problem in str(answer["warnings"])
-    assert [name for name in os.listdir(shelf) if name != ".lock"] == []
-    assert everything(tmp_path / "opt") == before
-    noted = {"not_kept": {"store": str(shelf), "problem": ""}}
-    assert json.loads(Path(given["state_file"]).read_text()) == {**state, **noted}
-    assert unfinished.is_dir()
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.ENOTCONN])
-def test_a_store_that_is_full_read_only_or_gone_does_not_fail_the_run(given, shelf, capsys, monkeypatch, code):
-    TOOL.install(given)
-
-    def fail(*_):
-        raise OSError(code, os.strerror(code))
-
-    monkeypatch.setattr(store._Sink, "_put", fail)
-    ended, answer = run_module(store_pack, capsys, prefix=given["prefix"], store=str(shelf))
-    assert (ended, answer["changed"], list(answer["kept"])) == (0, False, ["notes"])
-    (problem,) = answer["kept"]["notes"]
-    assert problem.startswith("The build was not kept for the next machine: The store")
-    assert problem in str(answer["warnings"])
-
-
-def test_nothing_is_written_below_the_mount_point_of_a_drive_that_is_not_mounted(given, capsys, tmp_path, monkeypatch):
-    TOOL.install(given)
-    monkeypatch.setattr(drive, "_DRIVE_MOUNTS", (str(tmp_path / "drive"),))
-    ended, answer = run_module(
-        store_pack, capsys, prefix=given["prefix"], store=str(tmp_path / "drive/MyDrive/provision")
-    )
-    assert (ended, answer["changed"]) == (0, False)
-    assert f"No Google Drive is mounted at {tmp_path}/drive" in answer["kept"]["notes"][0]
-    assert not (tmp_path / "drive").exists()
-
-
-# --- Killed -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("earlier", [True, False], ids=["earlier", "first"])
-def test_an_installer_killed_before_any_step_leaves_the_old_or_the_new_whole(wanted, shelf, tmp_path, earlier):
-    whole = []
-    for text in ("new", "old"):
-        build(shelf, text, created_for=text)
-        TOOL.restore(wanted)
-        whole.append(everything(Path(wanted["prefix"])))
-    build(shelf, "new", created_for="new")
-    ended, step = False, 0
-    while not ended:
-        step += 1
-        if not earlier:
-            shutil.rmtree(wanted["prefix"], ignore_errors=True)
-        ended = ended_at(step, lambda: TOOL.restore(wanted))
-        if earlier or os.path.exists(wanted["prefix"]):
-            assert library(wanted) in ("old", "new")
-            now = everything(Path(wanted["prefix"]))
-            for names in (now, *whole):
-                names.pop("manifest.json", None)  # which tells when it was packed
-            assert now in whole
-    assert step > 10
-    assert library(wanted) == "new"
-    assert os.listdir(tmp_path / "opt") == ["mrtrix3"]
-    assert json.loads(Path(wanted["state_file"]).read_text())["report"]["origin"] == "store"
-
-
-@pytest.fixture(params=["one step", "in steps", "image"])
-def kernel(request, monkeypatch):
-    """A file system that exchanges two folders in one step, one that does not, one that cannot rename some at all."""
-
-    class Libc:
-        @staticmethod
-        def renameat2(*_):
-            ctypes.set_errno(errno.EXDEV)
-            return -1
-
-    rename = os.rename
-
-    def refuse(source, target):
-        if str(source).endswith("/opt/mrtrix3"):
-            raise OSError(errno.EXDEV, "Invalid cross-device link", source)
-        rename(source, target)
-
-    if request.param != "one step":
-        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Libc)
-    if request.param == "image":
-        monkeypatch.setattr(os, "rename", refuse)
-    return request.param
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Take the commands for working, whose trial is no step that matters here."""
-    monkeypatch.setattr(install, "try_commands", lambda *_, **__: "3.0.8")
-
-
-def clean(tmp_path):
-    """Tell whether nothing of an installation is there."""
-    return [snapshot(tmp_path / name) for name in ("opt", "data", "links", "state")] == [[], [], [], []]
-
-
-@pytest.mark.parametrize("lost", [False, True], ids=["noted", "notes lost"])
-def test_a_removal_killed_before_any_step_is_ended_by_the_next(given, tmp_path, kernel, lost, quick):
-    if lost and kernel == "image":
-        pytest.skip("an empty folder may be left, of which nobody knows")
-    ended, step = False, 0
-    while not ended:
-        TOOL.install(given)
-        if lost:
-            os.unlink(given["state_file"])
-        step += 1
-        ended = ended_at(step, lambda: TOOL.remove(given))
-        assert prefix.prefix_problem(given["prefix"]) == ""
-        TOOL.remove(given)
-        assert clean(tmp_path), step
-    assert step > 5
-
-
-@pytest.mark.parametrize("then", ["remove", "install"])
-def test_a_first_installation_killed_before_any_step_is_removed_or_ended_by_the_next(given, tmp_path, then, quick):
-    ended, step = False, 0
-    while not ended:
-        step += 1
-        ended = ended_at(step, lambda: TOOL.install(given))
-        if then == "install":
-            TOOL.install(given)
-            assert sorted(os.listdir(tmp_path / "links")) == ["dwi2response", "mrinfo"]
-        TOOL.remove(given)
-        assert clean(tmp_path), step
-    assert step > 5
-
-
-def test_a_replacement_in_another_place_killed_before_any_step_leaves_one_installation(given, tmp_path, kernel, quick):
-    there = {**given, "prefix": str(tmp_path / "data/mrtrix3"), "link_dir": str(tmp_path / "links/other")}
-    ended, step = False, 0
-    while not ended:
-        TOOL.install(given)
-        step += 1
-        ended = ended_at(step, lambda: TOOL.install(there))
-        for place in (given, there):
-            assert prefix.prefix_problem(place["prefix"]) == ""
-        state = TOOL.install(there if step % 2 else given)
-        assert [path.name for path in tmp_path.glob("*/mrtrix3/bin")] == ["bin"]
-        assert "pending" not in json.loads(Path(given["state_file"]).read_text())
-        links = [path for path in (tmp_path / "links").rglob("*") if path.is_symlink()]
-        assert {os.readlink(path) for path in links} == {
-            os.path.join(state["report"]["bin"], name) for name in state["commands"]
-        }
-        TOOL.remove(given)
-        shutil.rmtree(tmp_path / "links")
-    assert step > 10
-
-
 def test_a_place_that_cannot_be_filled_is_not_noted(given, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(errno.EBUSY, "busy")
@@ -978,20 +669,3 @@ def test_a_place_that_cannot_be_filled_is_not_noted(given, tmp_path, monkeypatch
         assert everything(tmp_path / "state") == before
         if not earlier:
             TOOL.install(given)
-
-
-# Is killed while it writes a file: argv is where the modules are, and the file.
-HALF_WRITER = """
-import os, sys
-sys.path.insert(0, sys.argv[1])
-from plugins.module_utils.provision.files import write_json
-os.replace = lambda *_: os.kill(os.getpid(), 9)
-write_json(sys.argv[2], {})
-"""
-
-
-def test_notes_that_a_killed_run_has_half_written_are_deleted_by_the_next(given, tmp_path):
-    subprocess.run([sys.executable, "-c", HALF_WRITER, ROOT, given["state_file"]], check=False)
-    assert len(os.listdir(tmp_path / "state")) == 1
-    TOOL.install(given)
-    assert os.listdir(tmp_path / "state") == ["mrtrix3.json"]

@@ -1,12 +1,8 @@
 """When the password of sudo is asked for, and where it goes."""
 
-import getpass
-import sys
-
 import pytest
 
 import provision
-from provision import notebook
 from provision.actions import become
 from provision.cli.main import main
 from provision.colab import consent
@@ -123,11 +119,3 @@ def test_the_command_line_takes_it(machine, line):
     machine["typed"] = ["sesame"]
     assert main(line.split()) == 0
     assert len(machine["given"]) == 1
-
-
-@pytest.mark.parametrize(("in_notebook", "answer"), [(True, "sesame"), (False, "")])
-def test_it_is_typed_unseen_at_a_terminal_or_in_a_cell(monkeypatch, in_notebook, answer):
-    monkeypatch.setattr(notebook, "in_notebook", lambda: in_notebook)
-    monkeypatch.setattr(sys, "stdin", open("/dev/null"))  # noqa: SIM115
-    monkeypatch.setattr(getpass, "getpass", lambda question: "sesame")
-    assert consent.typed_unseen("The password: ") == answer

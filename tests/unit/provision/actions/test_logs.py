@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 
-from provision import paths
 from provision.actions import logs
-from provision.checkup import doctor
 from provision.cli.main import main
-from provision.engine import content, logbook, runner
+from provision.engine import logbook
 from provision.errors import OptionError, ProvisionError
 
 RECAP = "PLAY RECAP\nlocalhost                  : ok=5    changed={}    unreachable={}    failed={}    skipped=9\n"
@@ -48,25 +45,6 @@ def test_the_last_run_comes_first_and_is_kept_after_the_clock_was_set_back(folde
     assert [log.roles for log in logs.logs()] == [("two",), ("one",)]
 
 
-def test_a_log_is_its_owners_alone_whatever_the_umask(folder):
-    before = os.umask(0)
-    try:
-        path, _ = logbook.write("x", ["deps"])
-    finally:
-        os.umask(before)
-    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-
-
-@pytest.mark.parametrize("home", ["gone", "file"])
-def test_where_there_is_no_home_no_log_is_kept_and_no_home_is_made(monkeypatch, tmp_path, home):
-    (tmp_path / "file").touch()
-    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
-    monkeypatch.setattr(paths, "home", lambda: tmp_path / home)
-    path, problem = logbook.write("x", ["deps"])
-    assert path is None and str(tmp_path / home) in problem and not (tmp_path / "gone").exists()
-    assert doctor.check_logs().verdict == "warn"
-
-
 @pytest.mark.parametrize(
     ("text", "outcome"),
     [
@@ -81,21 +59,6 @@ def test_where_there_is_no_home_no_log_is_kept_and_no_home_is_made(monkeypatch, 
 def test_how_it_ended_is_read_from_the_closing_lines(folder, text, outcome):
     write(folder, "20261123T120000.000001-mrtrix3.log", text)
     assert logs.log(1).outcome == outcome
-
-
-def test_what_the_runner_writes_is_understood(folder, monkeypatch, tmp_path):
-    for name in ("playbooks", "inventory"):
-        (tmp_path / name).mkdir()
-    here = content.root()
-    (tmp_path / "ansible.cfg").write_text((here / "ansible.cfg").read_text())
-    (tmp_path / "inventory/localhost.yml").write_text((here / "inventory/localhost.yml").read_text())
-    (tmp_path / "playbooks/remove.yml").write_text(
-        "- hosts: all\n  gather_facts: false\n  tasks: [{ansible.builtin.set_stats: {data: {provision: {}}}}]\n"
-    )
-    monkeypatch.setattr(content, "root", lambda: tmp_path)
-    runner.run(["sshd", "deps"], {}, playbook="remove.yml")
-    log = logs.log(1)
-    assert (log.roles, log.outcome) == (("remove", "sshd", "deps"), "nothing changed")
 
 
 def test_looking_makes_no_folder(folder):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 
 import pytest
 
 import provision
 from provision.actions.remove import Kept, Removed
-from provision.cli.main import main
 from provision.engine import catalog, logbook, runner
 from provision.machine import look, places
 from provision.machine.look import deps
@@ -120,57 +117,6 @@ def test_the_result_is_told_in_lines_and_as_json():
     looked = Removed(1, 1.0, {}, check=True, gone=("sshd",))
     assert repr(looked) == "would remove sshd in 1.0 s - only looked, nothing was changed"
     assert repr(Removed(0, 1.0, {})) == "Nothing was there (1.0 s)."
-
-
-# The question
-
-
-@pytest.fixture
-def remove(monkeypatch):
-    calls = []
-
-    def called(*roles, **options):
-        calls.append((roles, options))
-        return Removed(0, 0.1, {})
-
-    monkeypatch.setattr("provision.remove", called)
-    return calls
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-@pytest.mark.parametrize("answer", ["no\n", "\n", "", "y\n"])
-def test_without_a_typed_yes_nothing_is_removed(monkeypatch, remove, capsys, answer):
-    monkeypatch.setattr(sys, "stdin", Terminal(answer))
-    assert main(["remove", "mrtrix3"]) == 2
-    assert "Remove mrtrix3 from this machine? Type yes: " in capsys.readouterr().err
-    assert remove == []
-
-
-def test_where_nobody_can_be_asked_nothing_is_removed(monkeypatch, remove, capsys):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("yes\n"))
-    assert main(["remove"]) == 2 and remove == []
-    assert "pass --yes" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("line", "typed"), [("remove sshd", "yes\n"), ("remove sshd --yes", ""), ("remove --yes sshd", "")]
-)
-def test_a_yes_removes(monkeypatch, remove, line, typed):
-    monkeypatch.setattr(sys, "stdin", Terminal(typed))
-    assert main(line.split()) == 0
-    assert remove == [(("sshd",), {"on": None, "check": False, "verbose": False})]
-
-
-def test_a_look_needs_no_yes(monkeypatch, remove):
-    monkeypatch.setattr(sys, "stdin", io.StringIO())
-    assert main(["remove", "--check"]) == 0 and remove[0][1]["check"]
-
-
-# What the roles look for
 
 
 def looked(machine, role, **wanted):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import time
 
 import pytest
@@ -112,3 +113,15 @@ def test_packages_that_came_for_roles_are_told_though_deps_alone_was_run(state):
     assert status["hosts"]["localhost"] == {"deps": {"packages": ["g++", "git"]}}
     assert repr(status) == "deps ready - 2 packages of the distribution"
     assert "2 packages" in status._repr_html_()
+
+
+@pytest.mark.parametrize(("script", "works"), [("echo '== mrinfo 3.0.8 =='", True), ("exit 1", False)])
+def test_status_tells_what_is_there_and_whether_it_still_runs(monkeypatch, tmp_path, script, works):
+    monkeypatch.setattr(places, "state_folder", lambda: str(tmp_path))
+    command = tmp_path / "bin" / "mrinfo"
+    command.parent.mkdir()
+    command.write_text(f"#!/bin/sh\n{script}\n")
+    command.chmod(stat.S_IRWXU)
+    (tmp_path / "mrtrix3.json").write_text(json.dumps({"report": {"version": "3.0.8", "bin": str(command.parent)}}))
+    found = provision.status()["hosts"]["localhost"]["mrtrix3"]
+    assert (found["version"], found["works"]) == ("3.0.8", works)

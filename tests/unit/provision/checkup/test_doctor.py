@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from provision.checkup import doctor, reach
-from provision.checkup.diagnosis import Diagnosis, Finding
+from provision.checkup.diagnosis import Finding
 from provision.engine import catalog, content
 from provision.engine.catalog import Role
 from provision.machine import alive, notes, system
@@ -385,43 +385,6 @@ def test_nothing_is_changed_by_looking(tmp_path):
     assert {"system", "python", "apt", "clock"} <= set(told["checks"]) and done.returncode == (not told["ok"])
     assert list(tmp_path.iterdir()) == []
     assert told["seconds"] < 3
-
-
-# How it is told
-
-
-FOUND = Diagnosis(
-    {
-        "a": Finding("ok", "fine"),
-        "long": Finding("warn", "short <b>", "Add."),
-        "c": Finding("fail", "bad\x1b[2J", "Mend."),
-    },
-    0.5,
-)
-
-
-def test_a_line_for_each_check_and_its_advice_below():
-    assert repr(FOUND).splitlines() == [
-        "ok    a     fine",
-        "warn  long  short <b>",
-        "            Add.",
-        "fail  c     bad [2J",
-        "            Mend.",
-        "1 failure, 1 warning.",
-    ]
-
-
-def test_colours_are_for_those_who_ask():
-    assert "\x1b" not in FOUND.text() and "\x1b[31mfail\x1b[0m" in FOUND.text(colours=True)
-
-
-def test_a_notebook_shows_a_table():
-    assert "short &lt;b&gt;<br><i>Add.</i>" in FOUND._repr_html_()
-
-
-def test_a_warning_is_no_failure():
-    assert not FOUND.ok and Diagnosis({"a": Finding("warn", "x", "y")}, 0).ok
-    assert FOUND.to_dict()["checks"]["long"] == {"verdict": "warn", "found": "short <b>", "advice": "Add."}
 
 
 def test_looking_is_imported_when_it_is_asked_for():

@@ -1,6 +1,7 @@
 """What the command line promises."""
 
-import argparse
+from __future__ import annotations
+
 import getpass
 import io
 import json
@@ -14,91 +15,16 @@ from pathlib import Path
 import pytest
 
 from provision import __version__
+from provision.actions.remove import Removed
 from provision.actions.result import Result
 from provision.actions.status import Status
-from provision.checkup.diagnosis import Diagnosis
 from provision.cli import main as cli
 from provision.cli.main import main
 from provision.demo import sample as samples
 from provision.engine import catalog
-from provision.engine.catalog import Option, Role
 from provision.errors import OptionError, ProvisionError
 
-RESULT = Result(0, 2.1, {"localhost": {"mrtrix3": {"version": "3.0.8", "origin": "package"}}})
-
-
-class FakeDemoResult:
-    summary = "found the phantom's fibres"
-
-    def to_dict(self):
-        return {"passed": True}
-
-
-class Calls(list):
-    """Stands for an action: keeps what it was called with, and does what it is told to."""
-
-    def __init__(self, returns):
-        self.returns, self.raises = returns, None
-
-    def __call__(self, *names, **options):
-        self.append((names, options))
-        print("a word on standard output")
-        if self.raises:
-            raise self.raises
-        return self.returns
-
-
-def provision(line):
-    return main(line.split())
-
-
-@pytest.fixture
-def run(monkeypatch):
-    calls = Calls(RESULT)
-    monkeypatch.setattr("provision.run", calls)
-    return calls
-
-
-@pytest.fixture
-def demo(monkeypatch):
-    calls = Calls(FakeDemoResult())
-    monkeypatch.setattr("provision.demo.demo.demo", calls)
-    return calls
-
-
-@pytest.fixture
-def sample(monkeypatch):
-    folder = Path("/data")
-    calls = Calls(samples.Sample("phantom", folder / "dwi.nii.gz", folder / "bvecs", folder / "bvals"))
-    monkeypatch.setattr("provision.sample", calls)
-    return calls
-
-
-@pytest.fixture
-def status(monkeypatch):
-    reports = {"mrtrix3": {"version": "3.0.8", "origin": "package", "works": True}}
-    calls = Calls(Status({"hosts": {"localhost": reports}}))
-    monkeypatch.setattr("provision.status", calls)
-    return calls
-
-
-@pytest.fixture
-def stop(monkeypatch):
-    calls = Calls(Result(1, 0.9, {"localhost": {"sshd": {"state": "stopped"}}}))
-    monkeypatch.setattr("provision.stop", calls)
-    return calls
-
-
-@pytest.fixture
-def made_up_roles(monkeypatch):
-    """Have roles with the kinds of options that this project's first roles do not have."""
-    ngrok = [Option("ngrok_token", "token", secret=True), Option("ngrok_ask", "ask", "bool", True)]
-    other = [Option("other_ask", "ask"), Option("other_percent", "percent", description="Half of it is 50 %.")]
-    roles = {
-        "ngrok": Role("ngrok", "Open a tunnel", "", {option.name: option for option in ngrok}),
-        "other": Role("other", "Do something else", "", {option.name: option for option in other}),
-    }
-    monkeypatch.setattr(catalog, "roles", lambda root=None: dict(roles))
+from .doubles import RESULT, help_of, provision
 
 
 def options_of(calls):
@@ -316,77 +242,6 @@ def test_status_tells_how_to_get_in_and_what_has_ended(status, capsys):
     assert "ssh -p 2222 root@node1" in said and "elsewhere" not in said
 
 
-# Help
-
-
-def help_of(line, capsys):
-    assert provision(line) == 0
-    return capsys.readouterr().out
-
-
-def test_help_of_a_role_shows_all_its_options_and_those_of_no_other(capsys):
-    text = " ".join(help_of("run mrtrix3 --help", capsys).split())
-    for option in catalog.role("mrtrix3").options.values():
-        assert f"--{option.short.replace('_', '-')} " in text
-        assert " ".join(catalog.plain(option.description).split()) in text
-        for choice in option.choices:
-            assert choice in text
-    assert "(default: auto)" in text and "{auto,present,store,archive,package,source}" in text
-    assert "--mrtrix3-version" in text and "--groups" not in text and "--lock-timeout" not in text
-
-
-def test_help_of_several_roles_shows_names_that_can_be_written(capsys):
-    text = help_of("run -h deps mrtrix3", capsys)
-    assert "--deps-state" in text and "--mrtrix3-state" in text and " --state" not in text
-
-
-def test_help_shows_percent_signs_and_opposites(made_up_roles, capsys):
-    text = help_of("run ngrok other --help", capsys)
-    assert "50 %" in text and "--ngrok-ask, --no-ngrok-ask" in text and "(default: true)" in text
-
-
-def test_help_without_a_role_lists_the_roles(capsys):
-    text = help_of("run --help", capsys)
-    for name in catalog.roles():
-        assert f"\n{name} " in text
-
-
-def commands_of(parser, words=()):
-    """The words of each command and of each of its own commands, none for `provision` alone."""
-    yield words
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for name, command in action.choices.items():
-                yield from commands_of(command, (*words, name))
-
-
-HELPS = [*(" ".join(words) for words in commands_of(cli._parser(None))), "run deps", "run deps mrtrix3"]
-
-
-def test_all_commands_are_found():
-    assert len(HELPS) > 18 and {"", "run", "store", "store ls", "peek", "logs"} < set(HELPS)
-
-
-@pytest.mark.parametrize("line", HELPS)
-def test_help_documents_the_exit_codes(capsys, line):
-    _, _, codes = help_of(f"{line} --help", capsys).partition("\nexit codes:\n")
-    assert re.findall(r"^  (\d+) +\S", codes, re.M) == ["0", "1", "2", "130"]
-
-
-@pytest.mark.parametrize("line", HELPS)
-def test_help_has_examples(capsys, line):
-    assert f"examples:\n  provision {line}".rstrip() in help_of(f"{line} --help", capsys)
-
-
-def test_examples_in_help_are_right_usage(run, demo, sample, status, stop, monkeypatch):
-    monkeypatch.setattr(cli.pictures, "call", lambda _: {"file": "dwi.png", "alt": "slices"})
-    monkeypatch.setattr(cli.machine, "call", lambda _: Diagnosis({}, 0.1))
-    examples = "".join([cli._EXAMPLES, cli._RUN_EXAMPLES, cli._DEMO_EXAMPLES, cli._SAMPLE_EXAMPLES]).splitlines()
-    lines = [line.split("   ")[0].split()[1:] for line in map(str.strip, examples) if line.startswith("provision ")]
-    assert len(lines) > 10
-    assert [main(line) for line in lines] == [0] * len(lines)
-
-
 # The other commands
 
 
@@ -539,3 +394,48 @@ def test_standard_streams_that_are_closed_do_not_matter(closed, tmp_path):
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == cli.DONE and "Error" not in done.stderr
     assert not list(tmp_path.rglob("*error.log"))
+
+
+@pytest.fixture
+def remove(monkeypatch):
+    calls = []
+
+    def called(*roles, **options):
+        calls.append((roles, options))
+        return Removed(0, 0.1, {})
+
+    monkeypatch.setattr("provision.remove", called)
+    return calls
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("answer", ["no\n", "\n", "", "y\n"])
+def test_without_a_typed_yes_nothing_is_removed(monkeypatch, remove, capsys, answer):
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    assert main(["remove", "mrtrix3"]) == 2
+    assert "Remove mrtrix3 from this machine? Type yes: " in capsys.readouterr().err
+    assert remove == []
+
+
+def test_where_nobody_can_be_asked_nothing_is_removed(monkeypatch, remove, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("yes\n"))
+    assert main(["remove"]) == 2 and remove == []
+    assert "pass --yes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "typed"), [("remove sshd", "yes\n"), ("remove sshd --yes", ""), ("remove --yes sshd", "")]
+)
+def test_a_yes_removes(monkeypatch, remove, line, typed):
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    assert main(line.split()) == 0
+    assert remove == [(("sshd",), {"on": None, "check": False, "verbose": False})]
+
+
+def test_a_look_needs_no_yes(monkeypatch, remove):
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert main(["remove", "--check"]) == 0 and remove[0][1]["check"]

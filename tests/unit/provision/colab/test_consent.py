@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import io
 import sys
 
@@ -209,3 +210,11 @@ def test_on_colab_nobody_is_taken_to_agree_who_cannot_be_asked(colab, monkeypatc
 def test_elsewhere_there_are_no_terms_to_accept(capsys):
     assert "ngrok_accept_colab_policy" not in complete(ngrok_authtoken=TOKEN)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("in_notebook", "answer"), [(True, "sesame"), (False, "")])
+def test_it_is_typed_unseen_at_a_terminal_or_in_a_cell(monkeypatch, in_notebook, answer):
+    monkeypatch.setattr(notebook, "in_notebook", lambda: in_notebook)
+    monkeypatch.setattr(sys, "stdin", open("/dev/null"))  # noqa: SIM115
+    monkeypatch.setattr(getpass, "getpass", lambda question: "sesame")
+    assert consent.typed_unseen("The password: ") == answer

@@ -16,7 +16,6 @@ from colab import on_colab
 import provision
 from provision import ProvisionError, notebook
 from provision.colab import drive as colab
-from provision.engine import launch
 from provision.machine import drive, places
 from provision.store.listing import Listing
 
@@ -182,15 +181,6 @@ def test_what_is_on_drive_is_known_by_its_path(machine, path, told):
     (machine / "content/drive/MyDrive").mkdir(parents=True)
     (machine / "linked").symlink_to(machine / "content/drive/MyDrive")
     assert drive.on_drive(str(machine / path)) == told
-
-
-# The environment
-
-
-def test_what_a_run_starts_keeps_the_library_path_of_the_notebook(tmp_path, monkeypatch):
-    monkeypatch.setenv("LD_LIBRARY_PATH", "/usr/lib64-nvidia")
-    # All that is not named here, ansible-playbook is given as this process has it.
-    assert "LD_LIBRARY_PATH" not in launch.environment(tmp_path, local=True)
 
 
 def test_asking_for_it_loads_nothing_that_is_large():

@@ -5,11 +5,8 @@ import io
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.error import URLError
@@ -28,45 +25,19 @@ from provision.demo.pipeline import Angles, check_limits, run_command, run_demo
 from provision.engine import content
 from provision.errors import OptionError, ProvisionError
 
-SIZE = (16, 16, 4)
-NAMES = ("mrinfo", "mrconvert", "dwi2mask", "dwi2response", "dwi2fod", "sh2peaks")
+from .stand_ins import (
+    NAMES,
+    SIZE,
+    commands,  # noqa: F401
+    log_of,
+    run,
+    scripts,
+    shell,
+)
+
 # A Python that finds this package from any folder, whether it is installed or not.
 PYTHON = {**os.environ, "PYTHONPATH": str(content.root())}
 STEPS = ["phantom", "mrconvert", "dwi2response", "dwi2fod", "sh2peaks", "compare", "draw", "show"]
-
-# All of the commands: each does no more than the demo's later steps need.
-STAND_IN = f"""#!{sys.executable}
-import os, pathlib, sys
-name, arguments = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
-if name == os.environ.get("FAILING"):
-    print(*(f"line {{number}}" for number in range(20)), sep="\\n")
-    sys.exit(3)
-if name == "mrinfo":
-    print("== mrinfo 3.0.8-12-gabc ==")
-    sys.exit()
-if name != "sh2peaks" and arguments[1] != "fod_l0.nii.gz":
-    sys.exit()
-import nibabel, numpy
-truth = nibabel.load("truth.nii.gz")
-if name == "sh2peaks":
-    cosine, sine = (f(numpy.radians(float(os.environ.get("TURNED", 0)))) for f in (numpy.cos, numpy.sin))
-    turn = numpy.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
-    peaks = truth.get_fdata().reshape(*truth.shape[:3], 2, 3) @ turn.T
-    third = numpy.full((*truth.shape[:3], 1, 3), numpy.nan)
-    found = numpy.concatenate([-peaks[..., ::-1, :] if "SWAPPED" in os.environ else peaks, third], axis=3)
-    image = nibabel.Nifti1Image(found.reshape(*truth.shape[:3], 9).astype("f4"), truth.affine)
-    if "OTHER_AXES" in os.environ:
-        image = image.as_reoriented([[1, 1], [0, -1], [2, -1]])
-    nibabel.save(image, arguments[1])
-else:
-    nibabel.save(nibabel.Nifti1Image(truth.get_fdata()[..., 0].astype("f4"), truth.affine), arguments[1])
-"""
-
-
-@pytest.fixture(scope="module")
-def commands(tmp_path_factory) -> Path:
-    """The folder of the stand-ins."""
-    return scripts(tmp_path_factory.mktemp("mrtrix3") / "bin", dict.fromkeys(NAMES, STAND_IN))
 
 
 @pytest.fixture(scope="module")
@@ -75,36 +46,6 @@ def good(tmp_path_factory, commands) -> SimpleNamespace:
     steps = []
     result = run(tmp_path_factory.mktemp("good"), commands, on_step=steps.append, seed=7, snr=30)
     return SimpleNamespace(result=result, steps=steps, folder=result.folder)
-
-
-def scripts(folder: Path, texts: dict[str, str]) -> Path:
-    folder.mkdir()
-    for name, text in texts.items():
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    return folder
-
-
-def shell(tmp_path: Path, text: str, name: str = "command") -> dict:
-    """What `run_command` needs to run one shell script called `name`."""
-    folder = scripts(tmp_path / "shell", {name: f"#!/bin/sh\n{text}\n"})
-    return {
-        "folder": tmp_path,
-        "environment": {"PATH": f"{folder}:/usr/bin:/bin"},
-        "log": tmp_path / "the.log",
-    }
-
-
-def run(tmp_path: Path, commands: Path, **options):
-    """Run the demo with the stand-ins; variables for them go into `told`."""
-    environment = {**os.environ, **options.pop("told", {})}
-    quiet = Console(quiet=True)
-    settings = {"size": SIZE, "console": quiet, "environment": environment, "bin": commands, **options}
-    return run_demo(tmp_path / "demo", **settings)
-
-
-def log_of(tmp_path: Path) -> str:
-    return (tmp_path / "demo" / "demo.log").read_text()
 
 
 # What it finds
@@ -275,30 +216,6 @@ def test_slice_without_peaks_is_drawn(tmp_path):
 # Its folder
 
 
-def test_rerun_overwrites_its_own_files_and_nothing_else(tmp_path, commands):
-    mine = tmp_path / "demo" / "notes.txt"
-    mine.parent.mkdir()
-    mine.write_text("mine")
-    run(tmp_path, commands, seed=1)
-    first = {path.name: path.read_bytes() for path in mine.parent.iterdir()}
-    run(tmp_path, commands, seed=2)
-    second = {path.name: path.read_bytes() for path in mine.parent.iterdir()}
-    assert set(first) == set(second)
-    assert mine.read_text() == "mine"
-    assert first["dwi.nii.gz"] != second["dwi.nii.gz"]
-    assert second["demo.log"].count(b"$ sh2peaks") == 1
-
-
-def test_failed_rerun_leaves_no_results_of_the_run_before(tmp_path, commands):
-    run(tmp_path, commands)
-    names = ("results.json", "fod.png", "report.html", "glyphs.png", "peek.png")
-    for name in names[3:]:
-        (tmp_path / "demo" / name).write_bytes(b"of a run before")
-    with pytest.raises(ProvisionError):
-        run(tmp_path, commands, told={"FAILING": "dwi2fod"})
-    assert not [name for name in names if (tmp_path / "demo" / name).exists()]
-
-
 def test_path_that_is_a_file_is_an_error_and_the_file_stays(tmp_path, commands):
     (tmp_path / "demo").write_text("mine")
     with pytest.raises(ProvisionError, match=r"cannot write to the folder .*demo: File exists"):
@@ -390,60 +307,11 @@ def test_output_and_errors_of_commands_follow_each_other_in_the_log(tmp_path):
     )
 
 
-def test_command_that_is_killed_says_so_and_that_memory_may_be_the_cause(tmp_path):
-    with pytest.raises(ProvisionError, match=r"command was ended by signal 9 \(Killed\)\.") as caught:
-        run_command(["command"], **shell(tmp_path, "kill -9 $$"))
-    assert "out of memory" in caught.value.hint
-
-
 def test_file_that_is_no_program_is_an_error(tmp_path):
     options = shell(tmp_path, "")
     (tmp_path / "shell" / "command").write_bytes(b"\x7fELF not really")
     with pytest.raises(ProvisionError, match="could not be started: Exec format error"):
         run_command(["command"], **options)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process is there and not merely waiting to be noted as dead."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def interrupt_once_written(path: Path) -> None:
-    """Send this process a Ctrl-C when the file has a line in it."""
-
-    def wait_and_send() -> None:
-        for _ in range(500):
-            if path.exists() and path.read_text().endswith("\n"):
-                break
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    # A shell that starts the tests in its background has them ignore the signal.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    threading.Thread(target=wait_and_send, daemon=True).start()
-
-
-@pytest.mark.parametrize("deaf", ["", "trap '' TERM; "], ids=["at once", "by force"])
-def test_interrupt_ends_the_command_and_all_that_it_started(tmp_path, monkeypatch, deaf):
-    monkeypatch.setattr(pipeline, "_GRACE", 0.3)
-    options = shell(tmp_path, f"{deaf}sleep 60 & echo $$ $! > pids; wait; sleep 60")
-    interrupt_once_written(tmp_path / "pids")
-    with pytest.raises(KeyboardInterrupt):
-        run_command(["command"], **options)
-    time.sleep(0.05)
-    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
-    assert [alive(pid) for pid in pids] == [False, False]
-
-
-def test_interrupted_command_may_clean_up(tmp_path):
-    options = shell(tmp_path, "trap 'rm scratch; exit 1' TERM; touch scratch; echo > ready; sleep 60 & wait")
-    interrupt_once_written(tmp_path / "ready")
-    with pytest.raises(KeyboardInterrupt):
-        run_command(["command"], **options)
-    assert not (tmp_path / "scratch").exists()
 
 
 # The head that dipy downloads

@@ -13,7 +13,6 @@ from rich.console import Console
 from provision.display import progress
 from provision.display.progress import NotebookProgress, PlainProgress, TerminalProgress
 from provision.engine.events import Step
-from provision.words import format_bytes, format_seconds
 
 
 class Clock:
@@ -106,6 +105,7 @@ def compile_(shown, clock, total=400, seconds=2.0, upto=None):
 
 # Notes
 
+
 LOST = "Note: " + "The store is gone, and this build will not be kept. " * 4
 
 
@@ -123,39 +123,6 @@ def test_a_note_stays_in_sight_in_a_notebook_whatever_is_done_after_it(page, out
         run(page, clock, 1, task=f"Step {number}", changed=True)
     page.look()
     assert output.text.splitlines()[0] == LOST and LOST in output.html
-
-
-# Durations and sizes
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0.0 s"),
-        (2.13, "2.1 s"),
-        (9.94, "9.9 s"),
-        (9.96, "10 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min"),
-        (75, "1 min 15 s"),
-        (720, "12 min"),
-        (3599.6, "1 h"),
-        (3600 + 29, "1 h"),
-        (3600 + 125, "1 h 2 min"),
-        (7199, "2 h"),
-        (90000, "25 h"),
-    ],
-)
-def test_durations_read_well(seconds, words):
-    assert format_seconds(seconds) == words
-
-
-@pytest.mark.parametrize(
-    ("number", "words"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_960, "1.0 MB"), (20_800_000, "20.8 MB"), (3e12, "3.0 TB")],
-)
-def test_sizes_read_well(number, words):
-    assert format_bytes(number) == words
 
 
 # Plain text

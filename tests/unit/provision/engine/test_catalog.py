@@ -1,5 +1,8 @@
 """Which roles and options there are, and what is taken for a value."""
 
+from __future__ import annotations
+
+import math
 import subprocess
 import sys
 import textwrap
@@ -7,9 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from provision.engine import catalog
 from provision.errors import OptionError
+
+from .any_input import ANY, TEXT, quickly
 
 SPECS = {
     "zeta": "options: {}",
@@ -38,8 +45,6 @@ SPECS = {
     """,
     "deps": "options: {deps_state: {type: str, required: true}, provision_store: {type: path}}",
 }
-
-
 ORDER = ["zeta", "deps", "mrtrix3", "alpha"]
 
 
@@ -297,3 +302,36 @@ def test_the_catalogue_is_read_without_ansible_or_anything_heavy():
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+OPTIONS = [option for role in catalog.roles().values() for option in role.options.values()]
+TYPES = {"str": str, "path": str, "int": int, "float": (int, float), "bool": bool, "list": list, "dict": dict}
+WORDS = st.sampled_from(
+    ["yes", "no", "1", "0x10", "1e400", "nan", "[", "[a, b]", "a=b", "{", "~", "é", "\ud800", "\0", "9" * 5000]
+)
+
+
+@settings(quickly, max_examples=300)
+@given(st.sampled_from(OPTIONS), ANY | WORDS | st.binary(max_size=8))
+def test_any_value_of_an_option_is_taken_as_its_type_or_refused(option, value):
+    try:
+        found = catalog.variables([role_of(option)], {option.name: value})[option.name]
+    except OptionError as error:
+        assert error.message and option.name in error.message
+        return
+    assert isinstance(found, TYPES[option.type]) and isinstance(found, bool) == (option.type == "bool")
+    assert not option.choices or all(one in option.choices for one in (found if option.type == "list" else [found]))
+    assert not isinstance(found, float) or math.isfinite(found)
+
+
+def role_of(option):
+    return next(role.name for role in catalog.roles().values() if option.name in role.options)
+
+
+@quickly
+@given(st.dictionaries(TEXT, ANY, max_size=3), st.lists(TEXT, max_size=3))
+def test_any_options_of_any_roles_are_taken_or_refused(options, roles):
+    try:
+        catalog.variables(roles, options)
+    except OptionError as error:
+        assert error.message

@@ -1,10 +1,16 @@
 """What Ansible's events mean to a person."""
 
+from __future__ import annotations
+
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from provision.engine import events
+
+from .any_input import ANY, SAID, TEXT, quickly
 
 
 def failed(**result):
@@ -184,3 +190,74 @@ def test_another_commit_has_a_code_when_the_role_tells_it_in_the_end(said):
         {"event": "runner_on_failed", "event_data": {"role": "mrtrix3", "res": {"msg": f"{said}\nDo this."}}}
     )
     assert (failed.message, failed.hint, failed.code) == (said, "Do this.", "wrong-commit")
+
+
+def test_a_run_shows_that_a_task_waits():
+    from provision.engine.events import step
+
+    line = "Waiting for provision run sshd (process 7, since 10:00:00), which is changing this machine."
+    assert step({"event": "verbose", "stdout": f"{line}\n"}).note == line
+    assert step({"event": "verbose", "stdout": "No config file found"}) is None
+
+
+KINDS = st.sampled_from([
+    "playbook_on_start", "playbook_on_task_start", "playbook_on_stats", "runner_on_ok", "runner_on_skipped",
+    "runner_on_failed", "runner_on_unreachable", "verbose",
+])  # fmt: skip
+
+
+def some(names, values):
+    """Return dictionaries with some of these names."""
+    return st.fixed_dictionaries({}, optional=dict.fromkeys(names.split(), values))
+
+
+RESULTS = some("msg stderr stdout module_stderr hint rc cmd lines changed code", SAID | ANY)
+DATA = some("role task host ignore_errors artifact_data changed", TEXT | ANY).flatmap(
+    lambda data: st.just(data) | RESULTS.map(lambda result: {**data, "res": result})
+)
+EVENTS = st.fixed_dictionaries({"event": KINDS | ANY}, optional={"event_data": DATA | ANY, "stdout": ANY, "pid": ANY})
+FAILURES = st.fixed_dictionaries(
+    {"event": st.sampled_from(["runner_on_failed", "runner_on_unreachable"]), "event_data": DATA | ANY}
+)
+ENDS = st.fixed_dictionaries({"event": st.just("playbook_on_stats")}, optional={"event_data": DATA | ANY})
+
+
+@quickly
+@given(EVENTS | FAILURES)
+def test_a_step_of_any_event_is_made_of_text(event):
+    step = events.step(event)
+    if step:
+        assert all(type(getattr(step, name)) is str for name in ("kind", "role", "task", "host", "note"))
+        assert all(type(getattr(step, name)) is bool for name in ("changed", "skipped", "failed"))
+
+
+@quickly
+@given(EVENTS | FAILURES)
+def test_a_failure_of_any_event_is_made_of_text(event):
+    failure = events.failure(event)
+    if failure:
+        assert failure.message
+        assert all(type(getattr(failure, name)) is str for name in ("message", "hint", "role", "task", "host", "code"))
+        assert all(type(line) is str for line in failure.said)
+
+
+@quickly
+@given(SAID | TEXT, TEXT)
+def test_any_text_is_explained_in_text(text, role):
+    found = events.explain(text, role)
+    assert {type(one) for one in found} == {str} and any(found) == bool(found[0])
+
+
+@quickly
+@given(EVENTS | ENDS)
+def test_a_report_of_any_event_is_one_of_roles_by_host(event):
+    report = events.report(event)
+    for roles in (report or {}).values():
+        assert all(isinstance(one, dict) for one in roles.values())
+
+
+@quickly
+@given(ENDS)
+def test_what_has_changed_in_any_event_is_a_number(event):
+    assert type(events.changed(event)) is int
+    assert isinstance(events.hosts(event), set) and isinstance(events.failed_hosts(event), set)

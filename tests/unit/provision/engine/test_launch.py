@@ -1,5 +1,7 @@
 """What a run is given: nothing of the caller's that would change it, and nothing of anybody's that could hurt it."""
 
+from __future__ import annotations
+
 import fcntl
 import json
 import os
@@ -10,10 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
-from exported import EXPORTED
 
 from provision.engine import catalog, content, launch
 from provision.errors import ProvisionError
+
+from .exported import EXPORTED
 
 
 @pytest.fixture
@@ -174,3 +177,9 @@ def test_the_program_is_interrupted_when_who_started_it_has_died_already(tmp_pat
     assert done.returncode == 1 and not mark.exists()
     subprocess.run([sys.executable, "-IS", launcher, str(os.getpid()), "/usr/bin/touch", mark], check=True)
     assert mark.exists()
+
+
+def test_what_a_run_starts_keeps_the_library_path_of_the_notebook(tmp_path, monkeypatch):
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/usr/lib64-nvidia")
+    # All that is not named here, ansible-playbook is given as this process has it.
+    assert "LD_LIBRARY_PATH" not in launch.environment(tmp_path, local=True)

@@ -1,124 +1,31 @@
 """A picture shows the slice that was asked for, as the image has it, or says in one sentence why it cannot."""
 
-import io
-import json
 import os
-import re
-import stat
-import subprocess
-import sys
-import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
-from PIL import Image
 
 from provision.demo.phantom import scanner_affine
 from provision.errors import OptionError, ProvisionError
-from provision.machine import notes
-from provision.pictures import images, sixel, slices
+from provision.pictures import sixel, slices
 from provision.pictures.peek import peek
-from provision.pictures.picture import Picture
 
-SHAPE = (7, 6, 5)
-BAR = 20  # pixels of mrpeek's colour bar and of the gap beside it
-
-STAND_IN = """#!{python}
-# A stand-in for mrpeek: it notes how it was called, and draws a known picture of 4 x 3 pixels.
-import json, os, sys
-note = dict(arguments=sys.argv[1:], stdin=sys.stdin.read(), quiet=os.environ.get("MRTRIX_QUIET"))
-note["folder"] = os.environ["MRTRIX_TMPFILE_DIR"]
-with open({record!r}, "a") as file:
-    file.write(json.dumps(note) + chr(10))
-open(os.path.join(note["folder"], "left"), "w").close()
-calls = len(open({record!r}).readlines())
-{before}
-picture = "{esc}P9;1q$#1;2;50;50;50#1FFFF-{esc}{back}"
-text = "{esc}[2K{high}{esc}[0m\\n{esc}[2G" + picture + "{esc}[1B\\r\\r{esc}[2K{low}{esc}[0m\\n\\r"
-text += "{esc}[2Kindex: [ 1 2 3 ] | value: {value}"
-if "-plot" in sys.argv:
-    text += "\\n\\n\\r95\\n\\r" + picture + "{esc}[2K2\\n\\r{esc}[2Kplot axis: 2 | x range: [ 0 3 ]"
-print(text)
-"""
-
-
-@pytest.fixture(autouse=True)
-def nothing_installed(monkeypatch):
-    """What this machine has is no matter of these tests."""
-    monkeypatch.setattr(notes, "read_state", lambda _: {})
-    return lambda **report: monkeypatch.setattr(notes, "read_state", lambda role: {"report": {role: 0, **report}})
-
-
-@pytest.fixture
-def temporary(tmp_path, monkeypatch):
-    """The folder for temporary files, to see what is left in it."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
-
-
-class StandIn:
-    """A program that is called like mrpeek, and what it was called with."""
-
-    def __init__(self, folder: Path):
-        self.bin, self._record = folder / "bin", folder / "calls"
-        self.bin.mkdir()
-        self.write()
-
-    def write(self, before="", high="100", low="0", value="5"):
-        text = STAND_IN.format(
-            python=sys.executable, record=str(self._record), before=before, high=high, low=low, value=value,
-            esc="\\033", back="\\\\",
-        )  # fmt: skip
-        (self.bin / "mrpeek").write_text(text)
-        (self.bin / "mrpeek").chmod(stat.S_IRWXU)
-
-    @property
-    def calls(self) -> list[dict]:
-        return [json.loads(line) for line in self._record.read_text().splitlines()] if self._record.exists() else []
-
-
-@pytest.fixture
-def stand_in(tmp_path, monkeypatch, temporary):
-    """The stand-in is the mrpeek on the path, and each of its pictures is decoded as one grey pixel."""
-    monkeypatch.setattr(sixel, "decode", lambda data, library: np.full((1, data.count(b"\x1bP"), 3), 128, np.uint8))
-    program = StandIn(tmp_path)
-    monkeypatch.setenv("PATH", str(program.bin), prepend=os.pathsep)
-    return program
-
-
-@pytest.fixture
-def mrpeek(nothing_installed, temporary):
-    """The real mrpeek and libsixel."""
-    folder, library = os.environ.get("PROVISION_TEST_MRPEEK"), os.environ.get("PROVISION_TEST_SIXEL")
-    if not folder:
-        pytest.skip("PROVISION_TEST_MRPEEK does not name the folder of a real mrpeek.")
-    try:
-        sixel._functions(library or "")
-    except ProvisionError as error:
-        pytest.skip(f"{error.message} PROVISION_TEST_SIXEL can name its file.")
-    nothing_installed(bin=folder, decoder=library)
-
-
-def values(*shape):
-    """Numbers from 0 to 1000, no two slices alike."""
-    return np.random.default_rng(0).uniform(0, 1000, shape or SHAPE).astype(np.float32)
-
-
-def grey(picture: Picture) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(picture.png)))[..., 0] / 255
-
-
-def option(call: dict, name: str, count: int = 1) -> list[str]:
-    at = call["arguments"].index(name) + 1
-    return call["arguments"][at : at + count]
-
+from .viewer import (
+    BAR,
+    SHAPE,
+    grey,
+    mrpeek,  # noqa: F401
+    nothing_installed,  # noqa: F401
+    option,
+    stand_in,  # noqa: F401
+    temporary,  # noqa: F401
+    values,
+)
 
 # --- against the image itself, with the real mrpeek -----------------------------------------------------------------
+
 
 AFFINES = {
     "positive determinant": scanner_affine(SHAPE, (2.0, 1.5, 3.0)),
@@ -232,32 +139,12 @@ def test_a_plot_is_below_the_slices_and_its_values_are_told(mrpeek):
     np.testing.assert_allclose([float(low), float(high)], [along.min(), along.max()], rtol=1e-5)
 
 
-@pytest.mark.parametrize("colourmap", slices.COLOURMAPS)
-def test_mrpeek_has_every_colour_map_that_is_offered(mrpeek, colourmap):
-    assert peek(values(), plane="axial", colourmap=colourmap, zoom=2).width == BAR + 14
-
-
-def test_mrpeek_has_no_colour_map_that_is_not_offered(mrpeek):
-    command, _ = slices._commands()
-    page = subprocess.run([command, "__print_full_usage__"], capture_output=True, text=True, check=True).stdout
-    offered = re.search(r"choices are: ([a-z,]+)\.", page.replace("\n", "")).group(1)
-    assert tuple(offered.split(",")) == slices.COLOURMAPS
-
-
 def test_what_no_percentiles_can_be_made_of_is_shown_all_the_same(mrpeek):
     image = values()
     image[..., 1], image[..., 2] = np.nan, 7
     for level, shown in ((1, 0), (2, 1)):
         picture = peek(image, plane="axial", focus=(0, 0, level), crosshair=False)
         assert (grey(picture)[:, BAR:] == shown).all()
-
-
-def test_mrpeeks_own_words_are_told_when_it_fails(mrpeek, tmp_path, monkeypatch):
-    nibabel.save(nibabel.Nifti1Image(values(), np.eye(4)), tmp_path / "a.nii")
-    header = images.header(tmp_path / "a.nii")
-    view = slices._checked(header, None, None, None, None, None, "gray", None, True, None)
-    with pytest.raises(ProvisionError, match=r"mrpeek could not show a\.nii: .*out of bounds for axis 0\."):
-        slices.drawn(tmp_path / "a.nii", header, replace(view, focus=(99, 0, 0)), "a.nii")
 
 
 # --- how mrpeek is called, with a stand-in --------------------------------------------------------------------------
@@ -287,33 +174,6 @@ def test_every_option_reaches_mrpeek(stand_in):
 def test_percentiles_reach_mrpeek(stand_in):
     peek(values(), percentiles=[1, 99])
     assert option(stand_in.calls[0], "-percentile_range", 2) == ["1.0", "99.0"]
-
-
-@pytest.fixture
-def typed():
-    """Somebody types into the terminal; pytest itself would leave an empty standard input."""
-    kept, (reading, writing) = os.dup(0), os.pipe()
-    os.write(writing, b"typed ahead")
-    os.close(writing)
-    os.dup2(reading, 0)
-    os.close(reading)
-    yield
-    os.dup2(kept, 0)
-    os.close(kept)
-
-
-def test_mrpeek_is_started_quietly_and_reads_nothing_from_the_terminal(stand_in, typed):
-    peek(values())
-    assert (stand_in.calls[0]["quiet"], stand_in.calls[0]["stdin"]) == ("1", "")
-
-
-def test_nothing_is_left_in_the_temporary_folder(stand_in, temporary):
-    peek(values())
-    assert stand_in.calls[0]["folder"].startswith(str(temporary))
-    stand_in.write(before="sys.exit(1)")
-    with pytest.raises(ProvisionError):
-        peek(values())
-    assert os.listdir(temporary) == []
 
 
 def test_the_words_tell_what_is_shown(stand_in, tmp_path):
@@ -350,61 +210,11 @@ def test_a_slice_of_one_value_is_drawn_with_zero_as_the_darkest_or_the_brightest
     assert option(stand_in.calls[1], "-intensity_range", 2) == limits
 
 
-def test_mrpeeks_last_line_is_told_when_it_fails(stand_in, temporary):
-    stand_in.write(before="sys.exit('mrpeek: [WARNING] odd\\nmrpeek: [ERROR] cannot open the image.')")
-    with pytest.raises(ProvisionError) as caught:
-        peek(values())
-    assert str(caught.value) == "mrpeek could not show an array: cannot open the image."
-
-
-def test_an_end_without_a_word_is_told_with_its_code(stand_in):
-    stand_in.write(before="os._exit(3)")
-    with pytest.raises(ProvisionError, match="could not show an array: it ended with code 3"):
-        peek(values())
-
-
-def test_a_viewer_that_hangs_is_stopped(stand_in, monkeypatch, temporary):
-    monkeypatch.setattr(slices, "_SECONDS", 0.5)
-    stand_in.write(before="import time; time.sleep(60)")
-    with pytest.raises(ProvisionError, match=r"took more than 0\.5 s for an array, and was stopped"):
-        peek(values())
-    assert os.listdir(temporary) == []
-
-
-def test_a_viewer_that_cannot_be_started_is_told(stand_in, nothing_installed):
-    (stand_in.bin / "mrpeek").write_text("#!/nowhere/python\n")
-    nothing_installed(bin=str(stand_in.bin))
-    with pytest.raises(ProvisionError, match=r"mrpeek cannot be started: No such file or directory\. Install it again"):
-        peek(values())
-
-
 def test_without_mrpeek_the_call_that_installs_it_is_told_and_nothing_is_written(monkeypatch, temporary):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ProvisionError, match=r'^mrpeek is not installed\. Install it: provision\.run\("mrpeek"\)\.$'):
         peek(values())
     assert os.listdir(temporary) == []
-
-
-# --- how large a picture is -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("shape", "spacing", "plane", "plot", "zoom"),
-    [
-        ((48, 48, 20), (2, 2, 2), "axial", None, 12),
-        ((48, 48, 20), (2, 2, 2), None, None, 6),
-        ((48, 48, 20), (2, 2, 2), "axial", "volume", 5),
-        ((256, 256, 256), (1, 1, 1), "axial", None, 2),
-        ((64, 64, 20), (1, 1, 4), "coronal", None, 7),
-        ((1000, 1000, 10), (1, 1, 1), "axial", None, 1),
-    ],
-)
-def test_a_picture_is_as_large_as_a_cell_allows_and_a_voxel_a_whole_number_of_pixels(shape, spacing, plane, plot, zoom):
-    assert slices.default_zoom(images.Header(shape, spacing, np.eye(4)), plane, plot) == zoom
-
-
-def test_a_very_large_image_is_made_smaller():
-    assert slices.default_zoom(images.Header((4000, 4000, 9), (1, 1, 1), np.eye(4)), "axial") == pytest.approx(0.15)
 
 
 # --- what is refused before mrpeek is started -----------------------------------------------------------------------

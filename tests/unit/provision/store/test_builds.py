@@ -1,8 +1,6 @@
 """What the store of builds promises to whoever looks into it, and hands builds on."""
 
 import functools
-import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -17,51 +15,11 @@ import pytest
 
 from provision.cli import main
 from provision.errors import OptionError, ProvisionError
-from provision.machine import cpu, places, system
+from provision.machine import places
 from provision.machine.store import archives
 from provision.store import builds
-from provision.store.listing import Build, Listing
-from provision.words import format_age
 
-MANIFEST = {
-    "tool": "mrtrix3",
-    "version": "3.0.8",
-    "release": "debian-12",
-    "arch": "x86_64",
-    "cpu": "x86-64-v3",
-    "glibc": "2.34",
-    "commands": ["mrinfo"],
-    "asked": [],
-    "complete": True,
-}
-KEY = "mrtrix3-3.0.8-debian12-x86_64-x86-64-v3"
-UNFINISHED = "mrtrix3-0123456789ab-0123456789ab"
-
-
-@pytest.fixture(autouse=True)
-def machine(monkeypatch):
-    """Be on a machine whose C library and processor are known."""
-    told = {"arch": "x86_64", "glibc": "2.36", "cpu": "x86-64-v3"}
-    monkeypatch.setattr(system, "look_at_machine", lambda: told)
-    monkeypatch.setattr(cpu, "cpu_flags", lambda: {"sse4_2"})
-
-
-@pytest.fixture
-def pack(tmp_path):
-    """Return a function that packs a small build into tmp_path/store and returns its archive."""
-
-    def pack(age=0.0, folder="store", **changes):
-        prefix = tmp_path / "prefix"
-        shutil.rmtree(prefix, ignore_errors=True)
-        (prefix / "bin").mkdir(parents=True)
-        (prefix / "bin" / "mrinfo").write_bytes(os.urandom(20_000))
-        now = time.time
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(archives.time, "time", lambda: now() - age)
-            packed = archives.pack(str(prefix), str(tmp_path / folder), {**MANIFEST, **changes})
-        return Path(packed["archive"])
-
-    return pack
+from .archive import KEY, UNFINISHED, touch
 
 
 @pytest.fixture
@@ -120,13 +78,6 @@ def files(folder):
 
 def silent(step):
     pass
-
-
-def touch(path, days, size=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"x" * size)
-    os.utime(path, (time.time() - days * 86_400,) * 2)
-    return path
 
 
 # Where the code of the roles comes from
@@ -222,57 +173,6 @@ def test_an_archive_that_nobody_can_use_is_listed_with_the_reason(tmp_path, pack
     (build,) = found = builds.ls(tmp_path / "store")
     assert build.problem.startswith(why) and not build.runs_here and not build.why_not
     assert f"bad\n    {why}" in repr(found) or f"bad: {why}" in repr(found)
-
-
-def test_what_is_no_build_is_listed_with_its_size(tmp_path):
-    folder = tmp_path / "store"
-    touch(folder / "x.tar.zst.bad", 3, 1500)
-    touch(folder / "unfinished" / UNFINISHED / "0001.tar.zst", 2, 1000)
-    touch(folder / "unfinished" / UNFINISHED / "0002.tar.zst", 1.5, 2000)
-    touch(folder / "unfinished" / "of-somebody-else" / "novel.txt", 1)
-    found = builds.ls(folder)
-    assert [left.size for left in (*found.set_aside, *found.unfinished)] == [1500, 3000]
-    lines = repr(found).splitlines()
-    assert lines[1].split() == ["x.tar.zst.bad", "1.5", "kB", "3", "d", "set", "aside", "as", "bad"]
-    assert lines[2].split() == [UNFINISHED, "3.0", "kB", "1", "d", "unfinished", "build"]
-    assert lines[3:] == [f"There are no builds in {folder}."]
-
-
-def test_a_listing_is_a_sequence_and_plain_json(tmp_path, pack):
-    pack()
-    pack(version="3.0.7")
-    touch(tmp_path / "store" / "x.tar.zst.bad", 3)
-    found = builds.ls(tmp_path / "store")
-    assert len(found) == 2 and found[-1].key == KEY and [build.version for build in found[:1]] == ["3.0.7"]
-    told = json.loads(json.dumps(found.to_dict()))
-    assert [build["key"] for build in told["builds"]] == [build.key for build in found]
-    assert told["store"] == str(tmp_path / "store") and len(told["set_aside"]) == 1 and told["unfinished"] == []
-
-
-def test_the_table_keeps_to_the_width_of_a_terminal(tmp_path, pack, monkeypatch):
-    pack()
-    pack(release="ubuntu-24.04", glibc="2.39", complete=False, asked=["mrinfo"])
-    found = builds.ls(tmp_path / "store")
-    monkeypatch.setenv("COLUMNS", "80")
-    assert max(map(len, repr(found).splitlines()[:-1])) <= 80
-    assert "  no\n    it needs glibc 2.39, and here is 2.36\n" in repr(found)
-    monkeypatch.setenv("COLUMNS", "150")
-    assert "  no: it needs glibc 2.39, and here is 2.36\n" in repr(found)
-
-
-def test_nothing_that_stands_in_an_archive_becomes_markup_or_moves_the_cursor(tmp_path, pack):
-    pack(glibc="3\x1b[2J<script>")
-    found = builds.ls(tmp_path / "store")
-    assert "\x1b" not in repr(found) and "<script>" in repr(found)
-    assert "\x1b" not in found._repr_html_() and "&lt;script&gt;" in found._repr_html_()
-    assert "<script" not in Listing(Path("/<script>"))._repr_html_()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(-5, "0 s"), (59.9, "60 s"), (60, "1 min"), (3599, "59 min"), (86_399, "23 h"), (2e6, "23 d")]
-)
-def test_ages_are_told_in_their_largest_unit(seconds, text):
-    assert format_age(seconds) == text
 
 
 # verify
@@ -677,8 +577,3 @@ def test_a_build_that_is_deleted_meanwhile_is_no_error(tmp_path, pack, monkeypat
     archive.unlink()
     monkeypatch.setattr(builds, "ls", lambda folder: found)
     assert builds.prune(0, tmp_path / "store").deleted == (archive,)
-
-
-def test_a_build_is_told_in_a_line():
-    build = Build("key", Path("/store/key.tar.zst"), 48_300_000, 0.0, runs_here=True)
-    assert str(build) == "/store/key.tar.zst (48.3 MB) - runs here: yes"

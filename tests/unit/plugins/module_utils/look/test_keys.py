@@ -7,8 +7,6 @@ import os
 import subprocess
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from plugins.module_utils.provision.look import keys as keys
 
@@ -205,27 +203,6 @@ def test_from_anywhere_every_key_may_open():
     assert keys.opens(f'from="192.0.2.0/24" {KEY}', [])
 
 
-@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
-def test_what_ssh_keygen_makes_is_a_key(tmp_path, kind):
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", "key"], cwd=tmp_path, check=True)
-    assert keys.authorized_keys("key.pub", str(tmp_path)) == [(tmp_path / "key.pub").read_text().strip()]
-    with pytest.raises(keys.Wrong, match="private key"):
-        keys.authorized_keys("key", str(tmp_path))
-    whole = (tmp_path / "key").read_text()
-    (tmp_path / "dos").write_bytes(whole.strip().replace("\n", "\r\n").encode())
-    assert keys.private_key("key", str(tmp_path), "x") == keys.private_key("dos", str(tmp_path), "x") == whole
-
-
-PASSPHRASE = ["ssh-keygen", "-q", "-t", "rsa", "-N", "secret", "-f", "key"]
-
-
-@pytest.mark.parametrize("form", ["RFC4716", "PEM", "PKCS8"])
-def test_a_private_key_with_a_passphrase_is_known_before_anything_is_begun(tmp_path, form):
-    subprocess.run([*PASSPHRASE, "-m", form], cwd=tmp_path, check=True)
-    with pytest.raises(keys.Wrong, match="passphrase"):
-        keys.private_key("key", str(tmp_path), "reverse_ssh_identity")
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -257,64 +234,3 @@ def test_known_hosts_are_lines_or_a_file_of_them(tmp_path):
     for lost in ("none", "/", "x" * 300):
         with pytest.raises(keys.Wrong):
             keys.known_hosts(lost, str(tmp_path), "reverse_ssh_known_hosts")
-
-
-WORDS = st.one_of(
-    st.sampled_from(
-        [
-            KEY,
-            OTHER,
-            RSA,
-            KEY[:40],
-            "ssh-ed25519",
-            "#",
-            '"',
-            "\\",
-            'from="',
-            "restrict,",
-            "\r",
-            "\n",
-            "\t",
-            " ",
-            "\0",
-            "\ufeff",
-            "cert-authority ",
-            "-----BEGIN",
-            "PRIVATE KEY",
-        ]
-    ),
-    st.text(max_size=8),
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(WORDS, max_size=8).map("".join))
-def test_of_any_text_only_whole_keys_are_taken_and_never_none(text):
-    try:
-        lines = keys.key_lines(text, NAME, "its text")
-    except keys.Wrong as refused:
-        message, hint = refused.args
-        assert message and hint and "\n" not in message
-        return
-    assert lines
-    for line in lines:
-        assert any(f" {key.split()[1]}" in line for key in (KEY, OTHER, RSA)) and "\n" not in line and "\0" not in line
-        assert keys.opens(line, []) in (True, False)
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just(KEY),
-    lambda inner: st.lists(inner, max_size=3),
-    max_leaves=5,
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(JSON)
-def test_whatever_is_given_for_keys_there_is_one_or_it_is_refused(given):
-    if given == []:
-        return
-    try:
-        assert keys.authorized_keys(given, "/nowhere")
-    except keys.Wrong as refused:
-        assert len(refused.args) == 2

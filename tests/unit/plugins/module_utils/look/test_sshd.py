@@ -4,49 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import socket
-import subprocess
-import threading
 import time
-from collections import namedtuple
 
 import pytest
 
-from plugins.module_utils.provision import alive, places
-from plugins.module_utils.provision.look import read_here
 from plugins.module_utils.provision.look import sshd as look
 
-AT_CORP = "jane@corp.example"
-FakeEntry = namedtuple("FakeEntry", "pw_name pw_uid pw_dir pw_shell")
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    """What the role would want, and a machine on which this user may let themselves in."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    for module in (places, look):
-        monkeypatch.setattr(module, "state_folder", lambda: str(tmp_path / "state"))
-    me = pwd.getpwuid(os.getuid())
-    entries = {name: FakeEntry(name, me.pw_uid, str(tmp_path), "/bin/sh") for name in (me.pw_name, AT_CORP)}
-    monkeypatch.setattr(look, "_entry", entries.get)
-    monkeypatch.setattr(look, "shadow_entry", lambda user: {})
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port = one.getsockname()[1]
-    wanted = {
-        "port": port,
-        "listen_addresses": ["127.0.0.1"],
-        "user": "auto",
-        "authorized_keys": [KEY],
-        "with_password": False,
-        "environment": {},
-        "host": "",
-        "state": "started",
-        "form": "one",
-    }
-    return wanted, {"root": False, "home": str(tmp_path), "state": str(tmp_path / "state")}
+from .ssh_server import (
+    AT_CORP,
+    KEY,
+    FakeEntry,
+    server,  # noqa: F401
+)
 
 
 def test_sound_wishes_are_no_problem(server):
@@ -191,17 +161,6 @@ def test_a_user_that_there_is_not_is_a_problem_for_root_too(server):
     assert "There is no user nobody-at-all" in message and hint
 
 
-def test_a_port_that_our_own_server_has_taken_is_no_problem(server, monkeypatch):
-    # Nothing is noted of it, as after a run that was interrupted when it had started the server.
-    wanted, machine = server
-    with socket.create_server(("127.0.0.1", wanted["port"])), subprocess.Popen(["sleep", "100"]) as other:
-        for pid, words in ((os.getpid(), ""), (other.pid, "in use"), (0, "in use")):
-            monkeypatch.setattr(look, "running", lambda pid_file, pid=pid: pid)
-            assert words in " ".join(look.look_at(wanted, machine)["problem"][:1])
-            assert bool(words) == bool(look.look_at(wanted, machine)["problem"])
-        other.kill()
-
-
 def test_what_another_version_of_the_role_has_set_up_has_drifted(server, tmp_path):
     wanted, machine = server
     noted = look.sshd_now(wanted, look.user_name(), str(tmp_path / "state/sshd"), machine)
@@ -260,40 +219,3 @@ def test_the_line_of_known_hosts_names_the_server_as_a_client_does(server, tmp_p
 def test_penalties_are_known_by_the_version(monkeypatch, said, expected):
     monkeypatch.setattr(look, "run", lambda argv: (1, "", said))
     assert look.has_penalties("sshd") is expected
-
-
-@pytest.mark.parametrize("case", ["stopped", "ended", "deaf", "works"])
-def test_it_is_told_whether_the_server_runs_and_answers(server, tmp_path, case):
-    wanted, _ = server
-    folder = tmp_path / "state/sshd"
-    folder.mkdir(parents=True)
-    (tmp_path / "state/sshd.json").write_text(json.dumps({"wanted": wanted}))
-    me = {"pid": os.getpid(), "boot": alive.boot_id(), "start": alive.process(os.getpid())["start"]}
-    if case != "stopped":
-        (folder / "sshd.pid").write_text(json.dumps(me if case in ("deaf", "works") else {**me, "start": 1}))
-    with socket.create_server(("127.0.0.1", wanted["port"])) as listening:
-        if case == "works":
-            threading.Thread(target=lambda: listening.accept()[0].sendall(b"SSH-2.0-made up\r\n")).start()
-        found = look.now({"port": wanted["port"]})
-    assert (
-        found
-        == {
-            "stopped": {"state": "stopped", "works": False},
-            "ended": {"state": "started", "works": False, "problem": "it has ended"},
-            "deaf": {"state": "started", "works": False, "problem": "it does not answer"},
-            "works": {"state": "started", "works": True},
-        }[case]
-    )
-
-
-def test_what_people_give_is_read_where_the_play_is_run_from_and_only_where_it_is_wanted(tmp_path):
-    (tmp_path / "a.pub").write_text(f"# mine\n{KEY}\n")
-    asked = {"authorized_keys": ["a.pub"], "folder": str(tmp_path), "state": "started"}
-    others = {"deps": {"state": "present"}, "reverse_ssh": {"state": "stopped"}}
-    found = read_here({"sshd": asked, **others})
-    assert found == {"sshd": {"authorized_keys": [KEY], "state": "started"}, **others}
-    assert asked["authorized_keys"] == ["a.pub"]
-    lost = read_here({"sshd": {**asked, "authorized_keys": ["b.pub"]}})["sshd"]
-    assert lost["authorized_keys"] == [] and "b.pub, which is neither" in lost["given_problem"][0]
-    gone = {**asked, "authorized_keys": ["b.pub"], "state": "absent"}
-    assert read_here({"sshd": gone}) == {"sshd": gone}

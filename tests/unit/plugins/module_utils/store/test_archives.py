@@ -1,116 +1,50 @@
 """The store of builds: archives that are whole or not there, and that are chosen for where they run."""
 
-import builtins
 import errno
-import io
 import json
 import os
-import random
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import tarfile
 import time
-import tracemalloc
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import zstandard
-from killed import NAMES_CHANGE, ended_at
 
 from plugins.module_utils.provision.store import archives as store
 from plugins.module_utils.provision.store import zstd as zstd
-from provision.engine import content
 
-ROOT = str(content.root())
-MANIFEST = {
-    "tool": "mrtrix3", "version": "3.0.8", "release": "debian-12", "arch": "x86_64", "cpu": "x86-64-v3",
-    "glibc": "2.36", "asked": [], "commands": ["dwi2response", "mrinfo"], "complete": True, "repo": "here",
-    "build_seconds": 7.5,
-}  # fmt: skip
+from .packed import (
+    KEY,
+    MANIFEST,
+    _File,
+    carried,
+    content_of,
+    crafted,
+    failing,
+    flip,
+    frame_of,
+    pack,
+    plain,
+    prefix,  # noqa: F401
+    shelf,  # noqa: F401
+    tar_of,
+    told,
+    unpacked,
+    use,
+    visible,
+)
+
 MACHINE = {
     "release": "debian-12", "arch": "x86_64", "glibc": "2.36", "cpu": "x86-64-v3", "own_cpu": "x86-64-v3",
     "flags": ["avx", "avx2", "fma"],
 }  # fmt: skip
 WANTED = {"tool": "mrtrix3", "version": "3.0.8", "cpu": "", "commands": [], "repo": "here"}
-KEY = "mrtrix3-3.0.8-debian12-x86_64-x86-64-v3"
-
-
-@pytest.fixture
-def prefix(tmp_path):
-    """An installation with one of each that an archive has to carry."""
-    folder = tmp_path / "prefix"
-    noise = random.Random(1).randbytes(700_000)
-    for name, held, mode in (
-        ("bin/mrinfo", b"#!/bin/sh\n", 0o755),
-        ("lib/bundled/libfftw3.so.3", noise, 0o644),
-        ("lib/mrtrix3/__init__.py", b"", 0o644),
-        ("lib/mrtrix3/__pycache__/app.pyc", b"old", 0o644),
-        ("share/" + "long/" * 40 + "name", b"words " * 99, 0o600),
-        ("share/Schädel", b"\0", 0o744),
-        (".provision.json", b"{}", 0o644),
-    ):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(held)
-        (folder / name).chmod(mode)
-    (folder / "bin/alias").symlink_to("mrinfo")
-    (folder / "lib/libfftw3.so").symlink_to("bundled/libfftw3.so.3")
-    (folder / "share/libraries").symlink_to("../lib/bundled")
-    return folder
-
-
-@pytest.fixture
-def shelf(tmp_path):
-    """The folder of a store that is not made yet."""
-    return tmp_path / "store"
-
-
-def pack(prefix, shelf, **changes):
-    return store.pack(str(prefix), str(shelf), {**MANIFEST, **changes})
-
-
-def content_of(folder):
-    """Return {name: what it is} of the files and links in a folder."""
-    found = {}
-    for path in Path(folder).rglob("*"):
-        name = str(path.relative_to(folder))
-        if path.is_symlink():
-            found[name] = f"-> {os.readlink(path)}"
-        elif path.is_file():
-            found[name] = (path.read_bytes(), bool(path.stat().st_mode & 0o100))
-    return found
-
-
-def carried(folder):
-    """Return what of an installation has to come out of its archive."""
-    found = content_of(folder)
-    return {name: what for name, what in found.items() if "__pycache__" not in name and name != ".provision.json"}
-
-
-def visible(shelf):
-    return sorted(name for name in os.listdir(shelf) if not name.startswith("."))
-
-
-def unpacked(path, folder):
-    """Read an archive into a new folder and return what is in it, but for the manifest."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    store.read_archive(str(path), str(folder))
-    found = content_of(folder)
-    del found[store.MANIFEST]
-    return found
 
 
 # --- Archives made by hand --------------------------------------------------------------------------------------------
-
-
-def plain(name, content=b"x", **headers):
-    member = tarfile.TarInfo(name)
-    member.size, member.pax_headers = len(content), headers
-    return member, content
 
 
 def special(name, kind, link=""):
@@ -121,33 +55,6 @@ def special(name, kind, link=""):
 
 def link(name, target):
     return special(name, tarfile.SYMTYPE, target)
-
-
-def tar_of(*members):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for member, content in members:
-            tar.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def frame_of(content):
-    return zstandard.ZstdCompressor(write_checksum=True).compress(content)
-
-
-def told(members, **changes):
-    """Return a manifest that is right for such members."""
-    return {**MANIFEST, "created": 1.0, "unpacked": sum(member.size for member, _ in members), **changes}
-
-
-def crafted(shelf, *members, first=None, **changes):
-    """Write an archive with a right manifest first, or with that first member, and return its path."""
-    manifest = told(members, **changes)
-    shelf.mkdir(exist_ok=True)
-    path = shelf / f"{store.key_of(manifest)}.tar.zst"
-    first = first or plain(store.MANIFEST, json.dumps(manifest).encode())
-    path.write_bytes(frame_of(tar_of(first, *members)))
-    return str(path)
 
 
 def refuse(path, tmp_path, words):
@@ -381,19 +288,6 @@ def test_less_than_the_manifest_says_is_refused(shelf, tmp_path):
     refuse(crafted(shelf, plain("bin/a"), unpacked=1000), tmp_path, "less than its manifest says")
 
 
-@pytest.mark.parametrize("unpacker", ["package", "system"])
-def test_a_bomb_does_not_fill_the_memory(unpacker, monkeypatch):
-    use(unpacker, monkeypatch)
-    packing = zstandard.ZstdCompressor(level=1).compressobj()
-    bomb = b"".join(packing.compress(bytes(2**20)) for _ in range(256)) + packing.flush()
-    assert len(bomb) < zstd.BLOCK
-    tracemalloc.start()
-    zstd.Reader(io.BytesIO(bomb)).read(512)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 100 * 2**20
-
-
 @pytest.mark.parametrize(
     "first",
     [
@@ -510,41 +404,6 @@ def test_what_comes_after_the_last_member_counts_too(shelf, tmp_path):
     refuse(str(path), tmp_path, "broken")
     path.write_bytes(whole[:-1])
     refuse(str(path), tmp_path, "ends too early")
-
-
-def flip(content, at, bit=1):
-    return content[:at] + bytes([content[at] ^ bit]) + content[at + 1 :]
-
-
-def flips(size):
-    places = [*range(60), *range(size - 60, size), *random.Random(2).sample(range(size), 60)]
-    return [(place, 1 << place % 8) for place in places] + [(4, 1 << bit) for bit in range(8)]
-
-
-@pytest.mark.parametrize("unpacker", ["package", "system"])
-def test_a_flipped_bit_is_noticed_or_changes_nothing(shelf, tmp_path, unpacker, monkeypatch):
-    # Small, and half of it random: such parts are stored as they are, and only the checksum tells.
-    path = Path(crafted(shelf, plain("bin/a", b"text " * 500), plain("bin/b", random.Random(3).randbytes(1500))))
-    use(unpacker, monkeypatch)
-    whole, good = path.read_bytes(), unpacked(path, tmp_path / "inner")
-    noticed = 0
-    for place, bit in flips(len(whole)):
-        path.write_bytes(flip(whole, place, bit))
-        try:
-            assert unpacked(path, tmp_path / "inner") == good
-        except store.BadArchive:
-            noticed += 1
-    # One bit of a frame's header has no meaning, and has to be ignored (RFC 8878, 3.1.1.1.1.3).
-    assert noticed >= len(flips(len(whole))) - 2
-
-
-def test_a_flipped_bit_is_always_noticed_with_the_notes_beside(prefix, shelf):
-    path = Path(pack(prefix, shelf)["archive"])
-    whole = path.read_bytes()
-    for place, bit in flips(len(whole)):
-        path.write_bytes(flip(whole, place, bit))
-        with pytest.raises(store.BadArchive):
-            store.read_archive(str(path))
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Not found</html>\n", bytes(9000), frame_of(b""), frame_of(b"no tar")])
@@ -815,76 +674,6 @@ def test_one_name_that_cannot_be_read_does_not_hide_the_others(shelf, monkeypatc
 
 # --- Stores that fail -------------------------------------------------------------------------------------------------
 
-# What changes a folder, and what only looks into it.
-CHANGES = ("open", "mkdir", "replace", "unlink", "chmod")
-LOOKS = ("listdir", "stat")
-
-
-class _File:
-    """A file of a store that fails: each transfer is a step."""
-
-    def __init__(self, file, step):
-        self._file, self._step = file, step
-
-    def read(self, *size):
-        self._step()
-        return self._file.read(*size)
-
-    def write(self, data):
-        self._step()
-        return self._file.write(data)
-
-    def flush(self):
-        self._step()
-        self._file.flush()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._file.close()
-
-    def __getattr__(self, name):
-        return getattr(self._file, name)
-
-
-@contextmanager
-def failing(folder, code, after, looks=True):
-    """Let the system's calls on what is in a folder fail from one of them on; give the list of those that failed."""
-    count, failed = [0], []
-
-    def step(path=""):
-        count[0] += 1
-        if count[0] > after:
-            failed.append(path)
-            raise OSError(code, os.strerror(code), path or None)
-
-    def wrap(real):
-        def call(path, *args, **kwargs):
-            if not isinstance(path, int) and os.fspath(path).startswith(str(folder)):
-                step(os.fspath(path))
-            return real(path, *args, **kwargs)
-
-        return call
-
-    def open_(path, mode="r", *args, real=open, **kwargs):
-        if isinstance(path, int) or not os.fspath(path).startswith(str(folder)) or not (looks or set(mode) & set("wa")):
-            return real(path, mode, *args, **kwargs)
-        step(os.fspath(path))
-        file = real(path, mode, *args, **kwargs)
-        return _File(file, step) if "b" in mode else file
-
-    def sync(descriptor, real=os.fsync):
-        step()
-        real(descriptor)
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in (*CHANGES, *(LOOKS if looks else ())):
-            patch.setattr(os, name, wrap(getattr(os, name)))
-        patch.setattr(builtins, "open", open_)
-        patch.setattr(os, "fsync", sync)
-        yield failed
-
 
 @pytest.mark.parametrize("code", [errno.ENOTCONN, errno.EIO])
 @pytest.mark.parametrize("beside", [True, False])
@@ -926,42 +715,6 @@ def test_a_store_that_fails_while_it_is_chosen_from_passes_over_no_archive(prefi
         if not failed:
             break
     assert 2 < after < 50
-
-
-@pytest.mark.parametrize(
-    "code",
-    [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES,
-     errno.ENOTCONN],
-)  # fmt: skip
-@pytest.mark.parametrize("earlier", [True, False], ids=["earlier", "first"])
-def test_a_store_that_fails_at_any_step_of_packing_has_no_new_name(prefix, shelf, code, earlier):
-    before = None
-    if earlier:
-        before = Path(pack(prefix, shelf)["archive"]).read_bytes()
-    for after in range(60):
-        if not earlier:
-            shutil.rmtree(shelf, ignore_errors=True)
-        with failing(shelf, code, after, looks=code == errno.ENOTCONN) as failed:
-            try:
-                pack(prefix, shelf)
-            except store.StoreError as error:
-                assert not isinstance(error, store.BadArchive)
-                assert error.message.endswith(".") and str(shelf) in error.message and error.hint, error.message
-                done = False
-            else:
-                done = True
-        left = visible(shelf) if shelf.exists() else []
-        if done:
-            before = (shelf / f"{KEY}.tar.zst").read_bytes() if earlier else None
-        else:
-            assert [name for name in left if name.endswith(".tar.zst")] == ([f"{KEY}.tar.zst"] if earlier else [])
-            assert not earlier or (shelf / f"{KEY}.tar.zst").read_bytes() == before
-        for name in left:
-            if name.endswith(".tar.zst"):
-                store.read_archive(str(shelf / name))
-        if not failed:
-            break
-    assert 8 < after < 60
 
 
 @pytest.mark.parametrize(
@@ -1092,74 +845,6 @@ def test_an_archive_to_adopt_that_is_not_there_is_not_laid_on_the_store(shelf, t
 # --- Zstandard with the package, and without --------------------------------------------------------------------------
 
 
-def use(unpacker, monkeypatch):
-    """Unpack with the package, or with the system's library as a Python does that has no such package."""
-    if unpacker == "system":
-        monkeypatch.setattr(zstd, "zstandard", None)
-        try:
-            zstd._decompressor()
-        except zstd.ZstdError as error:
-            pytest.skip(str(error))
-
-
-@pytest.fixture(params=["package", "system"])
-def reader(request, monkeypatch):
-    use(request.param, monkeypatch)
-    return lambda content: zstd.Reader(io.BytesIO(content))
-
-
-@pytest.mark.parametrize(("noise", "zeros"), [(0, 0), (1, 0), (zstd.BLOCK, 0), (700_000, 700_000), (100, 9_000_000)])
-@pytest.mark.parametrize("level", [zstd.LEVEL, zstd.QUICK])
-def test_what_was_compressed_is_read_back_in_any_pieces(reader, noise, zeros, level):
-    content = random.Random(noise).randbytes(noise) + bytes(zeros)
-    packing = zstandard.ZstdCompressor(level=level, write_checksum=True)
-    for piece in (1000, 2 * zstd.BLOCK, 10**9):
-        stream = reader(packing.compress(content))
-        pieces = iter(lambda stream=stream, piece=piece: stream.read(piece), b"")
-        found = list(pieces)
-        assert b"".join(found) == content
-        assert all(len(one) == piece for one in found[:-1])
-        assert stream.read(1) == b""
-
-
-@pytest.mark.parametrize("level", [zstd.LEVEL, zstd.QUICK])
-def test_what_is_written_can_be_read_by_any_reader_and_has_a_checksum(level, monkeypatch):
-    content = random.Random(5).randbytes(3000) * 2000
-    packing = zstd.compressor(level)
-    frame = packing.compress(content[:999]) + packing.compress(content[999:]) + packing.flush()
-    assert zstandard.get_frame_parameters(frame).has_checksum
-    for unpacker in ("package", "system"):
-        use(unpacker, monkeypatch)
-        assert zstd.Reader(io.BytesIO(frame)).read(10**9) == content
-
-
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (lambda frame: frame[:-1], "ends too early"),
-        (lambda frame: frame[: len(frame) // 2], "ends too early"),
-        (lambda frame: b"", "ends too early"),
-        (lambda frame: frame + b"x", "follows"),
-        (lambda frame: frame + frame, "follows"),
-        (lambda frame: b"PK" + frame, None),
-        (lambda frame: frame[:-1] + bytes([frame[-1] ^ 1]), "checksum"),
-        (lambda frame: frame[:5000] + bytes([frame[5000] ^ 1]) + frame[5001:], None),
-    ],
-    ids=["a byte less", "half", "nothing", "a byte more", "twice", "another kind", "checksum", "content"],
-)
-def test_a_frame_that_is_not_whole_is_told(reader, damage, words):
-    frame = frame_of(random.Random(4).randbytes(20_000))
-    with pytest.raises(zstd.ZstdError, match=words):
-        reader(damage(frame)).finish()
-
-
-def test_a_frame_that_looks_back_too_far_is_refused(reader):
-    parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=zstd.WINDOW_LOG + 1)
-    packing = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
-    with pytest.raises(zstd.ZstdError):
-        reader(packing.compress(bytes(9)) + packing.flush()).finish()
-
-
 def test_an_archive_is_read_without_the_package(prefix, shelf, tmp_path, monkeypatch):
     packed = pack(prefix, shelf)
     use("system", monkeypatch)
@@ -1187,71 +872,6 @@ def test_a_machine_that_cannot_unpack_does_not_call_the_archive_bad(prefix, shel
     assert not isinstance(caught.value, store.BadArchive)
 
 
-# --- Several at once, and killed --------------------------------------------------------------------------------------
-
-# Packs again and again: argv is where the modules are, the installation, the store, the manifest, and how often.
-PACKER = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-from plugins.module_utils.provision.store import archives as store
-print("ready", flush=True)
-sys.stdin.readline()
-for _ in range(int(sys.argv[5])):
-    store.pack(sys.argv[2], sys.argv[3], json.loads(sys.argv[4]))
-    print("packed", flush=True)
-"""
-
-
-def packer(prefix, shelf, times):
-    process = subprocess.Popen(
-        [sys.executable, "-c", PACKER, ROOT, prefix, shelf, json.dumps(MANIFEST), str(times)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def begin(process):
-    process.stdin.write("\n")
-    process.stdin.flush()
-
-
-def check_store(shelf):
-    """Check that each name in a store is good, and that notes are those of their archive; return the names."""
-    names = visible(shelf) if shelf.exists() else []
-    for name in names:
-        if name.endswith(".tar.zst"):
-            found = store.read_archive(str(shelf / name))
-            notes = shelf / f"{name[:-8]}.json"
-            assert not notes.exists() or json.loads(notes.read_text()) == found
-    return names
-
-
-def test_two_packers_at_once_leave_one_good_archive(prefix, shelf, tmp_path):
-    other = tmp_path / "other"
-    shutil.copytree(prefix, other, symlinks=True)
-    (other / "bin/mrinfo").write_text("the other one's")
-    both = [packer(folder, shelf, 6) for folder in (prefix, other)]
-    for process in both:
-        begin(process)
-    for process in both:
-        assert process.communicate(timeout=60)[0] == "packed\n" * 6
-        assert process.returncode == 0
-    assert check_store(shelf) == [f"{KEY}.json", f"{KEY}.tar.zst"]
-    assert unpacked(shelf / f"{KEY}.tar.zst", tmp_path / "again") in (carried(prefix), carried(other))
-
-
-def test_what_a_killed_packer_leaves_is_deleted_by_the_next_one_of_this_machine(prefix, shelf):
-    def killed():
-        with store.written_whole(str(shelf / "0001.tar.zst")):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    ended_at(10**6, killed)
-    assert [name[:5] for name in os.listdir(shelf)] == [".new-"]
-    pack(prefix, shelf)
-    assert not list(shelf.glob(".new-*"))
-
-
 def test_what_a_packer_is_writing_is_left_alone(prefix, shelf):
     with store.written_whole(str(shelf / "0001.tar.zst")):
         pack(prefix, shelf)
@@ -1273,57 +893,3 @@ def test_a_file_of_the_installation_that_cannot_be_read_is_not_blamed_on_the_sto
     monkeypatch.setattr(store, "_write_members", members)
     with pytest.raises(store.StoreError, match=r"bin/mrinfo cannot be packed: Permission denied"):
         pack(prefix, shelf)
-
-
-# A packer is also killed before it opens a file, or changes what may be done with one.
-STEPS = ("open", "os.chmod", *NAMES_CHANGE)
-
-
-@pytest.mark.parametrize("earlier", [True, False], ids=["earlier", "first"])
-def test_a_packer_killed_before_any_step_leaves_only_good_archives(prefix, shelf, tmp_path, earlier):
-    old = carried(prefix)
-    pack(prefix, shelf)
-    (prefix / "bin/mrinfo").write_text("newer")
-    step = 0
-    ended = False
-    while not ended:
-        step += 1
-        if not earlier:
-            shutil.rmtree(shelf, ignore_errors=True)
-        ended = ended_at(step, lambda: pack(prefix, shelf), STEPS)
-        names = check_store(shelf)
-        assert set(names) <= {f"{KEY}.json", f"{KEY}.tar.zst"}
-        assert not earlier or f"{KEY}.tar.zst" in names
-        if names:
-            assert unpacked(shelf / f"{KEY}.tar.zst", tmp_path / "again") in (old, carried(prefix))
-    assert step > 20
-    assert unpacked(shelf / f"{KEY}.tar.zst", tmp_path / "again") == carried(prefix)
-
-
-# --- Unpacking ahead --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("unpacker", ["package", "system"])
-def test_unpacking_ahead_gives_the_same_and_ends_the_same(unpacker, monkeypatch):
-    use(unpacker, monkeypatch)
-    content = random.Random(1).randbytes(3_000_000) + bytes(3_000_000)
-    reader = zstd.Reader(io.BytesIO(frame_of(content)), ahead=True)
-    assert b"".join(iter(lambda: reader.read(70_000), b"")) == content
-    assert [reader.read(10) for _ in range(100)] == [b""] * 100
-    reader.close()
-
-
-def test_unpacking_ahead_tells_of_an_error_after_what_was_good_before_it():
-    content = random.Random(1).randbytes(3_000_000)
-    reader = zstd.Reader(io.BytesIO(frame_of(content)[:-100_000]), ahead=True)
-    with pytest.raises(zstd.ZstdError, match="ends too early"):
-        reader.finish()
-    assert reader.read(10) == b""
-    reader.close()
-
-
-def test_a_reader_that_is_closed_early_leaves_no_thread():
-    reader = zstd.Reader(io.BytesIO(frame_of(random.Random(1).randbytes(9_000_000))), ahead=True)
-    reader.read(10)
-    reader.close()
-    assert not reader._ahead._thread.is_alive()
