@@ -7,21 +7,22 @@ from pathlib import Path
 
 from box import PROJECT, Box
 
-UNIT = PROJECT / "tests" / "unit"
+PLACES = ("tests/unit/plugins", "tests/integration")
 # Where the tests of the package are: they need its extras, and Python 3.11.
 OTHERS = re.compile(r"^(from|import) provision\b|^import (numpy|nibabel|yaml)", re.M)
 
 
 def of_the_machine() -> list[Path]:
-    """Return the unit tests of what runs on the machines alone."""
-    texts = {path: path.read_text("utf-8") for path in sorted(UNIT.glob("test_*.py"))}
+    """Return the tests of what runs on the machines alone."""
+    found = [path for place in PLACES for path in sorted((PROJECT / place).rglob("test_*.py"))]
+    texts = {path: path.read_text("utf-8") for path in found}
     return [path for path, text in texts.items() if "from plugins" in text and not OTHERS.search(text)]
 
 
 def test_the_machines_code_runs_on_debians_own_python(ready_bookworm: Box) -> None:
     box = ready_bookworm
     files = [str(path.relative_to(PROJECT)) for path in of_the_machine()]
-    assert len(files) > 10
+    assert len(files) > 30
     box.run(".venv/bin/python -m pip install -q --target /tmp/pytest pytest hypothesis")
     box.run("apt-get install -y -qq --no-install-recommends git openssh-client > /dev/null")
     # The environment is one of Debian's own Python; the tests need no more of it than Ansible.

@@ -1,0 +1,3 @@
+"""What all of these tests stand on."""
+
+from lock_place import lock_place  # noqa: F401

@@ -1,0 +1,106 @@
+"""Keys as ssh-keygen makes them, and whatever else is given for keys: there is one, or it is refused."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plugins.module_utils.provision.look import keys as keys
+
+NAME = "sshd_authorized_keys"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB8eHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgEA"
+
+
+def line_of(kind: str, *parts: bytes) -> str:
+    blob = b"".join(len(part).to_bytes(4, "big") + part for part in (kind.encode(), *parts))
+    return f"{kind} {base64.b64encode(blob).decode()}"
+
+
+RSA = line_of("ssh-rsa", b"\1\0\1", b"\0" + b"\x80" * 256)
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_what_ssh_keygen_makes_is_a_key(tmp_path, kind):
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", "key"], cwd=tmp_path, check=True)
+    assert keys.authorized_keys("key.pub", str(tmp_path)) == [(tmp_path / "key.pub").read_text().strip()]
+    with pytest.raises(keys.Wrong, match="private key"):
+        keys.authorized_keys("key", str(tmp_path))
+    whole = (tmp_path / "key").read_text()
+    (tmp_path / "dos").write_bytes(whole.strip().replace("\n", "\r\n").encode())
+    assert keys.private_key("key", str(tmp_path), "x") == keys.private_key("dos", str(tmp_path), "x") == whole
+
+
+PASSPHRASE = ["ssh-keygen", "-q", "-t", "rsa", "-N", "secret", "-f", "key"]
+
+
+@pytest.mark.parametrize("form", ["RFC4716", "PEM", "PKCS8"])
+def test_a_private_key_with_a_passphrase_is_known_before_anything_is_begun(tmp_path, form):
+    subprocess.run([*PASSPHRASE, "-m", form], cwd=tmp_path, check=True)
+    with pytest.raises(keys.Wrong, match="passphrase"):
+        keys.private_key("key", str(tmp_path), "reverse_ssh_identity")
+
+
+WORDS = st.one_of(
+    st.sampled_from(
+        [
+            KEY,
+            OTHER,
+            RSA,
+            KEY[:40],
+            "ssh-ed25519",
+            "#",
+            '"',
+            "\\",
+            'from="',
+            "restrict,",
+            "\r",
+            "\n",
+            "\t",
+            " ",
+            "\0",
+            "\ufeff",
+            "cert-authority ",
+            "-----BEGIN",
+            "PRIVATE KEY",
+        ]
+    ),
+    st.text(max_size=8),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(WORDS, max_size=8).map("".join))
+def test_of_any_text_only_whole_keys_are_taken_and_never_none(text):
+    try:
+        lines = keys.key_lines(text, NAME, "its text")
+    except keys.Wrong as refused:
+        message, hint = refused.args
+        assert message and hint and "\n" not in message
+        return
+    assert lines
+    for line in lines:
+        assert any(f" {key.split()[1]}" in line for key in (KEY, OTHER, RSA)) and "\n" not in line and "\0" not in line
+        assert keys.opens(line, []) in (True, False)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just(KEY),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(JSON)
+def test_whatever_is_given_for_keys_there_is_one_or_it_is_refused(given):
+    if given == []:
+        return
+    try:
+        assert keys.authorized_keys(given, "/nowhere")
+    except keys.Wrong as refused:
+        assert len(refused.args) == 2

@@ -1,0 +1,91 @@
+"""Compiling MRtrix3, with a build script of our own in MRtrix3's place: what is killed, and what takes its time."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("ansible")
+
+from plugins.modules import mrtrix3_build as build
+from provision.engine import content
+
+from ..unit.plugins.modules.source_tree import (
+    _no_hangup,  # noqa: F401
+    compile_,
+    source,  # noqa: F401
+)
+
+# Builds a tree as a process of its own: argv is the tree and where the modules are.
+BUILDER = """
+import sys; sys.path.insert(0, sys.argv[2])
+from plugins.modules import mrtrix3_build as b
+b.stop_on_signals()
+with b.tree_locked(sys.argv[1]) as lock: b.build(sys.argv[1], [], '', 1, lambda *_: None, print, lock)
+"""
+
+
+def wait_for_first_step(source):
+    log = source / "provision-build.log"
+    for _ in range(200):
+        if log.exists() and "1/2)" in log.read_text():
+            return
+        time.sleep(0.05)
+    pytest.fail("the build did not start")
+
+
+def test_a_build_stops_when_the_run_that_started_it_is_gone(source):
+    (source / "step").write_text("60")
+    root = str(content.root())
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUILDER, source, root],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for_first_step(source)
+    process.stdout.close()  # as when the run that reads it is killed
+    assert process.wait(timeout=10) != 0
+    with build.tree_locked(str(source), seconds=5):
+        assert not (source / "bin" / "mrinfo").exists()
+
+
+def test_an_ended_builder_ends_its_compilers(source):
+    (source / "step").write_text("60")
+    root = str(content.root())
+    process = subprocess.Popen([sys.executable, "-c", BUILDER, source, root], stdout=subprocess.PIPE)
+    wait_for_first_step(source)
+    process.terminate()
+    assert process.wait(timeout=8) == 1
+    process.stdout.close()
+    with build.tree_locked(str(source), seconds=0):
+        pass
+
+
+def test_a_killed_builder_leaves_the_lock_to_its_compilers(source):
+    (source / "step").write_text("1")
+    root = str(content.root())
+    process = subprocess.Popen([sys.executable, "-c", BUILDER, source, root], stdout=subprocess.PIPE)
+    wait_for_first_step(source)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    with pytest.raises(build.BuildError), build.tree_locked(str(source), seconds=0):
+        pass
+    with build.tree_locked(str(source), seconds=10):
+        pass
+
+
+def test_a_run_that_fails_has_spent_all_of_its_time(source):
+    (source / "step").write_text("0.5")
+    (source / "say").write_text("error: no")
+    with pytest.raises(build.BuildError):
+        compile_(source)
+    assert build.Clock(str(source)).seconds() >= 1.0
+
+
+def test_a_real_build_tells_how_long_it_took(source):
+    (source / "step").write_text("0.2")
+    assert compile_(source).clock.seconds() >= 0.4
+    assert json.loads((source / ".provision-spent.json").read_text())["seconds"] >= 0

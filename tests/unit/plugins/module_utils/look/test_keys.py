@@ -1,0 +1,236 @@
+"""What becomes of keys as people give them: with a wrong one they are refused, and never taken for none."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+
+import pytest
+
+from plugins.module_utils.provision.look import keys as keys
+
+NAME = "sshd_authorized_keys"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB8eHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgEA"
+
+
+def line_of(kind: str, *parts: bytes) -> str:
+    blob = b"".join(len(part).to_bytes(4, "big") + part for part in (kind.encode(), *parts))
+    return f"{kind} {base64.b64encode(blob).decode()}"
+
+
+RSA = line_of("ssh-rsa", b"\1\0\1", b"\0" + b"\x80" * 256)
+SK = line_of("sk-ssh-ed25519@openssh.com", bytes(32), b"ssh:")
+
+
+def read(text, folder):
+    """Write a file and return the keys in it."""
+    path = folder / "given.pub"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return keys.authorized_keys([str(path)], "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        KEY,
+        f"{KEY} me@home",
+        f"{KEY} a comment, with ünïcode # and \u2028",
+        f"{KEY}\tafter a tab",
+        RSA,
+        SK,
+        line_of("ecdsa-sha2-nistp521", b"nistp521", b"\4" + bytes(132)),
+        line_of("sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", b"\4" + bytes(64), b"ssh:"),
+        f'restrict,command="echo \\"a b\\", c" {KEY}',
+        f'from="10.0.0.0/8,127.0.0.1",no-pty\t{KEY}',
+        f'environment="A=1",environment="B=2" {KEY}',
+        f"cert-authority,X11-FORWARDING {KEY}",
+        f'command="ssh-rsa AAAA" {KEY}',
+    ],
+)
+def test_a_line_that_sshd_reads_is_taken_as_it_is(tmp_path, line):
+    assert read(line, tmp_path) == [line]
+    assert keys.authorized_keys([line], "") == [line]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"# keys of the lab\n{KEY} me@home\n", [f"{KEY} me@home"]),
+        (f"\n  # indented\n\t{KEY}\n\n{OTHER}\n{KEY}", [KEY, OTHER]),
+        (f"{KEY}\r\n{OTHER}\r\n", [KEY, OTHER]),
+        (f"\ufeff{KEY}\n", [KEY]),
+        (f"{KEY}\r\n".encode("utf-16"), [KEY]),
+        (KEY.encode() + b" caf\xe9\n", [f"{KEY} caf\ufffd"]),
+    ],
+    ids=["comment first", "blanks", "DOS", "byte-order mark", "UTF-16", "Latin-1 in a comment"],
+)
+def test_a_file_is_read_line_by_line_as_sshd_does(tmp_path, text, expected):
+    assert read(text, tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "there is no key in"),
+        ("\n\n", "there is no key in"),
+        (f"# {KEY}\n", "there is no key in"),
+        (KEY[:-8], "line 1 of {} is not a whole public key"),
+        (f"{KEY}\n{OTHER[:40]}\n{OTHER[40:]}", "line 2 of {} is not a whole public key"),
+        (KEY.replace("ssh-ed25519", "ssh-rsa"), "not a whole public key"),
+        (KEY.replace(" ", "\u00a0"), "not a whole public key"),
+        (KEY.replace("AAAAI", "AA!AI"), "not a whole public key"),
+        ("ssh-ed25519", "not a whole public key"),
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "not a whole public key"),
+        (line_of("ssh-ed25519", bytes(31)), "not a whole public key"),
+        (line_of("ssh-rsa", b"\1\0\1", b"\1" * 64), "not a whole public key"),
+        (line_of("ssh-new", bytes(32)), "not a whole public key"),
+        ("AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f", "not a whole public key"),
+        (line_of("ssh-dss", *[b"\1" * 128] * 4), "is a DSA key"),
+        (line_of("ssh-ed25519-cert-v01@openssh.com", bytes(32), bytes(32)), "is a certificate"),
+        (f"gw.example.org,192.0.2.7 {KEY}", "is one of known_hosts"),
+        (f"[gw]:2200 {KEY}", "is one of known_hosts"),
+        (f"|1|a=|b= {KEY}", "is one of known_hosts"),
+        (f"moonlight {KEY}", "options before the key that sshd does not know"),
+        (f"command=echo {KEY}", "options before the key that sshd does not know"),
+        (f'command="echo {KEY}', "options before the key that sshd does not know"),
+        (f'pty, command="x" {KEY}', "options before the key that sshd does not know"),
+        (f"{KEY} a,{OTHER}", "has more than one key"),
+        (f"{KEY} a\r{OTHER}", "has control characters"),
+        (f"{KEY}\x0b", "has control characters"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n", "has a private key"),
+        (f"{KEY}\n-----BEGIN RSA PRIVATE KEY-----\n", "has a private key"),
+        ("PuTTY-User-Key-File-3: ssh-ed25519\n", "has a private key"),
+        (f'---- BEGIN SSH2 PUBLIC KEY ----\nComment: "x"\n{KEY.split()[1]}\n---- END SSH2 PUBLIC KEY ----\n', "PuTTY"),
+        ("-----BEGIN PUBLIC KEY-----\nMII\n", "PKCS8"),
+        ("-----BEGIN RSA PUBLIC KEY-----\nMII\n", "PEM"),
+        (KEY.encode("utf-16-le"), "is not text"),
+        (b"\x7fELF\0\0", "is not text"),
+        ("x" * 2_000_000, "too large"),
+        ("<html>Sign in</html>\n", "not a whole public key"),
+    ],
+)
+def test_a_file_without_a_key_that_lets_in_is_refused_and_says_why(tmp_path, text, words):
+    with pytest.raises(keys.Wrong) as refused:
+        read(text, tmp_path)
+    message, hint = refused.value.args
+    assert words.format(tmp_path / "given.pub") in message and hint and "\n" not in message + hint
+    assert "AAAA" not in message and "MII" not in message
+
+
+def test_what_is_said_of_putty_s_form_is_true(tmp_path):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "key"], cwd=tmp_path, check=True)
+    for form, options in (("RFC4716", ["-i"]), ("PKCS8", ["-i", "-m", "PKCS8"])):
+        done = subprocess.run(["ssh-keygen", "-e", "-m", form, "-f", "key.pub"], cwd=tmp_path, capture_output=True)
+        (tmp_path / "theirs").write_bytes(done.stdout)
+        if done.returncode:  # PKCS8 has no form for this kind in older versions
+            continue
+        with pytest.raises(keys.Wrong) as refused:
+            keys.authorized_keys([str(tmp_path / "theirs")], "")
+        assert f"ssh-keygen {' '.join(options)} -f" in refused.value.args[1]
+    again = subprocess.run(["ssh-keygen", "-i", "-f", "theirs"], cwd=tmp_path, capture_output=True, text=True)
+    if again.returncode == 0:
+        assert keys.authorized_keys([again.stdout], "") == [again.stdout.strip()]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "", " ", None, [""], [None], [[]], [KEY, ""], [KEY, None], {}, 5, [5], "# a comment", "/not/there.pub",
+        "~/none.pub", "a.pub,b.pub", ["/"], "/dev/zero", "x" * 5000, "a\0b", "\ud800", "https://example.org/jane.keys",
+        "[]",
+    ],
+)  # fmt: skip
+def test_a_key_that_was_lost_is_never_taken_for_no_key(given, tmp_path):
+    with pytest.raises(keys.Wrong) as refused:
+        keys.authorized_keys(given, str(tmp_path))
+    message, hint = refused.value.args
+    assert message.startswith(NAME) and hint and "\n" not in message and len(message) < 400
+
+
+def test_no_key_was_asked_for_where_the_list_is_empty():
+    assert keys.authorized_keys([], "/") == []
+
+
+def test_an_unreadable_file_is_told_as_that(tmp_path):
+    (tmp_path / "a.pub").symlink_to("a.pub")
+    with pytest.raises(keys.Wrong, match=r"a\.pub, which cannot be read: "):
+        keys.authorized_keys(["a.pub"], str(tmp_path))
+    os.mkfifo(tmp_path / "b.pub")
+    with pytest.raises(keys.Wrong, match="not a regular file"):
+        keys.authorized_keys(["b.pub"], str(tmp_path))
+
+
+def test_paths_are_from_the_folder_of_who_asked_or_their_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/a.pub").write_text(KEY)
+    (tmp_path / "b, c.pub").write_text(OTHER)
+    assert keys.authorized_keys(["~/a.pub", "b, c.pub"], str(tmp_path)) == [KEY, OTHER]
+    assert keys.authorized_keys("b, c.pub", str(tmp_path)) == [OTHER]
+    assert keys.authorized_keys("~/a.pub,~/a.pub", str(tmp_path)) == [KEY]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("", True),
+        ("no-pty ", True),
+        ('expiry-time="20200101" ', False),
+        ('expiry-time="29990101" ', True),
+        ('expiry-time="20260102Z" ', True),
+        ('expiry-time="202601010000Z" ', False),
+        ('expiry-time="20260101000001Z" ', True),
+        ('expiry-time="soon" ', False),
+        ('restrict,Expiry-Time="20200101" ', False),
+        ('from="127.0.0.1" ', True),
+        ('from="127.*" ', True),
+        ('from="127.0.0.0/8" ', True),
+        ('from="*" ', True),
+        ('from="192.0.2.0/24" ', False),
+        ('from="localhost" ', False),
+        ('from="!127.0.0.1,*" ', False),
+        ('from="192.0.2.1,127.0.0.?" ', True),
+        ('command="a,from=\\"192.0.2.1\\"" ', True),
+    ],
+)
+def test_it_is_known_whether_a_key_still_opens_and_from_where(options, expected):
+    assert keys.opens(f"{options}{KEY}", ["127.0.0.1"], now=1767225600) is expected  # 2026-01-01 00:00 UTC
+
+
+def test_from_anywhere_every_key_may_open():
+    assert keys.opens(f'from="192.0.2.0/24" {KEY}', [])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (KEY, "not a private key"),
+        ("PuTTY-User-Key-File-3: x", "PuTTY"),
+        ("", "not a private key"),
+        ("-----BEGIN PRIVATE KEY-----\n\u00e9", "not a private key"),
+    ],
+)
+def test_what_is_no_private_key_is_refused_without_being_shown(tmp_path, text, words):
+    (tmp_path / "key").write_text(text)
+    with pytest.raises(keys.Wrong, match=words) as refused:
+        keys.private_key("key", str(tmp_path), "reverse_ssh_identity")
+    assert "AAAA" not in "".join(refused.value.args)
+
+
+def test_a_private_key_given_as_text_is_not_shown():
+    with pytest.raises(keys.Wrong) as refused:
+        keys.private_key("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n", "/", "reverse_ssh_identity")
+    assert "b3Blb" not in "".join(refused.value.args)
+
+
+def test_known_hosts_are_lines_or_a_file_of_them(tmp_path):
+    line = f"gw.example.org {KEY}"
+    (tmp_path / "hosts").write_bytes(f"\ufeff{line}\r\n".encode())
+    assert keys.known_hosts("hosts", str(tmp_path), "x").split() == line.split()
+    assert keys.known_hosts(f"# gw\n{line}", "", "x").endswith(line)
+    assert keys.known_hosts(" ", "", "x") == ""
+    for lost in ("none", "/", "x" * 300):
+        with pytest.raises(keys.Wrong):
+            keys.known_hosts(lost, str(tmp_path), "reverse_ssh_known_hosts")

@@ -1,0 +1,109 @@
+"""Zstandard with the package, and with the system's library where there is none."""
+
+import io
+import random
+import tracemalloc
+
+import pytest
+import zstandard
+
+from plugins.module_utils.provision.store import zstd as zstd
+
+from .packed import frame_of, use
+
+
+@pytest.mark.parametrize("unpacker", ["package", "system"])
+def test_a_bomb_does_not_fill_the_memory(unpacker, monkeypatch):
+    use(unpacker, monkeypatch)
+    packing = zstandard.ZstdCompressor(level=1).compressobj()
+    bomb = b"".join(packing.compress(bytes(2**20)) for _ in range(256)) + packing.flush()
+    assert len(bomb) < zstd.BLOCK
+    tracemalloc.start()
+    zstd.Reader(io.BytesIO(bomb)).read(512)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * 2**20
+
+
+@pytest.fixture(params=["package", "system"])
+def reader(request, monkeypatch):
+    use(request.param, monkeypatch)
+    return lambda content: zstd.Reader(io.BytesIO(content))
+
+
+@pytest.mark.parametrize(("noise", "zeros"), [(0, 0), (1, 0), (zstd.BLOCK, 0), (700_000, 700_000), (100, 9_000_000)])
+@pytest.mark.parametrize("level", [zstd.LEVEL, zstd.QUICK])
+def test_what_was_compressed_is_read_back_in_any_pieces(reader, noise, zeros, level):
+    content = random.Random(noise).randbytes(noise) + bytes(zeros)
+    packing = zstandard.ZstdCompressor(level=level, write_checksum=True)
+    for piece in (1000, 2 * zstd.BLOCK, 10**9):
+        stream = reader(packing.compress(content))
+        pieces = iter(lambda stream=stream, piece=piece: stream.read(piece), b"")
+        found = list(pieces)
+        assert b"".join(found) == content
+        assert all(len(one) == piece for one in found[:-1])
+        assert stream.read(1) == b""
+
+
+@pytest.mark.parametrize("level", [zstd.LEVEL, zstd.QUICK])
+def test_what_is_written_can_be_read_by_any_reader_and_has_a_checksum(level, monkeypatch):
+    content = random.Random(5).randbytes(3000) * 2000
+    packing = zstd.compressor(level)
+    frame = packing.compress(content[:999]) + packing.compress(content[999:]) + packing.flush()
+    assert zstandard.get_frame_parameters(frame).has_checksum
+    for unpacker in ("package", "system"):
+        use(unpacker, monkeypatch)
+        assert zstd.Reader(io.BytesIO(frame)).read(10**9) == content
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda frame: frame[:-1], "ends too early"),
+        (lambda frame: frame[: len(frame) // 2], "ends too early"),
+        (lambda frame: b"", "ends too early"),
+        (lambda frame: frame + b"x", "follows"),
+        (lambda frame: frame + frame, "follows"),
+        (lambda frame: b"PK" + frame, None),
+        (lambda frame: frame[:-1] + bytes([frame[-1] ^ 1]), "checksum"),
+        (lambda frame: frame[:5000] + bytes([frame[5000] ^ 1]) + frame[5001:], None),
+    ],
+    ids=["a byte less", "half", "nothing", "a byte more", "twice", "another kind", "checksum", "content"],
+)
+def test_a_frame_that_is_not_whole_is_told(reader, damage, words):
+    frame = frame_of(random.Random(4).randbytes(20_000))
+    with pytest.raises(zstd.ZstdError, match=words):
+        reader(damage(frame)).finish()
+
+
+def test_a_frame_that_looks_back_too_far_is_refused(reader):
+    parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=zstd.WINDOW_LOG + 1)
+    packing = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    with pytest.raises(zstd.ZstdError):
+        reader(packing.compress(bytes(9)) + packing.flush()).finish()
+
+
+@pytest.mark.parametrize("unpacker", ["package", "system"])
+def test_unpacking_ahead_gives_the_same_and_ends_the_same(unpacker, monkeypatch):
+    use(unpacker, monkeypatch)
+    content = random.Random(1).randbytes(3_000_000) + bytes(3_000_000)
+    reader = zstd.Reader(io.BytesIO(frame_of(content)), ahead=True)
+    assert b"".join(iter(lambda: reader.read(70_000), b"")) == content
+    assert [reader.read(10) for _ in range(100)] == [b""] * 100
+    reader.close()
+
+
+def test_unpacking_ahead_tells_of_an_error_after_what_was_good_before_it():
+    content = random.Random(1).randbytes(3_000_000)
+    reader = zstd.Reader(io.BytesIO(frame_of(content)[:-100_000]), ahead=True)
+    with pytest.raises(zstd.ZstdError, match="ends too early"):
+        reader.finish()
+    assert reader.read(10) == b""
+    reader.close()
+
+
+def test_a_reader_that_is_closed_early_leaves_no_thread():
+    reader = zstd.Reader(io.BytesIO(frame_of(random.Random(1).randbytes(9_000_000))), ahead=True)
+    reader.read(10)
+    reader.close()
+    assert not reader._ahead._thread.is_alive()

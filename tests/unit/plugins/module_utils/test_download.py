@@ -1,0 +1,138 @@
+"""Downloads that come to an end, whatever a server does."""
+
+import io
+import os
+import stat
+import time
+from urllib.request import Request
+
+import pytest
+
+from plugins.module_utils.provision import download as downloads
+
+from ..servers import (
+    CONTENT,
+    SUM,
+    _without_proxies,  # noqa: F401
+    mute,
+    server,  # noqa: F401
+)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    for name, value in (("SECONDS_ANSWER", 1), ("SECONDS_SILENT", 0.5), ("SECONDS_SLOW", 0.5)):
+        monkeypatch.setattr(downloads, name, value)
+
+
+def refused(source, path, sha256=SUM, **limits):
+    """Return the error of a download that must fail, soon, and leave nothing."""
+    start = time.monotonic()
+    with pytest.raises(downloads.DownloadError) as caught:
+        downloads.fetch(source, str(path / "got"), sha256, **limits)
+    assert time.monotonic() - start < 5
+    assert os.listdir(path) == []
+    assert caught.value.message.endswith(".") and "\n" not in caught.value.message and caught.value.hint
+    return caught.value
+
+
+@pytest.mark.parametrize("what", ["good", "unsized", "moved"])
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_a_file_is_there_whole_and_for_everybody_to_read(server, tmp_path, what, umask):
+    before, told, path = os.umask(umask), [], str(tmp_path / "new/got")
+    try:
+        assert downloads.fetch(f"{server}/{what}", path, SUM.upper(), lambda *done: told.append(done))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new/got").read_bytes() == CONTENT and told[-1] == (len(CONTENT),) * 2
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("new", "new/got")] == [0o755, 0o644]
+
+
+def test_what_is_there_already_is_not_downloaded_again(tmp_path):
+    (tmp_path / "got").write_bytes(CONTENT)
+    assert not downloads.fetch("http://127.0.0.1:9/gone", str(tmp_path / "got"), SUM)
+
+
+def test_another_file_there_is_replaced_only_by_the_right_one(server, tmp_path):
+    (tmp_path / "got").write_bytes(b"old")
+    with pytest.raises(downloads.DownloadError):
+        downloads.fetch(f"{server}/lost", str(tmp_path / "got"), SUM)
+    assert (tmp_path / "got").read_bytes() == b"old"
+    assert downloads.fetch(f"{server}/good", str(tmp_path / "got"), SUM)
+    assert (tmp_path / "got").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [
+        ("page", "web-page"), ("cut", "cut-off"), ("huge", "too-large"), ("endless", "too-large"),
+        ("lost", "http-error"), ("round", "bad-redirect"),
+        ("file", "bad-redirect"), ("ftp", "bad-redirect"), ("data", "bad-redirect"),
+        ("trickle", "too-slow"), ("slow_headers", "unreachable"), ("mute", "unreachable"),
+    ],
+)  # fmt: skip
+def test_a_server_that_misbehaves_is_an_error_and_soon(server, tmp_path, impatient, what, code):
+    assert refused(f"{server}/{what}", tmp_path, largest=10_000_000).code == code
+
+
+def test_another_file_than_the_one_wanted_is_refused(server, tmp_path):
+    error = refused(f"{server}/good?key=sesame", tmp_path, "0" * 64)
+    assert error.code == "wrong-checksum" and SUM in error.message and "sesame" not in error.message
+
+
+def test_a_mute_proxy_is_not_waited_for(tmp_path, impatient, monkeypatch):
+    with mute() as port:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        assert refused("https://example.org/x", tmp_path).code == "unreachable"
+
+
+def test_a_name_server_that_does_not_answer_is_not_waited_for_and_named(tmp_path, impatient, monkeypatch):
+    monkeypatch.setattr(downloads.socket, "getaddrinfo", lambda *_, **__: time.sleep(4))
+    error = refused("http://build.example.org/x", tmp_path)
+    assert error.code == "unreachable" and "looking up build.example.org" in error.message
+
+
+@pytest.mark.parametrize(("hashed", "taken"), [(True, True), (False, False)])
+def test_encryption_is_given_up_only_for_what_is_known_by_its_hash(hashed, taken):
+    redirects = downloads._Redirects(hashed)
+
+    def follow(old, new):
+        return redirects.redirect_request(Request(old), io.BytesIO(), 302, "Found", {}, new)
+
+    assert follow("http://a/x", "https://b/x") and follow("https://a/x", "https://b/x")
+    if taken:
+        assert follow("https://a/x", "http://b/x")
+    else:
+        with pytest.raises(downloads.DownloadError, match="not followed"):
+            follow("https://a/x", "http://b/x")
+
+
+def test_a_file_of_this_machine_is_copied(tmp_path):
+    (tmp_path / "a b").write_bytes(CONTENT)
+    for number, source in enumerate((str(tmp_path / "a b"), f"file://{tmp_path}/a%20b")):
+        assert downloads.fetch(source, str(tmp_path / f"{number}"), SUM)
+        assert (tmp_path / f"{number}").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("make", [None, os.mkdir, os.mkfifo, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, make):
+    (tmp_path / "to").mkdir()
+    if make:
+        make(tmp_path / "source")
+    assert refused(str(tmp_path / "source"), tmp_path / "to").code == "no-file"
+
+
+@pytest.mark.parametrize("source", ["ftp://host/a", "http://me:sesame@host/a", "data://x", "javascript://x"])
+def test_a_url_that_cannot_be_fetched_is_refused(tmp_path, source):
+    error = refused(source, tmp_path)
+    assert error.code == "bad-url" and "sesame" not in error.message
+
+
+def test_a_full_disk_leaves_nothing(server, tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(downloads.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        downloads.fetch(f"{server}/good", str(tmp_path / "got"), SUM)
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,23 @@
+"""Links to commands, and commands of others."""
+
+import shutil
+
+from plugins.module_utils.provision.tool import path
+
+
+def test_a_name_that_is_somebody_elses_is_left_alone(installation):
+    prefix, links, *_ = installation
+    (links / "mrinfo").unlink()
+    (links / "mrinfo").write_text("mine")
+    assert path.broken_links(str(links), ["mrinfo"], str(prefix / "bin")) == []
+
+
+def test_a_foreign_mrtrix3_is_found_and_our_own_is_not(installation, monkeypatch, tmp_path):
+    prefix, links, *_ = installation
+    monkeypatch.setenv("PATH", f"{links}:{prefix / 'bin'}")
+    assert path.foreign_command("mrinfo") == ""
+    other = tmp_path / "other" / "bin"
+    other.mkdir(parents=True)
+    shutil.copy(prefix / "bin" / "mrinfo", other)
+    monkeypatch.setenv("PATH", f"{links}:{other}")
+    assert path.foreign_command("mrinfo") == str(other / "mrinfo")

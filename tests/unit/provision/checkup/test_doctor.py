@@ -1,0 +1,391 @@
+"""What the doctor looks at: each check both ways."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import types
+from collections import namedtuple
+
+import pytest
+import yaml
+
+from provision.checkup import doctor, reach
+from provision.checkup.diagnosis import Finding
+from provision.engine import catalog, content
+from provision.engine.catalog import Role
+from provision.machine import alive, notes, system
+from provision.machine.look import deps
+
+Usage = namedtuple("Usage", "free")
+
+
+def verdict(finding):
+    assert bool(finding.advice) == (finding.verdict != "ok")
+    return finding.verdict
+
+
+def test_the_tested_systems_are_those_whose_packages_are_known():
+    known = yaml.safe_load((content.root() / "roles/deps/vars/main.yml").read_text())["__deps_packages"]
+    assert set(doctor.TESTED) == set(known)
+
+
+@pytest.mark.parametrize(
+    ("release", "expected"),
+    [
+        ({"ID": "debian", "VERSION_ID": "13", "PRETTY_NAME": "Debian 13"}, "ok"),
+        ({"ID": "debian", "VERSION_ID": "11", "PRETTY_NAME": "Debian 11"}, "warn"),
+        ({}, "fail"),
+    ],
+)
+def test_a_system_is_tested_or_not_or_no_linux(release, expected):
+    assert verdict(doctor.check_system(release)) == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "requirements", "expected", "words"),
+    [
+        ((3, 13, 1), ["ansible-core>=2.19", "ansible-runner>=2.4.1"], "ok", "ansible-core"),
+        ((3, 10, 9), [], "fail", "Python 3.10.9"),
+        ((3, 13, 1), ["ansible-core>=99.1"], "fail", "not 99.1 or newer"),
+        ((3, 13, 1), ["no-such-package>=1"], "fail", "no-such-package is missing"),
+    ],
+)
+def test_python_and_what_it_needs_are_compared_with_what_is_wanted(version, requirements, expected, words):
+    found = doctor.check_python(version, requirements)
+    assert (verdict(found), words in found.found) == (expected, True)
+
+
+def test_the_requirements_are_those_of_the_project():
+    assert any(line.startswith("ansible-core>=") for line in doctor._requirements())
+    assert not any("pytest" in line for line in doctor._requirements())
+
+
+def test_an_ansible_that_cannot_be_imported_is_a_failure(monkeypatch):
+    def broken(name):
+        raise ImportError("a file is missing")
+
+    monkeypatch.setattr(doctor.importlib, "import_module", broken)
+    assert "a file is missing" in doctor.check_python((3, 13), []).found
+
+
+def test_versions_are_compared_number_by_number():
+    assert doctor._numbers("2.9.1") < doctor._numbers("2.19") < doctor._numbers("2.19.0b1")
+
+
+def asked(code=0, said="", audit=""):
+    """Return a double of what runs apt-get and dpkg."""
+    return lambda argv: (0, audit, "") if argv[0] == "dpkg" else (code, "", said)
+
+
+@pytest.fixture
+def whole(monkeypatch):
+    """Packages that all have what they need; return what they lack."""
+    lacking = []
+    monkeypatch.setattr(deps, "unmet_dependencies", lambda: lacking)
+    return lacking
+
+
+def test_apt_is_ready_or_missing_or_was_interrupted(tmp_path, whole):
+    lock = str(tmp_path / "none")
+    assert verdict(doctor.check_apt(True, False, lock, asked())) == "ok"
+    assert verdict(doctor.check_apt(False, False, lock)) == "warn"
+    assert "interrupted" in doctor.check_apt(True, True, lock).found
+
+
+@pytest.mark.parametrize(
+    ("said", "expected", "words"),
+    [
+        ({"code": 100, "said": "E: Malformed entry 1 in list file /etc/apt/x.list (Suite)"}, "fail", "/etc/apt/x.list"),
+        ({"code": 100, "said": "E: Conflicting values set for option Signed-By"}, "fail", "Signed-By"),
+        ({"audit": "The following packages are only half configured:\n man-db   on-line manual\n"}, "warn", "man-db"),
+    ],
+)
+def test_apt_is_not_ready_where_its_sources_cannot_be_read_or_dpkg_has_something_unfinished(
+    tmp_path, whole, said, expected, words
+):
+    found = doctor.check_apt(True, False, str(tmp_path / "none"), asked(**said))
+    assert (verdict(found), words in found.found) == (expected, True)
+
+
+def test_apt_is_not_ready_where_dependencies_are_broken(tmp_path, whole):
+    whole.append(("gimp", "libtiff6 (>= 4)"))
+    found = doctor.check_apt(True, False, str(tmp_path / "none"), asked())
+    assert (verdict(found), found.found) == ("fail", "gimp needs libtiff6 (>= 4), which is not there")
+
+
+def test_a_package_manager_at_work_is_named(tmp_path, whole):
+    lock = tmp_path / "lock"
+    lock.touch()
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        holder.stdout.readline()
+        found = doctor.check_apt(True, False, str(lock))
+        holder.communicate("\n")
+    assert verdict(found) == "warn" and f"(process {holder.pid}) is at work" in found.found
+    assert verdict(doctor.check_apt(True, False, str(lock), asked())) == "ok"
+
+
+@pytest.mark.parametrize("home", [None, "", "/nonexistent"])
+def test_a_machine_without_programs_or_a_home_is_told_about_all_the_same(home):
+    environment = {"PATH": "/nonexistent", **({} if home is None else {"HOME": home})}
+    done = subprocess.run(
+        [sys.executable, "-m", "provision", "doctor", "--json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        cwd=content.root(),
+    )
+    told = json.loads(done.stdout)["checks"]
+    assert told["apt"]["found"] == "there is none" and "could not be looked at" not in done.stdout
+
+
+@pytest.mark.parametrize(("root", "sudo", "expected"), [(1, 0, "ok"), (0, 1, "ok"), (0, 0, "warn")])
+def test_packages_need_root_or_sudo(root, sudo, expected):
+    assert verdict(doctor.check_rights(root, sudo)) == expected
+
+
+@pytest.mark.parametrize(("free", "expected"), [(5000, "ok"), (50, "warn"), (5, "fail")])
+def test_space_is_enough_or_short_or_none(tmp_path, free, expected):
+    place = str(tmp_path / "not" / "there")
+    found = doctor.check_space({place: (100, 10)}, lambda path: Usage(free) if path == tmp_path else None)
+    assert verdict(found) == expected and place in found.found
+
+
+def test_every_file_system_is_told_once():
+    assert len(doctor._places()) == len({doctor._nearest(place).stat().st_dev for place in doctor._places()})
+
+
+@pytest.mark.parametrize(("available", "expected"), [(8 * 10**9, "ok"), (10**9, "warn"), (0, "warn")])
+def test_memory_is_enough_for_a_compiler_or_not(available, expected):
+    assert verdict(doctor.check_memory(available)) == expected
+
+
+def test_memory_that_is_used_up_is_told_from_memory_that_is_not_known(monkeypatch):
+    assert doctor.check_memory(0).found == "0 B can be used"
+    monkeypatch.setattr(system, "memory_available", lambda: None)
+    assert (verdict(doctor.check_memory()), doctor.check_memory().found) == ("warn", "not known")
+
+
+@pytest.mark.parametrize(("level", "expected"), [("x86-64-v3", "ok"), ("x86-64", "warn"), ("", "warn")])
+def test_a_cpu_that_others_builds_do_not_run_on_is_a_warning(level, expected):
+    assert verdict(doctor.check_cpu(1, level)) == expected
+    assert "1 core," in doctor.check_cpu(1, level).found
+
+
+def test_drive_is_of_interest_on_colab_or_where_it_is_mounted(tmp_path):
+    mounted = f"drive {tmp_path}/drive fuse.drive rw 0 0\n"
+    assert doctor.check_drive(False, "") is None
+    assert verdict(doctor.check_drive(True, "")) == "warn"
+    assert "is dead: no such file" in doctor.check_drive(True, mounted).found
+    (tmp_path / "drive").mkdir()
+    assert verdict(doctor.check_drive(False, mounted)) == "ok"
+
+
+@pytest.mark.parametrize("name", ["apt", "pip", "git", "ngrok"])
+def test_a_server_that_cannot_be_reached_is_a_warning_that_says_what_will_not_work(name):
+    assert verdict(doctor.check_server(name, reach.Answer("a.example.org"))) == "ok"
+    found = doctor.check_server(name, reach.Answer("a.example.org", "no answer in time"))
+    assert verdict(found) == "warn" and found.found == "a.example.org: no answer in time"
+    assert doctor.check_server(name, None) is None
+
+
+@pytest.mark.parametrize(
+    ("there", "expected", "words"),
+    [
+        (1_800_000_010, "ok", "as servers say"),
+        (1_800_000_600, "warn", "10 min behind"),
+        (1_799_900_000, "fail", "27 h 47 min ahead"),
+        (0, "ok", "compared with no server"),
+    ],
+)
+def test_the_clock_is_compared_with_a_servers(there, expected, words):
+    found = doctor.check_clock(1_800_000_000, there)
+    assert (verdict(found), words in found.found) == (expected, True)
+
+
+def test_a_clock_behind_this_packages_own_files_is_wrong():
+    assert verdict(doctor.check_clock(1_000_000_000, 0)) == "fail"
+
+
+@pytest.fixture
+def ngrok(monkeypatch):
+    """The role ngrok, whose part of the probe finds what it is told to."""
+    found = {"token": False, "agent": {"path": "", "version": ""}}
+    look = types.SimpleNamespace(
+        has_token=lambda: found["token"],
+        find_agent=lambda wanted, folder: found["agent"],
+        OLDEST=[3, 2],
+        numbers=lambda version: [int(number) for number in version.split(".")],
+    )
+    monkeypatch.setattr(doctor, "ngrok", look)
+    monkeypatch.setattr(catalog, "roles", lambda root=None: {"ngrok": Role("ngrok")})
+    monkeypatch.setattr(notes, "read_state", lambda role: found.get("state", {}))
+    return found
+
+
+def test_a_token_is_given_or_kept_and_never_shown(ngrok):
+    found = doctor.check_token("sesame")
+    assert verdict(found) == "ok" and "sesame" not in repr(found)
+    ngrok["token"] = True
+    assert verdict(doctor.check_token("")) == "ok"
+
+
+def test_a_missing_token_is_a_warning_only_where_ngrok_has_been_set_up(ngrok):
+    assert verdict(doctor.check_token("")) == "ok" and "unless" in doctor.check_token("").found
+    ngrok["state"] = {"report": {"url": "tcp://1.tcp.ngrok.io:1"}}
+    assert verdict(doctor.check_token("")) == "warn"
+
+
+@pytest.mark.parametrize("given", ["'sesame'", "ngrok config add-authtoken sesame", "<sesame>", "sesamé"])
+def test_a_token_that_can_be_none_is_a_warning_that_does_not_show_it(ngrok, given):
+    found = doctor.check_token(given)
+    assert verdict(found) == "warn" and "sesam" not in repr(found)
+
+
+def test_an_agent_is_told_with_its_version(ngrok):
+    assert doctor.check_agent() is None
+    ngrok["agent"] = {"path": "/usr/bin/ngrok", "version": "3.30.0"}
+    assert verdict(doctor.check_agent()) == "ok" and "3.30.0" in doctor.check_agent().found
+    ngrok["agent"] = {"path": "/usr/bin/ngrok", "version": "2.3.41"}
+    assert verdict(doctor.check_agent()) == "warn"
+
+
+def test_without_the_role_nobody_asks_for_a_token_or_an_agent(monkeypatch):
+    monkeypatch.setattr(catalog, "roles", lambda root=None: {})
+    assert doctor.check_token("") is None and doctor.check_agent() is None
+    assert "ngrok" not in doctor._questions()
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for name in ("store", "temporary", "state/sshd", "opt"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "state/mrtrix3.json").write_text(json.dumps({"report": {"prefix": str(tmp_path / "opt/mrtrix3")}}))
+    return tmp_path
+
+
+def leftovers(folders):
+    return doctor.check_leftovers(*(str(folders / name) for name in ("store", "temporary", "state")))
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "store/.new-1-x",
+        "store/mrtrix3-3.0.8.tar.zst.bad",
+        "temporary/provision-a/alive",
+        "state/sshd/sshd.pid",
+        "opt/.mrtrix3.provision-a/bin",
+    ],
+)
+def test_what_killed_runs_have_left_is_found(folders, left):
+    assert verdict(leftovers(folders)) == "ok"
+    (folders / left).parent.mkdir(exist_ok=True)
+    (folders / left).write_text("{}")
+    assert verdict(leftovers(folders)) == "warn"
+
+
+def test_what_is_in_use_is_not_taken_for_left(folders):
+    (folders / "temporary/provision-a").mkdir()
+    with (folders / "temporary/provision-a/alive").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert verdict(leftovers(folders)) == "ok"
+    noted = {"pid": os.getpid(), "start": alive.process(os.getpid())["start"], "boot": alive.boot_id()}
+    (folders / "state/sshd/sshd.pid").write_text(json.dumps(noted))
+    (folders / "temporary/provision-a/alive").unlink()
+    assert verdict(leftovers(folders)) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("report", "expected", "words"),
+    [
+        ({"version": "3.0.8", "works": True}, "ok", "mrtrix3 3.0.8"),
+        ({"state": "stopped", "works": False}, "ok", "mrtrix3 stopped"),
+        ({"state": "started", "works": False, "problem": "has ended"}, "fail", "mrtrix3 has ended"),
+    ],
+)
+def test_what_is_installed_and_does_not_work_is_a_failure(monkeypatch, report, expected, words):
+    monkeypatch.setattr(doctor, "status", lambda: {"hosts": {"localhost": {"mrtrix3": report}}})
+    found = doctor.check_installed()
+    assert (verdict(found), found.found) == (expected, words)
+
+
+def test_commands_that_a_shell_does_not_find_come_with_the_line_to_type():
+    report = {"bin": "/opt/m/bin", "notes": ['/opt/m/bin is not on the PATH. Type: export PATH="/opt/m/bin:$PATH"']}
+    found = doctor.check_path({"mrtrix3": report})
+    assert (verdict(found), found.advice) == ("warn", 'Type: export PATH="/opt/m/bin:$PATH"')
+    assert verdict(doctor.check_path({"mrtrix3": {"bin": "/opt/m/bin"}})) == "ok"
+    assert doctor.check_path({"sshd": {"state": "started"}}) is None
+
+
+# All together
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """A doctor with two checks and no server to ask."""
+    monkeypatch.setattr(doctor, "_questions", dict)
+    monkeypatch.setattr(doctor, "_CHECKS", {"cpu": lambda: Finding("ok", "2 cores"), "drive": lambda: None})
+    return monkeypatch
+
+
+def test_a_check_that_has_nothing_to_say_is_not_told(alone):
+    assert list(doctor.doctor()) == ["cpu", "clock"]
+
+
+def test_what_hangs_or_breaks_is_told_in_time_and_keeps_nobody(alone):
+    over = threading.Event()
+    alone.setattr(doctor, "SECONDS", 0.2)
+    alone.setitem(doctor._CHECKS, "drive", over.wait)
+    alone.setitem(doctor._CHECKS, "cpu", lambda: 1 / 0)
+    alone.setattr(doctor, "_questions", lambda: {"git": over.wait, "apt": lambda: 1 / 0})
+    begin = time.monotonic()
+    found = doctor.doctor()
+    assert time.monotonic() - begin < 1
+    over.set()
+    assert found["drive"].found == "no answer within 0.2 s" and "ZeroDivisionError" in found["cpu"].found
+    assert "no answer in time" in found["network: git"].found and "division" in found["network: apt"].found
+    assert all(finding.verdict == "warn" for name, finding in found.items() if name != "clock")
+
+
+def test_the_clock_is_compared_with_the_first_server_that_tells_the_time(alone):
+    alone.setattr(
+        doctor,
+        "_questions",
+        lambda: {"apt": lambda: reach.Answer("a", "no"), "git": lambda: reach.Answer("b", "", time.time() + 7200)},
+    )
+    assert doctor.doctor()["clock"].verdict == "fail"
+
+
+def test_nothing_is_changed_by_looking(tmp_path):
+    home = {
+        "HOME": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path / "s"),
+        "XDG_CACHE_HOME": str(tmp_path / "c"),
+        "PATH": os.environ["PATH"],
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "provision", "doctor", "--json"],
+        env=home,
+        capture_output=True,
+        text=True,
+        cwd=content.root(),
+    )
+    told = json.loads(done.stdout)
+    assert {"system", "python", "apt", "clock"} <= set(told["checks"]) and done.returncode == (not told["ok"])
+    assert list(tmp_path.iterdir()) == []
+    assert told["seconds"] < 3
+
+
+def test_looking_is_imported_when_it_is_asked_for():
+    assert importlib.import_module("provision").doctor is doctor.doctor

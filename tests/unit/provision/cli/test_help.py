@@ -1,0 +1,76 @@
+"""What the help of the commands tells."""
+
+import argparse
+import re
+
+import pytest
+
+from provision.checkup.diagnosis import Diagnosis
+from provision.cli import main as cli
+from provision.cli.main import main
+from provision.engine import catalog
+
+from .doubles import help_of
+
+
+def test_help_of_a_role_shows_all_its_options_and_those_of_no_other(capsys):
+    text = " ".join(help_of("run mrtrix3 --help", capsys).split())
+    for option in catalog.role("mrtrix3").options.values():
+        assert f"--{option.short.replace('_', '-')} " in text
+        assert " ".join(catalog.plain(option.description).split()) in text
+        for choice in option.choices:
+            assert choice in text
+    assert "(default: auto)" in text and "{auto,present,store,archive,package,source}" in text
+    assert "--mrtrix3-version" in text and "--groups" not in text and "--lock-timeout" not in text
+
+
+def test_help_of_several_roles_shows_names_that_can_be_written(capsys):
+    text = help_of("run -h deps mrtrix3", capsys)
+    assert "--deps-state" in text and "--mrtrix3-state" in text and " --state" not in text
+
+
+def test_help_shows_percent_signs_and_opposites(made_up_roles, capsys):
+    text = help_of("run ngrok other --help", capsys)
+    assert "50 %" in text and "--ngrok-ask, --no-ngrok-ask" in text and "(default: true)" in text
+
+
+def test_help_without_a_role_lists_the_roles(capsys):
+    text = help_of("run --help", capsys)
+    for name in catalog.roles():
+        assert f"\n{name} " in text
+
+
+def commands_of(parser, words=()):
+    """The words of each command and of each of its own commands, none for `provision` alone."""
+    yield words
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                yield from commands_of(command, (*words, name))
+
+
+HELPS = [*(" ".join(words) for words in commands_of(cli._parser(None))), "run deps", "run deps mrtrix3"]
+
+
+def test_all_commands_are_found():
+    assert len(HELPS) > 18 and {"", "run", "store", "store ls", "peek", "logs"} < set(HELPS)
+
+
+@pytest.mark.parametrize("line", HELPS)
+def test_help_documents_the_exit_codes(capsys, line):
+    _, _, codes = help_of(f"{line} --help", capsys).partition("\nexit codes:\n")
+    assert re.findall(r"^  (\d+) +\S", codes, re.M) == ["0", "1", "2", "130"]
+
+
+@pytest.mark.parametrize("line", HELPS)
+def test_help_has_examples(capsys, line):
+    assert f"examples:\n  provision {line}".rstrip() in help_of(f"{line} --help", capsys)
+
+
+def test_examples_in_help_are_right_usage(run, demo, sample, status, stop, monkeypatch):
+    monkeypatch.setattr(cli.pictures, "call", lambda _: {"file": "dwi.png", "alt": "slices"})
+    monkeypatch.setattr(cli.machine, "call", lambda _: Diagnosis({}, 0.1))
+    examples = "".join([cli._EXAMPLES, cli._RUN_EXAMPLES, cli._DEMO_EXAMPLES, cli._SAMPLE_EXAMPLES]).splitlines()
+    lines = [line.split("   ")[0].split()[1:] for line in map(str.strip, examples) if line.startswith("provision ")]
+    assert len(lines) > 10
+    assert [main(line) for line in lines] == [0] * len(lines)

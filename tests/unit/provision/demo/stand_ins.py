@@ -1,0 +1,76 @@
+"""Stand-ins for MRtrix3's commands that find the true fibres, or fail as they are told."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from provision.demo.pipeline import run_demo
+
+SIZE = (16, 16, 4)
+NAMES = ("mrinfo", "mrconvert", "dwi2mask", "dwi2response", "dwi2fod", "sh2peaks")
+# All of the commands: each does no more than the demo's later steps need.
+STAND_IN = f"""#!{sys.executable}
+import os, pathlib, sys
+name, arguments = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
+if name == os.environ.get("FAILING"):
+    print(*(f"line {{number}}" for number in range(20)), sep="\\n")
+    sys.exit(3)
+if name == "mrinfo":
+    print("== mrinfo 3.0.8-12-gabc ==")
+    sys.exit()
+if name != "sh2peaks" and arguments[1] != "fod_l0.nii.gz":
+    sys.exit()
+import nibabel, numpy
+truth = nibabel.load("truth.nii.gz")
+if name == "sh2peaks":
+    cosine, sine = (f(numpy.radians(float(os.environ.get("TURNED", 0)))) for f in (numpy.cos, numpy.sin))
+    turn = numpy.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+    peaks = truth.get_fdata().reshape(*truth.shape[:3], 2, 3) @ turn.T
+    third = numpy.full((*truth.shape[:3], 1, 3), numpy.nan)
+    found = numpy.concatenate([-peaks[..., ::-1, :] if "SWAPPED" in os.environ else peaks, third], axis=3)
+    image = nibabel.Nifti1Image(found.reshape(*truth.shape[:3], 9).astype("f4"), truth.affine)
+    if "OTHER_AXES" in os.environ:
+        image = image.as_reoriented([[1, 1], [0, -1], [2, -1]])
+    nibabel.save(image, arguments[1])
+else:
+    nibabel.save(nibabel.Nifti1Image(truth.get_fdata()[..., 0].astype("f4"), truth.affine), arguments[1])
+"""
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory) -> Path:
+    """The folder of the stand-ins."""
+    return scripts(tmp_path_factory.mktemp("mrtrix3") / "bin", dict.fromkeys(NAMES, STAND_IN))
+
+
+def scripts(folder: Path, texts: dict[str, str]) -> Path:
+    folder.mkdir()
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def shell(tmp_path: Path, text: str, name: str = "command") -> dict:
+    """What `run_command` needs to run one shell script called `name`."""
+    folder = scripts(tmp_path / "shell", {name: f"#!/bin/sh\n{text}\n"})
+    return {
+        "folder": tmp_path,
+        "environment": {"PATH": f"{folder}:/usr/bin:/bin"},
+        "log": tmp_path / "the.log",
+    }
+
+
+def run(tmp_path: Path, commands: Path, **options):
+    """Run the demo with the stand-ins; variables for them go into `told`."""
+    environment = {**os.environ, **options.pop("told", {})}
+    quiet = Console(quiet=True)
+    settings = {"size": SIZE, "console": quiet, "environment": environment, "bin": commands, **options}
+    return run_demo(tmp_path / "demo", **settings)
+
+
+def log_of(tmp_path: Path) -> str:
+    return (tmp_path / "demo" / "demo.log").read_text()

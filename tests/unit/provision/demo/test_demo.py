@@ -1,0 +1,16 @@
+"""What the demo asks for before it begins."""
+
+import pytest
+
+from provision.demo import pipeline
+from provision.demo.demo import demo
+from provision.errors import OptionError, ProvisionError
+
+
+def test_what_the_demo_lacks_is_told_before_anything_is_installed(ran, monkeypatch, tmp_path):
+    with pytest.raises(OptionError, match="no data called 'head'"):
+        demo(tmp_path / "demo", data="head")
+    monkeypatch.setattr(pipeline, "_EXTRA", ("no_such_package",))
+    with pytest.raises(ProvisionError, match="no_such_package"):
+        demo(tmp_path / "demo")
+    assert ran == {}

@@ -1,0 +1,51 @@
+"""Numbers, times and names as people read them."""
+
+import pytest
+
+from provision.words import did_you_mean, format_age, format_bytes, format_seconds
+
+
+@pytest.mark.parametrize("written", ["mrtrix", "MRTRIX3", "mrtirx3"])
+def test_the_nearest_name_is_offered(written):
+    assert did_you_mean(written, ["deps", "mrtrix3"]) == "Did you mean 'mrtrix3'?"
+
+
+def test_no_name_is_offered_when_none_is_near():
+    assert did_you_mean("xyz", ["deps", "mrtrix3"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0.0 s"),
+        (2.13, "2.1 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (75, "1 min 15 s"),
+        (720, "12 min"),
+        (3599.6, "1 h"),
+        (3600 + 29, "1 h"),
+        (3600 + 125, "1 h 2 min"),
+        (7199, "2 h"),
+        (90000, "25 h"),
+    ],
+)
+def test_durations_read_well(seconds, words):
+    assert format_seconds(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_960, "1.0 MB"), (20_800_000, "20.8 MB"), (3e12, "3.0 TB")],
+)
+def test_sizes_read_well(number, words):
+    assert format_bytes(number) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-5, "0 s"), (59.9, "60 s"), (60, "1 min"), (3599, "59 min"), (86_399, "23 h"), (2e6, "23 d")]
+)
+def test_ages_are_told_in_their_largest_unit(seconds, text):
+    assert format_age(seconds) == text
