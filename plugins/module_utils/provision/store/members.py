@@ -167,12 +167,17 @@ def _write_member(tar, member, name, parent):
     def open_new(path, flags):
         return os.open(path, flags | os.O_NOFOLLOW, 0o600, dir_fd=parent)
 
-    with open(name, "xb", opener=open_new) as file:
-        for block in tar.blocks():
-            file.write(block)
-        file.flush()
-        set_mode(file.fileno(), 0o755 if member.mode & 0o100 else 0o644)
-        os.utime(file.fileno(), (member.mtime, member.mtime))
+    try:
+        with open(name, "xb", opener=open_new) as file:
+            for block in tar.blocks():
+                file.write(block)
+            file.flush()
+            set_mode(file.fileno(), 0o755 if member.mode & 0o100 else 0o644)
+            os.utime(file.fileno(), (member.mtime, member.mtime))
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=parent)
+        raise
 
 
 @contextmanager
