@@ -85,7 +85,8 @@ def lines(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
     Examples
     --------
-    >>> list(lines({"sshd": {"command": "ssh -p 2222 root@127.0.0.1", "fingerprint": "SHA256:abc"}}))
+    >>> sshd = {"command": "ssh -p 2222 root@127.0.0.1", "host": "127.0.0.1", "fingerprint": "SHA256:abc"}
+    >>> list(lines({"sshd": sshd}))
     ['    from here    ssh -p 2222 root@127.0.0.1', '    fingerprint  SHA256:abc']
     """
     role, report = way_in(reports)

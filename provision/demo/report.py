@@ -196,7 +196,7 @@ def page(result: DemoResult, drawn: Mapping[str, Drawn], commands: Sequence[str]
 
     Examples
     --------
-    >>> from provision.demo import DemoResult
+    >>> from provision.demo.pipeline import DemoResult
     >>> missing = ProvisionError("There is no picture.")
     >>> result = DemoResult(Path("out"), "head", versions={"mrtrix3": "3.0.8"})
     >>> page(result, {"glyphs": missing, "peek": missing}, ["mrinfo -version"])[:15]

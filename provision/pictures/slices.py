@@ -133,7 +133,7 @@ def default_zoom(header: Header, plane: str | None, plot: str | None = None) -> 
     Examples
     --------
     >>> import numpy as np
-    >>> from provision.images import Header
+    >>> from provision.pictures.images import Header
     >>> default_zoom(Header((48, 48, 20), (2.0, 2.0, 2.0), np.eye(4)), "axial")
     12
     """
