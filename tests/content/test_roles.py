@@ -236,3 +236,14 @@ def test_roles_are_removed_whatever_their_options_are() -> None:
 def is_tool(role: Path) -> bool:
     """Whether a role describes a tool as data, and leaves the work to the role `_tool`."""
     return "name: _tool\n" in (role / "tasks/main.yml").read_text("utf-8")
+
+
+def test_the_role_that_others_include_refuses_to_be_called_alone(tmp_path: Path) -> None:
+    play = [{"hosts": "localhost", "gather_facts": False, "roles": ["_tool"]}]
+    (tmp_path / "play.yml").write_text(yaml.safe_dump(play), "utf-8")
+    words = ["playbook", str(tmp_path / "play.yml"), "-i", "localhost,", "-c", "local"]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(
+        [sys.executable, "-m", "ansible", *words], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "_tool_wanted" in done.stdout and "changed=0" in done.stdout
