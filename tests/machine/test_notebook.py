@@ -62,7 +62,7 @@ nibabel.save(nibabel.Nifti1Image(fod, affine), "fod.nii.gz")
 PASSWORD = "marker-of-a-password"
 # What a run would return that lets people in; the button asks the kernel for the password.
 LET_IN = """
-from provision.result import Result
+from provision.actions.result import Result
 server = {"user": "root", "host": "127.0.0.1", "port": 2222, "password_file": "/root/password"}
 tunnel = {
     "url": "tcp://1.tcp.example.org:12345", "host": "1.tcp.example.org", "port": 12345, "state": "started",
@@ -79,7 +79,7 @@ import time
 
 from provision.engine.events import Step
 from provision.display.progress import progress
-from provision.result import Result
+from provision.actions.result import Result
 
 with progress() as shown:
     shown.step(Step("done", "deps", "Install packages", "localhost", changed=True))
