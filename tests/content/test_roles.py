@@ -178,7 +178,7 @@ def stems(role: Path, name: str) -> list[str]:
     An expression gives the words quoted in it and the choices of the options in it. When it has an internal variable
     or a loop's, it may give anything.
     """
-    before, expression, after = re.fullmatch(r"(.*?)(?:\{\{(.*)\}\})?([^{}]*)\.yml", name).groups()
+    before, expression, after = re.fullmatch(r"(.*?)(?:\{\{(.*)\}\})?([^{}]*)\.yml", name, re.S).groups()
     if not expression:
         return [re.escape(before + after)]
     words = re.findall(r"'([\w-]+)'", expression)
