@@ -136,16 +136,14 @@ passed_over:
 
 import os
 import re
-import tempfile
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision.commands import command_environment, run
 from ..module_utils.provision.reading import is_elf, is_script
-from ..module_utils.provision.store.members import unpack
 from ..module_utils.provision.store.portable import finish, flags_in_config, gather, gather_tree
-from ..module_utils.provision.tool.install import ARGUMENTS, InstallError, Tool
+from ..module_utils.provision.tool.install import ARGUMENTS, InstallError, Tool, unpacked_build
 
 
 class MRtrix3(Tool):
@@ -159,7 +157,8 @@ class MRtrix3(Tool):
 
     def unpack(self, given, folder):
         """Unpack any tar archive of a build and bring its ``bin``, ``lib`` and ``share`` to the top of a folder."""
-        unpack_build(given["archive"], folder)
+        with unpacked_build(given["archive"], folder) as top:
+            gather([top], folder)
         finish(folder)
 
     def smoke_test(self, folder):
@@ -197,21 +196,6 @@ class MRtrix3(Tool):
         place = {"prefix": os.path.dirname(given["bin"]), "bin": given["bin"]}
         report = self.whole_report(given, told, place, {}, start)
         return self.note(given, self.state_of(given, report, [], "", {}))
-
-
-def unpack_build(archive, folder):
-    """Unpack an archive and bring its ``bin``, ``lib`` and ``share`` to the top of a folder."""
-    with tempfile.TemporaryDirectory(dir=folder) as inner:
-        try:
-            unpack(archive, inner)
-        except ValueError as error:
-            raise InstallError(str(error) + ".", "Make or download it again.", code="bad-archive") from error
-        entries = os.listdir(inner)
-        top = inner if "bin" in entries or len(entries) != 1 else os.path.join(inner, entries[0])
-        if not os.path.isdir(os.path.join(top, "bin")):
-            hint = "It must hold bin, lib and share of a build."
-            raise InstallError(f"{archive} has no folder bin.", hint, code="bad-archive")
-        gather([top], folder)
 
 
 def commands_in(folder):

@@ -231,7 +231,7 @@ def has_token():
 
 
 def now(report):
-    """Return whether the endpoint is open and leads here at this moment; `checks.now` says how."""
+    """Return whether the endpoint is open and leads here at this moment; `look.now` says how."""
     state = read_state("ngrok")
     folder = os.path.join(state_folder(), "ngrok")
     pid_file = os.path.join(folder, "ngrok.pid")

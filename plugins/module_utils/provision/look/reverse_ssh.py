@@ -246,7 +246,7 @@ def _wrong_number(wanted):
 
 
 def now(report):
-    """Return whether the tunnel is up and leads here at this moment; `checks.now` says how."""
+    """Return whether the tunnel is up and leads here at this moment; `look.now` says how."""
     state = read_state("reverse_ssh")
     folder = os.path.join(state_folder(), "reverse_ssh")
     if not os.path.exists(os.path.join(folder, "reverse_ssh.pid")):

@@ -389,7 +389,7 @@ def _wrong_place(wanted, pid):
 
 
 def now(report):
-    """Return whether the server runs and lets in at this moment; `checks.now` says how."""
+    """Return whether the server runs and lets in at this moment; `look.now` says how."""
     folder = os.path.join(state_folder(), "sshd")
     if not os.path.exists(os.path.join(folder, "sshd.pid")):
         return {"state": "stopped", "works": False}

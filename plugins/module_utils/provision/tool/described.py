@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 
-from ..store.members import unpack
-from .install import InstallError, Tool
+from .install import InstallError, Tool, unpacked_build
 from .version import last_line, run_command, told_version
 
 
@@ -19,15 +17,7 @@ class Described(Tool):
 
     def unpack(self, given, folder):
         """Unpack an archive and bring what is in its one folder, if it has but one, to the top."""
-        with tempfile.TemporaryDirectory(dir=folder) as inner:
-            try:
-                unpack(given["archive"], inner)
-            except ValueError as error:
-                raise InstallError(f"{error}.", "Make or download it again.", code="bad-archive") from error
-            names = os.listdir(inner)
-            top = inner if "bin" in names or len(names) != 1 else os.path.join(inner, names[0])
-            if not os.path.isdir(os.path.join(top, "bin")):
-                raise InstallError(f"{given['archive']} has no folder bin.", "Give another.", code="bad-archive")
+        with unpacked_build(given["archive"], folder) as top:
             for name in os.listdir(top):
                 os.rename(os.path.join(top, name), os.path.join(folder, name))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 from contextlib import contextmanager, suppress
 
@@ -25,6 +26,7 @@ from ..store.archives import (
     why_not_here,
     why_not_wanted,
 )
+from ..store.members import unpack
 from ..store.portable import PortableError, describe
 from ..system import look_at_machine
 from .path import broken_links, links_to
@@ -383,6 +385,22 @@ class Tool:
             left_alone=state.get("left_alone", []),
             passed_over=passed_over,
         )
+
+
+@contextmanager
+def unpacked_build(archive, folder):
+    """Give the folder with ``bin`` of an archive that was unpacked within `folder`; what is left there then goes."""
+    with tempfile.TemporaryDirectory(dir=folder) as inner:
+        try:
+            unpack(archive, inner)
+        except ValueError as error:
+            raise InstallError(str(error) + ".", "Make or download it again.", code="bad-archive") from error
+        entries = os.listdir(inner)
+        top = inner if "bin" in entries or len(entries) != 1 else os.path.join(inner, entries[0])
+        if not os.path.isdir(os.path.join(top, "bin")):
+            hint = "It must hold bin, lib and share of a build."
+            raise InstallError(f"{archive} has no folder bin.", hint, code="bad-archive")
+        yield top
 
 
 def _is_zstd(path):
