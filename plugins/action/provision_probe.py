@@ -77,17 +77,18 @@ class ActionModule(ActionBase):
         """Return what the checker found, as the task's result."""
         result = super().run(tmp, task_vars)
         result["changed"] = False
-        problem = self._take_turn(task_vars or {})
+        task_vars = task_vars or {}
+        problem = self._take_turn(task_vars)
         if problem:
             return dict(result, failed=True, **problem)
         try:
-            asked = {role: self._wanted(role, task_vars or {}) for role in self._task.args["roles"]}
+            asked = {role: self._wanted(role, task_vars) for role in self._task.args["roles"]}
         except UnknownRole as error:
             return dict(result, failed=True, code="usage", msg=f"There is no role {str(error)!r}.")
-        common = self._common(task_vars or {})
+        common = self._common(task_vars)
         # What people name by a path is here.
         roles = json.dumps(_machine("look").read_here({name: {**common, **one} for name, one in asked.items()}))
-        python = self._templar.template((task_vars or {}).get("ansible_python_interpreter") or "/usr/bin/python3")
+        python = self._templar.template(task_vars.get("ansible_python_interpreter") or "/usr/bin/python3")
         # It may be a command with arguments; a path may have spaces.
         command = shlex.quote(python) if Path(python).is_file() else python
         source = _PROGRAM.format(sources=json.dumps(_sources()), mark=_MARK, roles=roles)
@@ -105,7 +106,7 @@ class ActionModule(ActionBase):
         result.update(json.loads(found))
         for name, answer in result["roles"].items():
             answer["wanted"] = asked[name]  # as it was asked, by which a role knows whether this answers its question
-        result["machine"]["can_become"] = self._can_become(task_vars or {})
+        result["machine"]["can_become"] = self._can_become(task_vars)
         if self._task.args.get("report"):
             # What set_stats returns. A task for that would cost as much as the whole look.
             data = {"provision": {task_vars["inventory_hostname"]: result["ready"]}}
@@ -117,7 +118,8 @@ class ActionModule(ActionBase):
         name = f"__{role}_wanted"
         if name not in task_vars:
             folder = _ROLES / role
-            if not (folder / "vars").is_dir():
+            # A name, and no path to a folder of somebody else's: what is in it is run as templates.
+            if not (str(role).isidentifier() and (folder / "vars").is_dir()):
                 raise UnknownRole(role)
             # In the order in which Ansible lets one win over another.
             parts = (self._variables(folder / "defaults"), task_vars, self._variables(folder / "vars"))

@@ -247,3 +247,18 @@ def test_the_role_that_others_include_refuses_to_be_called_alone(tmp_path: Path)
         [sys.executable, "-m", "ansible", *words], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 2 and "_tool_wanted" in done.stdout and "changed=0" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["nope", "../roles/deps", "{folder}/mine"])
+def test_what_is_no_role_of_this_project_is_refused_and_nothing_of_it_is_read(name: str, tmp_path: Path) -> None:
+    (tmp_path / "mine/vars").mkdir(parents=True)
+    hostile = f"{{{{ lookup('pipe', 'touch {tmp_path}/ran') }}}}"
+    (tmp_path / "mine/vars/main.yml").write_text(yaml.safe_dump({f"__{tmp_path}/mine_wanted": hostile}), "utf-8")
+    given = {"provision_roles": [name.format(folder=tmp_path)], "ansible_python_interpreter": sys.executable}
+    words = ["playbook", "playbooks/site.yml", "--check", "-i", "localhost,", "-c", "local", "-e", json.dumps(given)]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(
+        [sys.executable, "-m", "ansible", *words], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "code: usage" in done.stdout
+    assert not (tmp_path / "ran").exists()
