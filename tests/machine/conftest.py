@@ -21,11 +21,23 @@ from box import SUITES, Box, Machines, cache, why_not
 
 HERE = Path(__file__).parent
 
+# Files of minutes come first, the longest of all at the front, so that none is left over when all else is done.
+LONGEST_FIRST = ("mrtrix3", "sshd", "faults", "reverse_ssh", "documented_commands", "deps", "ngrok", "remove", "bootstrap")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker("machine")
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """The turn of a test: the long files of this folder in their order, its others, and then all other tests."""
+    if not item.path.is_relative_to(HERE):
+        return len(LONGEST_FIRST) + 1
+    name = item.path.stem.removeprefix("test_")
+    return LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 @pytest.fixture(scope="session")
