@@ -22,7 +22,17 @@ from box import SUITES, Box, Machines, cache, why_not
 HERE = Path(__file__).parent
 
 # Files of minutes come first, the longest of all at the front, so that none is left over when all else is done.
-LONGEST_FIRST = ("mrtrix3", "sshd", "faults", "reverse_ssh", "documented_commands", "deps", "ngrok", "remove", "bootstrap")
+LONGEST_FIRST = (
+    "mrtrix3",
+    "sshd",
+    "faults",
+    "reverse_ssh",
+    "documented_commands",
+    "deps",
+    "ngrok",
+    "remove",
+    "bootstrap",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
