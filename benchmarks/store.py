@@ -31,7 +31,7 @@ from typing import NamedTuple
 import slow_drive
 
 from provision.engine import content
-from provision.machine import cpu, notes, places, reading, system
+from provision.machine import cpu, notes, places, reading, system, versions
 from provision.machine.store import archives
 
 # A run on the drive mostly sleeps, so that few say as much as many; a build takes half an hour.
@@ -263,7 +263,7 @@ def which(archive: Path) -> list[str]:
     """Return the options that ask for this very build."""
     manifest = archives.manifest_of(str(archive))
     options = ["--version", manifest["version"]]
-    if not archives.is_release(manifest["version"]):
+    if not versions.is_release(manifest["version"]):
         options += ["--repo", manifest["repo"]]
     if not manifest["complete"]:
         options += ["--commands", ",".join(manifest["asked"])]

@@ -106,7 +106,7 @@ class ActionModule(ActionBase):
         result.update(json.loads(found))
         for name, answer in result["roles"].items():
             answer["wanted"] = asked[name]  # as it was asked, by which a role knows whether this answers its question
-        result["machine"]["can_become"] = self._can_become(task_vars)
+        result["machine"]["can_become"] = common["can_become"]
         if self._task.args.get("report"):
             # What set_stats returns. A task for that would cost as much as the whole look.
             data = {"provision": {task_vars["inventory_hostname"]: result["ready"]}}
@@ -141,6 +141,8 @@ class ActionModule(ActionBase):
             "folder": folder if is_local else "",
             # Not where the kernel of a notebook runs this, which learns where the commands are.
             "shell": not boolean(self._told("provision_kernel", task_vars, False)),
+            # Whether Ansible has a password for sudo.
+            "can_become": self._can_become(task_vars),
             # Roles whose packages are to be taken for gone, where several are removed and this is but a look.
             "leaving": self._told("provision_leaving", task_vars, []),
         }

@@ -29,6 +29,10 @@ options:
         O(forget).
       - C(known) changes nothing; it returns the version of the first that apt would install, and fetches the package
         lists where it knows none.
+  version:
+    type: str
+    default: any
+    description: The version that is wanted where C(state=known), as the programs call it and not the distribution.
   keep_configuration:
     type: list
     elements: str
@@ -52,9 +56,13 @@ EXAMPLES = """
 """
 
 RETURN = """
-candidate:
-  description: The version that apt would install, empty when there is none.
+upstream:
+  description: The version that apt would install, as the programs call it; empty when there is none.
   type: str
+  returned: C(state=known)
+fits:
+  description: Whether that is the version wanted.
+  type: bool
   returned: C(state=known)
 problem:
   description: Why there may be none, in a sentence.
@@ -64,7 +72,8 @@ problem:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision.apt import AptError, candidate, install, protect, remove, unprotect
+from ..module_utils.provision.apt import AptError, candidate, install, protect, remove, unprotect, upstream_version
+from ..module_utils.provision.versions import satisfies
 
 
 def main():
@@ -74,6 +83,7 @@ def main():
         argument_spec={
             "names": {**names, "required": True},
             "state": {"choices": ["present", "automatic", "absent", "known"], "default": "present"},
+            "version": {"default": "any"},
             "keep_configuration": {**names, "default": []},
             "forget": {**names, "default": []},
             "lock_timeout": {"type": "int", "default": 300},
@@ -83,7 +93,9 @@ def main():
     try:
         if wanted["state"] == "known":
             version, problem = candidate(wanted["names"][0], wanted["lock_timeout"])
-            module.exit_json(changed=False, candidate=version, problem=problem)
+            upstream = upstream_version(version)
+            fits = bool(upstream) and satisfies(upstream, wanted["version"])
+            module.exit_json(changed=False, upstream=upstream, fits=fits, problem=problem)
         if wanted["state"] == "present":
             install(wanted["names"], wanted["lock_timeout"])
         elif wanted["state"] == "automatic":

@@ -249,6 +249,21 @@ def step(event: dict) -> Step | None:
     return None
 
 
+class ToolNames:
+    """Gives the work of the role ``_tool`` the name of the tool: that of the role which has included it."""
+
+    def __init__(self):
+        self._including = ""
+
+    def put(self, event: dict) -> None:
+        """Name the tool in an event."""
+        data = _mapping(event, "event_data")
+        if data.get("role") == "_tool":
+            data["role"] = self._including
+        elif str(data.get("task_action")).endswith("include_role"):
+            self._including = data.get("role", "")
+
+
 def _mapping(data: dict, name: str) -> dict:
     """Return a mapping that an event has, an empty one where it has something else: modules are other people's."""
     value = data.get(name)

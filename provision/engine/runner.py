@@ -262,6 +262,7 @@ class _Watcher:
         self.seen, self.on_step, self.on_line, self.secrets = seen, on_step, on_line, secrets
         self.current = {"role": "", "task": "", "host": ""}
         self.read_work = _work_reader(progress, on_step, self.current)
+        self.tools = events.ToolNames()
 
     def event(self, event: dict) -> bool:
         """Take one event; False tells runner to write nothing to disk."""
@@ -278,6 +279,7 @@ class _Watcher:
             seen.pid = event.get("pid", 0)
         elif event.get("event") == "playbook_on_stats":
             seen.stats = event
+        self.tools.put(event)
         failure = events.failure(event)
         if failure:
             message, hint = (_without(self.secrets, text) for text in (failure.message, failure.hint))

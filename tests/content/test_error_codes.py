@@ -24,6 +24,10 @@ def in_the_code() -> set[str]:
         for path in (content.root() / folder).rglob("*.py"):
             # Not what nibabel calls by that name.
             found |= set(re.findall(r"(?<!affine, )\bcode ?= ?\"([a-z0-9-]+)\"", path.read_text()))
+            found |= set(re.findall(r"\"code\": \{.*\"default\": \"([a-z-]+)\"", path.read_text()))
+    for path in (content.root() / "roles").rglob("*.yml"):
+        for code in re.findall(r"^ +code: (.*)$", path.read_text(), re.M):
+            found |= set(re.findall(r"(?<!default\()'([a-z-]+)'", code) if "{{" in code else [code])
     returned = (content.root() / "provision" / "engine" / "events.py").read_text()
     return found | set(re.findall(r'", "([a-z]+(?:-[a-z]+)*)"\n', returned))
 

@@ -29,6 +29,7 @@ INJECTED_FACT = re.compile(
 )
 
 each_role = pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+each_folder = pytest.mark.parametrize("role", [*ROLES, ROOT / "roles/_tool"], ids=lambda role: role.name)
 
 
 class Loader(yaml.SafeLoader):
@@ -114,7 +115,7 @@ def test_options_carry_the_name_of_the_role(role: Path) -> None:
     assert [name for name in options(role) if not name.startswith((f"{role.name}_", shared))] == []
 
 
-@each_role
+@each_folder
 def test_internals_carry_the_name_of_the_role(role: Path) -> None:
     made = [name for path in (role / "vars").rglob("*.yml") for name in load(path)]
     for _, task in tasks(role):
@@ -123,7 +124,7 @@ def test_internals_carry_the_name_of_the_role(role: Path) -> None:
         made += [name for name in (task.get("register"), (task.get("loop_control") or {}).get("loop_var")) if name]
         if not {"ansible.builtin.include_role", "ansible.builtin.import_role"} & task.keys():
             made += task.get("vars") or {}
-    allowed = (f"__{role.name}_", f"{role.name}_", "provision_", "ansible_")
+    allowed = (f"__{role.name}_", f"{role.name}_", "provision_", "ansible_") if role in ROLES else ("_tool_",)
     assert [name for name in made if not name.startswith(allowed)] == []
 
 
@@ -133,7 +134,7 @@ def test_every_option_is_used(role: Path) -> None:
     assert [name for name in options(role) if not re.search(rf"\b{name}\b", used)] == []
 
 
-@each_role
+@each_folder
 def test_every_internal_is_used(role: Path) -> None:
     playbooks = [path.read_text(encoding="utf-8") for path in (ROOT / "playbooks").glob("*.yml")]
     used = "\n".join(uncommented(text) for text in [*texts(role).values(), *playbooks])
@@ -142,20 +143,20 @@ def test_every_internal_is_used(role: Path) -> None:
     assert [name for name in sorted(internals) if len(re.findall(rf"\b{name}\b", used)) < 2] == []
 
 
-@each_role
+@each_folder
 def test_every_task_has_a_name(role: Path) -> None:
     assert [(path.name, task) for path, task in tasks(role) if not task.get("name")] == []
 
 
-@each_role
+@each_folder
 def test_facts_are_read_from_ansible_facts(role: Path) -> None:
     found = {(path.name, match[0]) for path, text in texts(role).items() for match in INJECTED_FACT.finditer(text)}
     assert found == set()
 
 
-@each_role
+@each_folder
 def test_included_files_are_there_and_all_files_are_included(role: Path) -> None:
-    reached = set(load(role / "meta/argument_specs.yml")["argument_specs"])
+    reached = set(load(role / "meta/argument_specs.yml")["argument_specs"]) | from_elsewhere(role)
     there = {path.stem for path in (role / "tasks").glob("*.yml")}
     for path, task in tasks(role):
         for name in included(task):
@@ -164,6 +165,13 @@ def test_included_files_are_there_and_all_files_are_included(role: Path) -> None
                 assert any(map(pattern.fullmatch, there)), f"{path.name}: {name} may be {pattern.pattern}.yml"
             reached |= {stem for stem in there if any(pattern.fullmatch(stem) for pattern in patterns)}
     assert there - reached == set()
+
+
+def from_elsewhere(role: Path) -> set[str]:
+    """The task files of a role that another role includes by their names."""
+    taken = [task.get("ansible.builtin.include_role", {}) for other in ROLES for _, task in tasks(other)]
+    found = {arguments.get("tasks_from") for arguments in taken if arguments.get("name") == role.name}
+    return found | {"build"} if is_tool(role) else found
 
 
 def included(task: dict[str, Any]) -> list[str]:
@@ -184,7 +192,7 @@ def stems(role: Path, name: str) -> list[str]:
     words = re.findall(r"'([\w-]+)'", expression)
     plain = re.sub(r"'[^']*'", "", expression).replace(f"__{role.name}_look.wanted.state", f"{role.name}_state")
     variables = set(re.findall(r"\w+", plain))
-    if any(variable == "item" or variable.startswith("__") for variable in variables):
+    if any(variable == "item" or variable.startswith("_") for variable in variables):
         return [f"{re.escape(before)}[\\w-]+{re.escape(after)}"]
     words += [choice for variable in variables for choice in options(role).get(variable, {}).get("choices", [])]
     return [re.escape(before + word + after) for word in words]

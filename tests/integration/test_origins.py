@@ -1,4 +1,4 @@
-"""What the role mrtrix3 does when one of its origins fails, with a module of our own that fails as it is told."""
+"""What is done when one of a tool's origins fails, with a module of our own that fails as it is told."""
 
 import json
 import os
@@ -12,7 +12,7 @@ pytest.importorskip("ansible")
 
 from provision.engine import content, events
 
-ROLE = content.root() / "roles/mrtrix3"
+ROLE = content.root() / "roles/_tool"
 MODULE = """#!/usr/bin/python
 # WANT_JSON
 import json, os, sys
@@ -23,22 +23,23 @@ print({answer!r})
 PLAY = """
 - hosts: localhost
   gather_facts: false
-  vars_files: [{role}/defaults/main.yml, {role}/vars/main.yml]
+  vars_files: [{role}/vars/main.yml]
   tasks:
-    - ansible.builtin.set_fact: {{__mrtrix3_report: {{}}, __mrtrix3_passed_over: {{}}, __mrtrix3_failed: []}}
+    - ansible.builtin.set_fact: {{_tool_report: {{}}, _tool_passed_over: {{}}, _tool_failed: []}}
     - ansible.builtin.include_tasks: {role}/tasks/try.yml
       vars:
-        __mrtrix3_trying: present
-        __mrtrix3_look: {{version: any, present: {{bin: /none}}}}
-        __mrtrix3_state_file: /none
-    - ansible.builtin.debug: {{msg: "passed over for {{{{ __mrtrix3_passed_over.present }}}}"}}
+        _tool_wanted: {{name: mrtrix3, title: MRtrix3}}
+        _tool_trying: present
+        _tool_look: {{version: any, present: {{bin: /none}}}}
+        _tool_state_file: /none
+    - ansible.builtin.debug: {{msg: "passed over for {{{{ _tool_passed_over.present }}}} ({{{{ _tool_failed[0].code }}}})"}}
 """
 
 
 def tried(tmp_path, answer):
     """Try an origin whose module answers that; return what Ansible said and whether it went on."""
     (tmp_path / "library").mkdir()
-    (tmp_path / "library/mrtrix3_install.py").write_text(MODULE.format(answer=answer))
+    (tmp_path / "library/tool_install.py").write_text(MODULE.format(answer=answer))
     (tmp_path / "play.yml").write_text(PLAY.format(role=ROLE))
     done = subprocess.run(
         [Path(sys.executable).with_name("ansible-playbook"), "-i", content.root() / "inventory/localhost.yml",
@@ -57,7 +58,7 @@ def refusal(**result):
 
 def test_an_origin_that_cannot_give_it_is_passed_over(tmp_path):
     said, went_on = tried(tmp_path, refusal(code="does-not-run"))
-    assert went_on and "passed over for It is so." in said
+    assert went_on and "passed over for It is so. (does-not-run)" in said
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ COMMIT = "git init -q -b main && git add -A && git -c user.name=t -c user.email=
 DRAW = """
 import sys
 sys.path.insert(0, "/root/project")
-from plugins.modules import mrpeek_install as module
+from plugins.module_utils.provision.tool import mrpeek as module
 print(module.wrong_in_picture(module.draw("mrpeek"), module.decoder_in(sys.argv[1])) or "as it should be")
 """
 

@@ -355,6 +355,12 @@ def candidate(name, lock_timeout=0):
     return "", explained(f"install {name}", f"E: Unable to locate package {name}", said).message
 
 
+def upstream_version(version):
+    """Return the numbers of a package's version, without an epoch and what the distribution adds to them."""
+    found = re.match(r"(?:[0-9]+:)?([0-9][0-9.]*[0-9])", version)
+    return found[1] if found else ""
+
+
 def _policy(name):
     found = re.search(r"^  Candidate: (?!\(none\))(\S+)$", run(["apt-cache", "policy", "--", name])[1], re.M)
     return found[1] if found else ""

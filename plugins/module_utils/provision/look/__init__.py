@@ -31,12 +31,7 @@ def now(role, report):
     A dict with ``works``; of what outlives the play also with ``state``, started or stopped, and with ``problem``, what
     is wrong with it in a few words, where it does not work.
     """
-    part = _part_of(role)
-    if part.__name__.endswith(".described"):
-        return part.now(role, report)
-    if hasattr(part, "now"):
-        return part.now(report)
-    return {"works": not report.get("bin") or part.works(report["bin"])}
+    return _part_of(role).now(role, report)
 
 
 def read_here(roles):

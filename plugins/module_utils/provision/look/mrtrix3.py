@@ -3,75 +3,29 @@
 from __future__ import annotations
 
 import os
-import re
 
-from ..commands import command_environment, run
 from ..notes import read_state
-from ..places import absolute
 from ..reading import is_elf, names_in
-from ..system import sudo_works
-from ..tool.path import foreign_command
+from ..tool.version import mrtrix3_version
 from .tool import is_own, look_at_tool, notes_of
 
-_RELEASE = re.compile(r"\d+\.\d+\.\d+")
+
+def version_in(folder, foreign=False):
+    """Return the version of MRtrix3 in a folder of commands, an empty string when they do not run."""
+    name = "mrinfo"
+    if not os.path.exists(os.path.join(folder, name)):  # a subset may leave it out; all compiled ones tell the same
+        name = next((name for name in sorted(names_in(folder)) if is_elf(os.path.join(folder, name))), name)
+    return mrtrix3_version(os.path.join(folder, name), foreign)[0]
 
 
-def mrtrix3_version(folder, foreign=False):
-    """Return what ``mrinfo -version`` of a folder of commands says, or an empty string when it does not run."""
-    environment = command_environment(folder, foreign)
-    # A subset of the commands may leave mrinfo out; any compiled command tells the same version.
-    for command in ("mrinfo", *sorted(name for name in names_in(folder) if is_elf(os.path.join(folder, name)))):
-        code, out, _error = run([os.path.join(folder, command), "-version"], environment)
-        found = re.match(r"== \S+ (\S+) ==", out)
-        if code == 0 and found:
-            return found.group(1)
-        if code != 127:
-            break
-    return ""
-
-
-def _version_of(report):
-    return mrtrix3_version(report["bin"], foreign=report.get("origin") == "present")
-
-
-def now(report):
+def now(role, report):
     """Return whether the commands still run, and what keeps a shell from finding them."""
-    works = not report.get("bin") or bool(_version_of(report))
-    return {"works": works, **notes_of(report, read_state("mrtrix3"))}
+    works = not report.get("bin") or bool(version_in(report["bin"], report.get("origin") == "present"))
+    return {"works": works, **notes_of(report, read_state(role))}
 
 
-def satisfies(version, wanted):
-    """Tell whether an installed version is the one wanted; where none is named, so is a newer one, or a branch."""
-    if wanted["version"] == "auto":
-        return bool(version) and not _is_older(version, wanted["release"])
-    return wanted["version"] in ("any", version)
-
-
-def _is_older(version, release):
-    """Tell whether a version is a release before another; of a branch or a commit that is not known."""
-    numbers = [[int(number) for number in text.split(".")] for text in (version, release) if _RELEASE.fullmatch(text)]
-    return len(numbers) == 2 and numbers[0] < numbers[1]
-
-
-def mrtrix3_drift(wanted, state):
-    """Return in words how the installation noted in `state` differs from the one wanted, but for its place."""
-    report = state.get("report")
-    if not report:
-        return "nothing is installed"
-    if not satisfies(state.get("version", ""), wanted):
-        return f"version {state.get('version')} is installed"
-    if wanted["origin"] not in ("auto", report["origin"]):
-        return f"it came from {report['origin']}"
-    if is_own(state):
-        difference = _own_files_drift(wanted, state)
-        if difference:
-            return difference
-    if not _version_of(report):
-        return f"the commands in {report['bin']} do not run"
-    return ""
-
-
-def _own_files_drift(wanted, state):
+def _differs(wanted, state):
+    """Return in words what is other than wanted in what was built or unpacked."""
     report = state["report"]
     have = set(names_in(report["bin"]))
     lost = (set(state.get("commands", [])) | set(wanted["commands"])) - have
@@ -82,37 +36,18 @@ def _own_files_drift(wanted, state):
     # An archive that is none of a store does not tell.
     if wanted["cpu"] not in ("auto", report["cpu"] or wanted["cpu"]):
         return f"it was compiled for {report['cpu']}"
-    sha256 = wanted.get("archive_sha256", "").lower()
-    if sha256 and report["origin"] == "archive" and os.path.basename(report.get("archive", "")).lower() != sha256:
-        return "it came from another archive"
     return ""
 
 
-def _aim(wanted, state):
-    """Return the version and the commands to install: those wanted, without losing what is there already."""
-    version, commands = wanted["version"], wanted["commands"]
-    version = wanted["release"] if version == "auto" else version
-    if not is_own(state) or wanted["origin"] != "auto":
-        return {"version": version, "commands": commands}
-    if wanted["version"] in ("auto", "any") and not wanted["archive"] and satisfies(state["version"], wanted):
-        version = state["version"]  # to mend an installation is not to replace it with an older one
-    if commands and version == state["version"]:
-        asked = [] if state.get("complete") else state.get("asked", [])
-        commands = [] if state.get("complete") else sorted({*commands, *asked})
-    return {"version": version, "commands": commands}
+def _commands(wanted, version):
+    """Return the commands to build: those wanted, without losing what is there already of that version."""
+    commands, state = wanted["commands"], read_state("mrtrix3")
+    if commands and is_own(state) and wanted["origin"] == "auto" and version == state["version"]:
+        return [] if state.get("complete") else sorted({*commands, *state.get("asked", [])})
+    return commands
 
 
 def look_at(wanted, machine):
     """Return what is installed of MRtrix3, what has drifted, and what the origins need to know."""
-    state = read_state("mrtrix3")
-    result = look_at_tool("mrtrix3", wanted, machine, lambda state: mrtrix3_drift(wanted, state))
-    if not result.get("drift"):
-        return result
-    found = os.path.dirname(foreign_command("mrinfo"))
-    return dict(
-        result,
-        **_aim(wanted, state),
-        archive=absolute(wanted["archive"], wanted["folder"], machine),
-        present={"bin": found, "version": mrtrix3_version(found, foreign=True)} if found else {},
-        sudo=machine["root"] or sudo_works(),
-    )
+    found = look_at_tool(wanted, machine, _differs, version_in)
+    return dict(found, commands=_commands(wanted, found["version"])) if found.get("drift") else found

@@ -230,9 +230,9 @@ def has_token():
     return bool(kept_token(os.path.join(state_folder(), "ngrok")))
 
 
-def now(report):
+def now(role, report):
     """Return whether the endpoint is open and leads here at this moment; `look.now` says how."""
-    state = read_state("ngrok")
+    state = read_state(role)
     folder = os.path.join(state_folder(), "ngrok")
     pid_file = os.path.join(folder, "ngrok.pid")
     if not os.path.exists(pid_file):

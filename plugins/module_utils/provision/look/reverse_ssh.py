@@ -245,9 +245,9 @@ def _wrong_number(wanted):
     return []
 
 
-def now(report):
+def now(role, report):
     """Return whether the tunnel is up and leads here at this moment; `look.now` says how."""
-    state = read_state("reverse_ssh")
+    state = read_state(role)
     folder = os.path.join(state_folder(), "reverse_ssh")
     if not os.path.exists(os.path.join(folder, "reverse_ssh.pid")):
         return {"state": "stopped", "works": False}

@@ -388,14 +388,14 @@ def _wrong_place(wanted, pid):
     return []
 
 
-def now(report):
+def now(role, report):
     """Return whether the server runs and lets in at this moment; `look.now` says how."""
     folder = os.path.join(state_folder(), "sshd")
     if not os.path.exists(os.path.join(folder, "sshd.pid")):
         return {"state": "stopped", "works": False}
     if not running(os.path.join(folder, "sshd.pid")):
         return {"state": "started", "works": False, "problem": "it has ended"}
-    wanted = read_state("sshd").get("wanted", {})
+    wanted = read_state(role).get("wanted", {})
     if not wanted.get("listen_addresses"):
         return {"state": "started", "works": False, "problem": "what was noted of it is lost"}
     problem = what_is_lost(wanted, report.get("user", ""), folder)

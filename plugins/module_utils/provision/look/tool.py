@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 
 from ..disk import disk_problem, writable
 from ..notes import read_state
-from ..places import default_link_dir, default_prefix, state_folder, store_folder
+from ..places import absolute, default_link_dir, default_prefix, state_folder, store_folder
 from ..store.folder import store_problem, store_warning
-from ..tool.path import broken_links, path_problem
+from ..system import sudo_works
+from ..tool.path import broken_links, foreign_command, path_problem
 from ..tool.prefix import is_ours, leftovers, prefix_problem
+from ..versions import satisfies
 from .deps import absent_report, installed_for
 
 
@@ -70,41 +73,149 @@ def notes_of(report, state):
     return {"notes": [problem]} if problem else {}
 
 
-def look_at_tool(tool, wanted, machine, drift_of):
+def look_at_tool(wanted, machine, differs, version_in, more=dict):
     """Return what is installed of a tool, what has drifted, and what every way to install it needs to know.
 
-    ``drift_of`` is given what the role noted, and says in words how that differs from what is wanted, but for its
-    place; empty for not at all.
+    Parameters
+    ----------
+    wanted : dict
+        The tool as its role describes it.
+    machine : dict
+        What is known of the machine.
+    differs : function
+        Is given what is wanted and what the role noted of an installation of its own, and returns in words how they
+        differ, but for the version and the place; empty for not at all.
+    version_in : function
+        Is given a folder of commands and whether it is a foreign one, and returns the version that they report, empty
+        when they do not run.
+    more : function
+        Returns what else an installation needs to know, where there is something to do.
     """
-    state = read_state(tool)
-    prefix, link_dir = place_of(tool, wanted, state, machine)
+    name = wanted["name"]
+    state = read_state(name)
+    prefix, link_dir = place_of(name, wanted, state, machine)
     result = {"prefix": prefix, "link_dir": link_dir, "report": state.get("report", {})}
     if wanted["state"] == "absent":
         own = is_ours(prefix)
         # A run that was cut off may have installed packages and nothing else, or left what it had begun.
-        there = state or own or installed_for(tool) or leftovers(prefix)
-        return dict(result, converged=not there, report=absent_report(tool, wanted, prefix=prefix if own else ""))
-    drift = drift_of(state) or ("an installation was cut off" if state.get("pending") else "")
+        there = state or own or installed_for(name) or leftovers(prefix)
+        return dict(result, converged=not there, report=absent_report(name, wanted, prefix=prefix if own else ""))
+    drift = _drift(wanted, state, differs, version_in) or (
+        "an installation was cut off" if state.get("pending") else ""
+    )
     misplaced = place_drift(state, prefix, link_dir) if is_own(state) else ""
     if not (drift or misplaced):
         # In a notebook's kernel, the run itself sees to it that what is in a prefix of its own is found.
         notes = notes_of(result["report"], state) if wanted.get("shell", True) or not is_own(state) else {}
         return dict(result, report={**result["report"], **notes}, **_keeping(wanted, state, machine))
-    store = store_folder(wanted.get("store", "none"), wanted["folder"], machine)
-    problem = store_problem(store) if store else ""
-    return dict(
-        result,
+    origins = tried(wanted)
+    result.update(
         converged=False,
         drift=drift or misplaced,
         movable=not drift,
-        store=store,
-        store_there=os.path.isdir(store),
-        store_problem=problem,
-        store_warning=store_warning(wanted.get("store", "none"), store, problem),
-        refusal=refusal_of(tool, prefix, link_dir),
-        cache_problem=disk_problem(machine["cache"]),
+        archive=absolute(wanted.get("archive", {}).get("url", ""), wanted["folder"], machine),
         git=bool(shutil.which("git")),
+        present=_foreign(wanted, version_in) if "present" in origins else {},
+        sudo=machine["root"] or ("package" in origins and sudo_works()),
+        **_store(wanted, machine),
+        **_aim(wanted, state),
+        **more(),
     )
+    return dict(result, refusal=_refusal(wanted, result), unfit=_unfit(wanted, result, machine))
+
+
+def tried(wanted):
+    """Return the origins that are tried for what is wanted, in their order."""
+    asked = wanted.get("origin", "auto")
+    return wanted["origins"] if asked == "auto" else [asked]
+
+
+def _drift(wanted, state, differs, version_in):
+    """Return in words how what the role noted differs from what is wanted, but for its place."""
+    report = state.get("report")
+    if not report:
+        return "nothing is installed"
+    if not satisfies(state.get("version", ""), wanted["version"], wanted.get("release", "")):
+        return f"version {state.get('version')} is installed"
+    if wanted.get("origin", "auto") not in ("auto", report["origin"]):
+        return f"it came from {report['origin']}"
+    sha256 = wanted.get("archive", {}).get("sha256", "").lower()
+    if sha256 and report["origin"] == "archive" and state.get("archive_sha256") != sha256:
+        return "it came from another archive"
+    difference = differs(wanted, state) if is_own(state) else ""
+    if difference:
+        return difference
+    runs = version_in(report["bin"], report["origin"] == "present")
+    return "" if runs else f"the commands in {report['bin']} do not run"
+
+
+def _aim(wanted, state):
+    """Return the version to install: the one wanted, and not an older one than is there already."""
+    release = wanted.get("release", "")
+    version = release if wanted["version"] == "auto" else wanted["version"]
+    keeps = is_own(state) and wanted.get("origin", "auto") == "auto" and wanted["version"] in ("auto", "any")
+    if keeps and not wanted.get("archive", {}).get("url") and satisfies(state["version"], wanted["version"], release):
+        version = state["version"]  # to mend an installation is not to replace it with an older one
+    return {"version": version}
+
+
+def _store(wanted, machine):
+    """Return what is known of the store of builds."""
+    asked = wanted.get("store", "none")
+    store = store_folder(asked, wanted["folder"], machine)
+    problem = store_problem(store) if store else ""
+    there, warning = os.path.isdir(store), store_warning(asked, store, problem)
+    return {"store": store, "store_there": there, "store_problem": problem, "store_warning": warning}
+
+
+def _refusal(wanted, found):
+    """Return why what is wanted cannot be done, as two sentences; an empty list when it can."""
+    name, archive = wanted["name"], wanted.get("archive", {})
+    url, sha256, origins = archive.get("url", ""), archive.get("sha256", ""), tried(wanted)
+    if set(origins) - {"present", "package"}:
+        refusal = refusal_of(name, found["prefix"], found["link_dir"])
+        if refusal:
+            return refusal
+    if found["movable"]:
+        return []
+    if url and not re.fullmatch("[0-9A-Fa-f]{64}", sha256):
+        return [
+            f"{name}_archive_sha256 must be the 64 hexadecimal digits of the archive's SHA-256, not {sha256!r}.",
+            f"Whoever made {url} can tell it: sha256sum {os.path.basename(url)}.",
+        ]
+    if not url and origins == ["archive"]:
+        return [f"{name}_archive is empty.", f"Give the URL or path of an archive and its {name}_archive_sha256."]
+    return []
+
+
+def _foreign(wanted, version_in):
+    """Return the folder and the version of a tool on PATH that is not ours; nothing when there is none."""
+    folder = os.path.dirname(foreign_command(wanted["tells"]["command"][0]))
+    return {"bin": folder, "version": version_in(folder, True)} if folder else {}
+
+
+def _unfit(wanted, found, machine):
+    """Return {origin: why it cannot give what is wanted}, as far as that is known without trying; the others may."""
+    problem, present = disk_problem(machine["cache"]), found["present"]
+    if not present:
+        no_present = "there is none on PATH"
+    elif not present["version"]:
+        no_present = f"{present['bin']} does not run"
+    else:
+        fits = satisfies(present["version"], found["version"])
+        no_present = "" if fits else f"{present['bin']} is {present['version']}"
+    no_store = "" if found["store_there"] else found["store_problem"] or f"there is no {found['store']}"
+    may = found["sudo"] or wanted["can_become"]
+    why = {
+        "present": no_present,
+        "store": no_store if found["store"] else "no store is wanted",
+        "archive": "" if found["archive"] else "none was given",
+        "package": "" if may else "only an administrator can install it, and sudo asks for a password",
+        "source": f"the folder for sources, {machine['cache']}, {problem}; XDG_CACHE_HOME names another"
+        if problem
+        else "",
+    }
+    return {origin: why[origin] for origin in tried(wanted) if why[origin]}
 
 
 def _keeping(wanted, state, machine):

@@ -26,6 +26,7 @@ from ..cpu import LEVELS
 from ..disk import free_bytes
 from ..file_lock import locked
 from ..files import drop_half_written, make_folder, set_mode, write_json
+from ..versions import is_release, numbers, satisfies
 from .members import Members, extract_member
 from .tar import TarReader
 from .trust import others_write, store_owner_problem
@@ -266,11 +267,6 @@ def _size(path):
 # --- What runs where --------------------------------------------------------------------------------------------------
 
 
-def release_numbers(version):
-    """Return a version's numbers for comparing: (2, 36) of ``2.36``."""
-    return tuple(int(number) for number in re.findall(r"\d{1,9}", version))
-
-
 def why_not_here(manifest, machine):
     """Return in words why a build cannot run on a machine, an empty string when it can.
 
@@ -283,7 +279,7 @@ def why_not_here(manifest, machine):
     """
     if manifest["arch"] != machine["arch"]:
         return f"it is for {manifest['arch']}, and this is {machine['arch']}"
-    if release_numbers(manifest["glibc"]) > release_numbers(machine["glibc"]):
+    if numbers(manifest["glibc"]) > numbers(machine["glibc"]):
         return f"it needs glibc {manifest['glibc']}, and here is {machine['glibc'] or 'another C library'}"
     if manifest["cpu"] == "native":
         if not manifest.get("cpu_flags"):
@@ -313,7 +309,7 @@ def why_not_wanted(manifest, wanted):
     """
     if manifest["tool"] != wanted["tool"]:
         return f"it is {manifest['tool']}"
-    if wanted["version"] not in ("any", manifest["version"]):
+    if not satisfies(manifest["version"], wanted["version"]):
         return f"it is version {manifest['version']}"
     if not is_release(manifest["version"]) and wanted["version"] != "any" and manifest.get("repo") != wanted["repo"]:
         return f"it was built from {manifest.get('repo') or 'another repository'}"
@@ -327,16 +323,11 @@ def why_not_wanted(manifest, wanted):
     return ""
 
 
-def is_release(version):
-    """Tell whether a version is a release, which is the same everywhere, and no branch or commit."""
-    return re.fullmatch(r"\d+\.\d+\.\d+", version) is not None
-
-
 def _preference(manifest):
     """Return what archives are sorted by, the best last: version, processor, whole ones, the newest."""
     version = manifest["version"]
-    numbers = release_numbers(version) if is_release(version) else ()
-    return numbers, _level(manifest["cpu"]), manifest["complete"], manifest["created"]
+    release = numbers(version) if is_release(version) else ()
+    return release, _level(manifest["cpu"]), manifest["complete"], manifest["created"]
 
 
 def candidates(store, wanted, machine, passed_over):

@@ -11,10 +11,6 @@ from .version import last_line, run_command, told_version
 class Described(Tool):
     """One tool, by its description."""
 
-    def __init__(self, description):
-        self._description = description
-        self.name, self.title = description["name"], description["title"]
-
     def unpack(self, given, folder):
         """Unpack an archive and bring what is in its one folder, if it has but one, to the top."""
         with unpacked_build(given["archive"], folder) as top:
@@ -24,18 +20,27 @@ class Described(Tool):
     def smoke_test(self, folder):
         """Have the commands tell their version, run the tests, and return (version, the commands to link)."""
         folder = os.path.join(folder, "bin")
-        version, problem = told_version(folder, self._description)
-        if problem:
-            raise InstallError(f"{problem}.", code="does-not-run")
-        for words in self._description.get("tests") or []:
-            code, out, error = run_command(folder, words, self._description)
-            if code:
-                raise InstallError(f"{' '.join(words)} failed: {last_line(out, error)}.", code="does-not-run")
-        missing = [name for name in self._description["commands"] if not os.path.exists(os.path.join(folder, name))]
+        version = self.version_in_place(folder)
+        missing = [name for name in self.about_it["commands"] if not os.path.exists(os.path.join(folder, name))]
         if missing:
             raise InstallError(f"It has no command {', '.join(missing)}.", code="no-command")
-        return version, self._description["commands"]
+        return version, self.about_it["commands"]
+
+    def version_in_place(self, folder, foreign=False):
+        """Have the commands of a folder report the version, run the tests, and return that."""
+        version, problem = told_version(folder, self.about_it, foreign)
+        if problem:
+            raise InstallError(f"{problem}.", code="does-not-run")
+        for words in self.about_it.get("tests") or []:
+            code, out, error = run_command(folder, words, self.about_it, foreign)
+            if code:
+                raise InstallError(f"{' '.join(words)} failed: {last_line(out, error)}.", code="does-not-run")
+        return version
 
     def is_exact(self, given):
         """Tell that the version wanted is always the one that the commands tell."""
         return True
+
+    def noted(self):
+        """Return the description, by which later looks ask the tool what it is and shells learn its environment."""
+        return {"tool": self.about_it}

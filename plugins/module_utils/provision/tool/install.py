@@ -20,7 +20,6 @@ from ..store.archives import (
     StoreError,
     candidates,
     is_broken,
-    is_release,
     read_archive,
     set_aside,
     why_not_here,
@@ -29,29 +28,11 @@ from ..store.archives import (
 from ..store.members import unpack
 from ..store.portable import PortableError, describe
 from ..system import look_at_machine
+from ..versions import satisfies
 from .path import broken_links, links_to
 from .prefix import RECEIPT, is_ours, prefix_problem
 from .staging import discard, drop_leftovers, exchange, staging
 from .trial import without_rights
-
-# What every module that installs a tool can be told.
-ARGUMENTS = {
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "state_file": {"type": "path", "required": True},
-    "origin": {"type": "str"},
-    "version": {"type": "str", "default": "any"},
-    "tree": {"type": "path"},
-    "move": {"type": "bool", "default": False},
-    "store": {"type": "path"},
-    "repo": {"type": "str", "default": ""},
-    "progress": {"type": "path"},
-    "prefix": {"type": "path"},
-    "link_dir": {"type": "path"},
-    "cpu": {"type": "str", "default": ""},
-    "extra": {"type": "dict", "default": {}},
-    "seconds": {"type": "float", "default": 0},
-    "build_seconds": {"type": "float", "default": 0},
-}
 
 _ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, section 3.1.1
 
@@ -75,8 +56,10 @@ class Tool:
     ``given`` is everywhere what the module was told.
     """
 
-    name = ""  # as a store's archives name it
-    title = ""  # as people do
+    def __init__(self, about_it):
+        self.about_it = about_it  # the tool as the role describes it
+        self.name = about_it["name"]  # as a store's archives name it
+        self.title = about_it["title"]  # as people do
 
     # --- What is particular to a tool ---------------------------------------------------------------------------------
 
@@ -95,9 +78,17 @@ class Tool:
         """
         raise NotImplementedError
 
+    def version_in_place(self, folder, foreign):
+        """Try the commands of a folder that is not ours and return the version they tell, or raise InstallError."""
+        raise NotImplementedError
+
     def is_exact(self, given):
         """Tell whether the version wanted is the one that the commands tell, and no branch or commit."""
         return False
+
+    def noted(self):
+        """Return what else is to be noted of an installation."""
+        return {}
 
     def about(self, given, folder):
         """Return what else the manifest of a build is to tell."""
@@ -112,10 +103,20 @@ class Tool:
     def install(self, given):
         """Put the tool in its place and return the state that was noted."""
         start = time.monotonic()
+        if given["bin"]:
+            return self._take_in_place(given, start)
         told, commands, manifest = self._place(given)
         place = {"prefix": given["prefix"], "bin": os.path.join(given["prefix"], "bin")}
         report = self.whole_report(given, told, place, manifest, start)
         return self.note(given, self.state_of(given, report, commands, given["link_dir"] or "", manifest))
+
+    def _take_in_place(self, given, start):
+        """Try the commands that are where they belong, and note them."""
+        told = self.version_in_place(given["bin"], given["origin"] == "present")
+        self.check_version(told, given)
+        place = {"prefix": os.path.dirname(given["bin"]), "bin": given["bin"]}
+        report = self.whole_report(given, told, place, {}, start)
+        return self.note(given, self.state_of(given, report, [], "", {}))
 
     def move(self, given):
         """Put what is installed into another prefix, or link it in another folder, and return the state."""
@@ -145,10 +146,10 @@ class Tool:
 
     def state_of(self, given, report, commands, link_dir, manifest):
         """Return what is to be noted of an installation."""
-        asked = given.get("commands") or []
+        asked = given["commands"]
         return {
-            **given["extra"], "report": report, "commands": commands, "asked": asked, "link_dir": link_dir,
-            "version": self._version_of_build(report["version"], given),
+            **given["extra"], **self.noted(), "report": report, "commands": commands, "asked": asked,
+            "link_dir": link_dir, "version": self._version_of_build(report["version"], given),
             "complete": manifest.get("complete", not asked),
         }  # fmt: skip
 
@@ -204,7 +205,7 @@ class Tool:
 
     def _tried(self, given, folder):
         """Return (the version that what is in a folder tells, its commands); what came from elsewhere has no rights."""
-        if not given.get("archive"):
+        if not given["archive"]:
             return self.smoke_test(folder)
         answer = without_rights(lambda: self.smoke_test(folder), os.path.join(folder, "bin"), InstallError)
         # It may have been written by what was tried, and its names become those of links.
@@ -235,7 +236,7 @@ class Tool:
 
     def _fill(self, given, folder):
         """Gather the files from where they come from into a folder; return the manifest, {} where there is none."""
-        archive = given.get("archive")
+        archive = given["archive"]
         if given.get("moved"):
             shutil.copytree(given["moved"], folder, symlinks=True, dirs_exist_ok=True)
             return {}
@@ -266,7 +267,7 @@ class Tool:
 
     def check_version(self, version, given):
         """Raise InstallError when the commands tell another version than the one wanted."""
-        if self.is_exact(given) and given["version"] not in ("any", version):
+        if self.is_exact(given) and not satisfies(version, given["version"]):
             raise InstallError(
                 f"It is {self.title} {version}, not {given['version']}.",
                 f"Ask for version {version}, or any.",
@@ -285,7 +286,7 @@ class Tool:
             self._version_of_build(version, given),
             given["cpu"],
             commands,
-            given.get("commands", []),
+            given["commands"],
             tells=version,
             repo=given["repo"],
             build_seconds=given["build_seconds"],
@@ -307,14 +308,15 @@ class Tool:
         def pass_over(path, error):
             passed_over.append({"archive": path, "why": error.message, "bad": is_broken(error)})
 
-        wanted = {"tool": self.name, "commands": given.get("commands", []), "belongs_to": given.get("belongs_to", "")}
-        wanted.update((name, given[name]) for name in ("version", "cpu", "repo"))
+        wanted = {
+            "tool": self.name,
+            **{name: given[name] for name in ("version", "cpu", "repo", "commands", "belongs_to")},
+        }
         state = {}
         try:
             for path, manifest in candidates(given["store"], wanted, this_machine(), passed_over):
-                found = {"archive": path, "version": manifest["version"], "exact": is_release(manifest["version"])}
-                found["wanted"] = wanted
                 try:
+                    found = {"archive": path, "version": manifest["version"], "wanted": wanted}
                     state = self.install({**given, **found})
                     break
                 except (InstallError, StoreError) as error:

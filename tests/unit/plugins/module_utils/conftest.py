@@ -27,9 +27,10 @@ def installation(tmp_path, monkeypatch):
     report = {"prefix": str(prefix), "bin": str(prefix / "bin"), "origin": "source", "cpu": "x86-64-v3"}
     state = {"report": report, "version": "3.0.8", "commands": ["mrinfo"], "complete": True, "link_dir": str(links)}
     wanted = {
-        "version": "3.0.8", "origin": "auto", "prefix": "auto", "link_dir": "auto", "commands": [], "cpu": "auto",
-        "state": "present", "store": "none", "folder": "", "archive": "", "archive_sha256": "",
-        "release": "3.0.8",
+        "name": "mrtrix3", "version": "3.0.8", "release": "3.0.8", "prefix": "auto", "link_dir": "auto",
+        "origins": ["present", "store", "archive", "package", "source"], "origin": "auto", "commands": [],
+        "cpu": "auto", "state": "present", "store": "none", "folder": "", "archive": {"url": "", "sha256": ""},
+        "tells": {"command": ["mrinfo", "-version"]}, "can_become": False,
     }  # fmt: skip
     machine = {"root": False, "home": str(tmp_path), "cache": str(tmp_path / ".cache/provision"), "store": ""}
     monkeypatch.setenv("PATH", str(links), prepend=os.pathsep)

@@ -10,10 +10,11 @@ from ansible.module_utils.testing import patch_module_args
 from plugins.module_utils.provision.store import archives as store
 from plugins.module_utils.provision.store import portable as portable
 from plugins.module_utils.provision.tool import install as shared
-from plugins.modules import mrtrix3_install as install
+from plugins.module_utils.provision.tool import mrtrix3
 from provision.engine import content
 
-TOOL = install.MRtrix3()
+ABOUT = {"name": "mrtrix3", "title": "MRtrix3"}
+TOOL = mrtrix3.MRtrix3(ABOUT)
 ROOT = str(content.root())
 MRINFO = "#!/bin/sh\n# compiled\necho '== mrinfo 3.0.8 =='\n"
 RESPONSE = "#!/usr/bin/env python\nprint('== dwi2response 3.0.8 ==')\n"
@@ -27,8 +28,8 @@ def _shell_scripts_are_compiled(monkeypatch):
     def is_python(path):
         return open(path, "rb").read(14) == b"#!/usr/bin/env"
 
-    monkeypatch.setattr(install, "is_elf", is_compiled)
-    monkeypatch.setattr(install, "is_script", is_python)
+    monkeypatch.setattr(mrtrix3, "is_elf", is_compiled)
+    monkeypatch.setattr(mrtrix3, "is_script", is_python)
     monkeypatch.setattr(portable, "strip", lambda paths: None)
 
 
@@ -50,8 +51,9 @@ def tree(tmp_path):
 def given(tmp_path, tree):
     """The module's options for an installation from the tree."""
     return {
-        "state_file": str(tmp_path / "state" / "mrtrix3.json"), "origin": "source", "version": "3.0.8", "exact": True,
-        "tree": str(tree), "archive": None, "bin": None, "store": None, "repo": "there", "progress": None,
+        "state_file": str(tmp_path / "state" / "mrtrix3.json"), "origin": "source", "version": "3.0.8", "tool": ABOUT,
+        "tree": str(tree), "archive": None, "source": "", "belongs_to": "",
+        "bin": None, "store": None, "repo": "there", "progress": None,
         "prefix": str(tmp_path / "opt" / "mrtrix3"), "link_dir": str(tmp_path / "links"), "commands": [],
         "cpu": "x86-64-v3", "extra": {}, "seconds": 1.0, "build_seconds": 7.5,
     }  # fmt: skip

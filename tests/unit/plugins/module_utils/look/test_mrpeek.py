@@ -26,8 +26,8 @@ def viewer(installation):
     }  # fmt: skip
     (prefix / RECEIPT).write_text("{}")
     state = {"report": report, "version": "e6432bd6edcb", "link_dir": str(links), "commands": ["mrpeek"]}
-    wanted = {"version": "e6432bd6edcb", "prefix": "auto", "link_dir": "auto", "state": "present"}
-    wanted.update(store="none", folder="")
+    wanted = {"name": "mrpeek", "version": "e6432bd6edcb", "prefix": "auto", "link_dir": "auto", "state": "present"}
+    wanted.update(store="none", folder="", origins=["store", "source"], can_become=False)
     return prefix, state, wanted, {"version": "3.0.8", "tree": "", "cpu": ""}, machine
 
 
@@ -64,7 +64,7 @@ def test_another_viewer_or_another_mrtrix3_is_a_drift(seen, wish, there, words):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("bin/mrpeek", "does not run"), ("libsixel.so.1", "the decoder of its pictures is missing")]
+    ("name", "words"), [("bin/mrpeek", "do not run"), ("libsixel.so.1", "the decoder of its pictures is missing")]
 )
 def test_a_viewer_of_which_something_is_gone_is_a_drift(seen, viewer, name, words):
     (viewer[0] / name).unlink()

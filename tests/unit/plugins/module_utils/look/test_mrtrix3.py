@@ -127,9 +127,9 @@ def test_an_installation_that_was_cut_off_is_a_drift(seen, tmp_path):
 
 
 def test_an_archive_whose_processor_is_not_known_is_taken_for_what_was_asked(seen, installation):
-    report = {**installation[2]["report"], "origin": "archive", "cpu": "", "archive": "/cache/archives/AB"}
-    assert seen({"report": report}, cpu="x86-64-v3", archive="/a.tgz", archive_sha256="ab")["converged"]
-    assert "another archive" in seen({"report": report}, archive="/b.tgz", archive_sha256="cd")["drift"]
+    noted = {"report": {**installation[2]["report"], "origin": "archive", "cpu": ""}, "archive_sha256": "ab"}
+    assert seen(noted, cpu="x86-64-v3", archive={"url": "/a.tgz", "sha256": "AB"})["converged"]
+    assert "another archive" in seen(noted, archive={"url": "/b.tgz", "sha256": "cd"})["drift"]
 
 
 def test_what_a_killed_first_run_has_left_is_there_to_be_removed(seen, installation, note):
@@ -160,8 +160,8 @@ def test_a_foreign_command_has_the_libraries_of_its_user(installation, monkeypat
     script(tmp_path / "apps/bin/mrinfo", "[ -n \"$LD_LIBRARY_PATH\" ] && echo '== mrinfo 3.0.8 =='")
     monkeypatch.setenv("LD_LIBRARY_PATH", "/apps/lib")
     report = {"bin": str(tmp_path / "apps/bin"), "origin": "present"}
-    assert look.now(report)["works"] and look.mrtrix3_version(report["bin"], foreign=True) == "3.0.8"
-    assert not look.now({**report, "origin": "package"})["works"]
+    assert look.now("mrtrix3", report)["works"] and look.version_in(report["bin"], foreign=True) == "3.0.8"
+    assert not look.now("mrtrix3", {**report, "origin": "package"})["works"]
 
 
 # --- What a shell finds -----------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_another_mrtrix3_before_ours_is_named_with_the_line_to_type(seen, instal
     monkeypatch.setenv("PATH", str(other.parent), prepend=os.pathsep)
     (told,) = notes(seen())
     assert str(other) in told and told.endswith(f'export PATH="{installation[1]}:$PATH"')
-    assert look.now(seen()["report"]) == {"works": True, "notes": [told]}
+    assert look.now("mrtrix3", seen()["report"]) == {"works": True, "notes": [told]}
 
 
 def test_a_file_that_was_left_alone_in_the_folder_of_links_leads_past_it(seen, installation):
@@ -216,7 +216,7 @@ def test_a_disk_that_takes_no_programs_is_named_before_anything_is_fetched(seen,
     disk = {"f_flag": 0, "f_bavail": 10**9, "f_bfree": 10**9, "f_frsize": 4096, "f_blocks": 10**9, "f_files": 9}
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(**{**disk, "f_favail": 9, **change}))
     found = seen(version="3.0.4")
-    for problem in (" ".join(found["refusal"]), found["cache_problem"]):
+    for problem in (" ".join(found["refusal"]), found["unfit"].get("source", "")):
         assert words in problem if words else problem == ""
 
 

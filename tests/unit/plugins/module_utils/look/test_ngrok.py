@@ -76,11 +76,11 @@ def test_an_address_that_answers_with_our_host_key_is_open(place):
 
 def test_status_tells_whether_it_still_is(place):
     report = notes.read_state("ngrok")["report"]
-    assert look.now(report) == {"state": "stopped", "works": False}
+    assert look.now("ngrok", report) == {"state": "stopped", "works": False}
     (place.folder / "ngrok.pid").touch()
-    assert look.now(report) == {"state": "started", "works": True}
+    assert look.now("ngrok", report) == {"state": "started", "works": True}
     place.keys[PUBLIC] = OTHER
-    lost = look.now(report)
+    lost = look.now("ngrok", report)
     assert (lost["state"], lost["works"]) == ("started", False) and "does not lead to this machine" in lost["problem"]
 
 
@@ -234,7 +234,7 @@ def test_notes_that_are_broken_are_told_as_that_and_opened_anew(place, state):
     (place.folder / "ngrok.pid").touch()
     (place.folder.parent / "ngrok.json").write_text(state)
     report = notes.read_state("ngrok").get("report", {})
-    assert look.now(report)["problem"] == "what was noted of it is lost"
+    assert look.now("ngrok", report)["problem"] == "what was noted of it is lost"
     assert place.look()["drift"]
 
 

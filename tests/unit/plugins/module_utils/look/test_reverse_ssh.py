@@ -171,15 +171,22 @@ def test_another_port_after_a_new_connection_is_reported_and_no_drift(machine):
 
 def test_status_tells_whether_it_is_up_and_at_which_port(machine, monkeypatch):
     report = notes.read_state("reverse_ssh")["report"]
-    assert look.now(report) == {"state": "stopped", "works": False}
+    assert look.now("reverse_ssh", report) == {"state": "stopped", "works": False}
     folder = Path(machine["state"], "reverse_ssh")
     (folder / "reverse_ssh.pid").touch()
-    found = look.now(report)
+    found = look.now("reverse_ssh", report)
     assert (found["state"], found["works"], found["port"]) == ("started", True, 40123)
     (folder / "tunnel.json").write_text(json.dumps({"port": 40999, "started": 0}))
-    assert "-p 40999" in look.now(report)["command"] and "[127.0.0.1]:40999" in look.now(report)["known_hosts"]
+    assert (
+        "-p 40999" in look.now("reverse_ssh", report)["command"]
+        and "[127.0.0.1]:40999" in look.now("reverse_ssh", report)["known_hosts"]
+    )
     monkeypatch.setattr(look, "tunnel_answers", lambda folder: False)
-    assert look.now(report) == {"state": "started", "works": False, "problem": "the gateway does not answer"}
+    assert look.now("reverse_ssh", report) == {
+        "state": "started",
+        "works": False,
+        "problem": "the gateway does not answer",
+    }
 
 
 @pytest.mark.parametrize(
@@ -269,7 +276,10 @@ def test_what_is_given_is_read_where_the_play_is_run_from_and_the_key_stays_ther
 def test_notes_that_are_broken_are_told_as_that_and_made_anew(machine, state):
     Path(machine["state"], "reverse_ssh", "reverse_ssh.pid").touch()
     Path(machine["state"], "reverse_ssh.json").write_text(state)
-    assert look.now(notes.read_state("reverse_ssh").get("report", {}))["problem"] == "what was noted of it is lost"
+    assert (
+        look.now("reverse_ssh", notes.read_state("reverse_ssh").get("report", {}))["problem"]
+        == "what was noted of it is lost"
+    )
     assert look.look_at(WANTED, machine)["drift"]
 
 

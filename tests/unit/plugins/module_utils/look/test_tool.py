@@ -19,6 +19,7 @@ def built(tmp_path, monkeypatch):
     (prefix / "manifest.json").write_text("{}")
     report = {"prefix": str(prefix), "bin": str(prefix / "bin"), "origin": "source", "archive": ""}
     wanted = {
+        "name": "mrtrix3", "version": "any", "origins": ["source"], "can_become": False,
         "state": "present", "prefix": str(prefix), "link_dir": "none", "store": str(tmp_path / "store"), "folder": ""
     }  # fmt: skip
     return SimpleNamespace(state={"report": report, "link_dir": ""}, wanted=wanted, prefix=prefix)
@@ -30,7 +31,7 @@ def look(built, **wanted):
     with open(os.path.join(folder, "mrtrix3.json"), "w") as file:
         json.dump(built.state, file)
     machine = {"root": False, "home": str(built.prefix), "store": str(built.prefix / "auto"), "cache": "/var/cache"}
-    return tool.look_at_tool("mrtrix3", {**built.wanted, **wanted}, machine, lambda *_: "")
+    return tool.look_at_tool({**built.wanted, **wanted}, machine, lambda *_: "", lambda *_: "3.0.8")
 
 
 def test_a_build_that_was_not_kept_since_its_run_was_cut_off_is_due(built):

@@ -13,8 +13,7 @@ import pytest
 
 pytest.importorskip("ansible")
 
-from plugins.module_utils.provision.tool import prefix
-from plugins.modules import mrtrix3_install as install
+from plugins.module_utils.provision.tool import mrtrix3, prefix
 
 from ..unit.plugins.modules.built_tree import (
     ROOT,
@@ -85,7 +84,7 @@ def kernel(request, monkeypatch):
 @pytest.fixture
 def quick(monkeypatch):
     """Take the commands for working, whose trial is no step that matters here."""
-    monkeypatch.setattr(install, "try_commands", lambda *_, **__: "3.0.8")
+    monkeypatch.setattr(mrtrix3, "try_commands", lambda *_, **__: "3.0.8")
 
 
 def clean(tmp_path):

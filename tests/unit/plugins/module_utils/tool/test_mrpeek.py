@@ -4,10 +4,8 @@ import os
 
 import pytest
 
-pytest.importorskip("ansible")
-
+from plugins.module_utils.provision.tool import mrpeek as module
 from plugins.module_utils.provision.tool.install import InstallError
-from plugins.modules import mrpeek_install as module
 
 SIXEL = b"text \x1bPq#0;2;0;0;0\x1b\\ text"
 RIGHT = list(range(70, -10, -10))

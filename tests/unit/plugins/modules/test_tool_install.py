@@ -19,10 +19,11 @@ pytest.importorskip("ansible")
 
 from plugins.module_utils.provision.store import archives as store
 from plugins.module_utils.provision.tool import install as shared
-from plugins.module_utils.provision.tool import prefix
-from plugins.modules import mrtrix3_install as install
+from plugins.module_utils.provision.tool import mrtrix3, prefix
+from plugins.modules import tool_install as install
 
 from .built_tree import (
+    ABOUT,
     KEY,
     MACHINE,
     MRINFO,
@@ -77,7 +78,7 @@ def test_another_version_than_the_one_wanted_is_refused(given, tmp_path):
 
 
 def test_a_branch_is_not_held_to_its_name(given):
-    state = TOOL.install({**given, "version": "dev", "exact": False})
+    state = TOOL.install({**given, "version": "dev"})
     assert (state["version"], state["report"]["version"]) == ("dev", "3.0.8")
 
 
@@ -291,7 +292,7 @@ def test_what_was_built_tells_what_it_is_where_it_is_installed(given, tmp_path):
 
 
 def test_a_build_of_a_branch_or_of_some_commands_says_so(given, tmp_path):
-    state = TOOL.install({**given, "version": "dev", "exact": False, "commands": ["mrinfo"]})
+    state = TOOL.install({**given, "version": "dev", "commands": ["mrinfo"]})
     manifest = json.loads((tmp_path / "opt/mrtrix3/manifest.json").read_text())
     assert (manifest["version"], manifest["tells"], manifest["complete"]) == ("dev", "3.0.8", False)
     assert not state["complete"]
@@ -350,7 +351,7 @@ def test_any_version_is_reported_as_the_one_it_is(wanted, shelf):
 
 def test_a_branch_from_the_store_keeps_its_name(wanted, shelf):
     build(shelf, version="dev")
-    state, _ = TOOL.restore({**wanted, "version": "dev", "exact": False})
+    state, _ = TOOL.restore({**wanted, "version": "dev"})
     assert (state["version"], state["report"]["version"]) == ("dev", "3.0.8")
 
 
@@ -436,7 +437,7 @@ def test_what_stands_beside_an_archive_does_not_decide_what_is_installed(wanted,
     path = shelf / f"{store.key_of(named)}.tar.zst"
     other.rename(path)
     path.with_name(path.name.replace(".tar.zst", ".json")).write_text(json.dumps(named))
-    state, passed_over = TOOL.restore({**wanted, "version": "main", "exact": False})
+    state, passed_over = TOOL.restore({**wanted, "version": "main"})
     assert state == {} and "it is version dev" in passed_over[0]["why"]
     assert path.exists()
 
@@ -635,7 +636,7 @@ def test_failures_of_the_module_have_a_code(given, capsys, monkeypatch, tree):
     refused = [OSError(number, "refused") for number in (errno.ENOSPC, errno.EROFS, errno.EIO)]
     for error in (shared.Locked("held"), *refused):
         with monkeypatch.context() as patch:
-            patch.setattr(install.MRtrix3, "install", lambda *_, error=error: (_ for _ in ()).throw(error))
+            patch.setattr(mrtrix3.MRtrix3, "install", lambda *_, error=error: (_ for _ in ()).throw(error))
             codes.append(run_module(install, capsys, **asked(given))[1]["code"])
     assert codes == ["locked", "disk-full", "read-only", "system-error"]
     assert run_module(install, capsys, **asked({**given, "version": "3.0.9"}))[1]["code"] == "other-version"
@@ -645,7 +646,12 @@ def test_failures_of_the_module_have_a_code(given, capsys, monkeypatch, tree):
 
 def test_the_module_tells_once_what_it_replaced(given, capsys, tmp_path):
     assert "notes" not in run_module(install, capsys, **asked(given))[1]["report"]
-    place = {"state_file": given["state_file"], "prefix": str(tmp_path / "data"), "link_dir": given["link_dir"]}
+    place = {
+        "tool": ABOUT,
+        "state_file": given["state_file"],
+        "prefix": str(tmp_path / "data"),
+        "link_dir": given["link_dir"],
+    }
     assert len(run_module(install, capsys, **place, move=True)[1]["report"]["notes"]) == 1
     assert "notes" not in json.loads(Path(given["state_file"]).read_text())["report"]
 

@@ -1,125 +1,7 @@
-#!/usr/bin/python
-"""Put the viewer mrpeek in its place once it has drawn a picture, or take it away again."""
+"""Installing the viewer mrpeek, which has to draw a picture before it is put in its place."""
 
 from __future__ import annotations
 
-DOCUMENTATION = """
-module: mrpeek_install
-short_description: Put mrpeek in its place once it has drawn a picture
-description:
-  - Gathers a compiled mrpeek with all libraries it needs, and libsixel, with which its pictures are decoded, or the
-    best archive of a store, in a folder beside the prefix, has it draw a picture of known grey levels, decodes that,
-    and renames the folder into place.
-  - When no archive of the store can be used, nothing is changed and C(report) is empty; C(passed_over) says why.
-  - Notes what it put on the machine in a state file, from which C(state=absent) removes it again.
-author: The provision founders (!UNKNOWN)
-options:
-  state:
-    type: str
-    choices: [present, absent]
-    default: present
-    description: Whether mrpeek shall be there.
-  state_file:
-    type: path
-    required: true
-    description: Where to note what was put on the machine.
-  origin:
-    type: str
-    description: Where it came from.
-  version:
-    type: str
-    default: any
-    description: The git reference wanted.
-  move:
-    type: bool
-    default: false
-    description:
-      - Whether what the state file notes shall be put into C(prefix) and linked in C(link_dir) as it is, without
-        another build.
-  tree:
-    type: path
-    description: The compiled source tree of mrpeek.
-  store:
-    type: path
-    description: A folder of archives to choose from.
-  belongs_to:
-    type: str
-    default: ""
-    description: The MRtrix3 that it was compiled against, or must have been, such as C(mrtrix3-3.0.8); any when empty.
-  repo:
-    type: str
-    default: ""
-    description: Where it was cloned from.
-  progress:
-    type: path
-    description: A file that is told how far the unpacking is, as one JSON object.
-  prefix:
-    type: path
-    description: The folder to install into.
-  link_dir:
-    type: path
-    description: A folder on PATH that gets a link to the command; none when empty.
-  cpu:
-    type: str
-    default: ""
-    description: The processor it was compiled for.
-  extra:
-    type: dict
-    default: {}
-    description: What else to note in the state file and in the manifest of a build.
-  seconds:
-    type: float
-    default: 0
-    description: How long all of it has taken before.
-  build_seconds:
-    type: float
-    default: 0
-    description: How long compiling the tree has taken.
-"""
-
-EXAMPLES = """
-- name: Install a compiled mrpeek
-  provision_founders.provision.mrpeek_install:
-    origin: source
-    tree: /usr/local/src/mrpeek
-    prefix: /opt/mrpeek
-    link_dir: /usr/local/bin
-    belongs_to: mrtrix3-3.0.8
-    state_file: /var/lib/provision/mrpeek.json
-
-- name: Take it away again
-  provision_founders.provision.mrpeek_install:
-    state: absent
-    prefix: /opt/mrpeek
-    link_dir: /usr/local/bin
-    state_file: /var/lib/provision/mrpeek.json
-"""
-
-RETURN = """
-report:
-  description:
-    - What is in place now, as the role reports it; V({}) when nothing is.
-    - Without C(notes), which the role adds.
-  type: dict
-  returned: success
-left_alone:
-  description: Commands in the folder on PATH that are somebody else's, and got no link.
-  type: list
-  elements: str
-  returned: success
-passed_over:
-  description: The archives of the store that could not be used, best first.
-  type: list
-  elements: dict
-  returned: success
-  contains:
-    archive:
-      description: Its path, or that of the store when that cannot be read.
-      type: str
-    why:
-      description: Why it was not taken.
-      type: str
-"""
 import os
 import re
 import shutil
@@ -127,20 +9,16 @@ import struct
 import subprocess
 import tempfile
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils.provision import sixel as sixel
-from ..module_utils.provision.commands import plain_environment
-from ..module_utils.provision.store.portable import BUNDLE, PortableError, bundle_libraries, strip
-from ..module_utils.provision.tool.install import ARGUMENTS, InstallError, Tool
+from .. import sixel
+from ..commands import plain_environment
+from ..store.portable import BUNDLE, PortableError, bundle_libraries, strip
+from .install import InstallError, Tool
 
 _SIZE = 8
 
 
 class Mrpeek(Tool):
     """The viewer, with whatever it needs of MRtrix3 beside it: where that lies, and whether it stays, is all one."""
-
-    name, title = "mrpeek", "mrpeek"
 
     def gather(self, given, folder):
         """Copy the program with its libraries, and the decoder of its pictures."""
@@ -167,7 +45,7 @@ class Mrpeek(Tool):
         return {
             "mrtrix3": manifest.get("belongs_to", "").removeprefix("mrtrix3-"),
             "decoder": decoder_in(given["prefix"]),
-            "archive": given.get("archive", ""),
+            "archive": given["archive"] or "",
         }
 
 
@@ -253,17 +131,3 @@ def decode(data, library):
         raise InstallError("libsixel cannot decode what mrpeek draws.") from error
     levels = [palette[3 * index] for index in indices]
     return [levels[at : at + width] for at in range(0, len(levels), width)]
-
-
-def main():
-    """Run as an Ansible module."""
-    module = AnsibleModule(
-        argument_spec={**ARGUMENTS, "belongs_to": {"type": "str", "default": ""}},
-        required_if=[("state", "present", ["origin", "move"], True)],
-        mutually_exclusive=[("tree", "store")],
-    )
-    Mrpeek().run(module)
-
-
-if __name__ == "__main__":
-    main()
