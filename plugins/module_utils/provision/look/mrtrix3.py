@@ -50,4 +50,4 @@ def _commands(wanted, version):
 def look_at(wanted, machine):
     """Return what is installed of MRtrix3, what has drifted, and what the origins need to know."""
     found = look_at_tool(wanted, machine, _differs, version_in)
-    return dict(found, commands=_commands(wanted, found["version"])) if found.get("drift") else found
+    return dict(found, commands=_commands(wanted, found["version"])) if "version" in found else found
