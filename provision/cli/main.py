@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import getpass
 import json
-import os
 import shutil
 import signal
 import sys
@@ -15,11 +13,11 @@ import textwrap
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
 import provision
 from provision import __version__
-from provision.cli import completion, machine, pictures, store
+from provision.cli import completion, machine, pictures, store, streams
 from provision.cli.help import RUN_CODES, WAIT_FLAGS, add_command, add_wait, ending, given_wait
 from provision.demo.sample import NAMES
 from provision.engine import catalog, logbook
@@ -132,61 +130,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     provision 0.1.0
     0
     """
-    _open_what_is_closed()
     if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:  # nobody would learn how a child has ended
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    said, sys.stderr = sys.stderr, _Tolerant(sys.stderr)
-    try:
-        code = _exit_code(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
-    except OSError as error:
-        _drain(sys.stdout, 1)
-        if isinstance(error, BrokenPipeError):
-            return PIPE_CLOSED
-        print(f"Error: The result could not be printed: {error.strerror or error}.", file=sys.stderr)
-        return FAILED
-    finally:
-        sys.stderr = said
-        _drain(said, 2)
+    with streams.tolerated():
+        try:
+            code = _exit_code(list(sys.argv[1:] if argv is None else argv))
+            sys.stdout.flush()
+        except OSError as error:
+            streams.drain(sys.stdout, 1)
+            if isinstance(error, BrokenPipeError):
+                return PIPE_CLOSED
+            print(f"Error: The result could not be printed: {error.strerror or error}.", file=sys.stderr)
+            return FAILED
     return code
-
-
-def _drain(stream: TextIO, number: int) -> None:
-    """Have a stream that cannot be written to lead nowhere: Python flushes it when it ends, and would fail with 120."""
-    try:
-        stream.flush()
-    except OSError:
-        with contextlib.suppress(OSError):  # a stream in its place that is no file
-            if stream.fileno() == number:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), number)
-
-
-class _Tolerant:
-    """Standard error that may be lost: a full disk, or a reader that has gone, takes no result away."""
-
-    def __init__(self, stream: TextIO):
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            self._stream.flush()
-
-
-def _open_what_is_closed() -> None:
-    """Have standard input, output and error lead nowhere where the caller has closed them."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            null = os.open(os.devnull, os.O_RDWR)
-            os.dup2(null, number)  # otherwise the next file that is opened would take its place
-            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _exit_code(argv: list[str]) -> int:
@@ -202,15 +158,10 @@ def _exit_code(argv: list[str]) -> int:
     except ProvisionError as error:
         return _fail(error, FAILED, argv)
     except Exception as error:
-        if isinstance(error, OSError) and _is_of_stdout(error):
+        if streams.failed_to_print(error):
             raise
         log, _ = logbook.write(traceback.format_exc(), ["error"])
         return _fail(unexpected(error, log), FAILED, argv)
-
-
-def _is_of_stdout(error: OSError) -> bool:
-    """Tell whether an error is that of printing, which has no file's name: a closed pipe, or a full disk behind it."""
-    return error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF)
 
 
 def _fail(error: ProvisionError, code: int, argv: list[str]) -> int:
