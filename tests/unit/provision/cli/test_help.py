@@ -67,10 +67,11 @@ def test_help_has_examples(capsys, line):
     assert f"examples:\n  provision {line}".rstrip() in help_of(f"{line} --help", capsys)
 
 
-def test_examples_in_help_are_right_usage(run, demo, sample, status, stop, monkeypatch):
+def test_examples_in_help_are_right_usage(run, demo, sample, status, stop, monkeypatch, capsys):
     monkeypatch.setattr(cli.pictures, "call", lambda _: {"file": "dwi.png", "alt": "slices"})
     monkeypatch.setattr(cli.machine, "call", lambda _: Diagnosis({}, 0.1))
-    examples = "".join([cli._EXAMPLES, cli._RUN_EXAMPLES, cli._DEMO_EXAMPLES, cli._SAMPLE_EXAMPLES]).splitlines()
+    helps = [help_of(f"{command} --help", capsys) for command in ("", "run", "demo", "sample")]
+    examples = "".join(helps).splitlines()
     lines = [line.split("   ")[0].split()[1:] for line in map(str.strip, examples) if line.startswith("provision ")]
     assert len(lines) > 10
     assert [main(line) for line in lines] == [0] * len(lines)
