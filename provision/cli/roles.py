@@ -175,8 +175,9 @@ def run_help(rest: Sequence[str]) -> str:
     for role in filter(lambda role: role.options, roles):
         full = f"The full names, such as {_flag(next(iter(role.options)))}, may be written, too."
         group = parser.add_argument_group(f"options of {role.name}", full)
-        for option in role.options.values():
-            _add_option_help(group, spelt[option.name], option)
+        # An option that several roles share is in the first group alone.
+        for name in filter(spelt.__contains__, role.options):
+            _add_option_help(group, spelt.pop(name), role.options[name])
     add_run_flags(parser.add_argument_group("options of every run"))
     return parser.format_help()
 

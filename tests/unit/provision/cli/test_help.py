@@ -29,6 +29,11 @@ def test_help_of_several_roles_shows_names_that_can_be_written(capsys):
     assert "--deps-state" in text and "--mrtrix3-state" in text and " --state" not in text
 
 
+def test_an_option_that_roles_share_is_shown_once_in_their_help(capsys):
+    text = help_of("run mrtrix3 mrpeek --help", capsys)
+    assert text.count("\n  --store ") == 1 and "--mrpeek-state" in text
+
+
 def test_help_shows_percent_signs_and_opposites(made_up_roles, capsys):
     text = help_of("run ngrok other --help", capsys)
     assert "50 %" in text and "--ngrok-ask, --no-ngrok-ask" in text and "(default: true)" in text
