@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from provision.engine.lock import SECONDS, checked
@@ -14,7 +14,7 @@ from provision.words import did_you_mean
 _LAST = ("--json", "--help")
 
 
-def subcommands(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     """Return the commands of a parser by name.
 
     Parameters
@@ -24,7 +24,7 @@ def subcommands(parser: argparse.ArgumentParser) -> Mapping[str, argparse.Argume
 
     Returns
     -------
-    mapping of str to argparse.ArgumentParser
+    dict of str to argparse.ArgumentParser
         Empty when it has none. It is the parser's own: what is put into it is parsed.
 
     Examples

@@ -77,7 +77,7 @@ examples:
   provision completion fish > ~/.config/fish/completions/provision.fish
   eval "$(provision completion bash)"                       in this shell alone
 
-It holds what this version knows; print it again after an update.
+The shell then asks provision itself, so the script stays as it is after an update.
 """
 
 
@@ -100,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     provision 0.1.0
     0
     """
+    if completion.is_asked():
+        completion.answer(_parser(None))
     if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:  # nobody would learn how a child has ended
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with streams.tolerated():
@@ -207,8 +209,8 @@ def _stop(arguments: argparse.Namespace) -> Any:
     return result if result.hosts else Answer(result.to_dict(), "Nothing was running.")
 
 
-def _completion(arguments: argparse.Namespace) -> completion.Script:
-    return completion.script(arguments.shell, _parser(None))
+def _completion(arguments: argparse.Namespace) -> Answer:
+    return completion.script(arguments.shell)
 
 
 def _machine(arguments: argparse.Namespace) -> Answer:

@@ -110,6 +110,31 @@ def add_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
         parser.add_argument(_flag(name), dest=f"{_DEST}{name}", default=argparse.SUPPRESS, **_action(option))
 
 
+def add_option(parser: argparse._ActionsContainer, name: str, option: Option) -> argparse.Action:
+    """Add an option of a role as its help shows it.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        One that is not for reading the option: any value is right.
+    name : str
+        The name of the option, short or full.
+    option : Option
+        The option.
+
+    Returns
+    -------
+    argparse.Action
+    """
+    action = _action(option)
+    if _how_read(option) in ("value", "list"):
+        one = f"{{{','.join(map(str, option.choices))}}}" if option.choices else _METAVARS.get(option.type, "TEXT")
+        action["metavar"] = f"{one},..." if option.type == "list" else one
+    default = _default(option) and f"({_default(option)})"
+    text = " ".join(filter(None, [*catalog.plain(option.description).split("\n"), default]))
+    return parser.add_argument(_flag(name), default=argparse.SUPPRESS, help=text.replace("%", "%%"), **action)
+
+
 def run(arguments: argparse.Namespace, rest: Sequence[str]) -> Result:
     """Run roles.
 
@@ -171,13 +196,13 @@ def run_help(rest: Sequence[str]) -> str:
         epilog=ending(_ROLE_EXAMPLES.format(names=names) if roles else _RUN_EXAMPLES, RUN_CODES),
         add_help=False,
     )
-    spelt = {option.name: _flag(name) for name, option in catalog.usual_names(roles).items()}
+    spelt = {option.name: name for name, option in catalog.usual_names(roles).items()}
     for role in filter(lambda role: role.options, roles):
         full = f"The full names, such as {_flag(next(iter(role.options)))}, may be written, too."
         group = parser.add_argument_group(f"options of {role.name}", full)
         # An option that several roles share is in the first group alone.
         for name in filter(spelt.__contains__, role.options):
-            _add_option_help(group, spelt.pop(name), role.options[name])
+            add_option(group, spelt.pop(name), role.options[name])
     add_run_flags(parser.add_argument_group("options of every run"))
     return parser.format_help()
 
@@ -271,16 +296,6 @@ def _value(name: str, read: Any) -> Any:
 
 
 # What is said of them
-
-
-def _add_option_help(group: argparse._ArgumentGroup, flag: str, option: Option) -> None:
-    action = _action(option)
-    if _how_read(option) in ("value", "list"):
-        one = f"{{{','.join(map(str, option.choices))}}}" if option.choices else _METAVARS.get(option.type, "TEXT")
-        action["metavar"] = f"{one},..." if option.type == "list" else one
-    default = _default(option) and f"({_default(option)})"
-    text = " ".join(filter(None, [*catalog.plain(option.description).split("\n"), default]))
-    group.add_argument(flag, default=argparse.SUPPRESS, help=text.replace("%", "%%"), **action)
 
 
 def _default(option: Option) -> str:
