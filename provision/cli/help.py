@@ -1,11 +1,11 @@
-"""What stands at the end of each command's help: examples, and what its exit codes mean."""
+"""Parsers of commands, and the end of each command's help: examples, and what its exit codes mean."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, NoReturn
 
-from provision.engine.lock import SECONDS, checked
+from provision.errors import OptionError
 
 CODES = """\
 exit codes:
@@ -24,6 +24,35 @@ exit codes:
   130  interrupted; the same command goes on from there
 """
 """Those of commands that start a run."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are those of the whole package.
+
+    Parameters
+    ----------
+    **settings
+        Of `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, **settings: Any):
+        # An abbreviated flag would change its meaning with the next option that a role gets.
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print.
+
+        Parameters
+        ----------
+        message : str
+            What is wrong.
+
+        Raises
+        ------
+        OptionError
+            Always.
+        """
+        raise OptionError(f"{message[0].upper()}{message[1:]}.", hint=f"See {self.prog} --help.")
 
 
 def ending(examples: str, codes: str = CODES) -> str:
@@ -81,49 +110,3 @@ def add_command(
     """
     description = f"{about[0].upper()}{about[1:]}."
     return commands.add_parser(name, help=about, description=description, epilog=ending(examples, codes), **settings)
-
-
-WAIT_FLAGS = ("--wait", "--no-wait")
-"""Those that `add_wait` adds."""
-
-
-def add_wait(parser: argparse._ActionsContainer) -> None:
-    """Add what says how long to wait for another run; `given_wait` returns it.
-
-    Parameters
-    ----------
-    parser : argparse._ActionsContainer
-        That of a command that changes this machine.
-    """
-    settings: dict[str, Any] = {"dest": "wait", "default": argparse.SUPPRESS}
-    about = f"how long to wait while another run changes this machine (default: {SECONDS:g})"
-    parser.add_argument("--wait", metavar="SECONDS", type=_seconds, help=about, **settings)
-    about = "fail at once while another run changes this machine"
-    parser.add_argument("--no-wait", action="store_const", const=0.0, help=about, **settings)
-
-
-def given_wait(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return how long to wait, as a keyword argument; none when nothing was said.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        The command's arguments as they were read.
-
-    Returns
-    -------
-    dict of str to float
-
-    Examples
-    --------
-    >>> given_wait(argparse.Namespace(wait=0.0))
-    {'wait': 0.0}
-    """
-    return {"wait": arguments.wait} if "wait" in arguments else {}
-
-
-def _seconds(text: str) -> float:
-    try:
-        return checked(float(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from error

@@ -10,7 +10,8 @@ from typing import Any
 
 import provision
 from provision.checkup.diagnosis import Diagnosis
-from provision.cli.help import WAIT_FLAGS, add_command, add_wait, given_wait
+from provision.cli import flags
+from provision.cli.help import add_command
 from provision.engine import catalog
 from provision.errors import OptionError
 
@@ -56,35 +57,8 @@ exit codes:
   130  interrupted
 """
 
-_FLAGS = {
-    "doctor": ("--json", "--help"),
-    "logs": ("--last", "--json", "--help"),
-    "remove": ("--on", "--check", "--yes", "--ask-become-pass", *WAIT_FLAGS, "--verbose", "--json", "--help"),
-}
-
-COMMANDS = tuple(_FLAGS)
+COMMANDS = ("doctor", "logs", "remove")
 """The names of the commands."""
-
-
-def flags(command: str) -> tuple[str, ...]:
-    """Return what a command can be told, besides its arguments.
-
-    Parameters
-    ----------
-    command : str
-        One of `COMMANDS`.
-
-    Returns
-    -------
-    tuple of str
-        The flags.
-
-    Examples
-    --------
-    >>> flags("doctor")
-    ('--json', '--help')
-    """
-    return _FLAGS[command]
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -101,45 +75,17 @@ def add(commands: argparse._SubParsersAction) -> None:
     logs.add_argument("--last", action="store_true", help="print that of the last run")
     remove = _add(commands, "remove", "take away what the roles have put on this machine", _REMOVE_EXAMPLES)
     remove.add_argument("roles", nargs="*", metavar="ROLE", help="whose (default: all)")
-    remove.add_argument("--on", metavar="INVENTORY", help="the machines, an Ansible inventory (default: this one)")
+    flags.add_inventory(remove)
     remove.add_argument("--check", action="store_true", help="tell what would be removed, and change nothing")
     remove.add_argument("--yes", action="store_true", help="do not ask")
-    add_ask_flag(remove)
-    add_wait(remove)
-    remove.add_argument("-v", "--verbose", action="store_true", help="show all that Ansible says")
-
-
-def add_ask_flag(parser: argparse._ActionsContainer) -> None:
-    """Add the flag of commands that may need root.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The command's.
-    """
-    about = "ask for sudo's password first, and not only when it is needed"
-    parser.add_argument("-K", "--ask-become-pass", action="store_true", help=about)
-
-
-def asking(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the keyword for an action where that flag was given.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        The command's.
-
-    Returns
-    -------
-    dict of str to bool
-        Empty without the flag.
-    """
-    return {"ask_become_pass": True} if arguments.ask_become_pass else {}
+    flags.add_ask(remove)
+    flags.add_wait(remove)
+    flags.add_verbose(remove)
 
 
 def _add(commands: argparse._SubParsersAction, name: str, about: str, examples: str) -> argparse.ArgumentParser:
     parser = add_command(commands, name, about, examples)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    flags.add_json(parser)
     return parser
 
 
@@ -180,7 +126,7 @@ def _remove(arguments: argparse.Namespace) -> Any:
     if not (arguments.check or arguments.yes):
         _ask(", ".join(catalog.role(name).name for name in arguments.roles) or "all that was put there", arguments.on)
     settings = {name: getattr(arguments, name) for name in ("on", "check", "verbose")}
-    return provision.remove(*arguments.roles, **settings, **given_wait(arguments), **asking(arguments))
+    return provision.remove(*arguments.roles, **settings, **flags.given_wait(arguments), **flags.given_ask(arguments))
 
 
 def _ask(what: str, on: str | None) -> None:

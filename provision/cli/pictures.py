@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import provision
+from provision.cli import flags
 from provision.cli.help import add_command
 from provision.errors import OptionError
 
@@ -29,14 +30,6 @@ examples:
   provision glyphs wmfod.mif -o fod.png --background t1.nii.gz --plane coronal --slice 48
   provision glyphs wmfod.mif -o fod.png --region 30,38,40,48
 """
-
-_COMMON_FLAGS = ("-o", "--output", "--plane", "--zoom", "--json", "--help")
-
-FLAGS = {
-    "peek": ("--focus", "--volume", "--range", "--percentiles", "--colourmap", "--no-crosshair", "--plot"),
-    "glyphs": ("--background", "--slice", "--region", "--scale", "--size"),
-}
-"""What each command can be told that the other cannot."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -71,27 +64,8 @@ def _add(commands, name: str, about: str, what: str, examples: str) -> argparse.
     parser.add_argument("-o", "--output", metavar="FILE", default=None, help="the PNG file to write")
     parser.add_argument("--plane", metavar="PLANE", help="axial, coronal or sagittal")
     parser.add_argument("--zoom", metavar="FACTOR", help="how much larger to draw it")
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
+    flags.add_json(parser)
     return parser
-
-
-def flags(command: str) -> tuple[str, ...]:
-    """Return all that a command can be told, besides its image.
-
-    Parameters
-    ----------
-    command : {"peek", "glyphs"}
-
-    Returns
-    -------
-    tuple of str
-
-    Examples
-    --------
-    >>> "--volume" in flags("peek")
-    True
-    """
-    return (*FLAGS[command], *_COMMON_FLAGS)
 
 
 def call(arguments: argparse.Namespace) -> dict[str, Any]:

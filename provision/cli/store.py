@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from provision.cli.help import WAIT_FLAGS, add_command, add_wait, ending, given_wait
+from provision.cli import flags
+from provision.cli.help import add_command, ending
 from provision.errors import OptionError
 from provision.words import did_you_mean
 
@@ -59,16 +60,8 @@ examples:
   provision store import https://example.org/build.tar.zst --sha256 HEX --store /mnt/builds
 """
 
-_COMMON_FLAGS = ("--store", "--json", "--help")
-
-FLAGS = {
-    "ls": _COMMON_FLAGS,
-    "verify": _COMMON_FLAGS,
-    "prune": ("--keep", *WAIT_FLAGS, *_COMMON_FLAGS),
-    "export": _COMMON_FLAGS,
-    "import": ("--sha256", *WAIT_FLAGS, *_COMMON_FLAGS),
-}
-"""What each command can be told, besides its arguments."""
+COMMANDS = ("ls", "verify", "prune", "export", "import")
+"""The names of the commands."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -89,14 +82,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     prune.add_argument(
         "--keep", metavar="NUMBER", required=True, help="how many builds of each tool stay, the newest; 0 for none"
     )
-    add_wait(prune)
+    flags.add_wait(prune)
     export = _add(actions, "export", "copy a build for somebody else", _EXPORT_EXAMPLES)
     export.add_argument("key", metavar="KEY", help="the build's name, as ls tells it, or the beginning of it")
     export.add_argument("dest", metavar="DEST", help="a folder that exists, or a new file that ends in .tar.zst")
     take = _add(actions, "import", "take a build from somebody else", _IMPORT_EXAMPLES)
     take.add_argument("source", metavar="FILE_OR_URL", help="an archive that was exported from a store")
     take.add_argument("--sha256", metavar="HEX", required=True, help="its SHA-256, which export has told")
-    add_wait(take)
+    flags.add_wait(take)
 
 
 def _add(actions: argparse._SubParsersAction, name: str, about: str, examples: str) -> argparse.ArgumentParser:
@@ -106,7 +99,7 @@ def _add(actions: argparse._SubParsersAction, name: str, about: str, examples: s
         metavar="FOLDER",
         help="the folder of builds (default: provision on Google Drive where that is mounted, else ~/.cache/provision)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    flags.add_json(parser)
     return parser
 
 
@@ -123,14 +116,14 @@ def check_command(words: Sequence[str]) -> None:
     OptionError
         When there is no such command, or none was named.
     """
-    known = f"The commands are {', '.join(FLAGS)}."
+    known = f"The commands are {', '.join(COMMANDS)}."
     command = next((word for word in words if not word.startswith("-")), None)
     if words and words[0] not in (command, "-h", "--help"):
         raise OptionError(f"{words[0].partition('=')[0]} stands before a command of store.", hint=known)
     if not words:
         raise OptionError("No command of store was named.", hint=known)
-    if command and command not in FLAGS:
-        hint = f"{did_you_mean(command, FLAGS)} {known}".strip()
+    if command and command not in COMMANDS:
+        hint = f"{did_you_mean(command, COMMANDS)} {known}".strip()
         raise OptionError(f"There is no command {command!r} of store.", hint=hint)
 
 
@@ -157,9 +150,11 @@ def call(arguments: argparse.Namespace) -> Build | Checked | Exported | Listing 
     functions: dict[str, Callable] = {
         "ls": lambda: builds.ls(arguments.store),
         "verify": lambda: builds.verify(arguments.store),
-        "prune": lambda: builds.prune(_number(arguments.keep), arguments.store, **given_wait(arguments)),
+        "prune": lambda: builds.prune(_number(arguments.keep), arguments.store, **flags.given_wait(arguments)),
         "export": lambda: builds.export(arguments.key, arguments.dest, arguments.store),
-        "import": lambda: builds.import_(arguments.source, arguments.sha256, arguments.store, **given_wait(arguments)),
+        "import": lambda: builds.import_(
+            arguments.source, arguments.sha256, arguments.store, **flags.given_wait(arguments)
+        ),
     }
     return functions[arguments.action]()
 

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 LISTS = {f"Python {one['python']} of {one['date']}": one for one in image.lists()}
 # What pip installs there for the base package.
-BASE = {"ansible-core", "ansible-runner", "lockfile", "pyngrok", "python-daemon", "resolvelib"}
+BASE = {"ansible-core", "ansible-runner", "argcomplete", "lockfile", "pyngrok", "python-daemon", "resolvelib"}
 # What apt installs there for each group of packages, by the system.
 APT = {
     "ubuntu-22.04": {

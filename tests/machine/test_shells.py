@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from box import Box
 
-# Types lines into an interactive shell, each with a tab and then what ends it; a function in the place of `provision`
-# prints what it is given.
+# Types lines into an interactive shell, each with a tab and then what ends it. A function in the place of `provision`
+# prints what it is given, unless it is the shell that asks what may follow.
 TYPE = """
 import pexpect, sys
 program, setup, *lines = sys.argv[1:]
 shell = pexpect.spawn("/bin/sh", ["-c", "exec " + program], encoding="utf-8", timeout=60, dimensions=(50, 200))
-shell.sendline(setup + "; provision() { echo GIVEN: $*. ; }; echo READY")
+given = 'if [ -n "$_ARGCOMPLETE" ]; then command provision; else echo GIVEN: $*. ; fi'
+shell.sendline("PATH=$PWD/.venv/bin:$PATH; " + setup + "; provision() { " + given + "; }; echo READY")
 shell.expect("READY[\\r\\n]")
 for line in lines:
     shell.send(line + "\\t")
@@ -25,37 +26,45 @@ SETUPS = {
     "zsh fpath": ("zsh -f -i", "cp /tmp/script ~/.zfunc/_provision; fpath+=~/.zfunc; autoload compinit; compinit -u"),
 }
 LINES = {
-    "run mrt": "run mrtrix3",
-    "run mrtrix3 --orig": "run mrtrix3 --origin",
-    "run mrtrix3 --origin pac": "run mrtrix3 --origin package",
-    "run deps mrtrix3 --mrtrix3-orig": "run deps mrtrix3 --mrtrix3-origin",
-    "store ver": "store verify",
-    "store ls --store /ho": "store ls --store /home/",
-    "remove ss": "remove sshd",
-    "doc": "doctor",
-    "doctor --js": "doctor --json",
+    "provision run mrt": "run mrtrix3",
+    "provision run mrtrix3 --orig": "run mrtrix3 --origin",
+    "provision run mrtrix3 --origin pac": "run mrtrix3 --origin package",
+    "provision run mrtrix3 --cpu=nat": "run mrtrix3 --cpu=native",
+    "provision run mrtrix3 --check mrp": "run mrtrix3 --check mrpeek",
+    "provision run deps mrtrix3 --mrtrix3-orig": "run deps mrtrix3 --mrtrix3-origin",
+    "true; provision run mrt": "run mrtrix3",
+    "provision store ver": "store verify",
+    "provision store ls --store /ho": "store ls --store /home/",
+    "provision run deps --on $HOME/.zf": "run deps --on /root/.zfunc/",
+    "provision peek ~/.zf": "peek /root/.zfunc/",
+    "provision peek /tmp/my\\ vo": "peek /tmp/my volume.nii",
+    "provision remove ss": "remove sshd",
+    "provision doc": "doctor",
+    "provision doctor --js": "doctor --json",
 }
 
 
 def test_a_tab_completes_in_bash_zsh_and_fish(ready_trixie: Box) -> None:
     box = ready_trixie
     box.run("apt-get install -y -qq --no-install-recommends zsh fish > /dev/null")
+    box.run("mkdir ~/.zfunc; touch '/tmp/my volume.nii'")
     box.write("/tmp/type.py", TYPE)
     told = {}
     for shell, (program, setup) in SETUPS.items():
-        box.run(f"mkdir -p ~/.zfunc; .venv/bin/provision completion {shell.split()[0]} > /tmp/script")
-        lines = " ".join(f"'provision {line}'" for line in LINES)
+        box.run(f".venv/bin/provision completion {shell.split()[0]} > /tmp/script")
+        lines = " ".join(f"'{line}'" for line in LINES)
         done = box.run(f"TERM=dumb .venv/bin/python /tmp/type.py '{program}' '{setup}' {lines}")
         told[shell] = dict(zip(LINES, done.stdout.splitlines(), strict=True))
-    box.run(".venv/bin/provision completion fish > /tmp/script")
-    # fish tells by itself what it would offer: a word and, behind a tab, what it is for.
-    ask = "; ".join(f'complete -C "provision {line}"; echo' for line in LINES)
-    offered = box.run(f"fish --no-config -c 'source /tmp/script; {ask}'").stdout.split("\n\n")
-    told["fish"] = {
-        line: f"{line.rpartition(' ')[0]} {found.partition(chr(9))[0].strip()}".strip()
-        for line, found in zip(LINES, offered, strict=False)
-    }
     # zsh takes the slash behind a folder away again when the line ends.
     for shell in ("zsh", "zsh fpath"):
         told[shell] = {line: word + "/" * LINES[line].endswith("/") for line, word in told[shell].items()}
+    box.run(".venv/bin/provision completion fish > /tmp/script")
+    # fish prints by itself what it would offer: the last word and, behind a tab, what it is for.
+    ask = "; ".join(f'complete -C "{line}"; echo' for line in LINES)
+    done = box.run(f"PATH=$PWD/.venv/bin:$PATH fish --no-config -c 'source /tmp/script; {ask}'")
+    offered = [found.partition("\t")[0].strip().replace("~", "/root") for found in done.stdout.split("\n\n")]
+    told["fish"] = {
+        line: given if found and given.endswith(found) else found
+        for (line, given), found in zip(LINES.items(), offered, strict=False)
+    }
     assert told == dict.fromkeys(told, LINES)

@@ -29,6 +29,11 @@ def test_help_of_several_roles_shows_names_that_can_be_written(capsys):
     assert "--deps-state" in text and "--mrtrix3-state" in text and " --state" not in text
 
 
+def test_an_option_that_roles_share_is_shown_once_in_their_help(capsys):
+    text = help_of("run mrtrix3 mrpeek --help", capsys)
+    assert text.count("\n  --store ") == 1 and "--mrpeek-state" in text
+
+
 def test_help_shows_percent_signs_and_opposites(made_up_roles, capsys):
     text = help_of("run ngrok other --help", capsys)
     assert "50 %" in text and "--ngrok-ask, --no-ngrok-ask" in text and "(default: true)" in text
@@ -67,10 +72,11 @@ def test_help_has_examples(capsys, line):
     assert f"examples:\n  provision {line}".rstrip() in help_of(f"{line} --help", capsys)
 
 
-def test_examples_in_help_are_right_usage(run, demo, sample, status, stop, monkeypatch):
+def test_examples_in_help_are_right_usage(run, demo, sample, status, stop, monkeypatch, capsys):
     monkeypatch.setattr(cli.pictures, "call", lambda _: {"file": "dwi.png", "alt": "slices"})
     monkeypatch.setattr(cli.machine, "call", lambda _: Diagnosis({}, 0.1))
-    examples = "".join([cli._EXAMPLES, cli._RUN_EXAMPLES, cli._DEMO_EXAMPLES, cli._SAMPLE_EXAMPLES]).splitlines()
+    helps = [help_of(f"{command} --help", capsys) for command in ("", "run", "demo", "sample")]
+    examples = "".join(helps).splitlines()
     lines = [line.split("   ")[0].split()[1:] for line in map(str.strip, examples) if line.startswith("provision ")]
     assert len(lines) > 10
     assert [main(line) for line in lines] == [0] * len(lines)

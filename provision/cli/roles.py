@@ -1,0 +1,320 @@
+"""The commands about roles, ``provision run``, ``list`` and ``describe``: how they are written, and what they print."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import provision
+from provision.cli import flags
+from provision.cli.answer import Answer
+from provision.cli.help import RUN_CODES, Parser, add_command, ending
+from provision.engine import catalog
+from provision.engine.catalog import Option
+
+if TYPE_CHECKING:
+    from provision.actions.result import Result
+
+_RUN_EXAMPLES = """\
+examples:
+  provision run mrtrix3 --help
+  provision run mrtrix3 --version 3.0.8 --origin source --commands mrinfo,dwi2fod
+  provision run deps --groups run --groups build --on hosts.yml
+"""
+
+_ROLE_EXAMPLES = """\
+examples:
+  provision run {names}
+  provision run {names} --check
+  provision run {names} --on hosts.yml --json
+"""
+
+_LIST_EXAMPLES = """\
+examples:
+  provision list
+  provision list --json
+"""
+
+_DESCRIBE_EXAMPLES = """\
+examples:
+  provision describe mrtrix3
+  provision describe sshd --json
+"""
+
+# Keeps the options of roles apart from the command's own arguments, which may have the same names.
+_DEST = "option:"
+
+_METAVARS = {"int": "NUMBER", "float": "NUMBER", "path": "PATH", "dict": "NAME=VALUE"}
+
+_ASK = object()
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the commands to the parser of ``provision``; `add_options` adds to ``run`` what the roles take.
+
+    Parameters
+    ----------
+    commands : argparse._SubParsersAction
+        The commands of ``provision``.
+    """
+    # Its help depends on the roles named, so that it is written when the whole line has been read.
+    add_run_flags(commands.add_parser("run", help="run roles, with options of theirs", add_help=False))
+    flags.add_json(add_command(commands, "list", "tell which roles there are", _LIST_EXAMPLES))
+    describe = add_command(commands, "describe", "tell what a role does and what it can be told", _DESCRIBE_EXAMPLES)
+    describe.add_argument("role", metavar="ROLE", help="its name, as provision list tells it")
+    flags.add_json(describe)
+
+
+def add_run_flags(parser: argparse._ActionsContainer) -> None:
+    """Add the flags of every run.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        That of ``provision run``.
+    """
+    flags.add_inventory(parser)
+    parser.add_argument("--check", action="store_true", help="tell what would change, and change nothing")
+    flags.add_ask(parser)
+    flags.add_wait(parser)
+    flags.add_json(parser, "print one JSON object: the result, or the error")
+    flags.add_verbose(parser)
+    parser.add_argument("-h", "--help", action="store_true", help="show this, with the options of the roles named")
+
+
+def add_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Add the options of all roles to ``provision run``, because the roles may be named after their flags.
+
+    Which options the roles named have, and which one a short name means, is for the catalogue to say. Here only matters
+    whether a flag takes a value, and the roles that seem to be named come first in that.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        That of ``provision run``.
+    words : sequence of str
+        The command line.
+    """
+    roles = sorted(catalog.roles().values(), key=lambda role: role.name not in words)
+    options: dict[str, Option] = {}
+    for option in (option for role in roles for option in role.options.values()):
+        for name in (option.name, option.short):
+            options.setdefault(name, option)
+    for name, option in options.items():
+        parser.add_argument(_flag(name), dest=f"{_DEST}{name}", default=argparse.SUPPRESS, **_action(option))
+
+
+def add_option(parser: argparse._ActionsContainer, name: str, option: Option) -> argparse.Action:
+    """Add an option of a role as its help shows it.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        One that is not for reading the option: any value is right.
+    name : str
+        The name of the option, short or full.
+    option : Option
+        The option.
+
+    Returns
+    -------
+    argparse.Action
+    """
+    action = _action(option)
+    if _how_read(option) in ("value", "list"):
+        one = f"{{{','.join(map(str, option.choices))}}}" if option.choices else _METAVARS.get(option.type, "TEXT")
+        action["metavar"] = f"{one},..." if option.type == "list" else one
+    default = _default(option) and f"({_default(option)})"
+    text = " ".join(filter(None, [*catalog.plain(option.description).split("\n"), default]))
+    return parser.add_argument(_flag(name), default=argparse.SUPPRESS, help=text.replace("%", "%%"), **action)
+
+
+def run(arguments: argparse.Namespace, rest: Sequence[str]) -> Result:
+    """Run roles.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        The command's arguments as they were read.
+    rest : sequence of str
+        What was left: the names of the roles, which may be anywhere among the flags, and flags that do not exist.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    OptionError
+        When a role, an option or a value does not exist.
+    ProvisionError
+        When the run fails.
+    """
+    names = _named(rest)
+    # A word after an unknown flag may be its value, so the flag comes first.
+    known = [role for name, role in catalog.roles().items() if name in names]
+    every_run = Parser(add_help=False)
+    add_run_flags(every_run)
+    allowed = [*map(_flag, catalog.usual_names(known)), *flags.names(every_run)]
+    flags.refuse_unknown(rest, allowed, ", ".join(role.name for role in known) or "run")
+    variables = catalog.variables(names, _given(arguments), spell=_flag)
+    settings = {name: getattr(arguments, name) for name in ("on", "check", "verbose")}
+    settings |= flags.given_wait(arguments) | flags.given_ask(arguments)
+    return provision.run(*names, **settings, **variables)
+
+
+def run_help(rest: Sequence[str]) -> str:
+    """Return the help of ``provision run`` with the options of the roles named and of no other.
+
+    Parameters
+    ----------
+    rest : sequence of str
+        As `run` takes it.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    OptionError
+        When there is no such role.
+    """
+    roles = [catalog.role(name) for name in _named(rest)]
+    names = " ".join(role.name for role in roles) or "ROLE [ROLE ...]"
+    about = "\n\n".join(f"{role.name}: {role.short_description}\n\n{_wrapped(role.description)}" for role in roles)
+    parser = Parser(
+        prog=f"provision run {names}",
+        usage=f"provision run {names} [--OPTION VALUE ...]",
+        description=about or f"Run roles:\n\n{_lines()}",
+        epilog=ending(_ROLE_EXAMPLES.format(names=names) if roles else _RUN_EXAMPLES, RUN_CODES),
+        add_help=False,
+    )
+    spelt = {option.name: name for name, option in catalog.usual_names(roles).items()}
+    for role in filter(lambda role: role.options, roles):
+        full = f"The full names, such as {_flag(next(iter(role.options)))}, may be written, too."
+        group = parser.add_argument_group(f"options of {role.name}", full)
+        # An option that several roles share is in the first group alone.
+        for name in filter(spelt.__contains__, role.options):
+            add_option(group, spelt.pop(name), role.options[name])
+    add_run_flags(parser.add_argument_group("options of every run"))
+    return parser.format_help()
+
+
+def list_(arguments: argparse.Namespace) -> Answer:
+    """Return the roles.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Those of ``provision list``.
+
+    Returns
+    -------
+    Answer
+        ``roles``, each with ``name`` and ``about``.
+    """
+    roles = [{"name": role.name, "about": role.short_description} for role in catalog.roles().values()]
+    return Answer({"roles": roles}, _lines())
+
+
+def describe(arguments: argparse.Namespace) -> Answer:
+    """Return what a role does and which options it takes.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Those of ``provision describe``.
+
+    Returns
+    -------
+    Answer
+        The attributes of `Role`.
+
+    Raises
+    ------
+    OptionError
+        When there is no such role.
+    """
+    role = catalog.role(arguments.role)
+    parts = [f"{role.name}: {role.short_description}\n\n{_wrapped(role.description)}"]
+    for option in role.options.values():
+        choices = f"choices: {', '.join(map(str, option.choices))}" if option.choices else ""
+        facts = filter(None, [option.kind, "required" if option.required else "", _default(option), choices])
+        parts.append(f"{option.name} ({'; '.join(facts)})\n{_wrapped(option.description, indent='    ')}")
+    return Answer(asdict(role), "\n\n".join(parts))
+
+
+def _named(rest: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(word for word in rest if not word.startswith("-")))
+
+
+# The options of roles
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _how_read(option: Option) -> str:
+    if option.secret:
+        return "secret"
+    return option.type if option.type in ("bool", "list") else "value"
+
+
+def _action(option: Option) -> dict[str, Any]:
+    """Return how a flag is read, in argparse's terms."""
+    ways: dict[str, dict[str, Any]] = {
+        "secret": {"nargs": "?", "const": _ASK, "type": _refuse_secret},
+        "bool": {"action": argparse.BooleanOptionalAction},
+        "list": {"action": "append"},
+        "value": {},
+    }
+    return ways[_how_read(option)]
+
+
+def _refuse_secret(value: str) -> NoReturn:
+    raise argparse.ArgumentTypeError("its value could be seen by all users here; write the flag last, and be asked")
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that were given, as the catalogue takes them."""
+    options = {name.removeprefix(_DEST): value for name, value in vars(arguments).items() if name.startswith(_DEST)}
+    return {name: _value(name, read) for name, read in options.items()}
+
+
+def _value(name: str, read: Any) -> Any:
+    if read is _ASK:
+        return getpass.getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    return ",".join(read) if isinstance(read, list) else read
+
+
+# What is said of them
+
+
+def _default(option: Option) -> str:
+    """Return what holds when an option is not given; nothing where that would say nothing."""
+    if option.secret or option.required or option.default in (None, ""):
+        return ""
+    if isinstance(option.default, list):
+        return f"default: {', '.join(map(str, option.default)) or 'none'}"
+    return f"default: {str(option.default).lower() if isinstance(option.default, bool) else option.default}"
+
+
+def _lines() -> str:
+    roles = catalog.roles()
+    width = max(map(len, roles), default=0)
+    return "\n".join(f"{role.name:{width}}  {role.short_description}" for role in roles.values())
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    # Lines of more than 100 letters are hard to read, however wide the terminal.
+    width = min(100, shutil.get_terminal_size().columns - 1)
+    paragraphs = catalog.plain(text).split("\n")
+    return "\n".join(textwrap.fill(line, width, initial_indent=indent, subsequent_indent=indent) for line in paragraphs)

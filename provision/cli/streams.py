@@ -1,0 +1,89 @@
+"""Standard input, output and error that are closed, full or no longer read."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+
+@contextlib.contextmanager
+def tolerated() -> Iterator[None]:
+    """Have no command fail because a standard stream is closed, or because standard error cannot be written to."""
+    _open_what_is_closed()
+    said, sys.stderr = sys.stderr, _Tolerant(sys.stderr)
+    try:
+        yield
+    finally:
+        sys.stderr = said
+        drain(said, 2)
+
+
+def drain(stream: TextIO, number: int) -> None:
+    """Have a stream that cannot be written to lead nowhere: Python flushes it when it ends, and would fail with 120.
+
+    Parameters
+    ----------
+    stream : file
+        Standard output or error.
+    number : int
+        Its descriptor.
+    """
+    try:
+        stream.flush()
+    except OSError:
+        with contextlib.suppress(OSError):  # a stream in its place that is no file
+            if stream.fileno() == number:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+
+
+def failed_to_print(error: Exception) -> bool:
+    """Tell whether an error is that of printing, which has no file's name: a closed pipe, or a full disk behind it.
+
+    Parameters
+    ----------
+    error : Exception
+        What was raised.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> failed_to_print(BrokenPipeError(errno.EPIPE, "Broken pipe"))
+    True
+    """
+    numbers = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF)
+    return isinstance(error, OSError) and error.filename is None and error.errno in numbers
+
+
+class _Tolerant:
+    """Standard error that may be lost: a full disk, or a reader that has gone, takes no result away."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
+def _open_what_is_closed() -> None:
+    """Have standard input, output and error lead nowhere where the caller has closed them."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, number)  # otherwise the next file that is opened would take its place
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: PTH123, SIM115

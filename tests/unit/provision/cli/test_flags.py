@@ -1,0 +1,60 @@
+"""The flags of all commands, and what is said of one that does not exist."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from provision.cli import flags
+from provision.cli import main as cli
+
+from .doubles import provision
+
+# What each command cannot do without.
+NEEDED = {
+    "describe": "deps", "peek": "a.nii", "glyphs": "a.nii", "completion": "bash", "store prune": "--keep 1",
+    "store export": "key folder", "store import": "file --sha256 0",
+}  # fmt: skip
+
+
+def commands(parser, words=""):
+    """The words of each command that does something, and its flags."""
+    below = flags.subcommands(parser)
+    if not below:
+        yield words, list(parser._option_string_actions)
+    for name, command in below.items():
+        yield from commands(command, f"{words} {name}".strip())
+
+
+COMMANDS = dict(commands(cli._parser(None)))
+EVERY = [(words, flag) for words, found in COMMANDS.items() for flag in found]
+
+
+def test_all_commands_have_help_and_json():
+    assert len(COMMANDS) > 17
+    assert all({"-h", "--help", "--json"} <= set(found) for found in COMMANDS.values())
+
+
+@pytest.mark.parametrize(("command", "flag"), [one for one in EVERY if one[1].startswith("--")])
+def test_every_flag_is_suggested_where_it_is_misspelt(capsys, command, flag):
+    misspelt = f"{flag[:-1]}x"
+    assert provision(f"{command} {NEEDED.get(command, '')} {misspelt} --json") == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "usage" and misspelt in error["message"]
+    question, mark, _ = error["hint"].partition("?")
+    assert mark and flag in question
+
+
+# Those that provision has itself do what they say there.
+@pytest.mark.parametrize(("command", "flag"), [one for one in EVERY if one[1] not in flags.names(cli._parser(None))])
+def test_a_flag_before_the_command_is_said_to_belong_behind_it(capsys, command, flag):
+    assert provision(f"{flag} {command} {NEEDED.get(command, '')} --json") == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "usage" and error["hint"] == "Write it after the command."
+
+
+def test_options_of_roles_are_suggested_too(capsys):
+    assert provision("run mrtrix3 --orign source --json") == 2
+    question, mark, _ = json.loads(capsys.readouterr().out)["error"]["hint"].partition("?")
+    assert mark and "--origin" in question
