@@ -208,7 +208,7 @@ def _hand_over(path: Path, text: str) -> None:
 
 def command(arguments: list[str]) -> list[str]:
     """Return the command that starts ansible-playbook and has it end with this process."""
-    program = shutil.which("ansible-playbook", path=_search())
+    program = shutil.which("ansible-playbook", path=search_path())
     if program is None:
         raise ProvisionError(
             "ansible-playbook is not installed in this Python.",
@@ -218,7 +218,7 @@ def command(arguments: list[str]) -> list[str]:
     return [sys.executable, "-IS", str(Path(launcher.__file__).resolve()), str(os.getpid()), program, *arguments]
 
 
-def _search() -> str:
+def search_path() -> str:
     """Return the PATH of a run: the programs of this Python come first."""
     path = [sysconfig.get_path("scripts"), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     return os.pathsep.join(path)
@@ -239,7 +239,7 @@ def environment(private: Path, *, local: bool) -> dict[str, str]:
     dict of str to str
     """
     return {
-        "PATH": _search(),
+        "PATH": search_path(),
         "LC_ALL": "C.UTF-8",
         "TMPDIR": str(private / "tmp"),
         "ANSIBLE_CONFIG": str(private / "content" / "ansible.cfg"),
