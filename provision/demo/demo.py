@@ -48,7 +48,7 @@ def demo(
     Raises
     ------
     OptionError
-        When the folder is relative to one that is gone; nothing was started.
+        When the working folder is gone; nothing was started.
     ProvisionError
         When something could not be installed or a command failed, and when the angles are too large.
 
@@ -62,5 +62,5 @@ def demo(
     check(data)
     # A build of these commands alone is enough, and one that has them is taken as it is.
     result = run("mrtrix3", version=version, commands=COMMANDS, progress=progress, wait=wait)
-    with shared.display(progress) as (on_step, _), paths.somewhere("/"):
+    with shared.display(progress) as (on_step, _):
         return run_demo(folder, bin=Path(result.mrtrix3.bin), data=data, on_step=on_step, **options)

@@ -90,7 +90,7 @@ def sample(name: str | None = None, *, folder: str | os.PathLike = "phantom") ->
     Raises
     ------
     OptionError
-        For a name that there is not, and a folder that is relative to one that is gone.
+        For a name that there is not, and when the working folder is gone.
     ProvisionError
         When dipy or nibabel is not installed, the folder cannot be written, and when the head was asked for by its
         name and cannot be downloaded.
@@ -104,6 +104,7 @@ def sample(name: str | None = None, *, folder: str | os.PathLike = "phantom") ->
     if name not in (None, *NAMES):
         hint = did_you_mean(str(name), NAMES) or f"Choose from: {', '.join(NAMES)}."
         raise OptionError(f"There are no data called {name!r}.", hint=hint)
+    paths.working_folder()  # refused where it is gone
     extras.require("demo", "Sample data", "nibabel", "dipy")
     if name == "phantom":
         return _made(Path(folder))
@@ -134,8 +135,7 @@ def fetched() -> Sample:
 
     folder = Path(dipy_home) / "sherbrooke_3shell"
     try:
-        with paths.somewhere("/"):
-            _, folder = dipy.data.fetch_sherbrooke_3shell()
+        _, folder = dipy.data.fetch_sherbrooke_3shell()
     except (FetcherError, OSError) as error:
         raise _unreachable(error, folder) from error
     image, bvecs, bvals = (Path(folder, f"HARDI193.{kind}").resolve() for kind in ("nii.gz", "bvec", "bval"))
@@ -160,8 +160,7 @@ def _made(folder: Path) -> Sample:
 
     folder = paths.absolute(folder)
     try:
-        with paths.somewhere("/"):
-            make_phantom().write(folder)
+        make_phantom().write(folder)
     except OSError as error:
         raise ProvisionError(
             f"The phantom cannot be written to {folder}: {error.strerror}.", hint="Name another folder."

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from provision import paths
+from provision.machine import places
 
 # Their numbers give their order: a clock can be set back.
 NAME = re.compile(r"(?:(?P<number>\d{6,})-)?(?P<when>\d{8}T\d{6}\.\d{6})-(?P<roles>.+)\.log")
@@ -27,8 +27,9 @@ def place() -> Path:
     >>> place().name
     'logs'
     """
-    base = os.environ.get("XDG_STATE_HOME") or paths.home() / ".local" / "state"
-    return Path(base) / "provision" / "logs"
+    # Not of platformdirs, which takes HOME as it is: after sudo -E that is another user's.
+    base = os.environ.get("XDG_STATE_HOME") or Path(places.home(), ".local", "state")
+    return Path(base, "provision", "logs")
 
 
 def files() -> list[Path]:
@@ -110,7 +111,7 @@ def problem() -> str:
     ''
     """
     there = place()
-    while not there.is_dir() and there != paths.home() and there != there.parent:
+    while not there.is_dir() and there not in (Path(places.home()), there.parent):
         there = there.parent
     if not there.is_dir():
         return f"there is no home folder {there}"

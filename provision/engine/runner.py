@@ -218,19 +218,20 @@ def run(
     seen = _Seen()
     stop = _Stop(seen)
     begin = time.monotonic()
+    folder = paths.working_folder()
     with launch.private_folder() as private:
         progress = private / "progress" / "now.json"
         extra = {
             "provision_roles": list(roles),
             "provision_progress": str(progress),
             "provision_python": sys.executable,
-            "provision_folder": paths.working_folder(),
+            "provision_folder": folder,
             "provision_lock": lock.held_here(),
             # Where this is the kernel of a notebook, it learns itself where the commands are.
             "provision_kernel": inventory is None and notebook.in_notebook(),
         }
         watcher = _Watcher(seen, on_step, on_line, progress, secrets)
-        with _signals(stop), paths.somewhere(private):
+        with _signals(stop):
             try:
                 with launch.variables_file(private, {**variables, **extra}) as file:
                     arguments = [f"-e@{file}", *(["--check"] if check else []), playbook]
