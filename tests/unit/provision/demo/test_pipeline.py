@@ -20,7 +20,7 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from provision.demo import pipeline
-from provision.demo.phantom import make_phantom, three_shells
+from provision.demo.phantom import make_phantom
 from provision.demo.pipeline import Angles, check_limits, run_command, run_demo
 from provision.engine import content
 from provision.errors import OptionError, ProvisionError
@@ -319,8 +319,7 @@ def test_file_that_is_no_program_is_an_error(tmp_path):
 
 def head(folder: Path, truth: Path) -> None:
     """Write what dipy's download holds, and the truth that the stand-ins look up."""
-    phantom = make_phantom(SIZE, gradients=tuple(part[:5] for part in three_shells()))
-    phantom.write(folder)
+    make_phantom(SIZE).write(folder)
     for name, theirs in (("dwi.nii.gz", "nii.gz"), ("bvals", "bval"), ("bvecs", "bvec")):
         (folder / name).rename(folder / f"HARDI193.{theirs}")
     truth.mkdir()
