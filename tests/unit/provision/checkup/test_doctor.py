@@ -236,7 +236,7 @@ def ngrok(monkeypatch):
         numbers=lambda version: [int(number) for number in version.split(".")],
     )
     monkeypatch.setattr(doctor, "ngrok", look)
-    monkeypatch.setattr(catalog, "roles", lambda root=None: {"ngrok": Role("ngrok")})
+    monkeypatch.setattr(catalog, "roles", lambda: {"ngrok": Role("ngrok")})
     monkeypatch.setattr(notes, "read_state", lambda role: found.get("state", {}))
     return found
 
@@ -273,7 +273,7 @@ def test_an_agent_is_told_with_its_version(ngrok):
 
 
 def test_without_the_role_nobody_asks_for_a_token_or_an_agent(monkeypatch):
-    monkeypatch.setattr(catalog, "roles", lambda root=None: {})
+    monkeypatch.setattr(catalog, "roles", lambda: {})
     assert doctor.check_token() is None and doctor.check_agent() is None
     assert "ngrok" not in doctor._questions()
 
