@@ -118,18 +118,7 @@ def sample(name: str | None = None, *, folder: str | os.PathLike = "phantom") ->
 
 
 def fetched() -> Sample:
-    """Download dipy's three-shell head where it is not there yet.
-
-    Returns
-    -------
-    Sample
-        The files in dipy's folder.
-
-    Raises
-    ------
-    ProvisionError
-        When its server cannot be reached.
-    """
+    """Download dipy's three-shell head into dipy's folder, unless it is there."""
     import dipy.data
     from dipy.data.fetcher import FetcherError, dipy_home
 

@@ -29,27 +29,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass
 class Outcome:
-    """What came of a run.
+    """What came of a run."""
 
-    Attributes
-    ----------
-    changed : int
-        Tasks that changed something, over all hosts.
-    seconds : float
-        Wall time.
-    hosts : dict
-        What the roles reported, ``{host: {role: {...}}}``.
-    log : pathlib.Path or None
-        All that Ansible said, secrets taken out; None where it could not be written.
-    notes : tuple of str
-        What went less well than it could, though nothing failed.
-    """
-
-    changed: int
+    changed: int  # tasks that changed something, over all hosts
     seconds: float
-    hosts: dict
-    log: Path | None
-    notes: tuple[str, ...] = ()
+    hosts: dict  # what the roles reported, {host: {role: {...}}}
+    log: Path | None  # all that Ansible said, secrets taken out; None where it could not be written
+    notes: tuple[str, ...] = ()  # what went less well than it could, though nothing failed
 
 
 @dataclass
@@ -176,45 +162,7 @@ def run(
     on_step: Callable[[events.Step], None] = lambda step: None,
     on_line: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """Run a playbook for some roles and return what came of it.
-
-    Parameters
-    ----------
-    roles : sequence of str
-        The roles to run, in the playbook's order.
-    variables : dict
-        Their variables. They reach Ansible as text, never as templates, through a pipe that only this user can read.
-    inventory : pathlib.Path, optional
-        The machines; by default this one.
-    check : bool
-        Only say what would change.
-    playbook : str
-        A file of ``playbooks/``.
-    secrets : sequence of str
-        Values that must not stand in the log.
-    on_step : callable
-        Called with each :class:`provision.engine.events.Step`.
-    on_line : callable, optional
-        Called with each line that Ansible prints.
-
-    Returns
-    -------
-    Outcome
-
-    Raises
-    ------
-    OptionError
-        When the inventory cannot be read or has no hosts.
-    ProvisionError
-        When a task failed or Ansible could not be started.
-    KeyboardInterrupt
-        When the run was interrupted; everything it had started has ended.
-
-    Examples
-    --------
-    >>> run(["mrtrix3"], {"mrtrix3_version": "any"}).hosts  # doctest: +SKIP
-    {'localhost': {'mrtrix3': {'version': '3.0.3', ...}}}
-    """
+    """Run a playbook for some roles, on this machine or those of an inventory, and return what came of it."""
     seen = _Seen()
     stop = _Stop(seen)
     begin = time.monotonic()
