@@ -19,6 +19,11 @@ def absolute(path: str | os.PathLike) -> Path:
     return expanded if expanded.is_absolute() else Path(working_folder(), expanded)
 
 
+def nearest(path: str | os.PathLike) -> Path:
+    """Return a path, or the nearest folder above it that exists."""
+    return next(place for place in (Path(path), *Path(path).parents) if place.exists())
+
+
 def working_folder() -> str:
     """Return the working folder; refuse one that is gone, which Ansible, numpy and dipy stumble over."""
     try:

@@ -23,6 +23,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
+from provision import paths
 from provision.actions.status import status
 from provision.checkup import reach
 from provision.checkup.diagnosis import Diagnosis, Finding
@@ -241,7 +242,7 @@ def check_rights() -> Finding:
 def check_space() -> Finding:
     """Return whether there is room where the roles write."""
     needed = _places()
-    free = {place: shutil.disk_usage(_nearest(place)).free for place in needed}
+    free = {place: shutil.disk_usage(paths.nearest(place)).free for place in needed}
     full = [place for place, (_little, too_little) in needed.items() if free[place] < too_little]
     short = [place for place, (little, _too_little) in needed.items() if free[place] < little]
     found = f"free: {', '.join(f'{format_bytes(room)} for {place}' for place, room in free.items())}"
@@ -265,14 +266,9 @@ def _places() -> dict[str, tuple[int, int]]:
     devices: dict[int, str] = {}
     found: dict[str, tuple[int, int]] = {}
     for place, needed in asked.items():
-        first = devices.setdefault(_nearest(place).stat().st_dev, place)
+        first = devices.setdefault(paths.nearest(place).stat().st_dev, place)
         found[first] = max(found.get(first, (0, 0)), needed)
     return found
-
-
-def _nearest(path: str) -> Path:
-    """Return a path, or the folder above it that there is."""
-    return next(place for place in (Path(path), *Path(path).parents) if place.exists())
 
 
 def check_memory() -> Finding:
@@ -421,18 +417,20 @@ def check_leftovers() -> Finding:
             places.default_store(), f"{archives.NEW}*", f"*{archives.BAD}"
         ),
         "folders of killed runs": launch.left_behind(launch.temporary_folder()),
-        "folders of interrupted installations": [left for place in _prefixes(state) for left in _staged(place)],
+        "folders of interrupted installations": [
+            left for prefix in _prefixes(state) for left in _matching(prefix.parent, f".{prefix.name}.provision-*")
+        ],
         "pid files of processes that have ended": [
             path for path in _matching(state, "*/*.pid") if not alive.running(str(path))
         ],
     }
-    found = [f"{kind}: {len(paths)}, such as {paths[0]}" for kind, paths in kinds.items() if paths]
+    found = [f"{kind}: {len(left)}, such as {left[0]}" for kind, left in kinds.items() if left]
     if not found:
         return _ok("nothing was left by killed runs")
     return _warn("; ".join(found), "The next run clears up; in the store, provision store prune does.")
 
 
-def _matching(folder: str, *patterns: str) -> list[Path]:
+def _matching(folder: str | Path, *patterns: str) -> list[Path]:
     return [path for pattern in patterns for path in sorted(Path(folder).glob(pattern))]
 
 
@@ -440,10 +438,6 @@ def _prefixes(state: str) -> list[Path]:
     """Return the prefixes in which something was installed."""
     reports = (reading.read_json(str(path)).get("report", {}) for path in _matching(state, "*.json"))
     return [Path(report["prefix"]) for report in reports if report.get("prefix")]
-
-
-def _staged(prefix: Path) -> list[Path]:
-    return _matching(str(prefix.parent), f".{prefix.name}.provision-*")
 
 
 def check_logs() -> Finding | None:

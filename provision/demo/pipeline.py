@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from provision import __version__, extras
 from provision.demo import report, sample
 from provision.engine.events import Step
-from provision.errors import OptionError, ProvisionError
+from provision.errors import ProvisionError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -286,8 +286,7 @@ class _Work:
 
 def check(data: str) -> None:
     """Refuse data that are unknown, and say all together which packages of the demo extra are missing."""
-    if data not in sample.NAMES:
-        raise OptionError(f"There are no data called {data!r}.", hint=f"Choose from: {', '.join(sample.NAMES)}.")
+    sample.check(data)
     extras.require("demo", "The demos", *_EXTRA)
 
 

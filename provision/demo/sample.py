@@ -101,9 +101,8 @@ def sample(name: str | None = None, *, folder: str | os.PathLike = "phantom") ->
     >>> data.arguments  # doctest: +SKIP
     '/content/phantom/dwi.nii.gz -fslgrad /content/phantom/bvecs /content/phantom/bvals'
     """
-    if name not in (None, *NAMES):
-        hint = did_you_mean(str(name), NAMES) or f"Choose from: {', '.join(NAMES)}."
-        raise OptionError(f"There are no data called {name!r}.", hint=hint)
+    if name is not None:
+        check(name)
     paths.working_folder()  # refused where it is gone
     extras.require("demo", "Sample data", "nibabel", "dipy")
     if name == "phantom":
@@ -115,6 +114,13 @@ def sample(name: str | None = None, *, folder: str | os.PathLike = "phantom") ->
             raise
         print(f"{error.message} The phantom is taken instead.", file=notebook.stream(), flush=True)
         return _made(Path(folder))
+
+
+def check(name: str) -> None:
+    """Refuse a name that no data have."""
+    if name not in NAMES:
+        hint = f"{did_you_mean(str(name), NAMES)} Choose from: {', '.join(NAMES)}.".strip()
+        raise OptionError(f"There are no data called {name!r}.", hint=hint)
 
 
 def fetched() -> Sample:

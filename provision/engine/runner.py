@@ -134,23 +134,6 @@ def _kill(pids: Iterable[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def _work_reader(path: Path, tell: Callable[[events.Step], None], current: dict) -> Callable[[], None]:
-    """Return a function that tells how far a long task is whenever its progress file has changed."""
-    last = [""]
-
-    def read() -> None:
-        try:
-            text = path.read_text()
-            work = json.loads(text)
-        except (OSError, ValueError):
-            return
-        if text != last[0]:
-            last[0] = text
-            tell(events.Step("work", **current, number=work["number"], total=work["total"], unit=work["unit"]))
-
-    return read
-
-
 def run(
     roles: Sequence[str],
     variables: dict,
@@ -206,20 +189,25 @@ class _Watcher:
     """Takes the events of a run and passes on what people want to see, without the secrets."""
 
     def __init__(
-        self, seen: _Seen, on_step: Callable, on_line: Callable | None, progress: Path, secrets: Sequence[str] = ()
+        self, seen: _Seen, on_step: Callable, on_line: Callable | None, progress: Path, secrets: Sequence[str]
     ):
         self.seen, self.on_step, self.on_line, self.secrets = seen, on_step, on_line, secrets
-        self.current = {"role": "", "task": "", "host": ""}
-        self.read_work = _work_reader(progress, on_step, self.current)
+        self._progress, self._told = progress, ""
+        self._role = self._task = ""
 
     def event(self, event: dict) -> bool:
         """Take one event; False tells runner to write nothing to disk."""
-        # An exception in here would make runner leave ansible-playbook alone with its work.
-        try:
+        with self._keeping_errors():
             self._take(event)
+        return False
+
+    @contextlib.contextmanager
+    def _keeping_errors(self) -> Iterator[None]:
+        """Keep an error for the end: it would make runner leave ansible-playbook alone with its work."""
+        try:
+            yield
         except Exception as error:
             self.seen.error = self.seen.error or error
-        return False
 
     def _take(self, event: dict) -> None:
         seen = self.seen
@@ -237,24 +225,28 @@ class _Watcher:
         step = events.step(event)
         if step:
             if step.kind == "task":
-                self.current.update(role=step.role, task=step.task)
+                self._role, self._task = step.role, step.task
             self.on_step(step)
 
     def tell(self, what: str) -> None:
         """Say what is done at the end, as if it were a task."""
-        try:
+        with self._keeping_errors():
             self.on_step(events.Step("task", task=what))
             if self.on_line:
                 self.on_line(what)
-        except Exception as error:
-            self.seen.error = self.seen.error or error
 
     def tick(self) -> None:
-        """Look, twice a second, how far a long task is."""
+        """Look, twice a second, how far a long task is, which writes that into a file."""
         try:
-            self.read_work()
-        except Exception as error:
-            self.seen.error = self.seen.error or error
+            text = self._progress.read_text()
+            work = json.loads(text)
+        except (OSError, ValueError):
+            return
+        if text != self._told:
+            self._told = text
+            with self._keeping_errors():
+                counts = {"number": work["number"], "total": work["total"], "unit": work["unit"]}
+                self.on_step(events.Step("work", role=self._role, task=self._task, **counts))
 
 
 def _start(private, arguments, inventory, watcher, stop):

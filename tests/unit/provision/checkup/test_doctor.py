@@ -167,7 +167,7 @@ def test_space_is_enough_or_short_or_none_in_the_nearest_folder_that_is_there(mo
 
 
 def test_every_file_system_is_told_once():
-    assert len(doctor._places()) == len({doctor._nearest(place).stat().st_dev for place in doctor._places()})
+    assert len(doctor._places()) == len({doctor.paths.nearest(place).stat().st_dev for place in doctor._places()})
 
 
 @pytest.mark.parametrize(("available", "expected"), [(8 * 10**9, "ok"), (10**9, "warn"), (0, "warn"), (None, "warn")])
