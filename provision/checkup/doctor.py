@@ -104,7 +104,7 @@ def _answer(future: Future, end: float) -> reach.Answer | None:
     """Return what a server has answered; None when there is no server to be asked."""
     try:
         return future.result(max(0.0, end - time.monotonic()))
-    except NotInTime:  # looking a name up knows no time limit
+    except NotInTime:  # looking a name up knows no time limit; apt and pip are given up, too
         return reach.Answer("", "no answer in time")
     except Exception as error:
         return reach.Answer("", f"it could not be asked: {error}")

@@ -96,11 +96,13 @@ def _default_index() -> str:
 
 
 def _said(*command: str) -> str:
-    """Return what a program prints, nothing when it is not installed; raise subprocess.TimeoutExpired."""
+    """Return what a program prints, nothing when it is not installed; raise TimeoutError."""
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS)
     except OSError:
         return ""
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"{command[0]} does not answer") from error
     return done.stdout.decode(errors="replace")
 
 
