@@ -8,7 +8,7 @@ from provision.errors import ProvisionError
 
 
 def require(extra: str, what: str, *names: str, otherwise: str = "") -> None:
-    """Refuse to go on where packages of an extra are missing, by the names they are imported by; `what` needs them."""
+    """Raise an error that names the missing packages of an extra; `what`, a plural, is what needs them."""
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise ProvisionError(

@@ -31,5 +31,5 @@ def working_folder() -> str:
     except FileNotFoundError as error:
         raise OptionError(
             "The working folder is gone: it was deleted, or its drive is no longer mounted.",
-            hint="Change to a folder that is there: cd, or in a notebook %cd /content.",
+            hint="Change to an existing folder: cd, or in a notebook %cd /content.",
         ) from error
