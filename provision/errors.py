@@ -144,49 +144,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 def unexpected(error: Exception, log: Path | None = None) -> ProvisionError:
-    """Return the error for what nobody has thought of: a sentence for a person, and its traceback in a file.
-
-    Parameters
-    ----------
-    error : Exception
-        What was raised.
-    log : pathlib.Path, optional
-        The file with its traceback.
-
-    Returns
-    -------
-    ProvisionError
-        To be raised.
-
-    Examples
-    --------
-    >>> unexpected(KeyError("x")).code
-    'internal'
-    """
+    """Return the error for what nobody has thought of: a sentence for a person, and its traceback in a file."""
     said = " ".join(f"{type(error).__name__}: {error}".split())
     hint = "Please report it with its log." if log else "Please report it."
     return ProvisionError(f"This is a mistake in provision: {said}.", hint=hint, log=log, code="internal")
 
 
 def no_such_file(path: Path, name: str) -> OptionError:
-    """Return the error for a file that is not there, which offers the nearest name of its folder.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Where it should be.
-    name : str
-        The path as it is to be shown.
-
-    Returns
-    -------
-    OptionError
-        To be raised.
-
-    Examples
-    --------
-    >>> print(no_such_file(Path("/nowhere/dwi.nii"), "dwi.nii"))
-    There is no file dwi.nii. Check the path.
-    """
+    """Return the error for a file that does not exist, which offers the nearest name in its folder."""
     names = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
     return OptionError(f"There is no file {name}.", hint=did_you_mean(path.name, names) or "Check the path.")

@@ -7,33 +7,12 @@ from typing import Any, TextIO
 
 
 def in_notebook() -> bool:
-    """Tell whether this process is the kernel of a notebook.
-
-    Returns
-    -------
-    bool
-        True in Jupyter and Google Colab, False in a terminal, IPython's included.
-
-    Examples
-    --------
-    >>> in_notebook()
-    False
-    """
+    """Return whether this is the kernel of a notebook, Jupyter or Google Colab; IPython in a terminal is not."""
     return getattr(shell(), "kernel", None) is not None
 
 
 def stream() -> TextIO:
-    """Return where words for a person go, that are no result: standard error, which a notebook would show in red.
-
-    Returns
-    -------
-    file object
-        Standard output in a notebook, standard error elsewhere, where standard output may be another program's input.
-
-    Examples
-    --------
-    >>> print("Downloading", file=stream(), flush=True)
-    """
+    """Return where words for a person go: standard error, which a notebook shows in red, so there standard output."""
     return sys.stdout if in_notebook() else sys.stderr
 
 

@@ -69,18 +69,7 @@ class Diagnosis(Mapping):
         return self.text()
 
     def text(self, colours: bool = False) -> str:
-        """Return a line for each check, and one of advice where there is any.
-
-        Parameters
-        ----------
-        colours : bool
-            Whether a terminal shall show the verdicts in colours.
-
-        Returns
-        -------
-        str
-            The lines.
-        """
+        """Return a line for each check, and one of advice where there is any."""
         width = max(map(len, self), default=0)
         lines = []
         for name, finding in self.items():

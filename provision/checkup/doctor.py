@@ -10,7 +10,6 @@ import re
 import shutil
 import struct
 import sys
-import sysconfig
 import tempfile
 import threading
 import time
@@ -22,6 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+
+from provision import paths
 from provision.actions.status import status
 from provision.checkup import reach
 from provision.checkup.diagnosis import Diagnosis, Finding
@@ -39,7 +41,7 @@ TESTED = {
 }  # fmt: skip
 """The systems that the roles are tested on, as os-release(5) calls them and as people do."""
 
-_PYTHON = (3, 11)
+_APT_LOCK = "/var/lib/dpkg/lock-frontend"  # what apt locks while it works
 _OFTEN_SHORT, _TOO_SHORT = 2_000_000_000, 300_000_000  # a tree that is built, and all commands when they are done
 _SMALL = 100_000_000  # a few builds as archives; what Ansible writes
 _COMPILER = 3_600_000_000  # what the largest files of MRtrix3 take to compile, as the role mrtrix3 reckons
@@ -102,7 +104,7 @@ def _answer(future: Future, end: float) -> reach.Answer | None:
     """Return what a server has answered; None when there is no server to be asked."""
     try:
         return future.result(max(0.0, end - time.monotonic()))
-    except NotInTime:  # looking a name up knows no time limit
+    except NotInTime:  # looking a name up knows no time limit; apt and pip are given up, too
         return reach.Answer("", "no answer in time")
     except Exception as error:
         return reach.Answer("", f"it could not be asked: {error}")
@@ -123,19 +125,9 @@ def _fail(found: str, advice: str) -> Finding:
     return Finding("fail", found, advice)
 
 
-def check_system(release: Mapping[str, str] | None = None) -> Finding:
-    """Tell which system this is, and whether the roles are tested on it.
-
-    Parameters
-    ----------
-    release : mapping of str to str, optional
-        The fields of os-release(5); this machine's when not given.
-
-    Returns
-    -------
-    Finding
-    """
-    release = system.os_release() if release is None else release
+def check_system() -> Finding:
+    """Return which system this is, and whether the roles are tested on it."""
+    release = system.os_release()
     name = release.get("PRETTY_NAME") or platform.system()
     tested = ", ".join(TESTED.values())
     if not release:
@@ -148,30 +140,15 @@ def check_system(release: Mapping[str, str] | None = None) -> Finding:
     )
 
 
-def check_python(version: tuple[int, ...] = sys.version_info[:3], requirements: list[str] | None = None) -> Finding:
-    """Tell whether this Python and what it has installed are what the package wants.
-
-    Parameters
-    ----------
-    version : tuple of int
-        Of Python.
-    requirements : list of str, optional
-        Such as ``"ansible-core>=2.19"``; those of this package when not given.
-
-    Returns
-    -------
-    Finding
-    """
-    told = ".".join(map(str, version))
-    if tuple(version[:2]) < _PYTHON:
-        return _fail(f"Python {told}", f"Use Python {'.'.join(map(str, _PYTHON))} or newer.")
-    wanted = _requirements() if requirements is None else requirements
-    wrong = [problem for problem in map(_unmet, wanted) if problem]
+def check_python() -> Finding:
+    """Return whether this Python and what it has installed are what the package wants."""
+    told = platform.python_version()
+    wrong = [problem for problem in map(_unmet, _requirements()) if problem]
     if wrong:
         return _fail(
             f"Python {told}; {'; '.join(wrong)}", f"Install them: {sys.executable} -m pip install mrtrix-provision."
         )
-    if not shutil.which("ansible-playbook", path=os.pathsep.join(_scripts())):
+    if not shutil.which("ansible-playbook", path=launch.search_path()):
         return _fail(f"Python {told}; ansible-playbook is missing", 'Install it: pip install "ansible-core>=2.19".')
     for name in ("ansible.release", "ansible_runner"):
         try:
@@ -184,64 +161,39 @@ def check_python(version: tuple[int, ...] = sys.version_info[:3], requirements: 
     return _ok(f"Python {told}, {versions}")
 
 
-def _scripts() -> list[str]:
-    return [sysconfig.get_path("scripts"), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-
-
-def _requirements() -> list[str]:
+def _requirements() -> list[Requirement]:
     """Return what this package needs: what its metadata says, in a clone its pyproject.toml."""
     project = content.root() / "pyproject.toml"
     if project.is_file():
-        return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
-    return [line for line in importlib.metadata.requires("mrtrix-provision") or () if "extra ==" not in line]
+        lines = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
+    else:
+        lines = importlib.metadata.requires("mrtrix-provision") or []
+    wanted = map(Requirement, lines)
+    return [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
 
 
-def _unmet(requirement: str) -> str:
+def _unmet(requirement: Requirement) -> str:
     """Return what is wrong with a requirement in words, an empty string when it is met."""
-    name, _, least = requirement.partition(">=")
     try:
-        there = importlib.metadata.version(name.strip())
+        there = importlib.metadata.version(requirement.name)
     except importlib.metadata.PackageNotFoundError:
-        return f"{name.strip()} is missing"
-    return f"{name} is {there}, not {least} or newer" if _numbers(there) < _numbers(least) else ""
+        return f"{requirement.name} is missing"
+    met = requirement.specifier.contains(there, prereleases=True)
+    return "" if met else f"{requirement.name} is {there}, not {requirement.specifier}"
 
 
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", re.split(r"[^\d.]", version.strip(), maxsplit=1)[0])]
-
-
-def check_apt(
-    has_dpkg: bool | None = None,
-    interrupted: bool | None = None,
-    lock: str = "/var/lib/dpkg/lock-frontend",
-    ask: Callable[[list[str]], tuple[int, str, str]] | None = None,
-) -> Finding:
-    """Tell whether packages could be installed now.
-
-    Parameters
-    ----------
-    has_dpkg, interrupted : bool, optional
-        Whether there is dpkg, and whether it was stopped in the middle of its work; found out when not given.
-    lock : str
-        The file that apt locks while it works.
-    ask : callable, optional
-        Runs a command, and returns its exit code and what it printed.
-
-    Returns
-    -------
-    Finding
-    """
-    ask = ask or commands.run
-    if not (shutil.which("dpkg") and shutil.which("apt-get") if has_dpkg is None else has_dpkg):
+def check_apt() -> Finding:
+    """Return whether packages could be installed now."""
+    if not (shutil.which("dpkg") and shutil.which("apt-get")):
         return _warn("there is none", "No packages can be installed; a build from a store or an archive can.")
-    holder = _lock_holder(lock)
+    holder = _lock_holder(_APT_LOCK)
     if holder:
         return _warn(f"{holder} is at work", "A run waits for it, up to five minutes.")
-    if deps.dpkg_was_interrupted() if interrupted is None else interrupted:
+    if deps.dpkg_was_interrupted():
         return _warn("dpkg was interrupted", "The next run that installs packages finishes that.")
     # What apt-get stops at before all else. It fetches nothing so, and takes no lock, which only root could.
-    options = ["-qq", "-o", "Debug::NoLocking=true"]
-    code, _out, said = ask(["env", "LC_ALL=C.UTF-8", "LANGUAGE=", "apt-get", "update", "--print-uris", *options])
+    asked = ["apt-get", "update", "--print-uris", "-qq", "-o", "Debug::NoLocking=true"]
+    code, _out, said = commands.run(["env", "LC_ALL=C.UTF-8", "LANGUAGE=", *asked])
     if code:
         error = apt.explained("read its sources", said)
         return _fail(error.message.rstrip("."), error.hint)
@@ -249,7 +201,7 @@ def check_apt(
     if unmet:
         name, needed = unmet[0]
         return _fail(f"{name} needs {needed}, which is not there", "Mend it: apt-get --fix-broken install.")
-    audit = ask(["dpkg", "--audit"])[1].strip()
+    audit = commands.run(["dpkg", "--audit"])[1].strip()
     if audit:
         names = re.findall(r"^ (\S+)", audit, re.M)
         return _warn(
@@ -276,43 +228,21 @@ def _lock_holder(path: str) -> str:
     return f"{name} (process {pid})" if name else "another program"
 
 
-def check_rights(root: bool | None = None, sudo: bool | None = None) -> Finding:
-    """Tell whether packages may be installed.
-
-    Parameters
-    ----------
-    root, sudo : bool, optional
-        Whether this is root, and whether sudo works without a password; found out when not given.
-
-    Returns
-    -------
-    Finding
-    """
-    if os.getuid() == 0 if root is None else root:
+def check_rights() -> Finding:
+    """Return whether packages may be installed."""
+    if os.getuid() == 0:
         return _ok("root")
-    if system.sudo_works() if sudo is None else sudo:
+    if system.sudo_works():
         return _ok("sudo works without a password")
     if shutil.which("sudo"):
         return _warn("sudo asks for a password", "A run asks for it when packages have to be installed.")
     return _warn("an ordinary user, without sudo", "A build from a store can be installed; packages only by root.")
 
 
-def check_space(places: Mapping[str, tuple[int, int]] | None = None, usage: Callable = shutil.disk_usage) -> Finding:
-    """Tell whether there is room where the roles write.
-
-    Parameters
-    ----------
-    places : mapping of str to tuple, optional
-        Folders, and how many bytes free below which to warn and to fail; those of the roles when not given.
-    usage : callable
-        Returns what is ``free`` at a path.
-
-    Returns
-    -------
-    Finding
-    """
-    needed = _places() if places is None else places
-    free = {place: usage(_nearest(place)).free for place in needed}
+def check_space() -> Finding:
+    """Return whether there is room where the roles write."""
+    needed = _places()
+    free = {place: shutil.disk_usage(paths.nearest(place)).free for place in needed}
     full = [place for place, (_little, too_little) in needed.items() if free[place] < too_little]
     short = [place for place, (little, _too_little) in needed.items() if free[place] < little]
     found = f"free: {', '.join(f'{format_bytes(room)} for {place}' for place, room in free.items())}"
@@ -336,29 +266,14 @@ def _places() -> dict[str, tuple[int, int]]:
     devices: dict[int, str] = {}
     found: dict[str, tuple[int, int]] = {}
     for place, needed in asked.items():
-        first = devices.setdefault(_nearest(place).stat().st_dev, place)
+        first = devices.setdefault(paths.nearest(place).stat().st_dev, place)
         found[first] = max(found.get(first, (0, 0)), needed)
     return found
 
 
-def _nearest(path: str) -> Path:
-    """Return a path, or the folder above it that there is."""
-    return next(place for place in (Path(path), *Path(path).parents) if place.exists())
-
-
-def check_memory(available: int | None = None) -> Finding:
-    """Tell whether there is the memory that compiling takes.
-
-    Parameters
-    ----------
-    available : int, optional
-        Bytes that can be used; found out when not given.
-
-    Returns
-    -------
-    Finding
-    """
-    available = system.memory_available() if available is None else available
+def check_memory() -> Finding:
+    """Return whether there is the memory that compiling takes."""
+    available = system.memory_available()
     if available is None:
         return _warn("not known", "If a compiler is killed, use fewer jobs: mrtrix3_jobs=1.")
     found = f"{format_bytes(available)} can be used"
@@ -367,22 +282,9 @@ def check_memory(available: int | None = None) -> Finding:
     return _ok(found)
 
 
-def check_cpu(cores: int | None = None, level: str | None = None) -> Finding:
-    """Tell how many cores there are, and which instructions they have.
-
-    Parameters
-    ----------
-    cores : int, optional
-        How many this process may use; found out when not given.
-    level : str, optional
-        The level of their instructions; found out when not given.
-
-    Returns
-    -------
-    Finding
-    """
-    cores = len(os.sched_getaffinity(0)) if cores is None else cores
-    level = cpu.cpu_level() if level is None else level
+def check_cpu() -> Finding:
+    """Return how many cores there are, and which instructions they have."""
+    cores, level = len(os.sched_getaffinity(0)), cpu.cpu_level()
     found = f"{cores} {'core' if cores == 1 else 'cores'}, {level or platform.machine()}"
     if level == cpu.LEVELS[0]:
         return _warn(found, "Builds from other machines do not run here: build from source, or take the package.")
@@ -391,22 +293,9 @@ def check_cpu(cores: int | None = None, level: str | None = None) -> Finding:
     return _ok(found)
 
 
-def check_drive(colab: bool | None = None, mounts: str | None = None) -> Finding | None:
-    """Tell whether Google Drive is there, on Colab or where it is mounted.
-
-    Parameters
-    ----------
-    colab : bool, optional
-        Whether this is Google Colab; found out when not given.
-    mounts : str, optional
-        What /proc/mounts says; read when not given.
-
-    Returns
-    -------
-    Finding or None
-        None where there is no question of it.
-    """
-    mounts = reading.read_text("/proc/mounts") if mounts is None else mounts
+def check_drive() -> Finding | None:
+    """Return whether Google Drive is there, on Colab or where it is mounted; None elsewhere."""
+    mounts = reading.read_text("/proc/mounts")
     # Looked for among the mounts, because of one that is dead nothing else can be told.
     place = next((line.split()[1] for line in mounts.splitlines() if re.match(r"\S+ \S*/g?drive fuse", line)), "")
     if place:
@@ -416,7 +305,7 @@ def check_drive(colab: bool | None = None, mounts: str | None = None) -> Finding
             problem = (error.strerror or str(error)).lower()
             return _fail(f"{place} is dead: {problem}", "Mount it again: provision.drive().")
         return _ok(f"mounted at {place}")
-    if not (system.on_colab() if colab is None else colab):
+    if not system.on_colab():
         return None
     return _warn(
         "not mounted: what is built is lost with this machine",
@@ -456,20 +345,7 @@ _NEEDED_FOR = {
 
 
 def check_server(name: str, answer: reach.Answer | None) -> Finding | None:
-    """Tell whether a server that a run may need can be reached.
-
-    Parameters
-    ----------
-    name : {"apt", "pip", "git", "ngrok"}
-        What it is needed for.
-    answer : provision.checkup.reach.Answer or None
-        What it answered; None when no server is needed.
-
-    Returns
-    -------
-    Finding or None
-        None when no server is needed.
-    """
+    """Return whether a server that a run may need can be reached; None when none is needed."""
     if answer is None:
         return None
     if answer.problem:
@@ -478,17 +354,7 @@ def check_server(name: str, answer: reach.Answer | None) -> Finding | None:
 
 
 def check_clock(here: float, there: float) -> Finding:
-    """Tell whether the clock is right.
-
-    Parameters
-    ----------
-    here, there : float
-        What this machine's clock says and what a server's said, in seconds since 1970; 0 when none did.
-
-    Returns
-    -------
-    Finding
-    """
+    """Compare this machine's clock with a server's, in seconds since 1970; 0 when none gave its time."""
     now = f"{datetime.fromtimestamp(here, UTC):%Y-%m-%d %H:%M} UTC"
     advice = "Set it: certificates, tokens and apt's lists are refused by a wrong clock."
     if not there:
@@ -506,22 +372,11 @@ def check_clock(here: float, there: float) -> Finding:
 # Tunnels
 
 
-def check_token(given: str | None = None) -> Finding | None:
-    """Tell whether there is a token of ngrok, where one is needed; never which.
-
-    Parameters
-    ----------
-    given : str, optional
-        The token; read from the environment when not given.
-
-    Returns
-    -------
-    Finding or None
-        None where there is no role that needs it.
-    """
+def check_token() -> Finding | None:
+    """Return whether there is a token of ngrok, never which; None without a role that needs it."""
     if "ngrok" not in catalog.roles():
         return None
-    given = (os.environ.get(launch.TOKEN_VARIABLE, "") if given is None else given).strip()
+    given = os.environ.get(launch.TOKEN_VARIABLE, "").strip()
     if given and not re.fullmatch(r"[\w-]+", given, re.ASCII):
         return _warn(
             f"what {launch.TOKEN_VARIABLE} has is none of ngrok's, which are letters, digits and _ alone",
@@ -539,13 +394,7 @@ def check_token(given: str | None = None) -> Finding | None:
 
 
 def check_agent() -> Finding | None:
-    """Tell which agent of ngrok there is.
-
-    Returns
-    -------
-    Finding or None
-        None where there is none, which is how it should be until a tunnel is opened.
-    """
+    """Return which agent of ngrok there is; None until a tunnel is opened."""
     if "ngrok" not in catalog.roles():
         return None
     agent = ngrok.find_agent({"agent_path": ""}, str(Path(places.state_folder(), "ngrok")))
@@ -560,36 +409,28 @@ def check_agent() -> Finding | None:
 # What is there of earlier runs
 
 
-def check_leftovers(store: str | None = None, temporary: str | None = None, state: str | None = None) -> Finding:
-    """Tell what killed runs have left.
-
-    Parameters
-    ----------
-    store, temporary, state : str, optional
-        The folders to look through; those of the roles when not given.
-
-    Returns
-    -------
-    Finding
-    """
-    state = state or places.state_folder()
+def check_leftovers() -> Finding:
+    """Return what killed runs have left."""
+    state = places.state_folder()
     kinds = {
         "files that were never finished, in the store": _matching(
-            store or places.default_store(), f"{archives.NEW}*", f"*{archives.BAD}"
+            places.default_store(), f"{archives.NEW}*", f"*{archives.BAD}"
         ),
-        "folders of killed runs": launch.left_behind(Path(temporary) if temporary else launch.temporary_folder()),
-        "folders of interrupted installations": [left for place in _prefixes(state) for left in _staged(place)],
+        "folders of killed runs": launch.left_behind(launch.temporary_folder()),
+        "folders of interrupted installations": [
+            left for prefix in _prefixes(state) for left in _matching(prefix.parent, f".{prefix.name}.provision-*")
+        ],
         "pid files of processes that have ended": [
             path for path in _matching(state, "*/*.pid") if not alive.running(str(path))
         ],
     }
-    found = [f"{kind}: {len(paths)}, such as {paths[0]}" for kind, paths in kinds.items() if paths]
+    found = [f"{kind}: {len(left)}, such as {left[0]}" for kind, left in kinds.items() if left]
     if not found:
         return _ok("nothing was left by killed runs")
     return _warn("; ".join(found), "The next run clears up; in the store, provision store prune does.")
 
 
-def _matching(folder: str, *patterns: str) -> list[Path]:
+def _matching(folder: str | Path, *patterns: str) -> list[Path]:
     return [path for pattern in patterns for path in sorted(Path(folder).glob(pattern))]
 
 
@@ -599,18 +440,8 @@ def _prefixes(state: str) -> list[Path]:
     return [Path(report["prefix"]) for report in reports if report.get("prefix")]
 
 
-def _staged(prefix: Path) -> list[Path]:
-    return _matching(str(prefix.parent), f".{prefix.name}.provision-*")
-
-
 def check_logs() -> Finding | None:
-    """Tell that no log of a run can be kept.
-
-    Returns
-    -------
-    Finding or None
-        None where logs can be kept.
-    """
+    """Return why no log of a run can be kept; None where they can."""
     problem = logbook.problem()
     if not problem:
         return None
@@ -618,24 +449,13 @@ def check_logs() -> Finding | None:
 
 
 def check_lock() -> Finding | None:
-    """Tell who changes this machine.
-
-    Returns
-    -------
-    Finding or None
-        None while nobody does.
-    """
+    """Return who changes this machine; None while nobody does."""
     found = lock.holder()
     return None if found is None else _warn(lock.in_words(found), "What it changes may not work until it has finished.")
 
 
 def check_installed() -> Finding:
-    """Tell what is installed and running, and whether it works.
-
-    Returns
-    -------
-    Finding
-    """
+    """Return what is installed and running, and whether it works."""
     reports = status()["hosts"]["localhost"]
     broken = [role for role, report in reports.items() if not _works(report)]
     told = ", ".join(_told(role, report) for role, report in reports.items())
@@ -644,20 +464,9 @@ def check_installed() -> Finding:
     return _ok(told or "nothing yet")
 
 
-def check_path(reports: Mapping[str, Mapping[str, Any]] | None = None) -> Finding | None:
-    """Tell whether a shell finds the commands that are installed.
-
-    Parameters
-    ----------
-    reports : mapping of str to mapping, optional
-        What there is, as `provision.status` tells of one host; found out when not given.
-
-    Returns
-    -------
-    Finding or None
-        None where no commands are installed.
-    """
-    reports = status()["hosts"]["localhost"] if reports is None else reports
+def check_path() -> Finding | None:
+    """Return whether a shell finds the commands that are installed; None without any."""
+    reports = status()["hosts"]["localhost"]
     told = {role: report.get("notes", []) for role, report in reports.items() if report.get("bin")}
     problem = next((note for notes in told.values() for note in notes), "")
     if problem:

@@ -21,40 +21,12 @@ _NO_ANSWER = (EOFError, NotImplementedError)
 
 
 def complete(roles: Sequence[str], variables: Mapping[str, Any], *, local: bool, check: bool) -> dict[str, Any]:
-    """Return the variables of a run with what only a person can add.
-
-    Parameters
-    ----------
-    roles : sequence of str
-        The roles asked for.
-    variables : mapping of str to object
-        Their variables.
-    local : bool
-        Whether they run on this machine.
-    check : bool
-        Whether this is only a look, for which nobody is asked.
-
-    Returns
-    -------
-    dict of str to object
-        The variables, with ``ngrok_authtoken`` where it was found, and with the consent to what Google Colab's terms
-        say of tunnels. For a look, ``provision_can_ask`` says that what is missing would be asked for.
-
-    Raises
-    ------
-    Declined
-        When there is no token, or the consent was refused; nothing was started.
-
-    Examples
-    --------
-    >>> complete(["mrtrix3"], {"mrtrix3_jobs": 2}, local=True, check=False)
-    {'mrtrix3_jobs': 2}
-    """
+    """Return the variables of a run with what only a person can add: ngrok's token, and the consent to tunnels."""
     asked = [role for name, role in catalog.roles().items() if name in roles]
     opened = [role.name for role in asked if role.lets_in == "tunnel" and _starts(role, variables)]
     if not opened:
         return dict(variables)
-    if check:
+    if check:  # nobody is asked now; the roles are told that a person would be
         token = _given_token(variables) if "ngrok" in opened else ""
         asks = {"provision_can_ask": True} if local and _can_ask() else {}
         return {**variables, **asks, **({"ngrok_authtoken": token} if token else {})}
@@ -122,18 +94,7 @@ def _asked_for_token() -> str:
 
 
 def typed_unseen(question: str) -> str:
-    """Return what a person types unseen at a terminal or below a cell; nothing where nobody can be asked.
-
-    Parameters
-    ----------
-    question : str
-        What they are asked.
-
-    Returns
-    -------
-    str
-        The answer.
-    """
+    """Return what a person types unseen at a terminal or below a cell; nothing where nobody can be asked."""
     if not _can_ask():
         return ""
     try:

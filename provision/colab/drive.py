@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision import notebook
+from provision import notebook, paths
 from provision.errors import ProvisionError
 from provision.machine import drive as drives
 from provision.machine import system
@@ -143,7 +143,7 @@ def _told(notes: list[str]) -> Drive:
     from provision.words import format_bytes
 
     found, kept = drives.drive_folder(), builds.ls()
-    free = shutil.disk_usage(_nearest(kept.folder)).free
+    free = shutil.disk_usage(paths.nearest(kept.folder)).free
     if free < SHORT_OF_SPACE:
         notes = [
             *notes,
@@ -152,11 +152,6 @@ def _told(notes: list[str]) -> Drive:
             "is emptied.",
         ]
     return Drive(Path(found) if found else None, kept.folder, free, kept, tuple(notes))
-
-
-def _nearest(folder: Path) -> Path:
-    """Return a folder, or the nearest above it that is there."""
-    return next(place for place in (folder, *folder.parents) if place.is_dir())
 
 
 def _mount(mountpoint: str, *, flush: bool) -> str:

@@ -8,25 +8,7 @@ from provision import notebook
 
 
 def secret(name: str) -> tuple[str, str]:
-    """Return a secret that the user keeps in Colab.
-
-    Parameters
-    ----------
-    name : str
-        Its name there.
-
-    Returns
-    -------
-    value : str
-        Empty when it cannot be had.
-    problem : str
-        Why it cannot be had although it is, or may be, kept there, in one sentence; empty otherwise.
-
-    Examples
-    --------
-    >>> secret("NGROK_AUTHTOKEN")
-    ('', '')
-    """
+    """Return a secret that the user keeps in Colab, and in a sentence why it cannot be read; both may be empty."""
     try:
         userdata = importlib.import_module("google.colab.userdata")
     except ImportError:

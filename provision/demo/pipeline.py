@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from provision import __version__, extras
 from provision.demo import report, sample
 from provision.engine.events import Step
-from provision.errors import OptionError, ProvisionError
+from provision.errors import ProvisionError
 
 if TYPE_CHECKING:
     import numpy as np
     from nibabel.spatialimages import SpatialImage
-    from rich.console import Console
 
     from provision.demo.phantom import Phantom
 
@@ -175,65 +174,19 @@ class DemoResult:
 
 
 def run_demo(
-    folder: str | os.PathLike = "provision-demo",
+    folder: str | os.PathLike,
     *,
-    bin: str | os.PathLike | None = None,
-    data: str = "phantom",
-    size: Sequence[int] | None = None,
-    snr: float = 40.0,
-    seed: int = 0,
-    on_step: Callable[[Step], None] | None = None,
-    console: Console | None = None,
-    environment: Mapping[str, str] | None = None,
+    bin: Path,
+    data: str,
+    size: Sequence[int] | None,
+    snr: float,
+    seed: int,
+    on_step: Callable[[Step], None],
 ) -> DemoResult:
-    """Run MRtrix3 from raw volumes to fibre directions, and compare these with the truth where it is known.
-
-    The steps are ``mrconvert -fslgrad``, ``dwi2response dhollander``, ``dwi2fod msmt_csd`` and ``sh2peaks``. A gradient
-    table of the wrong handedness, a command that does not start or a miscompiled one cannot pass.
-
-    Parameters
-    ----------
-    folder : path-like, optional
-        Where everything is written; a second run overwrites the files of the first and nothing else.
-    bin : path-like, optional
-        The folder of MRtrix3's commands; those on the PATH when None.
-    data : {"phantom", "sherbrooke_3shell"}, optional
-        The phantom is made here. The other is a human head that dipy downloads once into its own folder; its truth is
-        not known, and its voxels are some twenty times as many as the phantom's, so that it takes as much longer.
-    size : sequence of three ints, optional
-        Voxels of the phantom along each axis; :data:`provision.demo.phantom.SHAPE` when None.
-    snr : float, optional
-        Signal-to-noise ratio of the phantom at b = 0.
-    seed : int, optional
-        Seed of the phantom's noise.
-    on_step : callable, optional
-        Called with a :class:`provision.engine.events.Step` when a step starts ("task") and when it has ended ("done").
-    console : rich.console.Console, optional
-        Where the table of angles is printed; standard output when None.
-    environment : mapping, optional
-        Environment of the commands; this process's when None.
-
-    Returns
-    -------
-    DemoResult
-        Angles, times and versions; ``results.json`` in the folder holds the same, and ``report.html`` shows it.
-
-    Raises
-    ------
-    provision.errors.OptionError
-        When a value is not allowed.
-    provision.errors.ProvisionError
-        When a package or command is missing, a command fails, the data cannot be reached, or a median angle is beyond
-        its limit.
-
-    Examples
-    --------
-    >>> result = run_demo("my-demo", bin="/opt/mrtrix3/bin")  # doctest: +SKIP
-    >>> result.angles["crossing"].median <= 10  # doctest: +SKIP
-    True
-    """
+    """Run MRtrix3 from raw volumes to fibre directions, and compare these with the truth where it is known."""
+    # A gradient table of the wrong handedness, a command that does not start or a miscompiled one cannot pass.
     check(data)
-    environment = _environment(bin, environment)
+    environment = {**os.environ, "PATH": os.pathsep.join([str(bin), os.environ.get("PATH", os.defpath)])}
     work = _Work(_made(Path(folder).expanduser()), environment, on_step)
     versions = _versions(work)
     if data == "phantom":
@@ -250,26 +203,13 @@ def run_demo(
     result.report.write_text(report.page(result, pictures, work.commands), encoding="utf-8")
     (work.folder / _RESULTS).write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
     if angles:
-        _print_table(result, console)
+        _print_table(result)
         check_limits(angles, work.log)
     return result
 
 
 def check_limits(angles: Mapping[str, Angles], log: Path) -> None:
-    """Do nothing when every median is within its limit.
-
-    Parameters
-    ----------
-    angles : mapping of str to Angles
-        What was found, per kind of voxel.
-    log : pathlib.Path
-        The file with every command and its output, for the error.
-
-    Raises
-    ------
-    provision.errors.ProvisionError
-        When a median is beyond its limit.
-    """
+    """Refuse a median that is beyond its limit."""
     beyond = [
         f"{found.median:.1f} degrees ({kind}, at most {found.limit:g})"
         for kind, found in angles.items()
@@ -286,37 +226,16 @@ def check_limits(angles: Mapping[str, Angles], log: Path) -> None:
 
 
 def run_command(argv: Sequence[str], *, folder: Path, environment: Mapping[str, str], log: Path) -> str:
-    """Run one command to its end; its line, its output and its time go to the log.
+    """Run one command to its end and return what it wrote; its line, its output and its time go to the log.
 
     An interrupted caller (Ctrl-C) ends the command and everything that it started.
-
-    Parameters
-    ----------
-    argv : sequence of str
-        The command and its arguments; it is looked up on the PATH of `environment`.
-    folder : pathlib.Path
-        The command's working directory.
-    environment : mapping of str to str
-        All of the command's environment variables.
-    log : pathlib.Path
-        The file to append to.
-
-    Returns
-    -------
-    str
-        What the command wrote to standard output and standard error.
-
-    Raises
-    ------
-    provision.errors.ProvisionError
-        When the command is not there, cannot be started or fails.
     """
     line = shlex.join(argv)
     program = shutil.which(argv[0], path=environment.get("PATH", os.defpath))
     if program is None:
         raise ProvisionError(
             f"The command {argv[0]} was not found.",
-            hint="Install MRtrix3 with `provision run mrtrix3`, or name the folder of its commands with bin.",
+            hint="Install MRtrix3 with `provision run mrtrix3`.",
             task=line,
             log=log,
         )
@@ -341,7 +260,7 @@ class _Work:
 
     folder: Path
     environment: Mapping[str, str]
-    on_step: Callable[[Step], None] | None = None
+    on_step: Callable[[Step], None]
     seconds: dict[str, float] = field(default_factory=dict)
     commands: list[str] = field(default_factory=list)
 
@@ -353,26 +272,21 @@ class _Work:
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Tell that a step starts, time it, and tell that it has ended."""
-        self._tell(Step("task", role="demo", task=name))
+        self.on_step(Step("task", role="demo", task=name))
         started = time.monotonic()
         yield
         self.seconds[name] = time.monotonic() - started
-        self._tell(Step("done", role="demo", task=name))
+        self.on_step(Step("done", role="demo", task=name))
 
     def run(self, *argv: str) -> str:
         """Run one command in the folder."""
         self.commands.append(shlex.join(argv))
         return run_command(argv, folder=self.folder, environment=self.environment, log=self.log)
 
-    def _tell(self, step: Step) -> None:
-        if self.on_step:
-            self.on_step(step)
-
 
 def check(data: str) -> None:
     """Refuse data that are unknown, and say all together which packages of the demo extra are missing."""
-    if data not in sample.NAMES:
-        raise OptionError(f"There are no data called {data!r}.", hint=f"Choose from: {', '.join(sample.NAMES)}.")
+    sample.check(data)
     extras.require("demo", "The demos", *_EXTRA)
 
 
@@ -388,19 +302,6 @@ def _made(folder: Path) -> Path:
             f"The demo cannot write to the folder {folder}: {error.strerror}.", hint="Name another folder."
         ) from error
     return folder.resolve()
-
-
-def _environment(bin: str | os.PathLike | None, environment: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the commands' environment, in which those of `bin` come first."""
-    result = dict(os.environ if environment is None else environment)
-    if bin is None:
-        return result
-    folder = str(Path(bin).expanduser().absolute())
-    # Without this, a wrong folder would go unnoticed wherever another MRtrix3 is on the PATH.
-    if shutil.which("mrconvert", path=folder) is None:
-        raise ProvisionError(f"There is no mrconvert in {folder}.", hint="Name the folder of MRtrix3's commands.")
-    result["PATH"] = os.pathsep.join(filter(None, (folder, result.get("PATH"))))
-    return result
 
 
 def _versions(work: _Work) -> dict[str, str]:
@@ -504,19 +405,7 @@ def _pictures(work: _Work) -> dict[str, report.Drawn]:
 
 
 def _save_picture(background: np.ndarray, peaks: np.ndarray, affine: np.ndarray, path: Path) -> None:
-    """Write a PNG of the middle slice.
-
-    Parameters
-    ----------
-    background : numpy.ndarray
-        Grey values, shape (X, Y, Z).
-    peaks : numpy.ndarray
-        Peaks in the scanner's frame, shape (X, Y, Z, 3 P); the length of each is its amplitude.
-    affine : numpy.ndarray
-        Voxel indices to scanner coordinates in mm, shape (4, 4).
-    path : pathlib.Path
-        The file to write.
-    """
+    """Write a PNG of the middle slice: peaks (X, Y, Z, 3 P) in the scanner's frame over grey values (X, Y, Z)."""
     import numpy as np
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
@@ -537,11 +426,9 @@ def _save_picture(background: np.ndarray, peaks: np.ndarray, affine: np.ndarray,
 
 
 def _segments(peaks: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lines of one slice's peaks, shape (L, 2, 2) in voxels, and their colours, shape (L, 3).
-
-    A line's length is its peak's amplitude against the slice's largest, its colour the magnitude of the direction's
-    x (red), y (green) and z (blue) in the scanner's frame.
-    """
+    """Return the lines of one slice's peaks, shape (L, 2, 2) in voxels, and their colours, shape (L, 3)."""
+    # A line's length is its peak's amplitude against the slice's largest, its colour the magnitude of the direction's
+    # x (red), y (green) and z (blue) in the scanner's frame.
     import numpy as np
 
     peaks = np.nan_to_num(peaks.reshape(*peaks.shape[:2], -1, 3))
@@ -556,7 +443,7 @@ def _segments(peaks: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.stack([centre - half, centre + half], axis=1), np.abs(directions)
 
 
-def _print_table(result: DemoResult, console: Console | None) -> None:
+def _print_table(result: DemoResult) -> None:
     """Print the angles, their limits, and whether they pass."""
     from rich.console import Console
     from rich.table import Table
@@ -570,7 +457,7 @@ def _print_table(result: DemoResult, console: Console | None) -> None:
         degrees = [f"{value:.2f}°" for value in (found.median, found.p95, found.limit)]
         verdict = "[green]pass[/green]" if found.passed else "[red]fail[/red]"
         table.add_row(kind, str(found.voxels), *degrees, verdict)
-    (console or Console()).print(table)
+    Console().print(table)
 
 
 def _waited(argv: list[str], line: str, sink: BinaryIO, folder: Path, environment: Mapping[str, str]) -> int:

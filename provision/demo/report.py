@@ -137,24 +137,7 @@ pre { overflow-x: auto; padding: .8rem 1rem; border: 1px solid var(--line); bord
 
 
 def pictures(folder: Path) -> dict[str, Drawn]:
-    """Draw a demo's pictures, and save them beside the rest.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The demo's, with ``wmfod.mif``, ``fod_l0.nii.gz`` and ``dwi.mif``.
-
-    Returns
-    -------
-    dict of str to provision.pictures.picture.Picture or provision.errors.ProvisionError
-        ``glyphs``, the FODs of the middle slice, and ``peek``, the last volume; each is saved as ``NAME.png``. Where a
-        picture could not be drawn, the reason is there instead: a demo passes without it.
-
-    Examples
-    --------
-    >>> pictures(Path("provision-demo"))["glyphs"]  # doctest: +SKIP
-    <Picture 960 x 960: FODs of axial slice 10, 1012 voxels>
-    """
+    """Draw a demo's pictures and save each as NAME.png; where one cannot be drawn, its error is in its place."""
     from provision.pictures.glyphs import glyphs
     from provision.pictures.images import header
     from provision.pictures.peek import peek
@@ -178,48 +161,14 @@ def _tried(draw: Callable[[], Any]) -> Drawn:
 
 
 def page(result: DemoResult, drawn: Mapping[str, Drawn], commands: Sequence[str]) -> str:
-    """Return the report: one HTML page with its pictures in it, which asks no other file and no server for anything.
-
-    Parameters
-    ----------
-    result : provision.demo.pipeline.DemoResult
-        What the demo found.
-    drawn : mapping of str to provision.pictures.picture.Picture or provision.errors.ProvisionError
-        What :func:`pictures` returned.
-    commands : sequence of str
-        The commands that were run, as they can be typed.
-
-    Returns
-    -------
-    str
-        The page; all that is told in it is escaped.
-
-    Examples
-    --------
-    >>> from provision.demo.pipeline import DemoResult
-    >>> missing = ProvisionError("There is no picture.")
-    >>> result = DemoResult(Path("out"), "head", versions={"mrtrix3": "3.0.8"})
-    >>> page(result, {"glyphs": missing, "peek": missing}, ["mrinfo -version"])[:15]
-    '<!DOCTYPE html>'
-    """
+    """Return the report: one HTML page with its pictures in it, which loads no other file and asks no server."""
     longest = max(result.steps.values(), default=0) or 1
     told = {"result": result, "pictures": drawn, "commands": commands, "longest": longest, "title": _title(result)}
     return _templates().get_template("page").render(told).lstrip()
 
 
 def cell(result: DemoResult) -> str:
-    """Return a demo as a notebook shows it: the main picture, the angles, and where the report is.
-
-    Parameters
-    ----------
-    result : provision.demo.pipeline.DemoResult
-        What the demo found; its pictures are in its folder.
-
-    Returns
-    -------
-    str
-        HTML with the picture in it.
-    """
+    """Return a demo as a notebook shows it: the main picture, the angles, and where the report is."""
     picture = (result.glyphs if result.glyphs.exists() else result.picture).read_bytes()
     return _templates().get_template("cell").render(result=result, picture=picture, title=_title(result))
 

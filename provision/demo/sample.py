@@ -90,7 +90,7 @@ def sample(name: str | None = None, *, folder: str | os.PathLike = "phantom") ->
     Raises
     ------
     OptionError
-        For a name that there is not, and a folder that is relative to one that is gone.
+        For a name that there is not, and when the working folder is gone.
     ProvisionError
         When dipy or nibabel is not installed, the folder cannot be written, and when the head was asked for by its
         name and cannot be downloaded.
@@ -101,9 +101,9 @@ def sample(name: str | None = None, *, folder: str | os.PathLike = "phantom") ->
     >>> data.arguments  # doctest: +SKIP
     '/content/phantom/dwi.nii.gz -fslgrad /content/phantom/bvecs /content/phantom/bvals'
     """
-    if name not in (None, *NAMES):
-        hint = did_you_mean(str(name), NAMES) or f"Choose from: {', '.join(NAMES)}."
-        raise OptionError(f"There are no data called {name!r}.", hint=hint)
+    if name is not None:
+        check(name)
+    paths.working_folder()  # refused where it is gone
     extras.require("demo", "Sample data", "nibabel", "dipy")
     if name == "phantom":
         return _made(Path(folder))
@@ -116,26 +116,21 @@ def sample(name: str | None = None, *, folder: str | os.PathLike = "phantom") ->
         return _made(Path(folder))
 
 
+def check(name: str) -> None:
+    """Refuse a name that no data have."""
+    if name not in NAMES:
+        hint = f"{did_you_mean(str(name), NAMES)} Choose from: {', '.join(NAMES)}.".strip()
+        raise OptionError(f"There are no data called {name!r}.", hint=hint)
+
+
 def fetched() -> Sample:
-    """Download dipy's three-shell head where it is not there yet.
-
-    Returns
-    -------
-    Sample
-        The files in dipy's folder.
-
-    Raises
-    ------
-    ProvisionError
-        When its server cannot be reached.
-    """
+    """Download dipy's three-shell head into dipy's folder, unless it is there."""
     import dipy.data
     from dipy.data.fetcher import FetcherError, dipy_home
 
     folder = Path(dipy_home) / "sherbrooke_3shell"
     try:
-        with paths.somewhere("/"):
-            _, folder = dipy.data.fetch_sherbrooke_3shell()
+        _, folder = dipy.data.fetch_sherbrooke_3shell()
     except (FetcherError, OSError) as error:
         raise _unreachable(error, folder) from error
     image, bvecs, bvals = (Path(folder, f"HARDI193.{kind}").resolve() for kind in ("nii.gz", "bvec", "bval"))
@@ -160,8 +155,7 @@ def _made(folder: Path) -> Sample:
 
     folder = paths.absolute(folder)
     try:
-        with paths.somewhere("/"):
-            make_phantom().write(folder)
+        make_phantom().write(folder)
     except OSError as error:
         raise ProvisionError(
             f"The phantom cannot be written to {folder}: {error.strerror}.", hint="Name another folder."

@@ -41,237 +41,83 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a role, as its argument spec gives it.
+    """One option of a role, as its argument spec gives it."""
 
-    Attributes
-    ----------
-    name : str
-        The full name, which is the role variable's: ``"mrtrix3_version"``.
-    short : str
-        The name without the role: ``"version"``; the full name where the short one would mean something else.
-    type : str
-        Ansible's name of the type: ``str int bool list path float dict``.
-    default : object
-        What holds when the option is not given.
-    choices : tuple
-        The values allowed; empty when any value of the type is.
-    elements : str
-        For a list, the type of what is in it; otherwise empty.
-    required : bool
-        Whether the role cannot do without it.
-    description : str
-        What it is for, one paragraph a line, in Ansible's markup; `plain` takes the markup off.
-    secret : bool
-        Whether its value must never be shown (``no_log`` in the spec).
-    """
-
-    name: str
-    short: str
-    type: str = "str"
+    name: str  # in full, as the role's variable is called: "mrtrix3_version"
+    short: str  # without the role, "version"; in full where the short one would mean something else
+    type: str = "str"  # as Ansible calls it: str int bool list path float dict
     default: Any = None
-    choices: tuple = ()
-    elements: str = ""
+    choices: tuple = ()  # empty when any value of the type is allowed
+    elements: str = ""  # for a list, the type of what is in it
     required: bool = False
-    description: str = ""
-    secret: bool = False
+    description: str = ""  # one paragraph a line, in Ansible's markup, which `plain` takes off
+    secret: bool = False  # its value must never be shown (no_log in the spec)
 
     @property
     def kind(self) -> str:
         """Return the type in words, for example ``"a list of text"``."""
-        return _kind(self.type, self.elements)
+        words = _WORDS.get(self.type, self.type)
+        return f"{words} of {_WORDS.get(self.elements, self.elements)}" if self.elements else words
 
 
 @dataclass(frozen=True)
 class Role:
-    """One role: what it does and what it can be told.
-
-    Attributes
-    ----------
-    name : str
-        The role's name, ``"mrtrix3"``.
-    short_description : str
-        What it does, in one line.
-    description : str
-        What it does, one paragraph a line, in Ansible's markup; `plain` takes the markup off.
-    options : dict of str to Option
-        The options by their full names, in the spec's order.
-    lets_in : str
-        What it is to somebody who wants to get into the machine: ``"server"``, a ``"tunnel"`` to that, or nothing.
-    """
+    """One role: what it does and which options it takes."""
 
     name: str
-    short_description: str = ""
-    description: str = ""
-    options: dict[str, Option] = field(default_factory=dict)
-    lets_in: str = ""
+    short_description: str = ""  # one line
+    description: str = ""  # one paragraph a line, in Ansible's markup
+    options: dict[str, Option] = field(default_factory=dict)  # by their full names, in the spec's order
+    lets_in: str = ""  # to somebody who wants to get into the machine, a "server", a "tunnel" to that, or nothing
 
 
-def roles(root: Path | None = None) -> dict[str, Role]:
-    """Return the roles that can be asked for.
-
-    Parameters
-    ----------
-    root : pathlib.Path, optional
-        The folder that holds ``roles/``; the project's own when not given.
-
-    Returns
-    -------
-    dict of str to Role
-        The roles by name, in the order in which they build on each other.
-
-    Examples
-    --------
-    >>> list(roles())[:2]
-    ['deps', 'mrtrix3']
-    """
-    return dict(_read(root or content.root()))
+def roles() -> dict[str, Role]:
+    """Return the roles by name, in the order in which they build on each other."""
+    return dict(_read(content.root()))
 
 
-def role(name: str, root: Path | None = None) -> Role:
-    """Return one role.
-
-    Parameters
-    ----------
-    name : str
-        The role's name.
-    root : pathlib.Path, optional
-        The folder that holds ``roles/``; the project's own when not given.
-
-    Returns
-    -------
-    Role
-        The role of that name.
-
-    Raises
-    ------
-    OptionError
-        If there is no such role.
-
-    Examples
-    --------
-    >>> role("mrtrix3").options["mrtrix3_version"].default
-    'auto'
-    """
-    known = roles(root)
+def role(name: str) -> Role:
+    """Return one role; refuse a name that no role has."""
+    known = roles()
     if name not in known:
         hint = f"{did_you_mean(str(name), known)} The roles are {', '.join(known)}.".strip()
         raise OptionError(f"There is no role {name!r}.", hint=hint)
     return known[name]
 
 
-def variables(
-    names: Sequence[str],
-    options: Mapping[str, Any],
-    *,
-    root: Path | None = None,
-    spell: Callable[[str], str] = str,
-) -> dict[str, Any]:
-    """Turn options as a person gives them into role variables.
+def variables(names: Sequence[str], options: Mapping[str, Any], *, spell: Callable[[str], str] = str) -> dict[str, Any]:
+    """Return options, by short or full names, as variables of the roles named, each of the type of its argument spec.
 
-    Parameters
-    ----------
-    names : sequence of str
-        The roles asked for.
-    options : mapping of str to object
-        The options of the roles asked for, by their short names (``version``) or their full ones (``mrtrix3_version``).
-    root : pathlib.Path, optional
-        The folder that holds ``roles/``; the project's own when not given.
-    spell : callable, optional
-        How an option's name is written in an error; the command line writes ``--version``.
-
-    Returns
-    -------
-    dict of str to object
-        The variables by their full names, each of the type that its role's argument spec asks for.
-
-    Raises
-    ------
-    OptionError
-        If a role or an option does not exist, an option would have no effect because its role is not run, a short name
-        has several meanings, an option is given twice, or a value is not allowed.
-
-    Examples
-    --------
-    >>> variables(["mrtrix3"], {"version": "3.0.8", "jobs": "2"})
-    {'mrtrix3_version': '3.0.8', 'mrtrix3_jobs': 2}
+    Refused are options that do not exist, mean several things, are given twice or would have no effect because their
+    role is not run, and values that are not allowed. `spell` writes an option's name in an error as the caller does.
     """
     if not names:
-        raise OptionError("No role was named.", hint=f"The roles are {', '.join(roles(root))}.")
-    asked = [role(name, root) for name in names]
+        raise OptionError("No role was named.", hint=f"The roles are {', '.join(roles())}.")
+    asked = [role(name) for name in names]
     found: dict[str, Any] = {}
     for given, value in options.items():
-        option = _meant(given, asked, spell, root)
+        option = _meant(given, asked, spell)
         if option.name in found:
             raise OptionError(f"{spell(option.name)} is given twice.", hint="Give either its short or its full name.")
         found[option.name] = _checked(option, value, spell(given))
     return found
 
 
-def secrets(variables: Mapping[str, Any], root: Path | None = None) -> list[str]:
-    """Return the values among role variables that must never be shown.
-
-    Parameters
-    ----------
-    variables : mapping of str to object
-        What `variables` returned.
-    root : pathlib.Path, optional
-        The folder that holds ``roles/``; the project's own when not given.
-
-    Returns
-    -------
-    list of str
-        The values of the options that the specs call ``no_log``.
-
-    Examples
-    --------
-    >>> secrets({"mrtrix3_version": "3.0.8"})
-    []
-    """
-    hidden = {option.name for known in roles(root).values() for option in known.options.values() if option.secret}
+def secrets(variables: Mapping[str, Any]) -> list[str]:
+    """Return the values among role variables that must never be shown."""
+    hidden = {option.name for known in roles().values() for option in known.options.values() if option.secret}
     return [str(value) for name, value in variables.items() if name in hidden and value]
 
 
 def usual_names(asked: Sequence[Role]) -> dict[str, Option]:
-    """Return the options of some roles by the shortest name that each can be given with.
-
-    Parameters
-    ----------
-    asked : sequence of Role
-        The roles asked for.
-
-    Returns
-    -------
-    dict of str to Option
-        The options by their short names where those say enough, else by their full ones.
-
-    Examples
-    --------
-    >>> [name for name in usual_names([role("deps"), role("mrtrix3")]) if "state" in name]
-    ['deps_state', 'mrtrix3_state']
-    """
+    """Return the options of some roles by the shortest name that each can be given with."""
     meanings = _meanings(asked)
     options = [option for one in asked for option in one.options.values()]
     return {option.short if len(meanings[option.short]) == 1 else option.name: option for option in options}
 
 
 def plain(text: str) -> str:
-    """Return a description with Ansible's markup turned into backquotes.
-
-    Parameters
-    ----------
-    text : str
-        A description, with such as ``C(code)``, ``V(value)`` and ``O(option)`` in it.
-
-    Returns
-    -------
-    str
-        The same text for a terminal or for Markdown.
-
-    Examples
-    --------
-    >>> plain("With C(any), the version that works.")
-    'With `any`, the version that works.'
-    """
+    """Return a description with Ansible's markup, such as ``C(code)`` and ``O(option)``, turned into backquotes."""
     return re.sub(r"\b[BCIOV]\(([^()]*)\)", r"`\1`", text)
 
 
@@ -308,11 +154,6 @@ def _paragraphs(text: str | list[str] | None) -> str:
     return "\n".join([text] if isinstance(text, str) else text or [])
 
 
-def _kind(type_: str, elements: str = "") -> str:
-    words = _WORDS.get(type_, type_)
-    return f"{words} of {_WORDS.get(elements, elements)}" if elements else words
-
-
 def _meanings(asked: Sequence[Role]) -> dict[str, dict[str, Option]]:
     """Return each name, short or full, with the options, by full name, that it could mean."""
     meanings: dict[str, dict[str, Option]] = {}
@@ -323,7 +164,7 @@ def _meanings(asked: Sequence[Role]) -> dict[str, dict[str, Option]]:
     return meanings
 
 
-def _meant(given: str, asked: Sequence[Role], spell: Callable[[str], str], root: Path | None) -> Option:
+def _meant(given: str, asked: Sequence[Role], spell: Callable[[str], str]) -> Option:
     """Return the option that a name means among roles: a full one comes before a short one of another role."""
     options = _meanings(asked).get(given, {})
     if given in options or len(options) == 1:
@@ -331,10 +172,10 @@ def _meant(given: str, asked: Sequence[Role], spell: Callable[[str], str], root:
     if options:
         full = " or ".join(map(spell, options))
         raise OptionError(f"{spell(given)} has several meanings here.", hint=f"Write {full}.")
-    owners = [role for role in roles(root).values() if given in role.options]
+    owners = [role for role in roles().values() if given in role.options]
     if not owners:
         raise _unknown(given, asked, spell)
-    if any(_includes(one.name, _REACH_INCLUDED.get(given, ""), root) for one in asked):
+    if any(_includes(one.name, _REACH_INCLUDED.get(given, "")) for one in asked):
         return owners[0].options[given]
     names = " and ".join(owner.name for owner in owners)
     raise OptionError(
@@ -344,9 +185,9 @@ def _meant(given: str, asked: Sequence[Role], spell: Callable[[str], str], root:
     )
 
 
-def _includes(name: str, other: str, root: Path | None) -> bool:
+def _includes(name: str, other: str) -> bool:
     """Return whether a role includes another."""
-    tasks = ((root or content.root()) / "roles" / name / "tasks").glob("*.yml")
+    tasks = (content.root() / "roles" / name / "tasks").glob("*.yml")
     return bool(other) and any(f"name: {other}\n" in path.read_text("utf-8") for path in tasks)
 
 
@@ -379,11 +220,8 @@ def _converted(option: Option, value: Any, spelled: str) -> Any:
 
 
 def _convert(type_: str, value: Any) -> Any:
-    """Convert as Ansible does, but refuse what it would take for something that was not meant.
-
-    A role's argument spec only checks: a template would still see the text ``"2"`` where a number is meant, so values
-    are converted here.
-    """
+    """Convert as Ansible does, but refuse what it would take for something that was not meant."""
+    # A role's argument spec only checks: a template would still see the text "2" where a number is meant.
     from ansible.module_utils.common import validation
 
     # To Ansible True is also the number 1 and the text "True".

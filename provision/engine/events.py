@@ -47,30 +47,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Failure:
-    """A task that failed, told for a person.
-
-    Attributes
-    ----------
-    message, hint : str
-        What was wrong, and what to do about it; the hint may be empty.
-    role, task, host : str
-        Where it happened.
-    said : tuple of str
-        The last lines of what the program said that failed, where that is more than the message.
-    code : str
-        The kind of failure, in a short name that stays the same.
-    first : str
-        The first line that Ansible said of it.
-    """
+    """A task that failed, in words for a person."""
 
     message: str
     hint: str = ""
     role: str = ""
     task: str = ""
     host: str = ""
-    said: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()  # the last lines of what the program said that failed, where that is more
     code: str = "failed"
-    first: str = ""
+    first: str = ""  # the first line that Ansible said of it
 
 
 # As many lines of a program's output are told of a failure.
@@ -213,23 +199,7 @@ _ADVICE = {
 
 
 def step(event: dict) -> Step | None:
-    """Return what an event means for somebody who watches.
-
-    Parameters
-    ----------
-    event : dict
-        An event of ansible-runner.
-
-    Returns
-    -------
-    Step or None
-        None for events that say nothing to a person.
-
-    Examples
-    --------
-    >>> step({"event": "playbook_on_task_start", "event_data": {"role": "deps", "task": "Install packages"}}).task
-    'Install packages'
-    """
+    """Return what an event means for somebody who watches; None for events that say nothing to a person."""
     kind, data = event.get("event", ""), _mapping(event, "event_data")
     if kind == "playbook_on_task_start":
         return Step("task", *_where(data)[:2])
@@ -283,24 +253,7 @@ def _note(result: dict) -> str:
 
 
 def explain(text: str, role: str = "") -> tuple[str, str, str]:
-    """Return what a program's error text means: a sentence, what to do and a code; empty strings when unknown.
-
-    Parameters
-    ----------
-    text : str
-        What the program said.
-    role : str
-        The role whose task ran it: what to do may be to check an option of its.
-
-    Returns
-    -------
-    message, hint, code : str
-
-    Examples
-    --------
-    >>> explain("E: Temporary failure resolving 'deb.debian.org'")
-    ('deb.debian.org could not be reached.', 'Check the network and run it again.', 'unreachable')
-    """
+    """Return what a program's error text means: a sentence, what to do and a code; empty strings when unknown."""
     for pattern, message, hint, code in _KNOWN:
         found = re.search(pattern, text)
         if found:
@@ -321,27 +274,14 @@ def _advice(hint: str, role: str) -> str:
 
 
 def failure(event: dict) -> Failure | None:
-    """Return what failed when an event is a failure that nothing in the playbook ignores.
-
-    Parameters
-    ----------
-    event : dict
-        An event of ansible-runner.
-
-    Returns
-    -------
-    Failure or None
-
-    Notes
-    -----
-    A task's own message is taken as it is when it comes with what to do. Otherwise the output of programs is looked up
-    in a table of known errors; what is unknown is taken as it is as well: its first line is the sentence, what follows
-    is what to do. So is what begins with apt's name: that is explained where apt ran.
-    """
+    """Return what failed when an event is a failure that nothing in the playbook ignores."""
     kind, data = event.get("event", ""), _mapping(event, "event_data")
     if kind not in ("runner_on_failed", "runner_on_unreachable") or data.get("ignore_errors"):
         return None
     result, where = _mapping(data, "res"), _where(data)
+    # A message that comes with what to do is taken as it is. Else what programs said is looked up. What is unknown is
+    # taken as it is, too: its first line is the sentence, the rest is what to do. So is what begins with apt's name,
+    # which was explained where apt ran.
     said = "\n".join(str(result[key]) for key in ("msg", "stderr", "module_stderr") if result.get(key))
     message, hint, code = _ended(said, result)
     if not message and not result.get("hint"):

@@ -14,13 +14,7 @@ SECONDS = 30.0
 
 
 class Hung:
-    """Tells that a process does nothing and has nothing started that could.
-
-    Examples
-    --------
-    >>> Hung()(1)
-    False
-    """
+    """Tells that a process does nothing and has nothing started that could."""
 
     def __init__(self):
         self._since, self._used = 0.0, ""

@@ -28,22 +28,7 @@ _Loader.add_multi_constructor("!", _plain)
 
 
 def check(path: Path) -> None:
-    """Refuse an inventory in YAML of which Ansible would leave something out; others are left to Ansible.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The inventory: a file in YAML or INI, a program that prints one, or a folder.
-
-    Raises
-    ------
-    OptionError
-        When it is not YAML although its name says so, or a group has a key that Ansible does not know.
-
-    Examples
-    --------
-    >>> check(Path("/etc"))
-    """
+    """Refuse an inventory in YAML of which Ansible would leave something out; others are left to Ansible."""
     if not path.is_file() or path.suffix not in (".yml", ".yaml", ".json"):
         return
     try:

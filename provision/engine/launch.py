@@ -68,26 +68,13 @@ def _takes_files(folder: str) -> bool:
 
 
 def left_behind(temporary: Path) -> list[Path]:
-    """Return the folders that killed runs of this user have left.
-
-    Parameters
-    ----------
-    temporary : pathlib.Path
-        The folder for temporary files.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The folders; none of them is in use.
-    """
+    """Return the folders that killed runs of this user have left in the one for temporary files."""
     return [path for path in sorted(temporary.glob(f"{_PREFIX}*")) if _is_left(path)]
 
 
 def _is_left(folder: Path) -> bool:
-    """Tell whether a folder is one of this user's whose run has died: the kernel drops the lock of one that is killed.
-
-    Others can make what they like in a folder for temporary files: nothing of theirs is opened, followed or deleted.
-    """
+    """Return whether a folder is of this user's run that has died: the kernel drops the lock of one that is killed."""
+    # Others can make what they like in a folder for temporary files: nothing of theirs is opened, followed or deleted.
     try:
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
@@ -105,13 +92,7 @@ def _is_left(folder: Path) -> bool:
 
 
 def clear_up(temporary: Path) -> None:
-    """Delete the folders that killed runs of this user have left.
-
-    Parameters
-    ----------
-    temporary : pathlib.Path
-        The folder for temporary files.
-    """
+    """Delete the folders that killed runs of this user have left in the one for temporary files."""
     for left in left_behind(temporary):
         shutil.rmtree(left, ignore_errors=True)
 
@@ -128,11 +109,9 @@ def _make(folder: Path) -> None:
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """Give a folder of this run's, deleted at the end, and delete those that killed runs left.
-
-    In it are ``runner``, for ansible-runner alone; ``content``, a link to the roles and playbooks; and ``tmp``, the
-    run's folder for temporary files. Of root's all may use that: apt starts programs with fewer rights.
-    """
+    """Give a folder of this run's, deleted at the end, and delete those that killed runs left."""
+    # In it are runner, for ansible-runner alone; content, a link to the roles and playbooks; and tmp, for temporary
+    # files. Of root's all may use that: apt starts programs with fewer rights.
     temporary = temporary_folder()
     clear_up(temporary)
     # Named before it is made: an interrupt in between leaves nothing.
@@ -157,25 +136,8 @@ def private_folder() -> Iterator[Path]:
 
 
 def as_text(value: Any) -> Any:
-    """Return a variable's value in which Ansible sees text and never a template.
-
-    Parameters
-    ----------
-    value : object
-        Plain values: text, numbers, truth values, lists and dicts of these.
-
-    Returns
-    -------
-    object
-        The same with each text as ``{"__ansible_unsafe": text}``, which Ansible reads as text from a JSON file of
-        variables (``ansible._internal._json._profiles._legacy``).
-
-    Examples
-    --------
-    >>> as_text({"jobs": 2, "paths": ["{{ now }}"]})
-    {'jobs': 2, 'paths': [{'__ansible_unsafe': '{{ now }}'}]}
-    """
-    if isinstance(value, str):
+    """Return a variable's value, all of whose texts Ansible reads as text and never as templates."""
+    if isinstance(value, str):  # as Ansible reads a JSON file of variables: ansible._internal._json._profiles._legacy
         return {"__ansible_unsafe": value}
     if isinstance(value, Mapping):
         return {str(name): as_text(item) for name, item in value.items()}
@@ -208,7 +170,7 @@ def _hand_over(path: Path, text: str) -> None:
 
 def command(arguments: list[str]) -> list[str]:
     """Return the command that starts ansible-playbook and has it end with this process."""
-    program = shutil.which("ansible-playbook", path=_search())
+    program = shutil.which("ansible-playbook", path=search_path())
     if program is None:
         raise ProvisionError(
             "ansible-playbook is not installed in this Python.",
@@ -218,28 +180,16 @@ def command(arguments: list[str]) -> list[str]:
     return [sys.executable, "-IS", str(Path(launcher.__file__).resolve()), str(os.getpid()), program, *arguments]
 
 
-def _search() -> str:
+def search_path() -> str:
     """Return the PATH of a run: the programs of this Python come first."""
     path = [sysconfig.get_path("scripts"), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     return os.pathsep.join(path)
 
 
 def environment(private: Path, *, local: bool) -> dict[str, str]:
-    """Return what a run sets in its environment: no settings or litter in the user's home.
-
-    Parameters
-    ----------
-    private : pathlib.Path
-        What `private_folder` gave.
-    local : bool
-        Whether it runs on this machine; on others Ansible needs a folder in the user's home there.
-
-    Returns
-    -------
-    dict of str to str
-    """
+    """Return what a run sets in its environment: no settings or litter in the user's home."""
     return {
-        "PATH": _search(),
+        "PATH": search_path(),
         "LC_ALL": "C.UTF-8",
         "TMPDIR": str(private / "tmp"),
         "ANSIBLE_CONFIG": str(private / "content" / "ansible.cfg"),
@@ -260,21 +210,7 @@ def environment(private: Path, *, local: bool) -> dict[str, str]:
 
 
 def cleaned(variables: Mapping[str, str], ours: Mapping[str, str], *, local: bool) -> dict[str, str]:
-    """Return an environment without what the caller exports for Ansible, so that a run always does the same.
-
-    Parameters
-    ----------
-    variables : mapping of str to str
-        The environment as ansible-runner made it: the caller's, with ours and its own on top.
-    ours : mapping of str to str
-        What `environment` returned.
-    local : bool
-        Whether the run is on this machine; on others the `KEPT` ones stay.
-
-    Returns
-    -------
-    dict of str to str
-    """
+    """Return an environment without what the caller exports for Ansible, so that a run always does the same."""
     kept = {*ours, *_RUNNERS, *(() if local else KEPT)}
     return {
         name: value

@@ -21,28 +21,7 @@ _here = threading.local()
 
 
 def checked(wait: float) -> float:
-    """Return how long to wait.
-
-    Parameters
-    ----------
-    wait : float
-        Seconds.
-
-    Returns
-    -------
-    float
-        The same.
-
-    Raises
-    ------
-    OptionError
-        When it is not a number of seconds.
-
-    Examples
-    --------
-    >>> checked(0)
-    0
-    """
+    """Return how many seconds to wait; refuse what is not a number of seconds."""
     if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not wait >= 0:
         raise OptionError(f"wait={wait!r} is not a number of seconds.", hint="Use 0 to not wait at all.")
     return wait
@@ -55,30 +34,8 @@ def held(
     on_step: Callable[[Step], Any] | None = None,
     on_line: Callable[[str], Any] | None = None,
 ) -> Iterator[None]:
-    """Hold the lock of this machine while the block runs; one block within another is part of it.
-
-    Parameters
-    ----------
-    command : str
-        What does so, for those who wait; without secrets.
-    wait : float
-        How many seconds to wait for it.
-    on_step, on_line : callable, optional
-        What is told whom this waits for, as for :func:`provision.engine.runner.run`; a line is printed when there
-        is neither.
-
-    Raises
-    ------
-    ProvisionError
-        With the code ``locked`` when another run holds it for longer.
-
-    Examples
-    --------
-    >>> with held("provision run sshd"):  # doctest: +SKIP
-    ...     print(holder()["command"])
-    provision run sshd
-    """
-    if held_here():
+    """Hold the lock of this machine while the block runs, or raise after `wait` seconds with the code ``locked``."""
+    if held_here():  # one block within another is part of it
         yield
         return
     waiting: list[str] = []
@@ -109,13 +66,7 @@ def held(
 
 
 def held_here() -> bool:
-    """Tell whether this thread holds the lock.
-
-    Examples
-    --------
-    >>> held_here()
-    False
-    """
+    """Return whether this thread holds the lock."""
     return getattr(_here, "held", False)
 
 
@@ -124,36 +75,10 @@ def _print(line: str) -> None:
 
 
 def holder() -> dict[str, Any] | None:
-    """Return who holds the lock of this machine.
-
-    Returns
-    -------
-    dict of str to object or None
-        ``command``, ``pid``, ``host`` and ``since``, in seconds since 1970; None when nobody does.
-
-    Examples
-    --------
-    >>> holder()
-    """
+    """Return who holds the lock of this machine: its command, pid, host and since when; None when nobody does."""
     return _lock.holder()
 
 
 def in_words(found: dict[str, Any]) -> str:
-    """Return one sentence for what `holder` has returned.
-
-    Parameters
-    ----------
-    found : dict of str to object
-        That.
-
-    Returns
-    -------
-    str
-        The sentence.
-
-    Examples
-    --------
-    >>> in_words({})
-    'This machine is being changed by another run.'
-    """
+    """Return one sentence for what `holder` has returned."""
     return f"This machine is being changed by {_lock.in_words(found)}."

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from provision import paths
+from provision.machine import places
 
 # Their numbers give their order: a clock can be set back.
 NAME = re.compile(r"(?:(?P<number>\d{6,})-)?(?P<when>\d{8}T\d{6}\.\d{6})-(?P<roles>.+)\.log")
@@ -16,34 +16,14 @@ _KEPT = 20
 
 
 def place() -> Path:
-    """Return where the logs of past runs are; nothing needs to be there.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Examples
-    --------
-    >>> place().name
-    'logs'
-    """
-    base = os.environ.get("XDG_STATE_HOME") or paths.home() / ".local" / "state"
-    return Path(base) / "provision" / "logs"
+    """Return where the logs of past runs are; it may not exist."""
+    # Not of platformdirs, which takes HOME as it is: after sudo -E that is another user's.
+    base = os.environ.get("XDG_STATE_HOME") or Path(places.home(), ".local", "state")
+    return Path(base, "provision", "logs")
 
 
 def files() -> list[Path]:
-    """Return the logs of past runs, the oldest first.
-
-    Returns
-    -------
-    list of pathlib.Path
-        None where the folder is missing or cannot be read.
-
-    Examples
-    --------
-    >>> files()  # doctest: +SKIP
-    [PosixPath('/root/.local/state/provision/logs/000001-20260101T120000.000000-mrtrix3.log')]
-    """
+    """Return the logs of past runs, the oldest first; none where the folder is missing or cannot be read."""
     try:
         found = [path for path in place().iterdir() if NAME.fullmatch(path.name)]
     except OSError:
@@ -57,27 +37,7 @@ def _order(path: Path) -> tuple[int, str]:
 
 
 def write(text: str, words: Sequence[str]) -> tuple[Path | None, str]:
-    """Keep what was said in a run, for its owner alone, and drop the oldest logs.
-
-    Parameters
-    ----------
-    text : str
-        The text.
-    words : sequence of str
-        What was run; they become part of the name.
-
-    Returns
-    -------
-    path : pathlib.Path or None
-        The file; None where it could not be written.
-    problem : str
-        Why not, as a sentence; empty where it was.
-
-    Examples
-    --------
-    >>> write("PLAY [Provision]", ["mrtrix3"])  # doctest: +SKIP
-    (PosixPath('/root/.local/state/provision/logs/000001-20260101T120000.000000-mrtrix3.log'), '')
-    """
+    """Keep what was said in a run of some roles, for its owner alone; return its file, and why there is none."""
     folder = place()
     if problem():
         return None, f"The log of this run was not kept: {problem()}."
@@ -98,19 +58,9 @@ def write(text: str, words: Sequence[str]) -> tuple[Path | None, str]:
 
 
 def problem() -> str:
-    """Return why no log can be kept, as a clause; an empty string when nothing speaks against it.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> problem()
-    ''
-    """
+    """Return why no log can be kept, as a clause; an empty string when nothing speaks against it."""
     there = place()
-    while not there.is_dir() and there != paths.home() and there != there.parent:
+    while not there.is_dir() and there not in (Path(places.home()), there.parent):
         there = there.parent
     if not there.is_dir():
         return f"there is no home folder {there}"

@@ -29,27 +29,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass
 class Outcome:
-    """What came of a run.
+    """What came of a run."""
 
-    Attributes
-    ----------
-    changed : int
-        Tasks that changed something, over all hosts.
-    seconds : float
-        Wall time.
-    hosts : dict
-        What the roles reported, ``{host: {role: {...}}}``.
-    log : pathlib.Path or None
-        All that Ansible said, secrets taken out; None where it could not be written.
-    notes : tuple of str
-        What went less well than it could, though nothing failed.
-    """
-
-    changed: int
+    changed: int  # tasks that changed something, over all hosts
     seconds: float
-    hosts: dict
-    log: Path | None
-    notes: tuple[str, ...] = ()
+    hosts: dict  # what the roles reported, {host: {role: {...}}}
+    log: Path | None  # all that Ansible said, secrets taken out; None where it could not be written
+    notes: tuple[str, ...] = ()  # what went less well than it could, though nothing failed
 
 
 @dataclass
@@ -148,23 +134,6 @@ def _kill(pids: Iterable[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def _work_reader(path: Path, tell: Callable[[events.Step], None], current: dict) -> Callable[[], None]:
-    """Return a function that tells how far a long task is whenever its progress file has changed."""
-    last = [""]
-
-    def read() -> None:
-        try:
-            text = path.read_text()
-            work = json.loads(text)
-        except (OSError, ValueError):
-            return
-        if text != last[0]:
-            last[0] = text
-            tell(events.Step("work", **current, number=work["number"], total=work["total"], unit=work["unit"]))
-
-    return read
-
-
 def run(
     roles: Sequence[str],
     variables: dict,
@@ -176,61 +145,24 @@ def run(
     on_step: Callable[[events.Step], None] = lambda step: None,
     on_line: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """Run a playbook for some roles and return what came of it.
-
-    Parameters
-    ----------
-    roles : sequence of str
-        The roles to run, in the playbook's order.
-    variables : dict
-        Their variables. They reach Ansible as text, never as templates, through a pipe that only this user can read.
-    inventory : pathlib.Path, optional
-        The machines; by default this one.
-    check : bool
-        Only say what would change.
-    playbook : str
-        A file of ``playbooks/``.
-    secrets : sequence of str
-        Values that must not stand in the log.
-    on_step : callable
-        Called with each :class:`provision.engine.events.Step`.
-    on_line : callable, optional
-        Called with each line that Ansible prints.
-
-    Returns
-    -------
-    Outcome
-
-    Raises
-    ------
-    OptionError
-        When the inventory cannot be read or has no hosts.
-    ProvisionError
-        When a task failed or Ansible could not be started.
-    KeyboardInterrupt
-        When the run was interrupted; everything it had started has ended.
-
-    Examples
-    --------
-    >>> run(["mrtrix3"], {"mrtrix3_version": "any"}).hosts  # doctest: +SKIP
-    {'localhost': {'mrtrix3': {'version': '3.0.3', ...}}}
-    """
+    """Run a playbook for some roles, on this machine or those of an inventory, and return what came of it."""
     seen = _Seen()
     stop = _Stop(seen)
     begin = time.monotonic()
+    folder = paths.working_folder()
     with launch.private_folder() as private:
         progress = private / "progress" / "now.json"
         extra = {
             "provision_roles": list(roles),
             "provision_progress": str(progress),
             "provision_python": sys.executable,
-            "provision_folder": paths.working_folder(),
+            "provision_folder": folder,
             "provision_lock": lock.held_here(),
             # Where this is the kernel of a notebook, it learns itself where the commands are.
             "provision_kernel": inventory is None and notebook.in_notebook(),
         }
         watcher = _Watcher(seen, on_step, on_line, progress, secrets)
-        with _signals(stop), paths.somewhere(private):
+        with _signals(stop):
             try:
                 with launch.variables_file(private, {**variables, **extra}) as file:
                     arguments = [f"-e@{file}", *(["--check"] if check else []), playbook]
@@ -257,21 +189,26 @@ class _Watcher:
     """Takes the events of a run and passes on what people want to see, without the secrets."""
 
     def __init__(
-        self, seen: _Seen, on_step: Callable, on_line: Callable | None, progress: Path, secrets: Sequence[str] = ()
+        self, seen: _Seen, on_step: Callable, on_line: Callable | None, progress: Path, secrets: Sequence[str]
     ):
         self.seen, self.on_step, self.on_line, self.secrets = seen, on_step, on_line, secrets
-        self.current = {"role": "", "task": "", "host": ""}
-        self.read_work = _work_reader(progress, on_step, self.current)
+        self._progress, self._told = progress, ""
+        self._role = self._task = ""
         self.tools = events.ToolNames()
 
     def event(self, event: dict) -> bool:
         """Take one event; False tells runner to write nothing to disk."""
-        # An exception in here would make runner leave ansible-playbook alone with its work.
-        try:
+        with self._keeping_errors():
             self._take(event)
+        return False
+
+    @contextlib.contextmanager
+    def _keeping_errors(self) -> Iterator[None]:
+        """Keep an error for the end: it would make runner leave ansible-playbook alone with its work."""
+        try:
+            yield
         except Exception as error:
             self.seen.error = self.seen.error or error
-        return False
 
     def _take(self, event: dict) -> None:
         seen = self.seen
@@ -290,24 +227,28 @@ class _Watcher:
         step = events.step(event)
         if step:
             if step.kind == "task":
-                self.current.update(role=step.role, task=step.task)
+                self._role, self._task = step.role, step.task
             self.on_step(step)
 
     def tell(self, what: str) -> None:
         """Say what is done at the end, as if it were a task."""
-        try:
+        with self._keeping_errors():
             self.on_step(events.Step("task", task=what))
             if self.on_line:
                 self.on_line(what)
-        except Exception as error:
-            self.seen.error = self.seen.error or error
 
     def tick(self) -> None:
-        """Look, twice a second, how far a long task is."""
+        """Look, twice a second, how far a long task is, which writes that into a file."""
         try:
-            self.read_work()
-        except Exception as error:
-            self.seen.error = self.seen.error or error
+            text = self._progress.read_text()
+            work = json.loads(text)
+        except (OSError, ValueError):
+            return
+        if text != self._told:
+            self._told = text
+            with self._keeping_errors():
+                counts = {"number": work["number"], "total": work["total"], "unit": work["unit"]}
+                self.on_step(events.Step("work", role=self._role, task=self._task, **counts))
 
 
 def _start(private, arguments, inventory, watcher, stop):

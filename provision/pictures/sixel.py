@@ -1,4 +1,4 @@
-"""Sixel graphics, the pictures that a program writes for a terminal, decoded and encoded by libsixel."""
+"""Sixel graphics, the pictures that a program writes for a terminal: decoded by libsixel, encoded here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import ctypes.util
 import functools
 import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -16,35 +17,17 @@ from provision.machine import sixel as _binding
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
+
+_COLOURS = 256  # as many as terminals have for a picture
+_BAND = 6  # rows that are written at once, with a bit of each byte for each
+_RUN = re.compile(rb"(.)\1{3,}")
 
 
 def decode(data: bytes, library: str | os.PathLike | None = None) -> np.ndarray:
-    r"""Return what a terminal would draw.
+    """Return what a terminal would draw, red, green and blue, uint8 (H, W, 3): the pictures one under the other.
 
-    Parameters
-    ----------
-    data : bytes
-        What a program wrote for a terminal; text around the pictures is passed over.
-    library : path-like, optional
-        The file of libsixel; without it, the one that this system knows.
-
-    Returns
-    -------
-    numpy.ndarray
-        Red, green and blue, uint8, shape (H, W, 3), the first row on top. Several pictures are put one under the
-        other, from the left, on black.
-
-    Raises
-    ------
-    provision.errors.ProvisionError
-        When there is no libsixel, no picture in the data, or one that libsixel does not understand.
-
-    Examples
-    --------
-    >>> decode(b"\x1bPq#1;2;100;0;0#1@@@\x1b\\")  # doctest: +SKIP
-    array([[[255,   0,   0],
-            [255,   0,   0],
-            [255,   0,   0]]], dtype=uint8)
+    The library is a file of libsixel; without it, the one that this system knows is taken.
     """
     functions = _functions(str(library) if library else "")
     pictures = [_decoded(found.group(), functions) for found in _binding.PICTURE.finditer(data)]
@@ -54,77 +37,38 @@ def decode(data: bytes, library: str | os.PathLike | None = None) -> np.ndarray:
 
 
 def without_pictures(data: bytes) -> bytes:
-    r"""Return what a program wrote for a terminal, with an end of line for each picture.
-
-    Parameters
-    ----------
-    data : bytes
-        As for :func:`decode`.
-
-    Returns
-    -------
-    bytes
-        The text, with the control codes that it holds.
-
-    Examples
-    --------
-    >>> without_pictures(b"above\x1bPq#1;2;100;0;0#1@@@\x1b\\below")
-    b'above\nbelow'
-    """
+    """Return what a program wrote for a terminal, with an end of line for each picture."""
     return _binding.PICTURE.sub(b"\n", data)
 
 
-def encode(pixels: np.ndarray, library: str | os.PathLike | None = None) -> bytes:
-    r"""Return what makes a terminal draw a picture.
+def encode(image: Image) -> bytes:
+    """Return what makes a terminal draw an image, in at most 256 colours, each to one per cent."""
+    # textual-image has this under a private name alone: its public renderer scales an image to whole cells, and asks
+    # the terminal what it can do as soon as it is imported.
+    import numpy as np
 
-    Parameters
-    ----------
-    pixels : numpy.ndarray
-        Red, green and blue, uint8, shape (H, W, 3), the first row on top.
-    library : path-like, optional
-        As for :func:`decode`.
+    image = image.convert("RGB").quantize(_COLOURS)
+    indices, palette = np.asarray(image), np.reshape(image.getpalette() or [], (-1, 3))
+    colours = [b"#%d;2;%d;%d;%d" % (index, *np.rint(palette[index] / 2.55).astype(int)) for index in np.unique(indices)]
+    bands = [_band(indices[top : top + _BAND]) for top in range(0, len(indices), _BAND)]
+    return b'\x1bPq"1;1;%d;%d' % image.size + b"".join(colours) + b"-".join(bands) + b"\x1b\\"
 
-    Returns
-    -------
-    bytes
-        Sixel graphics in at most 256 colours, each to one per cent; further colours are dithered.
 
-    Raises
-    ------
-    provision.errors.ProvisionError
-        When there is no libsixel, or it failed.
+def _band(rows: np.ndarray) -> bytes:
+    """Return up to six rows of a picture, one colour over the other."""
+    import numpy as np
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> encode(np.zeros((6, 6, 3), np.uint8))[-2:]  # doctest: +SKIP
-    b'\x1b\\'
-    """
-    from PIL import Image
-
-    functions = _functions(str(library) if library else "")
-    # libsixel's own choice of colours rounds them, even where there are few enough to be kept.
-    image = Image.fromarray(pixels).quantize(_binding.COLOURS)
-    palette = bytes((image.getpalette() or [])[: 3 * (max(image.tobytes()) + 1)])
-    try:
-        return _binding.encode(*image.size, image.tobytes(), palette, functions)
-    except _binding.SixelError as error:
-        raise ProvisionError(f"{error}.") from error
+    sixels = np.full((_COLOURS, rows.shape[1]), ord("?"), np.uint8)
+    for bit, row in enumerate(rows):
+        sixels[row, np.arange(len(row))] += 1 << bit
+    lines = ((index, sixels[index].tobytes()) for index in np.unique(rows))
+    return b"$".join(
+        b"#%d" % index + _RUN.sub(lambda run: b"!%d%b" % (len(run[0]), run[1]), line) for index, line in lines
+    )
 
 
 def installed_library() -> str | None:
-    """Return the file of the libsixel that was installed with mrpeek.
-
-    Returns
-    -------
-    str or None
-        None when the role has noted none, so that the system's is to be taken.
-
-    Examples
-    --------
-    >>> installed_library()  # doctest: +SKIP
-    '/usr/lib/x86_64-linux-gnu/libsixel.so.1'
-    """
+    """Return the file of the libsixel that was installed with mrpeek; None when the system's is to be taken."""
     return notes.read_state("mrpeek").get("report", {}).get("decoder")
 
 

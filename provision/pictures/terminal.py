@@ -30,22 +30,7 @@ _ABLE = "xterm -ti vt340, foot, mlterm, WezTerm, iTerm2, Windows Terminal from 1
 
 
 def check(instead: str) -> None:
-    """Do nothing when standard output is a terminal that can show pictures.
-
-    Parameters
-    ----------
-    instead : str
-        The command that writes a file, for the hint.
-
-    Raises
-    ------
-    ProvisionError
-        When it is none, or shows no sixel graphics.
-
-    Examples
-    --------
-    >>> check("provision peek dwi.mif -o picture.png")  # doctest: +SKIP
-    """
+    """Refuse a standard output that is no terminal, or one that cannot show pictures, with what to do instead."""
     if not sys.stdout.isatty():
         raise ProvisionError("Standard output is no terminal.", hint=f"Write a file: {instead}.")
     if not shows_sixel():
@@ -54,18 +39,8 @@ def check(instead: str) -> None:
 
 
 def shows_sixel() -> bool:
-    """Ask the terminal that this process runs in whether it shows sixel graphics.
-
-    Returns
-    -------
-    bool
-        False as well when there is no terminal, or it gives no answer within a second.
-
-    Examples
-    --------
-    >>> shows_sixel()  # doctest: +SKIP
-    True
-    """
+    """Ask the terminal that this process runs in whether it shows sixel graphics; one that is silent does not."""
+    # textual-image asks standard input, which may be a pipe, waits a tenth of a second, and takes a letter typed ahead.
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
     except OSError:
@@ -102,26 +77,8 @@ def _raw(terminal: int) -> Iterator[None]:
 
 
 def encoded(picture: Picture) -> bytes:
-    """Return a picture as sixel graphics, with an end of line behind it.
-
-    Parameters
-    ----------
-    picture : provision.pictures.picture.Picture
-        At most 256 colours are kept.
-
-    Returns
-    -------
-    bytes
-        What a terminal is to be written.
-
-    Raises
-    ------
-    ProvisionError
-        When libsixel is not installed.
-    """
-    import numpy as np
+    """Return a picture as sixel graphics, with an end of line behind it."""
     from PIL import Image
 
     with Image.open(io.BytesIO(picture.png)) as image:
-        pixels = np.asarray(image.convert("RGB"))
-    return sixel.encode(pixels, sixel.installed_library()) + b"\n"
+        return sixel.encode(image) + b"\n"

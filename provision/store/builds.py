@@ -20,10 +20,10 @@ from provision.engine import lock
 from provision.engine.events import Step
 from provision.errors import OptionError, ProvisionError
 from provision.machine import cpu, failures, places, system
+from provision.machine import download as _downloads
 from provision.machine import files as _files
 from provision.machine.store import archives as _archives
 from provision.paths import absolute
-from provision.store.download import local_path, opened
 from provision.store.listing import Build, Checked, Exported, Leftover, Listing, Pruned
 from provision.words import did_you_mean
 
@@ -452,14 +452,15 @@ def _target(key: str, dest: Path) -> Path:
 @contextmanager
 def _at_hand(source: str, place: Path, tell: Tell) -> Iterator[tuple[Path, str]]:
     """Give (the file that a source is, its SHA-256), downloaded into the store where it is on a server."""
-    path = local_path(source)
+    path = _downloads.local_path(source)
     if path is not None:
         archive = _existing(path)
         with _task(tell, f"Verify {archive.name}") as work:
             found = _sum(archive, work)
         yield archive, found
         return
-    with opened(source) as download:
+    # As machines download: pooch limits neither size nor speed, and what fails in it is an exception of requests.
+    with _downloads.opened(source) as download:
         _archives.check_owner(str(place))
         _files.make_folder(str(place))
         with _new_file(place) as (new, file):
@@ -539,8 +540,9 @@ def _plainly(what: str = "") -> Iterator[None]:
         raise ProvisionError(
             f"{what} cannot be used, because {error.message}.", hint="Make or download it again.", code=error.code
         ) from error
-    except _archives.StoreError as error:
-        raise ProvisionError(error.message, hint=error.hint, code=error.code) from error
+    except (_archives.StoreError, _downloads.DownloadError) as error:
+        kind = OptionError if error.code == "bad-url" else ProvisionError
+        raise kind(error.message, hint=error.hint, code=error.code) from error
     except OSError as error:
         message, hint = failures.explain(error)
         raise ProvisionError(message, hint=hint) from error

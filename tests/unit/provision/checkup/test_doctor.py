@@ -15,6 +15,7 @@ from collections import namedtuple
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from provision.checkup import doctor, reach
 from provision.checkup.diagnosis import Finding
@@ -44,27 +45,40 @@ def test_the_tested_systems_are_those_whose_packages_are_known():
         ({}, "fail"),
     ],
 )
-def test_a_system_is_tested_or_not_or_no_linux(release, expected):
-    assert verdict(doctor.check_system(release)) == expected
+def test_a_system_is_tested_or_not_or_no_linux(monkeypatch, release, expected):
+    monkeypatch.setattr(system, "os_release", lambda: release)
+    assert verdict(doctor.check_system()) == expected
 
 
 @pytest.mark.parametrize(
-    ("version", "requirements", "expected", "words"),
+    ("requirement", "expected", "words"),
     [
-        ((3, 13, 1), ["ansible-core>=2.19", "ansible-runner>=2.4.1"], "ok", "ansible-core"),
-        ((3, 10, 9), [], "fail", "Python 3.10.9"),
-        ((3, 13, 1), ["ansible-core>=99.1"], "fail", "not 99.1 or newer"),
-        ((3, 13, 1), ["no-such-package>=1"], "fail", "no-such-package is missing"),
+        ("ansible-core>=2.19", "ok", "ansible-core"),
+        ("ansible-core>=99.1", "fail", ">=99.1"),
+        ("no-such-package>=1", "fail", "no-such-package is missing"),
     ],
 )
-def test_python_and_what_it_needs_are_compared_with_what_is_wanted(version, requirements, expected, words):
-    found = doctor.check_python(version, requirements)
+def test_what_python_has_is_compared_with_what_is_wanted(monkeypatch, requirement, expected, words):
+    monkeypatch.setattr(doctor, "_requirements", lambda: [Requirement(requirement)])
+    found = doctor.check_python()
     assert (verdict(found), words in found.found) == (expected, True)
 
 
-def test_the_requirements_are_those_of_the_project():
-    assert any(line.startswith("ansible-core>=") for line in doctor._requirements())
-    assert not any("pytest" in line for line in doctor._requirements())
+@pytest.mark.parametrize(
+    ("installed", "expected"),
+    [("2.9.1", False), ("2.19.0b1", False), ("2.19", True), ("2.20.0b1", True), ("10.0", True)],
+)
+def test_versions_are_compared_as_pip_compares_them_but_a_newer_beta_is_new_enough(monkeypatch, installed, expected):
+    monkeypatch.setattr(doctor.importlib.metadata, "version", lambda name: installed)
+    assert (doctor._unmet(Requirement("ansible-core>=2.19")) == "") is expected
+
+
+@pytest.mark.parametrize("place", ["clone", "wheel"])
+def test_the_requirements_are_those_of_the_project_without_its_extras(monkeypatch, tmp_path, place):
+    if place == "wheel":
+        monkeypatch.setattr(content, "root", lambda: tmp_path)
+    names = {requirement.name for requirement in doctor._requirements()}
+    assert "ansible-core" in names and "pytest" not in names
 
 
 def test_an_ansible_that_cannot_be_imported_is_a_failure(monkeypatch):
@@ -72,66 +86,54 @@ def test_an_ansible_that_cannot_be_imported_is_a_failure(monkeypatch):
         raise ImportError("a file is missing")
 
     monkeypatch.setattr(doctor.importlib, "import_module", broken)
-    assert "a file is missing" in doctor.check_python((3, 13), []).found
-
-
-def test_versions_are_compared_number_by_number():
-    assert doctor._numbers("2.9.1") < doctor._numbers("2.19") < doctor._numbers("2.19.0b1")
-
-
-def asked(code=0, said="", audit=""):
-    """Return a double of what runs apt-get and dpkg."""
-    return lambda argv: (0, audit, "") if argv[0] == "dpkg" else (code, "", said)
+    assert "a file is missing" in doctor.check_python().found
 
 
 @pytest.fixture
-def whole(monkeypatch):
-    """Packages that all have what they need; return what they lack."""
-    lacking = []
-    monkeypatch.setattr(deps, "unmet_dependencies", lambda: lacking)
-    return lacking
+def packages(monkeypatch, tmp_path):
+    """Apt and dpkg, which have nothing to complain about unless they are told what."""
+    found = {"code": 0, "said": "", "audit": "", "lacking": [], "interrupted": False, "lock": tmp_path / "lock"}
 
+    def run(argv):
+        return (0, found["audit"], "") if argv[0] == "dpkg" else (found["code"], "", found["said"])
 
-def test_apt_is_ready_or_missing_or_was_interrupted(tmp_path, whole):
-    lock = str(tmp_path / "none")
-    assert verdict(doctor.check_apt(True, False, lock, asked())) == "ok"
-    assert verdict(doctor.check_apt(False, False, lock)) == "warn"
-    assert "interrupted" in doctor.check_apt(True, True, lock).found
+    monkeypatch.setattr(doctor.shutil, "which", lambda name, **_: found.get("program", f"/usr/bin/{name}"))
+    monkeypatch.setattr(doctor, "_APT_LOCK", str(found["lock"]))
+    monkeypatch.setattr(doctor.commands, "run", run)
+    monkeypatch.setattr(deps, "dpkg_was_interrupted", lambda: found["interrupted"])
+    monkeypatch.setattr(deps, "unmet_dependencies", lambda: found["lacking"])
+    return found
 
 
 @pytest.mark.parametrize(
-    ("said", "expected", "words"),
+    ("state", "expected", "words"),
     [
+        ({}, "ok", "ready"),
+        ({"program": None}, "warn", "there is none"),
+        ({"interrupted": True}, "warn", "interrupted"),
         ({"code": 100, "said": "E: Malformed entry 1 in list file /etc/apt/x.list (Suite)"}, "fail", "/etc/apt/x.list"),
         ({"code": 100, "said": "E: Conflicting values set for option Signed-By"}, "fail", "Signed-By"),
+        ({"lacking": [("gimp", "libtiff6 (>= 4)")]}, "fail", "gimp needs libtiff6 (>= 4)"),
         ({"audit": "The following packages are only half configured:\n man-db   on-line manual\n"}, "warn", "man-db"),
     ],
 )
-def test_apt_is_not_ready_where_its_sources_cannot_be_read_or_dpkg_has_something_unfinished(
-    tmp_path, whole, said, expected, words
-):
-    found = doctor.check_apt(True, False, str(tmp_path / "none"), asked(**said))
+def test_apt_is_ready_unless_it_is_missing_or_its_sources_or_packages_are_broken(packages, state, expected, words):
+    packages |= state
+    found = doctor.check_apt()
     assert (verdict(found), words in found.found) == (expected, True)
 
 
-def test_apt_is_not_ready_where_dependencies_are_broken(tmp_path, whole):
-    whole.append(("gimp", "libtiff6 (>= 4)"))
-    found = doctor.check_apt(True, False, str(tmp_path / "none"), asked())
-    assert (verdict(found), found.found) == ("fail", "gimp needs libtiff6 (>= 4), which is not there")
-
-
-def test_a_package_manager_at_work_is_named(tmp_path, whole):
-    lock = tmp_path / "lock"
-    lock.touch()
+def test_a_package_manager_at_work_is_named(packages):
+    packages["lock"].touch()
     hold = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"
     with subprocess.Popen(
-        [sys.executable, "-c", hold, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", hold, packages["lock"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         holder.stdout.readline()
-        found = doctor.check_apt(True, False, str(lock))
+        found = doctor.check_apt()
         holder.communicate("\n")
     assert verdict(found) == "warn" and f"(process {holder.pid}) is at work" in found.found
-    assert verdict(doctor.check_apt(True, False, str(lock), asked())) == "ok"
+    assert verdict(doctor.check_apt()) == "ok"
 
 
 @pytest.mark.parametrize("home", [None, "", "/nonexistent"])
@@ -148,46 +150,53 @@ def test_a_machine_without_programs_or_a_home_is_told_about_all_the_same(home):
     assert told["apt"]["found"] == "there is none" and "could not be looked at" not in done.stdout
 
 
-@pytest.mark.parametrize(("root", "sudo", "expected"), [(1, 0, "ok"), (0, 1, "ok"), (0, 0, "warn")])
-def test_packages_need_root_or_sudo(root, sudo, expected):
-    assert verdict(doctor.check_rights(root, sudo)) == expected
+@pytest.mark.parametrize(("user", "sudo", "expected"), [(0, False, "ok"), (1000, True, "ok"), (1000, False, "warn")])
+def test_packages_need_root_or_sudo(monkeypatch, user, sudo, expected):
+    monkeypatch.setattr(doctor.os, "getuid", lambda: user)
+    monkeypatch.setattr(system, "sudo_works", lambda: sudo)
+    assert verdict(doctor.check_rights()) == expected
 
 
 @pytest.mark.parametrize(("free", "expected"), [(5000, "ok"), (50, "warn"), (5, "fail")])
-def test_space_is_enough_or_short_or_none(tmp_path, free, expected):
+def test_space_is_enough_or_short_or_none_in_the_nearest_folder_that_is_there(monkeypatch, tmp_path, free, expected):
     place = str(tmp_path / "not" / "there")
-    found = doctor.check_space({place: (100, 10)}, lambda path: Usage(free) if path == tmp_path else None)
+    monkeypatch.setattr(doctor, "_places", lambda: {place: (100, 10)})
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: Usage(free) if path == tmp_path else None)
+    found = doctor.check_space()
     assert verdict(found) == expected and place in found.found
 
 
 def test_every_file_system_is_told_once():
-    assert len(doctor._places()) == len({doctor._nearest(place).stat().st_dev for place in doctor._places()})
+    assert len(doctor._places()) == len({doctor.paths.nearest(place).stat().st_dev for place in doctor._places()})
 
 
-@pytest.mark.parametrize(("available", "expected"), [(8 * 10**9, "ok"), (10**9, "warn"), (0, "warn")])
-def test_memory_is_enough_for_a_compiler_or_not(available, expected):
-    assert verdict(doctor.check_memory(available)) == expected
-
-
-def test_memory_that_is_used_up_is_told_from_memory_that_is_not_known(monkeypatch):
-    assert doctor.check_memory(0).found == "0 B can be used"
-    monkeypatch.setattr(system, "memory_available", lambda: None)
-    assert (verdict(doctor.check_memory()), doctor.check_memory().found) == ("warn", "not known")
+@pytest.mark.parametrize(("available", "expected"), [(8 * 10**9, "ok"), (10**9, "warn"), (0, "warn"), (None, "warn")])
+def test_memory_is_enough_for_a_compiler_or_not(monkeypatch, available, expected):
+    monkeypatch.setattr(system, "memory_available", lambda: available)
+    assert verdict(doctor.check_memory()) == expected
+    assert (doctor.check_memory().found == "not known") == (available is None)
 
 
 @pytest.mark.parametrize(("level", "expected"), [("x86-64-v3", "ok"), ("x86-64", "warn"), ("", "warn")])
-def test_a_cpu_that_others_builds_do_not_run_on_is_a_warning(level, expected):
-    assert verdict(doctor.check_cpu(1, level)) == expected
-    assert "1 core," in doctor.check_cpu(1, level).found
+def test_a_cpu_that_others_builds_do_not_run_on_is_a_warning(monkeypatch, level, expected):
+    monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda _: {0})
+    monkeypatch.setattr(doctor.cpu, "cpu_level", lambda: level)
+    found = doctor.check_cpu()
+    assert verdict(found) == expected and "1 core," in found.found
 
 
-def test_drive_is_of_interest_on_colab_or_where_it_is_mounted(tmp_path):
+def test_drive_is_of_interest_on_colab_or_where_it_is_mounted(monkeypatch, tmp_path):
+    def found(colab, mounts):
+        monkeypatch.setattr(system, "on_colab", lambda: colab)
+        monkeypatch.setattr(doctor.reading, "read_text", lambda path: mounts)
+        return doctor.check_drive()
+
     mounted = f"drive {tmp_path}/drive fuse.drive rw 0 0\n"
-    assert doctor.check_drive(False, "") is None
-    assert verdict(doctor.check_drive(True, "")) == "warn"
-    assert "is dead: no such file" in doctor.check_drive(True, mounted).found
+    assert found(False, "") is None
+    assert verdict(found(True, "")) == "warn"
+    assert "is dead: no such file" in found(True, mounted).found
     (tmp_path / "drive").mkdir()
-    assert verdict(doctor.check_drive(False, mounted)) == "ok"
+    assert verdict(found(False, mounted)) == "ok"
 
 
 @pytest.mark.parametrize("name", ["apt", "pip", "git", "ngrok"])
@@ -227,27 +236,31 @@ def ngrok(monkeypatch):
         numbers=lambda version: [int(number) for number in version.split(".")],
     )
     monkeypatch.setattr(doctor, "ngrok", look)
-    monkeypatch.setattr(catalog, "roles", lambda root=None: {"ngrok": Role("ngrok")})
+    monkeypatch.setattr(catalog, "roles", lambda: {"ngrok": Role("ngrok")})
     monkeypatch.setattr(notes, "read_state", lambda role: found.get("state", {}))
     return found
 
 
-def test_a_token_is_given_or_kept_and_never_shown(ngrok):
-    found = doctor.check_token("sesame")
+def test_a_token_is_given_or_kept_and_never_shown(ngrok, monkeypatch):
+    monkeypatch.setenv("NGROK_AUTHTOKEN", "sesame")
+    found = doctor.check_token()
     assert verdict(found) == "ok" and "sesame" not in repr(found)
+    monkeypatch.delenv("NGROK_AUTHTOKEN")
     ngrok["token"] = True
-    assert verdict(doctor.check_token("")) == "ok"
+    assert verdict(doctor.check_token()) == "ok"
 
 
-def test_a_missing_token_is_a_warning_only_where_ngrok_has_been_set_up(ngrok):
-    assert verdict(doctor.check_token("")) == "ok" and "unless" in doctor.check_token("").found
+def test_a_missing_token_is_a_warning_only_where_ngrok_has_been_set_up(ngrok, monkeypatch):
+    monkeypatch.delenv("NGROK_AUTHTOKEN", raising=False)
+    assert verdict(doctor.check_token()) == "ok" and "unless" in doctor.check_token().found
     ngrok["state"] = {"report": {"url": "tcp://1.tcp.ngrok.io:1"}}
-    assert verdict(doctor.check_token("")) == "warn"
+    assert verdict(doctor.check_token()) == "warn"
 
 
 @pytest.mark.parametrize("given", ["'sesame'", "ngrok config add-authtoken sesame", "<sesame>", "sesamé"])
-def test_a_token_that_can_be_none_is_a_warning_that_does_not_show_it(ngrok, given):
-    found = doctor.check_token(given)
+def test_a_token_that_can_be_none_is_a_warning_that_does_not_show_it(ngrok, monkeypatch, given):
+    monkeypatch.setenv("NGROK_AUTHTOKEN", given)
+    found = doctor.check_token()
     assert verdict(found) == "warn" and "sesam" not in repr(found)
 
 
@@ -260,21 +273,21 @@ def test_an_agent_is_told_with_its_version(ngrok):
 
 
 def test_without_the_role_nobody_asks_for_a_token_or_an_agent(monkeypatch):
-    monkeypatch.setattr(catalog, "roles", lambda root=None: {})
-    assert doctor.check_token("") is None and doctor.check_agent() is None
+    monkeypatch.setattr(catalog, "roles", lambda: {})
+    assert doctor.check_token() is None and doctor.check_agent() is None
     assert "ngrok" not in doctor._questions()
 
 
 @pytest.fixture
-def folders(tmp_path):
+def folders(tmp_path, monkeypatch):
+    """The folders that the roles write to, in one of this test's."""
     for name in ("store", "temporary", "state/sshd", "opt"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "state/mrtrix3.json").write_text(json.dumps({"report": {"prefix": str(tmp_path / "opt/mrtrix3")}}))
+    monkeypatch.setattr(doctor.places, "default_store", lambda: str(tmp_path / "store"))
+    monkeypatch.setattr(doctor.places, "state_folder", lambda: str(tmp_path / "state"))
+    monkeypatch.setattr(doctor.launch, "temporary_folder", lambda: tmp_path / "temporary")
     return tmp_path
-
-
-def leftovers(folders):
-    return doctor.check_leftovers(*(str(folders / name) for name in ("store", "temporary", "state")))
 
 
 @pytest.mark.parametrize(
@@ -288,21 +301,21 @@ def leftovers(folders):
     ],
 )
 def test_what_killed_runs_have_left_is_found(folders, left):
-    assert verdict(leftovers(folders)) == "ok"
+    assert verdict(doctor.check_leftovers()) == "ok"
     (folders / left).parent.mkdir(exist_ok=True)
     (folders / left).write_text("{}")
-    assert verdict(leftovers(folders)) == "warn"
+    assert verdict(doctor.check_leftovers()) == "warn"
 
 
 def test_what_is_in_use_is_not_taken_for_left(folders):
     (folders / "temporary/provision-a").mkdir()
     with (folders / "temporary/provision-a/alive").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert verdict(leftovers(folders)) == "ok"
+        assert verdict(doctor.check_leftovers()) == "ok"
     noted = {"pid": os.getpid(), "start": alive.process(os.getpid())["start"], "boot": alive.boot_id()}
     (folders / "state/sshd/sshd.pid").write_text(json.dumps(noted))
     (folders / "temporary/provision-a/alive").unlink()
-    assert verdict(leftovers(folders)) == "ok"
+    assert verdict(doctor.check_leftovers()) == "ok"
 
 
 @pytest.mark.parametrize(
@@ -319,12 +332,19 @@ def test_what_is_installed_and_does_not_work_is_a_failure(monkeypatch, report, e
     assert (verdict(found), found.found) == (expected, words)
 
 
-def test_commands_that_a_shell_does_not_find_come_with_the_line_to_type():
-    report = {"bin": "/opt/m/bin", "notes": ['/opt/m/bin is not on the PATH. Type: export PATH="/opt/m/bin:$PATH"']}
-    found = doctor.check_path({"mrtrix3": report})
-    assert (verdict(found), found.advice) == ("warn", 'Type: export PATH="/opt/m/bin:$PATH"')
-    assert verdict(doctor.check_path({"mrtrix3": {"bin": "/opt/m/bin"}})) == "ok"
-    assert doctor.check_path({"sshd": {"state": "started"}}) is None
+@pytest.mark.parametrize(
+    ("reports", "expected"),
+    [
+        ({"mrtrix3": {"bin": "/opt/m/bin", "notes": ["It is not on the PATH. Type: export PATH"]}}, "warn"),
+        ({"mrtrix3": {"bin": "/opt/m/bin"}}, "ok"),
+        ({"sshd": {"state": "started"}}, None),
+    ],
+)
+def test_commands_that_a_shell_does_not_find_come_with_the_line_to_type(monkeypatch, reports, expected):
+    monkeypatch.setattr(doctor, "status", lambda: {"hosts": {"localhost": reports}})
+    found = doctor.check_path()
+    assert (found and verdict(found)) == expected
+    assert expected != "warn" or found.advice == "Type: export PATH"
 
 
 # All together

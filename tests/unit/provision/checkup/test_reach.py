@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import shutil
 import socket
+import sys
 import threading
 
 import pytest
@@ -83,6 +85,21 @@ def test_what_is_no_address_is_a_problem_and_no_error():
     assert reach.ask("http://[", {}).problem and reach.ask("http://a b/", {}).problem
 
 
+@pytest.fixture
+def apt(tmp_path, monkeypatch):
+    """The folder of a configuration that apt reads in place of the machine's."""
+    if not shutil.which("apt-get"):
+        pytest.skip("there is no apt here")
+    folders = {"Dir::Etc": tmp_path, "Dir::Etc::Parts": tmp_path / "parts", "Dir::Cache": tmp_path / "cache"}
+    main = tmp_path / "apt.conf"
+    main.write_text("".join(f'{name} "{folder}";\n' for name, folder in folders.items()))
+    monkeypatch.setenv("APT_CONFIG", str(main))
+    monkeypatch.setattr(reach, "SECONDS", 60)  # the tests are not about time
+    for name in ("sources.list.d", "cache"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
 @pytest.mark.parametrize(
     ("name", "text", "page"),
     [
@@ -99,27 +116,79 @@ def test_what_is_no_address_is_a_problem_and_no_error():
         (
             "sources.list.d/debian.sources",
             "Types: deb\nEnabled: no\nURIs: http://off/\nSuites: x\n\n# URIs: http://old/\nTypes: deb\n"
-            "URIs: http://deb.example.org/debian\nSuites: trixie trixie-updates\n",
+            "URIs: http://deb.example.org/debian\nSuites: trixie trixie-updates\nComponents: main\n",
             "http://deb.example.org/debian/dists/trixie/InRelease",
         ),
         ("sources.list", "deb http://flat.example.org ./", "http://flat.example.org/./InRelease"),
         ("sources.list", "deb file:/srv/mirror trixie main", ""),
+        ("sources.list", "deb http://broken.example.org", ""),
         ("sources.list.d/notes.txt", "deb http://deb.example.org/debian trixie main", ""),
     ],
 )
-def test_apts_server_is_the_one_it_is_configured_with(tmp_path, name, text, page):
-    (tmp_path / "sources.list.d").mkdir()
-    (tmp_path / name).write_text(text)
-    assert reach.apt_page(tmp_path) == page
+def test_apts_server_is_the_one_it_is_configured_with_and_nothing_is_written_to_find_it(apt, name, text, page):
+    (apt / name).write_text(text)
+    assert reach.apt_page() == page
+    assert not list((apt / "cache").iterdir())
 
 
-def test_pips_index_is_the_one_it_is_configured_with(tmp_path, monkeypatch):
-    weak, strong = tmp_path / "weak", tmp_path / "strong"
-    weak.write_text("[global]\nindex-url = https://weak.example.org/simple\n")
-    monkeypatch.setattr(reach, "pip_files", lambda: [weak, strong])
+def test_without_apt_or_where_it_does_not_answer_there_is_no_page_or_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert reach.apt_page() == ""
+    (tmp_path / "apt-get").write_text("#!/bin/sh\nread line < /proc/self/fd/1\n")
+    (tmp_path / "apt-get").chmod(0o755)
+    monkeypatch.setattr(reach, "SECONDS", 0.2)
+    with pytest.raises(TimeoutError):
+        reach.apt_page()
+
+
+def test_apts_own_proxy_comes_before_that_of_the_environment(apt, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://of-the-environment.example.org:1")
+    monkeypatch.setenv("https_proxy", "http://of-the-environment.example.org:2")
+    with (apt / "apt.conf").open("a") as file:
+        file.write('Acquire::http::Proxy "http://of-apt.example.org:3";\nAcquire::https::Proxy "DIRECT";\n')
+    found = reach.apt_proxies()
+    assert found["http"] == "http://of-apt.example.org:3" and "https" not in found
+
+
+@pytest.fixture
+def pip(tmp_path, monkeypatch):
+    """A configuration file of pip's, which is stronger than those of the machine."""
+    monkeypatch.setattr(reach, "SECONDS", 60)
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
-    assert reach.pip_page() == "https://weak.example.org/simple/pip/"
-    strong.write_text("[global]\nindex-url = file:///srv/simple\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    return tmp_path / "pip.conf"
+
+
+@pytest.mark.parametrize(
+    ("text", "index", "page"),
+    [
+        ("[global]\nindex-url = https://a.example.org/simple\n", "", "https://a.example.org/simple/pip/"),
+        ("[global]\nindex-url = file:///srv/simple\n", "", ""),
+        (
+            "[install]\nindex-url = https://b.example.org/simple/\n[global]\nindex-url = https://a.example.org/\n",
+            "",
+            "https://b.example.org/simple/pip/",
+        ),
+        (
+            "[install]\nindex-url = https://b.example.org/simple/\n",
+            "https://env.example.org/simple",
+            "https://env.example.org/simple/pip/",
+        ),
+    ],
+)
+def test_pips_index_is_the_one_it_is_configured_with(pip, monkeypatch, text, index, page):
+    pip.write_text(text)
+    if index:
+        monkeypatch.setenv("PIP_INDEX_URL", index)
+    assert reach.pip_page() == page
+
+
+def test_pips_own_index_is_taken_where_none_is_configured(monkeypatch):
+    monkeypatch.setattr(reach, "_said", lambda *_: "global.no-cache-dir='true'\n")
+    assert reach.pip_page().startswith("https://") and reach.pip_page().endswith("/simple/pip/")
+
+
+def test_a_python_without_pip_has_no_index_to_be_asked(monkeypatch):
+    monkeypatch.setattr(reach, "_said", lambda *_: "")
+    monkeypatch.setitem(sys.modules, "pip._internal.models.index", None)
     assert reach.pip_page() == ""
-    monkeypatch.setenv("PIP_INDEX_URL", "https://env.example.org/simple/")
-    assert reach.pip_page() == "https://env.example.org/simple/pip/"

@@ -59,4 +59,4 @@ def made_up_roles(monkeypatch):
         "ngrok": Role("ngrok", "Open a tunnel", "", {option.name: option for option in ngrok}),
         "other": Role("other", "Do something else", "", {option.name: option for option in other}),
     }
-    monkeypatch.setattr(catalog, "roles", lambda root=None: dict(roles))
+    monkeypatch.setattr(catalog, "roles", lambda: dict(roles))

@@ -1,11 +1,9 @@
 """Stand-ins for MRtrix3's commands that find the true fibres, or fail as they are told."""
 
-import os
 import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from provision.demo.pipeline import run_demo
 
@@ -66,10 +64,18 @@ def shell(tmp_path: Path, text: str, name: str = "command") -> dict:
 
 def run(tmp_path: Path, commands: Path, **options):
     """Run the demo with the stand-ins; variables for them go into `told`."""
-    environment = {**os.environ, **options.pop("told", {})}
-    quiet = Console(quiet=True)
-    settings = {"size": SIZE, "console": quiet, "environment": environment, "bin": commands, **options}
-    return run_demo(tmp_path / "demo", **settings)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in options.pop("told", {}).items():
+            patch.setenv(name, value)
+        settings = {
+            "bin": commands,
+            "data": "phantom",
+            "size": SIZE,
+            "snr": 40,
+            "seed": 0,
+            "on_step": lambda step: None,
+        }
+        return run_demo(tmp_path / "demo", **settings | options)
 
 
 def log_of(tmp_path: Path) -> str:

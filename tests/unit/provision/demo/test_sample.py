@@ -82,7 +82,7 @@ def test_a_shell_takes_the_arguments_as_four_words_whatever_the_folder_is_called
 def test_a_name_that_there_is_not_is_an_error_that_offers_the_nearest():
     with pytest.raises(OptionError, match="'phantm'") as raised:
         provision.sample("phantm")
-    assert raised.value.hint == "Did you mean 'phantom'?"
+    assert "Did you mean 'phantom'?" in raised.value.hint
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path):

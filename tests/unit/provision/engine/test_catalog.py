@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provision.engine import catalog
+from provision.engine import catalog, content
 from provision.errors import OptionError
 
 from .any_input import ANY, TEXT, quickly
@@ -49,7 +49,7 @@ ORDER = ["zeta", "deps", "mrtrix3", "alpha"]
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
+def written(tmp_path_factory):
     root = tmp_path_factory.mktemp("content")
     for name, spec in SPECS.items():
         path = root / "roles" / name / "meta" / "argument_specs.yml"
@@ -64,8 +64,14 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture
-def variables(root):
-    return lambda names, **options: catalog.variables(names, options, root=root)
+def specs(monkeypatch, written):
+    """Have the roles of `SPECS` in the place of the project's."""
+    monkeypatch.setattr(content, "root", lambda: written)
+
+
+@pytest.fixture
+def variables(specs):
+    return lambda names, **options: catalog.variables(names, options)
 
 
 @pytest.fixture
@@ -83,28 +89,28 @@ def refusal(variables):
 # Roles
 
 
-def test_roles_come_in_the_order_in_which_they_build_on_each_other(root):
-    assert list(catalog.roles(root)) == ORDER
+def test_roles_come_in_the_order_in_which_they_build_on_each_other(specs):
+    assert list(catalog.roles()) == ORDER
 
 
-def test_a_changed_dictionary_of_roles_does_not_change_the_catalogue(root):
-    catalog.roles(root).clear()
-    assert catalog.roles(root)
+def test_a_changed_dictionary_of_roles_does_not_change_the_catalogue(specs):
+    catalog.roles().clear()
+    assert catalog.roles()
 
 
-def test_a_role_tells_what_its_spec_says(root):
-    role = catalog.role("mrtrix3", root)
+def test_a_role_tells_what_its_spec_says(specs):
+    role = catalog.role("mrtrix3")
     assert (role.short_description, role.description) == ("Install it", "One.\nTwo C(things).")
     version, groups = role.options["mrtrix3_version"], role.options["mrtrix3_groups"]
     assert (version.short, version.type, version.default, version.choices) == ("version", "str", "3.0.8", ())
     assert (groups.choices, groups.elements, groups.kind) == (("run", "build"), "str", "a list of text")
-    assert catalog.role("deps", root).options["deps_state"].required
-    assert catalog.role("alpha", root).options["alpha_token"].secret
+    assert catalog.role("deps").options["deps_state"].required
+    assert catalog.role("alpha").options["alpha_token"].secret
 
 
-def test_an_unknown_role_names_the_nearest_and_all_there_are(root):
+def test_an_unknown_role_names_the_nearest_and_all_there_are(specs):
     with pytest.raises(OptionError) as caught:
-        catalog.role("mrtrix", root)
+        catalog.role("mrtrix")
     assert caught.value.message == "There is no role 'mrtrix'."
     assert caught.value.hint == "Did you mean 'mrtrix3'? The roles are zeta, deps, mrtrix3, alpha."
 
@@ -163,7 +169,7 @@ def test_every_usual_name_means_the_option_that_help_lists_it_for(names):
             assert list(catalog.variables(names, {name: value})) == [option.name]
 
 
-def test_what_reaches_an_included_role_is_taken_where_it_is_included(variables):
+def test_what_reaches_an_included_role_is_taken_where_it_is_included():
     taken = {"deps_lock_timeout": 9}
     for name in ("mrtrix3", "mrpeek", "sshd", "reverse_ssh"):
         assert catalog.variables([name], taken) == taken
@@ -203,9 +209,9 @@ def test_options_that_need_their_full_names_are_listed_by_them(refusal):
     assert "deps_state" in allowed and "mrtrix3_state" in allowed and ", state," not in allowed
 
 
-def test_errors_spell_names_as_the_caller_does(root):
+def test_errors_spell_names_as_the_caller_does(specs):
     with pytest.raises(OptionError, match=r"no option --vresion of mrtrix3. Did you mean '--version'\?"):
-        catalog.variables(["mrtrix3"], {"vresion": "1"}, root=root, spell=lambda name: f"--{name}")
+        catalog.variables(["mrtrix3"], {"vresion": "1"}, spell=lambda name: f"--{name}")
 
 
 def test_a_short_name_that_means_something_else_already_is_none(refusal, variables):
@@ -283,9 +289,9 @@ def test_choices_are_checked_in_lists_and_after_conversion(refusal, variables):
 @pytest.mark.parametrize(
     "given", [{"token": 271828}, {"secrets": ["271828x"]}, {"secrets": 271828}, {"secret_choice": "271828"}]
 )
-def test_the_value_of_a_secret_is_in_no_error(root, given):
+def test_the_value_of_a_secret_is_in_no_error(specs, given):
     with pytest.raises(OptionError) as caught:
-        catalog.variables(["alpha"], given, root=root)
+        catalog.variables(["alpha"], given)
     error = caught.value
     assert "271828" not in f"{error} {error!r} {error.to_dict()} {error.__cause__!r} {error.__context__!r}"
 

@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from provision import paths
 from provision.checkup import doctor
 from provision.engine import logbook
+from provision.machine import places
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_a_log_is_its_owners_alone_whatever_the_umask(folder):
 def test_where_there_is_no_home_no_log_is_kept_and_no_home_is_made(monkeypatch, tmp_path, home):
     (tmp_path / "file").touch()
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
-    monkeypatch.setattr(paths, "home", lambda: tmp_path / home)
+    monkeypatch.setattr(places, "home", lambda: str(tmp_path / home))
     path, problem = logbook.write("x", ["deps"])
     assert path is None and str(tmp_path / home) in problem and not (tmp_path / "gone").exists()
     assert doctor.check_logs().verdict == "warn"

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from nibabel.spatialimages import SpatialImage
 
-from provision.demo.phantom import scanner_affine
 from provision.errors import OptionError, ProvisionError
 from provision.machine import system
 from provision.pictures import images
+
+from .affines import scanner_affine
 
 SHAPE = (7, 6, 5)
 OBLIQUE = scanner_affine(SHAPE, (2.0, 1.5, 3.0), rotation=(20, -15, 30))

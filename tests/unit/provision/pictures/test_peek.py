@@ -7,11 +7,11 @@ import nibabel
 import numpy as np
 import pytest
 
-from provision.demo.phantom import scanner_affine
 from provision.errors import OptionError, ProvisionError
 from provision.pictures import sixel, slices
 from provision.pictures.peek import peek
 
+from .affines import scanner_affine
 from .viewer import (
     BAR,
     SHAPE,
