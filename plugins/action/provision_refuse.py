@@ -15,7 +15,7 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         """Return the failure."""
         result = super().run(tmp, task_vars)
-        _, given = self.validate_argument_spec(
+        _checked, given = self.validate_argument_spec(
             {
                 "problem": {"type": "str", "required": True},
                 "hint": {"type": "str", "default": ""},

@@ -186,9 +186,10 @@ def _meant(given: str, asked: Sequence[Role], spell: Callable[[str], str]) -> Op
 
 
 def _includes(name: str, other: str) -> bool:
-    """Return whether a role includes another."""
-    tasks = (content.root() / "roles" / name / "tasks").glob("*.yml")
-    return bool(other) and any(f"name: {other}\n" in path.read_text("utf-8") for path in tasks)
+    """Return whether a role includes another, itself or by what it includes."""
+    texts = [path.read_text("utf-8") for path in (content.root() / "roles" / name / "tasks").glob("*.yml")]
+    names = {found for text in texts for found in re.findall(r"include_role:\n +name: (\w+)\n", text)}
+    return other in names or any(_includes(found, other) for found in names)
 
 
 def _unknown(given: str, asked: Sequence[Role], spell: Callable[[str], str]) -> OptionError:

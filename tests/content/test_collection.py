@@ -119,13 +119,13 @@ def test_every_role_has_a_playbook_in_the_collection_that_runs_it(installed: Ins
 
 
 def test_roles_find_modules_and_roles_of_their_collection_in_a_playbook_of_somebody_else(installed: Installed) -> None:
-    tasks = [{"ansible.builtin.include_role": {"name": f"{NAME}.mrtrix3", "tasks_from": "absent"}}]
-    play = {"hosts": "all", "gather_facts": False, "roles": [f"{NAME}.mrtrix3"], "tasks": tasks}
+    deps = {"ansible.builtin.include_role": {"name": f"{NAME}.deps", "tasks_from": "converge"}}
+    play = {"hosts": "all", "gather_facts": False, "roles": [f"{NAME}.mrtrix3"], "tasks": [deps]}
     playbook = installed.place / "theirs.yml"
     playbook.write_text(yaml.safe_dump([play]))
-    said = installed.play(playbook, "--check", mrtrix3_state="absent")
-    assert f"{NAME}.mrtrix3 : Remove MRtrix3" in said  # with mrtrix3_install
-    assert f"{NAME}.deps : Look at what is installed" in said  # with provision_probe, in a role that it includes
+    said = installed.play(playbook, "--check", mrtrix3_state="absent", deps_state="absent")
+    assert f"{NAME}._tool : Look at what is installed" in said  # with provision_probe, in a role that it includes
+    assert f"{NAME}.deps : Look at what is installed" in said
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="git is not installed, and without root it cannot be")

@@ -32,7 +32,8 @@ PLAY = """
         _tool_trying: present
         _tool_look: {{version: any, present: {{bin: /none}}}}
         _tool_state_file: /none
-    - ansible.builtin.debug: {{msg: "passed over for {{{{ _tool_passed_over.present }}}} ({{{{ _tool_failed[0].code }}}})"}}
+    - ansible.builtin.debug:
+        msg: "passed over for {{{{ _tool_passed_over.present }}}} ({{{{ _tool_failed[0].code }}}})"
 """
 
 

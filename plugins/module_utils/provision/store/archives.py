@@ -457,19 +457,17 @@ def check_owner(store):
 
 
 @contextmanager
-def _members(path, tell=None, ahead=False, trusted=True):
+def _members(path, tell=None, trusted=True):
     """Give (the content, the tar archive in it); errors of its content become BadArchive."""
-    source, content = _Source(path, tell, trusted), None
+    source = _Source(path, tell, trusted)
     try:
-        content = Reader(source, ahead)
+        content = Reader(source)
         yield content, TarReader(content)
     except NoZstdError as error:
         raise Unreadable(f"{error}.", "Install it: pip install zstandard.") from error
     except (tarfile.TarError, OverflowError, ValueError) as error:  # ZstdError is a ValueError
         raise BadArchive(f"it is broken: {error}") from error
     finally:
-        if content:
-            content.close()
         source.close()
 
 
@@ -520,7 +518,7 @@ def read_archive(path, keep=None, accept=None, tell=None, sha256=""):
     noted = _noted(path)
     if keep and os.listdir(keep):
         raise StoreError(f"{keep} is not empty.", "Unpack into a new folder.")
-    with _members(path, tell, ahead=bool(keep), trusted=not keep or bool(sha256)) as (content, tar):
+    with _members(path, tell, trusted=not keep or bool(sha256)) as (content, tar):
         manifest = _manifest_in(tar)
         if accept:
             accept(manifest)

@@ -7,8 +7,6 @@ that dpkg itself needs: the Python of another machine that is provisioned has th
 from __future__ import annotations
 
 import ctypes
-import queue
-import threading
 
 try:
     import zstandard
@@ -94,52 +92,6 @@ def _decompressor():
     return zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG).decompressobj()
 
 
-class _Ahead:
-    """Calls a function in a thread, again and again, a little before its results are asked for.
-
-    It ends with the first empty result or error.
-    """
-
-    def __init__(self, function):
-        self._function, self._stopped, self._ended = function, threading.Event(), False
-        # One more is being made and one being used meanwhile: four of them are the memory it takes.
-        self._results = queue.Queue(2)
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
-
-    def _work(self):
-        result = True
-        while result and not self._stopped.is_set():
-            try:
-                result, error = self._function(), None
-            except Exception as problem:
-                result, error = b"", problem
-            self._put((result, error))
-
-    def _put(self, item):
-        while not self._stopped.is_set():
-            try:
-                self._results.put(item, timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def get(self):
-        """Return the next result, or raise its error; after the end, an empty one."""
-        if self._ended:
-            return b""
-        result, error = self._results.get()
-        self._ended = not result
-        if error:
-            raise error
-        return result
-
-    def close(self):
-        """End the thread."""
-        self._stopped.set()
-        self._thread.join()
-
-
 class Reader:
     """The content of a file of one Zstandard frame, block by block.
 
@@ -147,8 +99,6 @@ class Reader:
     ----------
     file : binary file
         Where the frame is read from.
-    ahead : bool
-        Whether a thread unpacks what comes next while the last is being used, until `close`.
 
     Raises
     ------
@@ -157,26 +107,9 @@ class Reader:
         nothing after it.
     """
 
-    def __init__(self, file, ahead=False):
+    def __init__(self, file):
         self.file, self._frame = file, _decompressor()
         self._packed, self._rest = memoryview(b""), memoryview(b"")
-        self._ahead = _Ahead(self._collect) if ahead else None
-        self._next = self._ahead.get if ahead else self._unpack
-
-    def close(self):
-        """Unpack no more; the file is left open."""
-        if self._ahead:
-            self._ahead.close()
-
-    def _collect(self):
-        """Return several blocks at once, about as many bytes as are read at once; none at the end."""
-        parts, size = [], 0
-        while size < BLOCK:
-            parts.append(self._unpack())
-            size += len(parts[-1])
-            if not parts[-1]:
-                break
-        return b"".join(parts)
 
     def _unpack(self):
         """Return the next block, empty at the end of the frame."""
@@ -201,7 +134,7 @@ class Reader:
         """Return so many bytes, fewer at the end."""
         parts = []
         while size:
-            self._rest = self._rest or memoryview(self._next())
+            self._rest = self._rest or memoryview(self._unpack())
             if not self._rest:
                 break
             parts.append(self._rest[:size])

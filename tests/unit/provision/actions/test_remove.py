@@ -121,7 +121,7 @@ def test_the_result_is_told_in_lines_and_as_json():
 
 def looked(machine, role, **wanted):
     here = {"root": False, "home": str(machine), "state": str(machine)}
-    wanted = {"state": "absent", "prefix": str(machine / "opt"), "link_dir": "none", **wanted}
+    wanted = {"name": role, "state": "absent", "prefix": str(machine / "opt"), "link_dir": "none", **wanted}
     return look.look_of(role)(wanted, here)
 
 

@@ -60,7 +60,8 @@ def link(name, target):
 def refuse(path, tmp_path, words):
     """Check that an archive is refused, both by those who only check it and by those who unpack it."""
     inner = tmp_path / "inner"
-    inner.mkdir(exist_ok=True)
+    shutil.rmtree(inner, ignore_errors=True)
+    inner.mkdir()
     before = outside(tmp_path)
     for keep in (None, str(inner)):
         with pytest.raises(store.BadArchive, match=words):

@@ -81,29 +81,3 @@ def test_a_frame_that_looks_back_too_far_is_refused(reader):
     packing = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     with pytest.raises(zstd.ZstdError):
         reader(packing.compress(bytes(9)) + packing.flush()).finish()
-
-
-@pytest.mark.parametrize("unpacker", ["package", "system"])
-def test_unpacking_ahead_gives_the_same_and_ends_the_same(unpacker, monkeypatch):
-    use(unpacker, monkeypatch)
-    content = random.Random(1).randbytes(3_000_000) + bytes(3_000_000)
-    reader = zstd.Reader(io.BytesIO(frame_of(content)), ahead=True)
-    assert b"".join(iter(lambda: reader.read(70_000), b"")) == content
-    assert [reader.read(10) for _ in range(100)] == [b""] * 100
-    reader.close()
-
-
-def test_unpacking_ahead_tells_of_an_error_after_what_was_good_before_it():
-    content = random.Random(1).randbytes(3_000_000)
-    reader = zstd.Reader(io.BytesIO(frame_of(content)[:-100_000]), ahead=True)
-    with pytest.raises(zstd.ZstdError, match="ends too early"):
-        reader.finish()
-    assert reader.read(10) == b""
-    reader.close()
-
-
-def test_a_reader_that_is_closed_early_leaves_no_thread():
-    reader = zstd.Reader(io.BytesIO(frame_of(random.Random(1).randbytes(9_000_000))), ahead=True)
-    reader.read(10)
-    reader.close()
-    assert not reader._ahead._thread.is_alive()
