@@ -122,7 +122,8 @@ class ActionModule(ActionBase):
             if not (str(role).isidentifier() and (folder / "vars").is_dir()):
                 raise UnknownRole(role)
             # In the order in which Ansible lets one win over another.
-            parts = (self._variables(folder / "defaults"), task_vars, self._variables(folder / "vars"))
+            defaults = (self._variables(place / "defaults") for place in (_ROLES / "_tool", folder))
+            parts = (*defaults, task_vars, self._variables(folder / "vars"))
             task_vars = dict(ChainMap(*reversed(parts)))
         templar = self._templar.copy_with_new_env(available_variables=task_vars)
         wanted = json.loads(json.dumps(templar.template(task_vars[name]), default=str))

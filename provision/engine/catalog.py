@@ -127,12 +127,20 @@ def _read(root: Path) -> dict[str, Role]:
     return {name: _role(root, name, about) for name, about in known.items()}
 
 
-def _role(root: Path, name: str, about: Mapping[str, str]) -> Role:
-    specs = yaml.safe_load((root / "roles" / name / "meta" / "argument_specs.yml").read_text("utf-8"))
-    main = specs["argument_specs"]["main"]
-    options = {key: _option(name, key, value) for key, value in (main.get("options") or {}).items()}
+def _role(root: Path, name: str, about: Mapping[str, Any]) -> Role:
+    main = _specs(root, name)["main"]
+    shared = _specs(root, "_tool")["store"]["options"] if about.get("keeps_builds") else {}
+    described = {**(main.get("options") or {}), **shared}
+    options = {key: _option(name, key, value) for key, value in described.items()}
     words = (main.get("short_description", ""), _paragraphs(main.get("description")))
     return Role(name, *words, options, about.get("lets_in", ""))
+
+
+@cache
+def _specs(root: Path, name: str) -> dict[str, dict[str, Any]]:
+    """Return the argument specs of a role, by entry point."""
+    text = (root / "roles" / name / "meta" / "argument_specs.yml").read_text("utf-8")
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))["argument_specs"]
 
 
 def _option(role_name: str, name: str, spec: Mapping[str, Any]) -> Option:

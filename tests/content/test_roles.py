@@ -229,6 +229,15 @@ def test_every_role_is_on_the_list_of_roles_and_nothing_else_is() -> None:
     assert {about.get("lets_in", "") for about in known.values()} <= {"", "server", "tunnel"}
 
 
+def test_what_keeps_builds_takes_the_folder_of_them_and_nothing_else_does() -> None:
+    known = load(ROOT / "playbooks/vars/roles.yml")["provision_known_roles"]
+    takes = [role.name for role in ROLES if "provision_store" in (role / "vars/main.yml").read_text("utf-8")]
+    assert sorted(name for name, about in known.items() if about.get("keeps_builds")) == takes
+    shared = load(ROOT / "roles/_tool/meta/argument_specs.yml")["argument_specs"]["store"]["options"]
+    defaults = load(ROOT / "roles/_tool/defaults/main.yml")
+    assert {name: option["default"] for name, option in shared.items()} == defaults
+
+
 def test_roles_are_removed_whatever_their_options_are() -> None:
     wrong = {name: "wrong" for role in ROLES for name in options(role) if name != f"{role.name}_state"}
     play = [sys.executable, "-m", "ansible", "playbook", "playbooks/remove.yml", "--check", "-i", "localhost,",
