@@ -6,13 +6,12 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from provision.actions import connection
 from provision.display.output import take_back
-from provision.display.tables import row, table
+from provision.display.tables import Cell, Table, Tabular
 from provision.errors import ProvisionError
 from provision.notebook import in_notebook
 from provision.words import did_you_mean, format_bytes, format_seconds
@@ -117,7 +116,7 @@ class HostReports(Report):
 
 
 @dataclass(frozen=True, repr=False)
-class Result:
+class Result(Tabular):
     """What a run has done, and what it found.
 
     With one host, its roles are attributes: ``result.mrtrix3.version``. With many, they are behind the host's name:
@@ -189,14 +188,17 @@ class Result:
         return {"changed": self.changed, "seconds": self.seconds, "hosts": hosts, **notes}
 
     def __repr__(self) -> str:
-        rows = list(self._rows())
+        table, rows = self.table(), list(self._rows())
         if len(rows) == 1:
-            host, role, report = rows[0]
-            lines = [f"{host}{sentence(role, report, self.seconds, new=self.changed > 0)} - {self._changes()}"]
-        else:
-            lines = [host + sentence(role, report, new=self.changed > 0) for host, role, report in rows]
-            lines.append(self._end())
-        return "\n".join([*lines, *self._notes(), *self._ways_in()])
+            ((host, role, report),) = rows
+            line = f"{host}{sentence(role, report, self.seconds, new=self.changed > 0)} - {self._changes()}"
+            table = Table(lines=(line, *self._notes()))
+        return "\n".join([table.text(), *self._ways_in()])
+
+    def table(self) -> Table:
+        """Return a row for each role of each host, and what the run came to."""
+        rows = [row(role, report, host, new=self.changed > 0) for host, role, report in self._rows()]
+        return Table(rows, (self._end(), *self._notes()))
 
     def _end(self) -> str:
         if not (self.hosts or self.changed):
@@ -217,12 +219,10 @@ class Result:
             yield from found
 
     def _repr_html_(self) -> str:
-        """Return a small table for a notebook, and how to get in where somebody is let in."""
-        rows = "".join(_html_row(host, role, report, self.changed > 0) for host, role, report in self._rows())
-        caption = "<br>".join(escape(line) for line in (self._end(), *self._notes()))
+        """Return the table for a notebook, and how to get in where somebody is let in."""
         several = len(self.hosts) > 1
         boxes = (connection.box(reports, host if several else "") for host, reports in self.hosts.items())
-        return "".join([table(caption, rows) if rows else f"<div>{caption}</div>", *boxes])
+        return "".join([super()._repr_html_(), *boxes])
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> dict:
         """Return, in a notebook, the same with a button that shows the password, where there is one on this machine."""
@@ -333,18 +333,17 @@ def details(report: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def _html_row(host: str, role: str, report: Report, new: bool) -> str:
-    """Return what is worth telling of a role, and, behind a click, every field under its name."""
+def row(role: str, report: Mapping[str, Any], host: str = "", new: bool = False) -> tuple[Cell, ...]:
+    """Return whether a role works, what is worth telling of it, and, behind a click, every field under its name."""
     hidden = _TOLD_BY_THE_BOX if role in connection.ways_in() else ()
-    fields = "<br>".join(
-        f"{escape(name)} <b>{escape(_shown(report[name]))}</b>"
-        for name in sorted(report)
-        if report[name] and name not in hidden
-    )
-    told = escape(", ".join(details(report)) or "details")
-    # Nothing is hidden behind a click where there is nothing.
-    more = f"<details><summary>{told}</summary>{fields}</details>" if fields else ""
-    return row(escape(host + role), escape(sentence("", report, new=new)), more)
+    fields = {name: _shown(report[name]) for name in sorted(report) if report[name] and name not in hidden}
+    works = report.get("works", True)
+    problem = "" if works else str(report.get("problem") or "")
+    said = sentence("", report, new=new)
+    if problem:  # in the last column, which may be long
+        said = said.replace(f": {problem}", "")
+    told = ", ".join(filter(None, [problem, *details(report)]))
+    return Cell(host + role, "name"), Cell(said, "" if works else "bad"), Cell(told, "" if problem else "dim", fields)
 
 
 def _shown(value: Any) -> str:

@@ -22,6 +22,7 @@ from provision import __version__
 from provision.cli import completion, machine, pictures, store
 from provision.cli.help import RUN_CODES, WAIT_FLAGS, add_command, add_wait, ending, given_wait
 from provision.demo.sample import NAMES
+from provision.display.tables import Table
 from provision.engine import catalog, logbook
 from provision.engine.catalog import Option, Role
 from provision.errors import OptionError, ProvisionError, unexpected
@@ -580,9 +581,7 @@ def _default(option: Option) -> str:
 
 
 def _role_lines() -> str:
-    roles = catalog.roles()
-    width = max(map(len, roles), default=0)
-    return "\n".join(f"{role.name:{width}}  {role.short_description}" for role in roles.values())
+    return Table([(role.name, role.short_description) for role in catalog.roles().values()]).text()
 
 
 def _wrapped(text: str, indent: str = "") -> str:
