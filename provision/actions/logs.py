@@ -155,12 +155,12 @@ def log(number: int) -> Log:
     return found[number - 1]
 
 
-def _row(number: int, log: Log) -> tuple[Cell | str, ...]:
-    when = f"{datetime.fromtimestamp(log.when, UTC):%Y-%m-%d %H:%M} UTC"
-    age = f"{format_age(time.time() - log.when)} ago"
+def _row(number: int, log: Log) -> tuple[Cell, ...]:
+    when = Cell(f"{datetime.fromtimestamp(log.when, UTC):%Y-%m-%d %H:%M} UTC")
+    age = Cell(f"{format_age(time.time() - log.when)} ago", "number")
     outcome = log.outcome
     style = "bad" if outcome in ("failed", "did not end") else ""
-    return Cell(str(number), "number"), when, Cell(age, "number"), " ".join(log.roles), Cell(outcome, style)
+    return Cell(str(number), "number"), when, age, Cell(" ".join(log.roles)), Cell(outcome, style)
 
 
 def _log(path: Path) -> Log:

@@ -65,7 +65,9 @@ class Removed(Result):
 
     def table(self) -> Table:
         """Return a row for each role of which something was there, what it came to, and what is kept."""
-        rows = [(Cell(host + role, "name"), _told(report)) for host, role, report in self._rows() if _things(report)]
+        rows = [
+            (Cell(host + role, "name"), Cell(_told(report))) for host, role, report in self._rows() if _things(report)
+        ]
         return Table(rows, (self._headline(), *self._notes(), *map(str, self.kept)))
 
     def __repr__(self) -> str:

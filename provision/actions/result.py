@@ -251,32 +251,7 @@ class Result(Tabular):
 
 
 def sentence(role: str, report: Mapping[str, Any], seconds: float | None = None, *, new: bool = False) -> str:
-    """Return a role's report as one line.
-
-    Parameters
-    ----------
-    role : str
-        The role's name.
-    report : mapping of str to object
-        What it reported; its ``version``, ``state``, ``works`` and ``origin`` are told.
-    seconds : float, optional
-        How long it took.
-    new : bool
-        Whether something was installed, so that the time which its origin saved is worth telling.
-
-    Returns
-    -------
-    str
-        The line, with no full stop.
-
-    Examples
-    --------
-    >>> sentence("mrtrix3", {"version": "3.0.8", "origin": "package"}, 2.1)
-    'mrtrix3 3.0.8 ready in 2.1 s (package)'
-    >>> report = {"version": "3.0.8", "origin": "store", "seconds": 0.8, "build_seconds": 1440}
-    >>> sentence("mrtrix3", report, 1.9, new=True)
-    'mrtrix3 3.0.8 ready in 1.9 s, origin: store, 0.8 s (building it took 24 min)'
-    """
+    """Return a role's report as one line, with the time that a build saved where one is `new`."""
     words = [role, str(report.get("version") or ""), _state(report)]
     if seconds is not None:
         words.append(f"in {format_seconds(seconds)}")
@@ -300,24 +275,8 @@ def _state(report: Mapping[str, Any]) -> str:
 
 
 def details(report: Mapping[str, Any]) -> list[str]:
-    """Return what is worth telling of a role besides whether it works.
-
-    Parameters
-    ----------
-    report : mapping of str to object
-        What the role reported.
-
-    Returns
-    -------
-    list of str
-        How many packages there are, where its commands are, how large it is, and what of it runs.
-
-    Examples
-    --------
-    >>> details({"bin": "/opt/mrtrix3/bin", "prefix": "/opt/mrtrix3", "size": 26_200_000})
-    ['/opt/mrtrix3', '26.2 MB']
-    """
-    told = []
+    """Return what is worth knowing of a role besides whether it works."""
+    told = [str(report["problem"])] if report.get("problem") else []
     if report.get("packages"):
         count = len(report["packages"])
         told.append(f"{count} packages of the distribution" if count > 1 else report["packages"][0])
@@ -337,13 +296,10 @@ def row(role: str, report: Mapping[str, Any], host: str = "", new: bool = False)
     """Return whether a role works, what is worth telling of it, and, behind a click, every field under its name."""
     hidden = _TOLD_BY_THE_BOX if role in connection.ways_in() else ()
     fields = {name: _shown(report[name]) for name in sorted(report) if report[name] and name not in hidden}
-    works = report.get("works", True)
-    problem = "" if works else str(report.get("problem") or "")
-    said = sentence("", report, new=new)
-    if problem:  # in the last column, which may be long
-        said = said.replace(f": {problem}", "")
-    told = ", ".join(filter(None, [problem, *details(report)]))
-    return Cell(host + role, "name"), Cell(said, "" if works else "bad"), Cell(told, "" if problem else "dim", fields)
+    works, short = report.get("works", True), report and {**report, "problem": ""}
+    style = ("", "dim") if works else ("bad", "")
+    told = ", ".join(details(report))
+    return Cell(host + role, "name"), Cell(sentence("", short, new=new), style[0]), Cell(told, style[1], fields)
 
 
 def _shown(value: Any) -> str:

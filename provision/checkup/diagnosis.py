@@ -65,10 +65,10 @@ class Diagnosis(Tabular, Mapping):
 
     def table(self) -> Table:
         """Return a row for each check, and one of advice below where there is any."""
-        rows: list[tuple[Cell | str, ...]] = []
+        rows = []
         for name, finding in self.items():
-            rows.append((Cell(finding.verdict, _STYLES[finding.verdict]), Cell(name, "name"), finding.found))
-            rows += [("", "", Cell(finding.advice, "dim"))] if finding.advice else []
+            rows.append((Cell(finding.verdict, _STYLES[finding.verdict]), Cell(name, "name"), Cell(finding.found)))
+            rows += [(Cell(), Cell(), Cell(finding.advice, "dim"))] if finding.advice else []
         return Table(rows, [self._summary()])
 
     def to_dict(self) -> dict:

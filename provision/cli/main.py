@@ -22,7 +22,7 @@ from provision import __version__
 from provision.cli import completion, machine, pictures, store
 from provision.cli.help import RUN_CODES, WAIT_FLAGS, add_command, add_wait, ending, given_wait
 from provision.demo.sample import NAMES
-from provision.display.tables import Table
+from provision.display.tables import Cell, Table
 from provision.engine import catalog, logbook
 from provision.engine.catalog import Option, Role
 from provision.errors import OptionError, ProvisionError, unexpected
@@ -581,7 +581,7 @@ def _default(option: Option) -> str:
 
 
 def _role_lines() -> str:
-    return Table([(role.name, role.short_description) for role in catalog.roles().values()]).text()
+    return Table([(Cell(role.name), Cell(role.short_description)) for role in catalog.roles().values()]).text()
 
 
 def _wrapped(text: str, indent: str = "") -> str:

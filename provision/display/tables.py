@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -12,15 +13,16 @@ from provision.words import printable
 
 # How a terminal and a page show a style; the colours are legible on light and dark pages.
 _ANSI = {"good": "32", "warn": "33", "bad": "31", "dim": "2"}
-_CSS = {"good": "color:#2e9e5b", "warn": "color:#b7791f", "bad": "color:#d9534f", "dim": "opacity:.7"}
+_CSS = {
+    "good": "color:#2e9e5b", "warn": "color:#b7791f", "bad": "color:#d9534f", "dim": "opacity:.7",
+    "number": "text-align:right",
+}  # fmt: skip
 
-_GAP = "  "
 # The last cell of a row that is too long for a terminal is wrapped in its column, or below the row if that is narrower.
 _NARROWEST = 30
-_INDENT = 4
 
 
-@dataclass(frozen=True)
+@dataclass
 class Cell:
     """A cell of a `Table`.
 
@@ -34,9 +36,12 @@ class Cell:
         More that a page shows behind a click.
     """
 
-    text: str
+    text: str = ""
     style: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.text = printable(self.text)
 
 
 @dataclass(frozen=True)
@@ -45,25 +50,26 @@ class Table:
 
     Parameters
     ----------
-    rows : sequence of sequences of Cell or str
+    rows : sequence of sequences of Cell
         All of one length.
     lines : sequence of str
         They follow below the rows, or are their caption on a page.
-    head : sequence of Cell or str
+    head : sequence of Cell
         The names of the columns, where they need any.
 
     Examples
     --------
-    >>> table = Table([(Cell("cpu", "name"), Cell("2", "number"), "<cores>"), ("memory", "16", "GB")], ["All is well."])
-    >>> print(table.text())
-    cpu      2  <cores>
+    >>> cpu = (Cell("cpu", "name"), Cell("2", "number"), Cell("cores"))
+    >>> memory = (Cell("memory", "name"), Cell("16", "number"), Cell("GB"))
+    >>> print(Table([cpu, memory], ["All is well."]).text())
+    cpu      2  cores
     memory  16  GB
     All is well.
     """
 
-    rows: Sequence[Sequence[Cell | str]] = ()
+    rows: Sequence[Sequence[Cell]] = ()
     lines: Sequence[str] = ()
-    head: Sequence[Cell | str] = ()
+    head: Sequence[Cell] = ()
 
     def text(self, colours: bool = False) -> str:
         """Return one line for each row; only where standard output is a terminal that is too narrow, several.
@@ -78,12 +84,10 @@ class Table:
         str
             The rows, then the lines.
         """
-        head = [self.head] if self.head and self.rows else []
-        rows = [[_cell(cell) for cell in row] for row in (*head, *self.rows)]
+        rows = [self.head, *self.rows] if self.head and self.rows else self.rows
         widths = [max(_width(cell.text) for cell in column) for column in zip(*rows, strict=True)]
         room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-        shown = (line for row in rows for line in _text_lines(row, widths, room, colours))
-        return "\n".join([*shown, *map(printable, self.lines)])
+        return "\n".join([*(_row_text(row, widths, room, colours) for row in rows), *map(printable, self.lines)])
 
     def html(self) -> str:
         """Return the table as HTML.
@@ -96,8 +100,8 @@ class Table:
         caption = "<br>".join(map(escaped, self.lines))
         if not self.rows:
             return f"<div>{caption}</div>"
-        head = f"<thead>{_html_row(self.head, 'th')}</thead>" if self.head else ""
-        rows = "".join(map(_html_row, self.rows))
+        head = f"<thead>{_row_html(self.head, 'th')}</thead>" if self.head else ""
+        rows = "".join(map(_row_html, self.rows))
         return f"<table><caption style='text-align:left'>{caption}</caption>{head}<tbody>{rows}</tbody></table>"
 
 
@@ -136,54 +140,35 @@ def _width(text: str) -> int:
     return cell_len(text)
 
 
-def _cell(cell: Cell | str) -> Cell:
-    """Return a cell whose text cannot steer a terminal."""
-    return Cell(printable(cell)) if isinstance(cell, str) else Cell(printable(cell.text), cell.style)
-
-
-def _text_lines(row: Sequence[Cell], widths: Sequence[int], room: int, colours: bool) -> Iterator[str]:
-    """Give the lines of a row, which are several when the last cell has to be wrapped."""
-
-    def coloured(text: str, style: str) -> str:
-        return f"\x1b[{_ANSI[style]}m{text}\x1b[0m" if colours and text and style in _ANSI else text
-
+def _row_text(row: Sequence[Cell], widths: Sequence[int], room: int, colours: bool) -> str:
+    *first, last = row
     begin = ""
-    for cell, width in zip(row[:-1], widths, strict=False):
-        text, spaces = coloured(cell.text, cell.style), " " * (width - _width(cell.text))
-        begin += (spaces + text if cell.style == "number" else text + spaces) + _GAP
-    indent, last = len(_GAP) * (len(row) - 1) + sum(widths[:-1]), row[-1]
-    parts = [last.text]
+    for cell, width in zip(first, widths, strict=False):
+        text, spaces = _coloured(cell.text, cell.style, colours), " " * (width - _width(cell.text))
+        begin += (spaces + text if cell.style == "number" else text + spaces) + "  "
+    indent, parts = sum(widths[:-1]) + 2 * len(first), [last.text]
     if indent + _width(last.text) > room:
         below = room - indent < _NARROWEST
-        indent = _INDENT if below else indent
-        parts = [""] * below + _wrapped(last.text, room - indent)
-    first = (begin + coloured(parts[0], last.style)).rstrip()
-    yield from [first] if first else []
-    for part in parts[1:]:
-        yield " " * indent + coloured(part, last.style)
+        indent = 4 if below else indent
+        # A path that is too long stays whole, so that it can be copied.
+        wrapped = textwrap.wrap(last.text, room - indent, break_long_words=False, break_on_hyphens=False)
+        parts = ["", *wrapped] if below else wrapped
+    begins = [begin, *[" " * indent] * (len(parts) - 1)]
+    lines = [start + _coloured(part, last.style, colours) for start, part in zip(begins, parts, strict=True)]
+    return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
-def _wrapped(text: str, room: int) -> list[str]:
-    """Return text as lines of whole words: textwrap knows no wide characters, and a path stays whole to be copied."""
-    lines: list[str] = []
-    for word in text.split():
-        if lines and _width(f"{lines[-1]} {word}") <= room:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines
+def _coloured(text: str, style: str, colours: bool) -> str:
+    return f"\x1b[{_ANSI[style]}m{text}\x1b[0m" if colours and text and style in _ANSI else text
 
 
-def _html_row(row: Sequence[Cell | str], tag: str = "td") -> str:
-    return f"<tr>{''.join(_html_cell(Cell(cell) if isinstance(cell, str) else cell, tag) for cell in row)}</tr>"
+def _row_html(row: Sequence[Cell], tag: str = "td") -> str:
+    return f"<tr>{''.join(_cell_html(cell, 'th' if cell.style == 'name' else tag) for cell in row)}</tr>"
 
 
-def _html_cell(cell: Cell, tag: str) -> str:
-    text = escaped(cell.text)
+def _cell_html(cell: Cell, tag: str) -> str:
+    text = escape(cell.text)
     if cell.fields:
         fields = "<br>".join(f"{escaped(name)} <b>{escaped(value)}</b>" for name, value in cell.fields.items())
         text = f"<details><summary>{text or 'details'}</summary>{fields}</details>"
-    align = f"text-align:{'right' if cell.style == 'number' else 'left'}"
-    style = ";".join(filter(None, (align, _CSS.get(cell.style))))
-    tag = "th" if cell.style == "name" else tag
-    return f"<{tag} style='{style}'>{text}</{tag}>"
+    return f"<{tag} style='text-align:left;{_CSS.get(cell.style, '')}'>{text}</{tag}>"

@@ -126,7 +126,8 @@ class Listing(Tabular, Sequence):
         rows = [_row(build.key, build.size, build.created, self._verdict(build)) for build in self.builds]
         for kind, found in (("set aside as bad", self.set_aside), ("unfinished build", self.unfinished)):
             rows += [_row(left.path.name, left.size, left.touched, Cell(kind, "dim")) for left in found]
-        return Table(rows, [self._summary()], ["build", Cell("size", "number"), Cell("age", "number"), self._column])
+        head = Cell("build"), Cell("size", "number"), Cell("age", "number"), Cell(self._column)
+        return Table(rows, [self._summary()], head)
 
     def to_dict(self) -> dict:
         """Return what ``--json`` prints: plain values only.

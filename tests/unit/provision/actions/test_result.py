@@ -123,6 +123,19 @@ def test_a_run_with_no_reports_still_tells_what_it_did():
     assert repr(Result(1, 0.5, {})) == "done in 0.5 s - 1 change"
 
 
+def test_a_build_that_was_just_restored_tells_the_time_that_this_saved():
+    store = {"version": "3.0.8", "origin": "store", "seconds": 0.8, "build_seconds": 1440}
+    assert sentence("mrtrix3", store, 1.9, new=True).endswith("origin: store, 0.8 s (building it took 24 min)")
+    assert sentence("mrtrix3", store, 1.9).endswith("(store)")
+
+
+def test_why_something_does_not_work_is_in_the_line_and_in_the_table():
+    broken = {"version": "3.0.8", "works": False, "problem": "no libfftw3 [red]"}
+    assert "does not work: no libfftw3 [red]" in repr(Result(0, 1.0, {"localhost": {"mrtrix3": broken}}))
+    (_, state, why), _ = Result(0, 1.0, {"localhost": {"mrtrix3": broken, "deps": {}}}).table().rows
+    assert (state.style, why.text) == ("bad", "no libfftw3 [red]")
+
+
 def test_what_was_removed_or_does_not_run_is_not_called_ready():
     assert sentence("mrtrix3", {"state": "absent"}) == "mrtrix3 absent"
     assert sentence("mrtrix3", {}) == "mrtrix3 not installed"

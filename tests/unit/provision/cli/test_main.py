@@ -238,7 +238,7 @@ def test_status_tells_how_to_get_in_and_what_has_ended(status, capsys):
     status.returns = Status({"hosts": {"localhost": {"sshd": sshd, "ngrok": lost}}})
     assert provision("status") == 0
     said = capsys.readouterr().out
-    assert "\nsshd   ready\n" in said and "\nngrok  does not work  it has ended\n" in said
+    assert "\nsshd   ready\n" in said and "\nngrok  does not run  it has ended\n" in said
     assert "ssh -p 2222 root@node1" in said and "elsewhere" not in said
 
 
