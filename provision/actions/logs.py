@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import Any
 
-from provision.display.tables import table
+from provision.display.tables import Cell, Table, Tabular
 from provision.engine import logbook
 from provision.errors import OptionError, ProvisionError
 from provision.words import format_age
@@ -75,7 +74,7 @@ class Log:
 
 
 @dataclass(frozen=True, repr=False)
-class Logs(Sequence):
+class Logs(Tabular, Sequence):
     """The logs of past runs, the newest first: a sequence of `Log`, shown as a table.
 
     Parameters
@@ -100,31 +99,15 @@ class Logs(Sequence):
     def __len__(self) -> int:
         return len(self.logs)
 
-    def __repr__(self) -> str:
-        rows = list(self._rows())
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([*lines, self._summary()])
-
-    def _repr_html_(self) -> str:
-        """Return the table for a notebook."""
-        cell = "<td style='text-align:left'>{}</td>"
-        rows = "".join(f"<tr>{''.join(cell.format(escape(text)) for text in row)}</tr>" for row in self._rows())
-        return table(escape(self._summary()), rows)
+    def table(self) -> Table:
+        """Return a row for each log."""
+        rows = [_row(number, log) for number, log in enumerate(self.logs, start=1)]
+        return Table(rows, [f"in {self.folder}" if rows else f"There are no logs in {self.folder}."])
 
     def to_dict(self) -> dict:
         """Return what ``--json`` prints: plain values only, and of no log the text."""
         logs = [{name: value for name, value in log.to_dict().items() if name != "text"} for log in self.logs]
         return {"folder": str(self.folder), "logs": logs}
-
-    def _rows(self) -> Iterator[tuple[str, ...]]:
-        for number, log in enumerate(self.logs, start=1):
-            when = f"{datetime.fromtimestamp(log.when, UTC):%Y-%m-%d %H:%M} UTC"
-            age = f"{format_age(time.time() - log.when)} ago"
-            yield str(number), when, age, " ".join(log.roles), log.outcome
-
-    def _summary(self) -> str:
-        return f"in {self.folder}" if self.logs else f"There are no logs in {self.folder}."
 
 
 def logs() -> Logs:
@@ -170,6 +153,14 @@ def log(number: int) -> Log:
         hint = f"There are {len(found)}; 1 is the last." if found else f"There are none in {found.folder}."
         raise OptionError(f"There is no log {number}.", hint=hint)
     return found[number - 1]
+
+
+def _row(number: int, log: Log) -> tuple[Cell, ...]:
+    when = Cell(f"{datetime.fromtimestamp(log.when, UTC):%Y-%m-%d %H:%M} UTC")
+    age = Cell(f"{format_age(time.time() - log.when)} ago", "number")
+    outcome = log.outcome
+    style = "bad" if outcome in ("failed", "did not end") else ""
+    return Cell(str(number), "number"), when, age, Cell(" ".join(log.roles)), Cell(outcome, style)
 
 
 def _log(path: Path) -> Log:

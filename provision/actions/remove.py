@@ -6,12 +6,12 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from provision.actions import shared, status
 from provision.actions.result import Result
+from provision.display.tables import Cell, Table
 from provision.engine import catalog, lock, logbook
 from provision.machine import places
 from provision.words import format_bytes, format_seconds
@@ -63,13 +63,15 @@ class Removed(Result):
     gone: Sequence[str] = ()
     kept: Sequence[Kept] = ()
 
-    def __repr__(self) -> str:
-        told = [f"{host}{role}: {_told(report)}" for host, role, report in self._rows() if _things(report)]
-        return "\n".join([self._headline(), *told, *self._notes(), *map(str, self.kept)])
+    def table(self) -> Table:
+        """Return a row for each role of which something was there, what it came to, and what is kept."""
+        rows = [
+            (Cell(host + role, "name"), Cell(_told(report))) for host, role, report in self._rows() if _things(report)
+        ]
+        return Table(rows, (self._headline(), *self._notes(), *map(str, self.kept)))
 
-    def _repr_html_(self) -> str:
-        """Return the same lines for a notebook."""
-        return "".join(f"<div>{escape(line)}</div>" for line in repr(self).splitlines())
+    def __repr__(self) -> str:
+        return self.table().text()
 
     def to_dict(self) -> dict:
         """Return what ``--json`` prints: that of a `Result`, with ``gone`` and ``kept``."""

@@ -6,13 +6,12 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from provision.actions import connection
 from provision.display.output import take_back
-from provision.display.tables import row, table
+from provision.display.tables import Cell, Table, Tabular
 from provision.errors import ProvisionError
 from provision.notebook import in_notebook
 from provision.words import did_you_mean, format_bytes, format_seconds
@@ -117,7 +116,7 @@ class HostReports(Report):
 
 
 @dataclass(frozen=True, repr=False)
-class Result:
+class Result(Tabular):
     """What a run has done, and what it found.
 
     With one host, its roles are attributes: ``result.mrtrix3.version``. With many, they are behind the host's name:
@@ -189,14 +188,17 @@ class Result:
         return {"changed": self.changed, "seconds": self.seconds, "hosts": hosts, **notes}
 
     def __repr__(self) -> str:
-        rows = list(self._rows())
+        table, rows = self.table(), list(self._rows())
         if len(rows) == 1:
-            host, role, report = rows[0]
-            lines = [f"{host}{sentence(role, report, self.seconds, new=self.changed > 0)} - {self._changes()}"]
-        else:
-            lines = [host + sentence(role, report, new=self.changed > 0) for host, role, report in rows]
-            lines.append(self._end())
-        return "\n".join([*lines, *self._notes(), *self._ways_in()])
+            ((host, role, report),) = rows
+            line = f"{host}{sentence(role, report, self.seconds, new=self.changed > 0)} - {self._changes()}"
+            table = Table(lines=(line, *self._notes()))
+        return "\n".join([table.text(), *self._ways_in()])
+
+    def table(self) -> Table:
+        """Return a row for each role of each host, and what the run came to."""
+        rows = [row(role, report, host, new=self.changed > 0) for host, role, report in self._rows()]
+        return Table(rows, (self._end(), *self._notes()))
 
     def _end(self) -> str:
         if not (self.hosts or self.changed):
@@ -217,12 +219,10 @@ class Result:
             yield from found
 
     def _repr_html_(self) -> str:
-        """Return a small table for a notebook, and how to get in where somebody is let in."""
-        rows = "".join(_html_row(host, role, report, self.changed > 0) for host, role, report in self._rows())
-        caption = "<br>".join(escape(line) for line in (self._end(), *self._notes()))
+        """Return the table for a notebook, and how to get in where somebody is let in."""
         several = len(self.hosts) > 1
         boxes = (connection.box(reports, host if several else "") for host, reports in self.hosts.items())
-        return "".join([table(caption, rows) if rows else f"<div>{caption}</div>", *boxes])
+        return "".join([super()._repr_html_(), *boxes])
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> dict:
         """Return, in a notebook, the same with a button that shows the password, where there is one on this machine."""
@@ -251,32 +251,7 @@ class Result:
 
 
 def sentence(role: str, report: Mapping[str, Any], seconds: float | None = None, *, new: bool = False) -> str:
-    """Return a role's report as one line.
-
-    Parameters
-    ----------
-    role : str
-        The role's name.
-    report : mapping of str to object
-        What it reported; its ``version``, ``state``, ``works`` and ``origin`` are told.
-    seconds : float, optional
-        How long it took.
-    new : bool
-        Whether something was installed, so that the time which its origin saved is worth telling.
-
-    Returns
-    -------
-    str
-        The line, with no full stop.
-
-    Examples
-    --------
-    >>> sentence("mrtrix3", {"version": "3.0.8", "origin": "package"}, 2.1)
-    'mrtrix3 3.0.8 ready in 2.1 s (package)'
-    >>> report = {"version": "3.0.8", "origin": "store", "seconds": 0.8, "build_seconds": 1440}
-    >>> sentence("mrtrix3", report, 1.9, new=True)
-    'mrtrix3 3.0.8 ready in 1.9 s, origin: store, 0.8 s (building it took 24 min)'
-    """
+    """Return a role's report as one line, with the time that a build saved where one is `new`."""
     words = [role, str(report.get("version") or ""), _state(report)]
     if seconds is not None:
         words.append(f"in {format_seconds(seconds)}")
@@ -300,24 +275,8 @@ def _state(report: Mapping[str, Any]) -> str:
 
 
 def details(report: Mapping[str, Any]) -> list[str]:
-    """Return what is worth telling of a role besides whether it works.
-
-    Parameters
-    ----------
-    report : mapping of str to object
-        What the role reported.
-
-    Returns
-    -------
-    list of str
-        How many packages there are, where its commands are, how large it is, and what of it runs.
-
-    Examples
-    --------
-    >>> details({"bin": "/opt/mrtrix3/bin", "prefix": "/opt/mrtrix3", "size": 26_200_000})
-    ['/opt/mrtrix3', '26.2 MB']
-    """
-    told = []
+    """Return what is worth knowing of a role besides whether it works."""
+    told = [str(report["problem"])] if report.get("problem") else []
     if report.get("packages"):
         count = len(report["packages"])
         told.append(f"{count} packages of the distribution" if count > 1 else report["packages"][0])
@@ -333,18 +292,14 @@ def details(report: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def _html_row(host: str, role: str, report: Report, new: bool) -> str:
-    """Return what is worth telling of a role, and, behind a click, every field under its name."""
+def row(role: str, report: Mapping[str, Any], host: str = "", new: bool = False) -> tuple[Cell, ...]:
+    """Return whether a role works, what is worth telling of it, and, behind a click, every field under its name."""
     hidden = _TOLD_BY_THE_BOX if role in connection.ways_in() else ()
-    fields = "<br>".join(
-        f"{escape(name)} <b>{escape(_shown(report[name]))}</b>"
-        for name in sorted(report)
-        if report[name] and name not in hidden
-    )
-    told = escape(", ".join(details(report)) or "details")
-    # Nothing is hidden behind a click where there is nothing.
-    more = f"<details><summary>{told}</summary>{fields}</details>" if fields else ""
-    return row(escape(host + role), escape(sentence("", report, new=new)), more)
+    fields = {name: _shown(report[name]) for name in sorted(report) if report[name] and name not in hidden}
+    works, short = report.get("works", True), report and {**report, "problem": ""}
+    style = ("", "dim") if works else ("bad", "")
+    told = ", ".join(details(report))
+    return Cell(host + role, "name"), Cell(sentence("", short, new=new), style[0]), Cell(told, style[1], fields)
 
 
 def _shown(value: Any) -> str:

@@ -87,9 +87,7 @@ def display(progress: Callable | None) -> Iterator[tuple[Callable, Callable]]:
     with shown() as begun:
 
         def end(result: Result) -> Result:
-            # Elsewhere whoever has called tells of the result.
-            if notebook.in_notebook():
-                begun.end(repr(result))
+            begun.end(repr(result))
             return result
 
         yield begun.step, end

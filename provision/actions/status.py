@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterator, Mapping
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from provision.actions import connection
-from provision.actions.result import details, sentence
-from provision.display.tables import row, table
+from provision.actions.result import row
+from provision.display.tables import Table, Tabular
 from provision.engine import catalog, lock
 from provision.machine import alive, look, notes, places
 from provision.machine.look import deps
@@ -20,28 +19,28 @@ from provision.machine.tool.prefix import RECEIPT
 from provision.words import format_bytes
 
 
-class Status(dict):
+class Status(Tabular, dict):
     """What there is: ``{"hosts": {"localhost": {role: report}}, "store": {...}}``, and ``lock`` while a run changes it.
 
     Examples
     --------
     >>> Status({"hosts": {"localhost": {"mrtrix3": {"version": "3.0.3", "origin": "package", "bin": "/usr/bin"}}}})
-    mrtrix3 3.0.3 ready (package) - /usr/bin
+    mrtrix3  3.0.3 ready (package)  /usr/bin
     """
 
     def __repr__(self) -> str:
-        return "\n".join([*self._lines(), *self._stored(), *self._changing()])
+        ways_in = (line for reports in self["hosts"].values() for line in connection.lines(reports))
+        return "\n".join([super().__repr__(), *ways_in])
 
     def _repr_html_(self) -> str:
-        """Return a table for a notebook, and how to get in where somebody is let in."""
-        rows = "".join(
-            row(escape(role), escape(sentence("", report)), escape(", ".join(details(report))))
-            for role, report in self._reports()
-        )
-        caption = "<br>".join(map(escape, [*self._notes(), *self._stored(), *self._changing()]))
-        boxes = "".join(connection.box(reports) for reports in self["hosts"].values())
-        empty = "" if rows else "<tr><td>Nothing is installed.</td></tr>"
-        return table(caption, rows or empty) + boxes
+        """Return the table for a notebook, and how to get in where somebody is let in."""
+        return "".join([super()._repr_html_(), *map(connection.box, self["hosts"].values())])
+
+    def table(self) -> Table:
+        """Return a row for each role, and what there is besides."""
+        rows = [row(role, report) for role, report in self._reports()]
+        empty = () if rows else ("Nothing is installed.",)
+        return Table(rows, (*empty, *self._notes(), *self._stored(), *self._changing()))
 
     def to_dict(self) -> dict:
         """Return what ``--json`` prints: plain values only, a copy."""
@@ -50,15 +49,6 @@ class Status(dict):
     def _reports(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for reports in self["hosts"].values():
             yield from reports.items()
-
-    def _lines(self) -> Iterator[str]:
-        for role, report in self._reports():
-            yield " - ".join(filter(None, (sentence(role, report), ", ".join(details(report)))))
-        yield from self._notes()
-        for reports in self["hosts"].values():
-            yield from connection.lines(reports)
-        if not any(self["hosts"].values()):
-            yield "Nothing is installed."
 
     def _notes(self) -> Iterator[str]:
         """Give what somebody should know of what works."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from html import escape
 
-from provision.display.tables import table
-from provision.words import printable
+from provision.display.tables import Cell, Table, Tabular
 
-_COLOURS = {"ok": "32", "warn": "33", "fail": "31"}
+_STYLES = {"ok": "good", "warn": "warn", "fail": "bad"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Finding:
     advice: str = ""
 
 
-class Diagnosis(Mapping):
+class Diagnosis(Tabular, Mapping):
     """What `doctor` has found: a mapping of each check's name to its `Finding`.
 
     Parameters
@@ -44,7 +42,7 @@ class Diagnosis(Mapping):
     Examples
     --------
     >>> Diagnosis({"cpu": Finding("ok", "2 cores, x86-64-v3")}, 0.1)
-    ok    cpu  2 cores, x86-64-v3
+    ok  cpu  2 cores, x86-64-v3
     All is well.
     """
 
@@ -65,32 +63,13 @@ class Diagnosis(Mapping):
         """Whether no check has failed; a warning is none."""
         return not self._count("fail")
 
-    def __repr__(self) -> str:
-        return self.text()
-
-    def text(self, colours: bool = False) -> str:
-        """Return a line for each check, and one of advice where there is any."""
-        width = max(map(len, self), default=0)
-        lines = []
+    def table(self) -> Table:
+        """Return a row for each check, and one of advice below where there is any."""
+        rows = []
         for name, finding in self.items():
-            verdict = f"{finding.verdict:4}"
-            if colours:
-                verdict = f"\x1b[{_COLOURS[finding.verdict]}m{verdict}\x1b[0m"
-            lines.append(f"{verdict}  {name:{width}}  {printable(finding.found)}")
-            lines += [f"{'':4}  {'':{width}}  {printable(finding.advice)}"] if finding.advice else []
-        return "\n".join([*lines, self._summary()])
-
-    def _repr_html_(self) -> str:
-        """Return the same as a table for a notebook."""
-        cells = "<td><b>{}</b></td><td style='text-align:left'>{}</td><td style='text-align:left'>{}{}</td>"
-        rows = "".join(
-            f"<tr>{cells}</tr>".format(
-                *(escape(text) for text in (finding.verdict, name, finding.found)),
-                finding.advice and f"<br><i>{escape(finding.advice)}</i>",
-            )
-            for name, finding in self.items()
-        )
-        return table(escape(self._summary()), rows)
+            rows.append((Cell(finding.verdict, _STYLES[finding.verdict]), Cell(name, "name"), Cell(finding.found)))
+            rows += [(Cell(), Cell(), Cell(finding.advice, "dim"))] if finding.advice else []
+        return Table(rows, [self._summary()])
 
     def to_dict(self) -> dict:
         """Return what ``--json`` prints: plain values only.

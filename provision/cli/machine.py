@@ -153,7 +153,7 @@ def text(result: Any) -> str:
     str
         The lines.
     """
-    return result.text(colours=wants_colours()) if isinstance(result, Diagnosis) else str(result)
+    return result.table().text(colours=wants_colours()) if isinstance(result, Diagnosis) else str(result)
 
 
 def wants_colours() -> bool:

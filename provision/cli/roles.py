@@ -15,6 +15,7 @@ import provision
 from provision.cli import flags
 from provision.cli.answer import Answer
 from provision.cli.help import RUN_CODES, Parser, add_command, ending
+from provision.display.tables import Cell, Table
 from provision.engine import catalog
 from provision.engine.catalog import Option
 
@@ -308,9 +309,7 @@ def _default(option: Option) -> str:
 
 
 def _lines() -> str:
-    roles = catalog.roles()
-    width = max(map(len, roles), default=0)
-    return "\n".join(f"{role.name:{width}}  {role.short_description}" for role in roles.values())
+    return Table([(Cell(role.name), Cell(role.short_description)) for role in catalog.roles().values()]).text()
 
 
 def _wrapped(text: str, indent: str = "") -> str:

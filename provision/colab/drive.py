@@ -7,12 +7,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from html import escape
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision import notebook, paths
+from provision.display.tables import Table, Tabular
 from provision.errors import ProvisionError
 from provision.machine import drive as drives
 from provision.machine import system
@@ -39,7 +39,7 @@ _ALLOW_IT = (
 
 
 @dataclass(frozen=True, repr=False)
-class Drive:
+class Drive(Tabular):
     """Where builds are kept, and what is kept there.
 
     Attributes
@@ -78,13 +78,10 @@ class Drive:
             return f"Google Drive is mounted: {self.folder}, {free}"
         return f"No Google Drive is mounted; builds are kept in {self.store}, {free}"
 
-    def __repr__(self) -> str:
-        return "\n".join([self._place(), repr(self.kept), *(f"Note: {note}" for note in self.notes)])
-
-    def _repr_html_(self) -> str:
-        """Return the same for a notebook, the builds as a table."""
-        notes = "".join(f"<div>Note: {escape(note)}</div>" for note in self.notes)
-        return f"<div>{escape(self._place())}</div>{self.kept._repr_html_()}{notes}"
+    def table(self) -> Table:
+        """Return the builds as a table, with where they are kept."""
+        kept = self.kept.table()
+        return replace(kept, lines=[self._place(), *kept.lines, *(f"Note: {note}" for note in self.notes)])
 
 
 def drive(*, flush: bool = False) -> Drive:

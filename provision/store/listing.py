@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
-from provision.display.tables import table
+from provision.display.tables import Cell, Table, Tabular
 from provision.words import format_age, format_bytes, printable
-
-_INDENT = "    "
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ class Leftover:
 
 
 @dataclass(frozen=True, repr=False)
-class Listing(Sequence):
+class Listing(Tabular, Sequence):
     """What a store holds: a sequence of `Build`, shown as a table.
 
     Parameters
@@ -126,18 +121,13 @@ class Listing(Sequence):
     def __len__(self) -> int:
         return len(self.builds)
 
-    def __repr__(self) -> str:
-        rows = list(self._rows())
-        return "\n".join([*(_table(self._heads(), rows) if rows else ()), self._summary()])
-
-    def _repr_html_(self) -> str:
-        """Return the table for a notebook."""
-        cells = "<td>{}</td><td style='text-align:right'>{}</td><td style='text-align:right'>{}</td>"
-        line = f"<tr>{cells}<td style='text-align:left'>{{}}</td></tr>"
-        rows = [line.format(*map(escape, row)) for row in self._rows()]
-        heads = "".join(f"<th>{name}</th>" for name in self._heads())
-        head = f"<thead><tr>{heads}</tr></thead>" if rows else ""
-        return table(escape(self._summary()), "".join(rows), head)
+    def table(self) -> Table:
+        """Return a row for each archive, and one for each leftover."""
+        rows = [_row(build.key, build.size, build.created, self._verdict(build)) for build in self.builds]
+        for kind, found in (("set aside as bad", self.set_aside), ("unfinished build", self.unfinished)):
+            rows += [_row(left.path.name, left.size, left.touched, Cell(kind, "dim")) for left in found]
+        head = Cell("build"), Cell("size", "number"), Cell("age", "number"), Cell(self._column)
+        return Table(rows, [self._summary()], head)
 
     def to_dict(self) -> dict:
         """Return what ``--json`` prints: plain values only.
@@ -159,19 +149,8 @@ class Listing(Sequence):
             "unfinished": [left.to_dict() for left in self.unfinished],
         }
 
-    def _heads(self) -> tuple[str, ...]:
-        return "build", "size", "age", self._column
-
-    def _rows(self) -> Iterator[tuple[str, ...]]:
-        for build in self.builds:
-            yield _row(build.key, build.size, build.created, self._verdict(build))
-        for left in self.set_aside:
-            yield _row(left.path.name, left.size, left.touched, "set aside as bad")
-        for left in self.unfinished:
-            yield _row(left.path.name, left.size, left.touched, "unfinished build")
-
-    def _verdict(self, build: Build) -> str:
-        return build.verdict
+    def _verdict(self, build: Build) -> Cell:
+        return Cell(build.verdict, "good" if build.runs_here else "bad" if build.problem else "")
 
     def _summary(self) -> str:
         if not self.builds:
@@ -202,8 +181,8 @@ class Checked(Listing):
     def _bad(self) -> list[Build]:
         return [build for build in self.builds if build.problem]
 
-    def _verdict(self, build: Build) -> str:
-        return f"bad: {build.problem}" if build.problem else "ok"
+    def _verdict(self, build: Build) -> Cell:
+        return Cell(f"bad: {build.problem}", "bad") if build.problem else Cell("ok", "good")
 
     def _summary(self) -> str:
         if not self.builds:
@@ -293,25 +272,9 @@ class Exported:
         return {**asdict(self), "path": str(self.path), "commands": self.commands}
 
 
-def _row(name: str, size: int, when: float, verdict: str) -> tuple[str, ...]:
-    # What stands in an archive was written elsewhere, and may hold what a terminal would obey.
-    return printable(name), format_bytes(size), format_age(time.time() - when), printable(verdict)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table; a reason that is too long for the line of its build follows below."""
-    room = shutil.get_terminal_size().columns
-    first, second, third = (max(len(row[column]) for row in (heads, *rows)) for column in range(3))
-    lines = []
-    for name, size, age, verdict in (heads, *rows):
-        line = f"{name:{first}}  {size:>{second}}  {age:>{third}}  "
-        if len(line + verdict) <= room:
-            lines.append(line + verdict)
-            continue
-        word, _, reason = verdict.partition(": ")
-        lines.append(line + word)
-        lines += textwrap.wrap(reason, room, initial_indent=_INDENT, subsequent_indent=_INDENT)
-    return lines
+def _row(name: str, size: int, when: float, verdict: Cell) -> tuple[Cell, ...]:
+    age = Cell(format_age(time.time() - when), "number")
+    return Cell(name, "name"), Cell(format_bytes(size), "number"), age, verdict
 
 
 def _counted(builds: Sequence[Build]) -> str:

@@ -6,6 +6,7 @@ One machine and one course of events, of which each test looks at a part. Its ke
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def test_the_same_cell_run_again_goes_on_and_ends_well(told: dict[str, dict]) ->
 def test_what_lives_on_by_design_outlives_the_kernel(told: dict[str, dict], box: Box) -> None:
     (server,) = told["sshd"]["left"]
     assert server.startswith("sshd:")
-    assert f"sshd ready - process {pid_of(box)}" in told["status"]["said"]
+    assert re.search(rf"^sshd +ready +process {pid_of(box)}\b", told["status"]["said"], re.M)
     banner = "import socket; print(socket.create_connection(('127.0.0.1', 2222)).recv(8))"
     assert box.run(f'python3 -c "{banner}"').stdout == "b'SSH-2.0-'\n"
 

@@ -92,10 +92,10 @@ def run_all(driver: webdriver.Chrome, url: str, folder: Path) -> dict[int, str]:
 
 def look_for_bars(driver: webdriver.Chrome, folder: Path, meanwhile: dict[int, str]) -> None:
     """Keep what is to be seen below a cell that has a bar."""
-    if not driver.find_elements(By.CSS_SELECTOR, "[role=progressbar]"):
+    if not driver.find_elements(By.TAG_NAME, "progress"):
         return
     for number, cell in enumerate(driver.find_elements(By.CSS_SELECTOR, ".jp-CodeCell")):
-        if number not in meanwhile and cell.find_elements(By.CSS_SELECTOR, "[role=progressbar]"):
+        if number not in meanwhile and cell.find_elements(By.TAG_NAME, "progress"):
             output = cell.find_element(By.CSS_SELECTOR, ".jp-Cell-outputWrapper .jp-OutputArea")
             meanwhile[number] = output.text
             output.screenshot(str(folder / f"cell-{number}-meanwhile.png"))

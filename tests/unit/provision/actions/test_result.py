@@ -107,14 +107,33 @@ def test_one_role_on_one_host_is_one_line():
 
 
 def test_several_roles_are_a_line_each_and_one_for_the_run(one, two):
-    assert repr(one) == "deps ready\nmrtrix3 3.0.8 ready (package)\ndone in 2.1 s - nothing changed"
-    assert repr(two) == (
-        "node-1: mrtrix3 3.0.8 ready (package)\nnode-2: mrtrix3 3.0.4 ready (package)\ndone in 1 min 15 s - 3 changes"
-    )
+    assert repr(one).splitlines() == [
+        "deps     ready                  2 packages of the distribution",
+        "mrtrix3  3.0.8 ready (package)  /opt/mrtrix3",
+        "done in 2.1 s - nothing changed",
+    ]
+    assert repr(two).splitlines() == [
+        "node-1: mrtrix3  3.0.8 ready (package)  /opt/mrtrix3",
+        "node-2: mrtrix3  3.0.4 ready (package)  /opt/mrtrix3",
+        "done in 1 min 15 s - 3 changes",
+    ]
 
 
 def test_a_run_with_no_reports_still_tells_what_it_did():
     assert repr(Result(1, 0.5, {})) == "done in 0.5 s - 1 change"
+
+
+def test_a_build_that_was_just_restored_tells_the_time_that_this_saved():
+    store = {"version": "3.0.8", "origin": "store", "seconds": 0.8, "build_seconds": 1440}
+    assert sentence("mrtrix3", store, 1.9, new=True).endswith("origin: store, 0.8 s (building it took 24 min)")
+    assert sentence("mrtrix3", store, 1.9).endswith("(store)")
+
+
+def test_why_something_does_not_work_is_in_the_line_and_in_the_table():
+    broken = {"version": "3.0.8", "works": False, "problem": "no libfftw3 [red]"}
+    assert "does not work: no libfftw3 [red]" in repr(Result(0, 1.0, {"localhost": {"mrtrix3": broken}}))
+    (_, state, why), _ = Result(0, 1.0, {"localhost": {"mrtrix3": broken, "deps": {}}}).table().rows
+    assert (state.style, why.text) == ("bad", "no libfftw3 [red]")
 
 
 def test_what_was_removed_or_does_not_run_is_not_called_ready():
@@ -127,7 +146,7 @@ def test_what_was_removed_or_does_not_run_is_not_called_ready():
 def test_a_notebook_shows_each_role_and_behind_a_click_its_fields(one):
     shown = re.sub(r"<details><summary>(.*?)</summary>.*?</details>", r"\1", one._repr_html_())
     assert "nothing changed" in shown
-    for text in ("<th>deps</th>", ">ready<", "2 packages of the distribution", "3.0.8 ready (package)"):
+    for text in (">deps</th>", ">ready<", "2 packages of the distribution", "3.0.8 ready (package)"):
         assert text in shown and "zlib1g" not in shown
     for text in ("version <b>3.0.8</b>", "packages <b>zlib1g, g++</b>"):
         assert text in one._repr_html_()

@@ -44,10 +44,10 @@ def test_what_keeps_a_shell_from_the_commands_is_told_once():
 
 def test_a_line_tells_what_is_installed_and_where_and_what_runs_since_when():
     assert repr(STATUS).splitlines() == [
-        "mrtrix3 3.0.8 ready (store) - /opt/m, 9.0 MB",
-        "sshd ready - process 42, 127.0.0.1:2222, since 2027-01-15 08:00 UTC",
-        "    from here    ssh -p 2222 root@127.0.0.1",
+        "mrtrix3  3.0.8 ready (store)  /opt/m, 9.0 MB",
+        "sshd     ready                process 42, 127.0.0.1:2222, since 2027-01-15 08:00 UTC",
         "2 builds in the store /store, 40.0 MB",
+        "    from here    ssh -p 2222 root@127.0.0.1",
     ]
 
 
@@ -58,7 +58,7 @@ def test_what_runs_through_a_tunnel_is_told_with_its_address():
 
 def test_a_notebook_shows_a_table_and_how_to_get_in():
     html = STATUS._repr_html_()
-    assert "<th>mrtrix3</th>" in html and "/opt/m, 9.0 MB" in html and "2 builds in the store" in html
+    assert ">mrtrix3</th>" in html and "/opt/m, 9.0 MB" in html and "2 builds in the store" in html
     assert "ssh -p 2222 root@127.0.0.1" in html
     assert "Nothing is installed" in Status({"hosts": {"localhost": {}}})._repr_html_()
 
@@ -111,7 +111,7 @@ def test_packages_that_came_for_roles_are_told_though_deps_alone_was_run(state):
     (state / "deps.json").write_text(json.dumps(notes))
     status = provision.status()
     assert status["hosts"]["localhost"] == {"deps": {"packages": ["g++", "git"]}}
-    assert repr(status) == "deps ready - 2 packages of the distribution"
+    assert repr(status) == "deps  ready  2 packages of the distribution"
     assert "2 packages" in status._repr_html_()
 
 

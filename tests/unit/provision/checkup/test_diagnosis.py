@@ -26,11 +26,12 @@ def test_a_line_for_each_check_and_its_advice_below():
 
 
 def test_colours_are_for_those_who_ask():
-    assert "\x1b" not in FOUND.text() and "\x1b[31mfail\x1b[0m" in FOUND.text(colours=True)
+    assert "\x1b" not in repr(FOUND) and "\x1b[31mfail\x1b[0m" in FOUND.table().text(colours=True)
 
 
 def test_a_notebook_shows_a_table():
-    assert "short &lt;b&gt;<br><i>Add.</i>" in FOUND._repr_html_()
+    html = FOUND._repr_html_()
+    assert html.startswith("<table") and "short &lt;b&gt;" in html and "Add." in html and "bad [2J" in html
 
 
 def test_a_warning_is_no_failure():

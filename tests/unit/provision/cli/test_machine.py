@@ -21,7 +21,7 @@ def provision(line):
 def test_doctor_ends_with_a_code_that_scripts_can_ask(monkeypatch, capsys, verdict, code):
     monkeypatch.setattr(doctor, "doctor", lambda: Diagnosis({"cpu": Finding(verdict, "2 cores", "Add.")}, 0.1))
     assert provision("doctor") == code
-    assert capsys.readouterr().out.startswith(f"{verdict:4}  cpu  2 cores\n")
+    assert capsys.readouterr().out.startswith(f"{verdict}  cpu  2 cores\n")
     assert provision("doctor --json") == code
     assert json.loads(capsys.readouterr().out)["checks"]["cpu"]["verdict"] == verdict
 

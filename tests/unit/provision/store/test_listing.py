@@ -1,6 +1,7 @@
 """How a store and what is in it are told."""
 
 import json
+import sys
 from pathlib import Path
 
 from provision.store import builds
@@ -34,14 +35,15 @@ def test_a_listing_is_a_sequence_and_plain_json(tmp_path, pack):
     assert told["store"] == str(tmp_path / "store") and len(told["set_aside"]) == 1 and told["unfinished"] == []
 
 
-def test_the_table_keeps_to_the_width_of_a_terminal(tmp_path, pack, monkeypatch):
+def test_the_listing_keeps_to_the_width_of_a_terminal_and_of_nothing_else(tmp_path, pack, monkeypatch):
     pack()
     pack(release="ubuntu-24.04", glibc="2.39", complete=False, asked=["mrinfo"])
     found = builds.ls(tmp_path / "store")
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert max(map(len, repr(found).splitlines()[:-1])) <= 80
-    assert "  no\n    it needs glibc 2.39, and here is 2.36\n" in repr(found)
-    monkeypatch.setenv("COLUMNS", "150")
+    assert "\n    no: it needs glibc 2.39, and here is 2.36\n" in repr(found)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
     assert "  no: it needs glibc 2.39, and here is 2.36\n" in repr(found)
 
 

@@ -1,0 +1,121 @@
+"""Progress below a notebook's cell: plain HTML that is shown anew in its place, so that it needs no widgets."""
+
+from __future__ import annotations
+
+import threading
+from typing import NamedTuple
+
+from provision.display.output import Output, leave
+from provision.display.tables import escaped, span
+from provision.display.tasks import LOOK_EVERY_SECONDS, Display, Task
+from provision.engine.events import Step
+from provision.words import printable
+
+# The page is drawn anew when something has happened, but never sooner than this after the last time.
+SHORTEST_PAUSE_SECONDS = 0.2
+
+# As many lines of what is done are shown while a run goes on.
+LINES_OF_DONE = 8
+
+
+class NotebookProgress(Display):
+    """A line for each task that is running, above them what was done, and in the end what the run came to.
+
+    A thread of its own draws it: a step costs the run next to nothing, and the time goes on between two steps.
+    """
+
+    def __init__(self, output: Output):
+        super().__init__()
+        self._output = output
+        # What was last seen to run stays in sight until the next task starts: the page would jump otherwise.
+        self._running = [Task("", "Starting", "")]
+        self._notes: list[_Line] = []
+        self._lines_done: list[_Line] = []
+        self._shown: list[_Line] = []
+        self._news, self._ended = threading.Event(), threading.Event()
+        self._painter = threading.Thread(target=self._paint, name="provision-progress", daemon=True)
+
+    def step(self, step: Step) -> None:
+        """Show one step."""
+        with self._lock:
+            super().step(step)
+            self._running = self._tasks.running or self._running
+        self._news.set()
+
+    def look(self) -> None:
+        """Show the page anew if it would be another."""
+        with self._lock:
+            self._show([*self._notes, *self._last_done(), *map(_line_of_running, self._running)])
+
+    def end(self, text: str) -> None:
+        """Leave what the run came to, in as many lines as it has, in the place of the display."""
+        self._halt()
+        self._show([_line_of(line) for line in text.splitlines()])
+        leave(text, self._output)
+
+    def _start(self) -> None:
+        self.look()
+        self._painter.start()
+
+    def _paint(self) -> None:
+        while not self._ended.is_set():
+            self._news.wait(LOOK_EVERY_SECONDS - SHORTEST_PAUSE_SECONDS)
+            self._news.clear()
+            self.look()
+            self._ended.wait(SHORTEST_PAUSE_SECONDS)
+
+    def _stop(self) -> None:
+        if not self._ended.is_set():
+            self._halt()
+            self._running = []
+            self.look()
+
+    def _halt(self) -> None:
+        # When the cell has ended nothing may come from it any more.
+        self._ended.set()
+        self._news.set()
+        if self._painter.is_alive():
+            self._painter.join()
+
+    def _say(self, text: str) -> None:
+        self._notes.append(_line_of(text))
+
+    def _done(self, task: Task, step: Step) -> None:
+        letter, style = ("✗", "bad") if step.failed else ("✓", "good") if step.changed else ("·", "dim")
+        outcome = task.outcome(step)
+        html = _html_line(span(letter, style), escaped(task.label), span(outcome, "dim"))
+        self._lines_done.append(_Line(html, f"{letter} {task.label} - {outcome}"))
+
+    def _last_done(self) -> list[_Line]:
+        hidden = len(self._lines_done) - LINES_OF_DONE
+        if hidden <= 1:  # one line says no less than that there is one
+            return self._lines_done
+        return [_line_of(f"{hidden} more before"), *self._lines_done[-LINES_OF_DONE:]]
+
+    def _show(self, lines: list[_Line]) -> None:
+        if lines != self._shown:
+            self._shown = lines
+            self._output.show("".join(line.html for line in lines), "\n".join(line.text for line in lines))
+
+
+class _Line(NamedTuple):
+    """A line for pages, and for what shows plain text only."""
+
+    html: str
+    text: str
+
+
+def _line_of(text: str) -> _Line:
+    # What has more than one space between words is set out in columns.
+    style = "white-space:pre-wrap" + (";font-family:monospace" if "  " in text else "")
+    return _Line(f"<div style='{style}'>{escaped(text)}</div>", printable(text))
+
+
+def _line_of_running(task: Task) -> _Line:
+    bar = f"<progress value='{task.number}' max='{task.total}'></progress>" if task.total else ""
+    html = _html_line(escaped(task.label), span(task.time, "dim"), bar, escaped(task.progress))
+    return _Line(html, f"{task.label} - {', '.join(filter(None, (task.time, task.progress)))}")
+
+
+def _html_line(*parts: str) -> str:
+    return f"<div>{' '.join(filter(None, parts))}</div>"

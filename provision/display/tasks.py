@@ -1,0 +1,196 @@
+"""What all displays of progress share: which tasks run, how far they are, and which are worth a line when done."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+from time import monotonic
+from typing import Self
+
+from provision.engine.events import Step
+from provision.words import format_bytes, format_seconds, printable
+
+# A task that takes this many seconds is worth a line even when it changes nothing.
+LONG_TASK = 5.0
+
+# How often a display looks whether time alone has changed what it shows.
+LOOK_EVERY_SECONDS = 1.0
+
+# No time left is shown before this share of the work is done and this time has passed: a guess from less is worthless.
+ESTIMATE_AFTER_SHARE = 0.05
+ESTIMATE_AFTER_SECONDS = 10.0
+ESTIMATE_SMOOTHING_SECONDS = 30.0
+
+
+class Display:
+    """A context manager that shows the steps of a run; each kind does it in its own way."""
+
+    def __init__(self):
+        self._tasks = Tasks()
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop()
+
+    def step(self, step: Step) -> None:
+        """Show what has happened."""
+        with self._lock:
+            task = self._tasks.follow(step)
+            if step.note:
+                here = step.host in ("", "localhost")
+                self._say(printable(step.note if here else f"{step.host}: {step.note}"))
+            elif step.kind == "done" and (step.changed or (task.elapsed >= LONG_TASK and not step.skipped)):
+                self._done(task, step)
+
+    def end(self, text: str) -> None:
+        """Show what the run came to where nobody else does: a terminal has it from the command."""
+
+    def _start(self) -> None:
+        """Begin to show what runs."""
+
+    def _stop(self) -> None:
+        """Show nothing any more."""
+
+    def _say(self, text: str) -> None:
+        """Show what a task has to say."""
+
+    def _done(self, task: Task, step: Step) -> None:
+        """Show that a task is done."""
+
+
+class Tasks:
+    """The tasks that are running, kept up to date by steps."""
+
+    def __init__(self):
+        self._running: dict[tuple[str, str, str], Task] = {}
+
+    @property
+    def running(self) -> list[Task]:
+        """Return a copy, so that a display's own thread can go through it while a step comes in."""
+        return list(self._running.values())
+
+    def follow(self, step: Step) -> Task:
+        """Take a step in and return the task that it belongs to."""
+        key = (step.role, step.task, "" if step.host == "localhost" else step.host)
+        everywhere = self._running.get((*key[:2], "")) if key[2] else None
+        if step.kind == "task":
+            # A task that names no host starts on all of them at once, after the one before has ended on all of them.
+            if not key[2]:
+                self._running.clear()
+            self._running[key] = task = Task(*key)
+            return task
+        task = self._running.get(key) or Task(*key, everywhere.started if everywhere else 0.0)
+        if step.kind == "work":
+            task.work(step)
+            self._running[key] = task
+        else:
+            self._running.pop(key, None)
+            if everywhere:
+                everywhere.hosts_done += 1
+        return task
+
+
+@dataclass(eq=False)
+class Task:
+    """A task that is running; what it says of itself cannot steer a terminal."""
+
+    role: str
+    task: str
+    host: str
+    started: float = 0.0
+    number: int = 0
+    total: int = 0
+    unit: str = ""
+    hosts_done: int = 0
+
+    def __post_init__(self):
+        self.role, self.task, self.host = map(printable, (self.role, self.task, self.host))
+        self.started, self._estimate = self.started or monotonic(), Estimate()
+
+    @property
+    def label(self) -> str:
+        """Return its role, its name, and its host where that is another than this machine."""
+        title = f"{self.role}: {self.task}" if self.role else self.task
+        return f"{title} on {self.host}" if self.host else title
+
+    @property
+    def elapsed(self) -> float:
+        """Return for how many seconds it has been running."""
+        return monotonic() - self.started
+
+    @property
+    def time(self) -> str:
+        """Return the same in words."""
+        return format_seconds(self.elapsed)
+
+    @property
+    def amount(self) -> str:
+        """Return how much is done, empty when the task does not say."""
+        if not self.unit:
+            hosts = f"{self.hosts_done} host{'s' if self.hosts_done > 1 else ''}"
+            return f"done on {hosts}" if self.hosts_done else ""
+        if self.unit == "bytes":
+            return format_bytes(self.number) + (f" of {format_bytes(self.total)}" if self.total else "")
+        return f"{self.number}{f'/{self.total}' if self.total else ''} {self.unit}"
+
+    @property
+    def left(self) -> str:
+        """Return how long the rest may take, no finer than a guess can be; empty when it is too early to say."""
+        left = self._estimate.left
+        if left is None:
+            return ""
+        grain = 10 if left <= 60 else 60 if left <= 3600 else 600
+        rounded = grain * math.ceil(left / grain)
+        return f"about {format_seconds(rounded)} left" if rounded else "almost done"
+
+    @property
+    def progress(self) -> str:
+        """Return how much is done and how long the rest may take."""
+        return ", ".join(filter(None, (self.amount, self.left)))
+
+    def work(self, step: Step) -> None:
+        """Take in how much is done by now."""
+        self.number, self.total, self.unit = int(step.number), int(step.total), printable(step.unit)
+        self._estimate.update(self.number, self.total)
+
+    def outcome(self, step: Step) -> str:
+        """Return how it ended, and after how long."""
+        verb = "failed after" if step.failed else "changed in" if step.changed else "took"
+        return f"{verb} {self.time}"
+
+
+class Estimate:
+    """When a long task will be done."""
+
+    # The mean speed since the first number seen gives an end; not since zero, because a build that was interrupted
+    # resumes where it stopped. What is smoothed is that end: between two steps the time left runs down with the clock,
+    # and a slow step moves it up gently. rich's estimate is shown from the second step on, jumps with every slow one,
+    # and is there in one of the three displays alone.
+
+    def __init__(self):
+        self._first: tuple[float, int] | None = None
+        self._end: float | None = None
+        self._updated = 0.0
+
+    def update(self, number: int, total: int) -> None:
+        """Take in how much is done by now."""
+        now = monotonic()
+        if self._first is None:
+            self._first = (now, number)
+        elapsed, done = now - self._first[0], number - self._first[1]
+        if elapsed < ESTIMATE_AFTER_SECONDS or done <= 0 or done < ESTIMATE_AFTER_SHARE * (total - self._first[1]):
+            return
+        end = now + (total - number) * elapsed / done
+        weight = 1 - math.exp((self._updated - now) / ESTIMATE_SMOOTHING_SECONDS)
+        self._end = end if self._end is None else self._end + weight * (end - self._end)
+        self._updated = now
+
+    @property
+    def left(self) -> float | None:
+        """Return the seconds left, or None when it is too early to say."""
+        return None if self._end is None else max(0.0, self._end - monotonic())

@@ -1,0 +1,19 @@
+"""Steps of runs, as an engine gives them."""
+
+from provision.engine.events import Step
+
+LOST = "Note: " + "The store is gone, and this build will not be kept. " * 4
+
+
+def run(shown, clock, seconds, role="mrtrix3", task="Unpack", host="localhost", **done):
+    shown.step(Step("task", role, task))
+    clock.sleep(seconds)
+    shown.step(Step("done", role, task, host, **done))
+
+
+def compile_(shown, clock, total=400, seconds=2.0, upto=None):
+    """Start a long task and take it some steps on."""
+    shown.step(Step("task", "mrtrix3", "Compile"))
+    for number in range(1, (total if upto is None else upto) + 1):
+        clock.sleep(seconds)
+        shown.step(Step("work", "mrtrix3", "Compile", number=number, total=total, unit="steps"))

@@ -1,0 +1,84 @@
+"""How far a task is, and when it will be done."""
+
+import itertools
+
+import pytest
+
+from provision.display.tasks import Display
+from provision.engine.events import Step
+
+from .steps import compile_
+
+
+@pytest.fixture
+def display(clock):
+    return Display()
+
+
+@pytest.mark.parametrize("field", ["number", "total"])
+def test_an_amount_is_a_number_before_anything_shows_it(display, field):
+    with pytest.raises(ValueError):
+        display.step(Step("work", "mrtrix3", "Compile", unit="steps", **{field: "'><script>"}))
+
+
+def test_the_next_task_takes_the_place_of_one_that_ran_on_several_hosts(display):
+    display.step(Step("task", "mrtrix3", "Unpack"))
+    display.step(Step("done", "mrtrix3", "Unpack", "node1"))
+    display.step(Step("task", "mrtrix3", "Compile"))
+    assert [task.task for task in display._tasks.running] == ["Compile"]
+
+
+def left(shown):
+    return shown._tasks.running[0].left
+
+
+def test_no_time_left_is_told_before_a_twentieth_is_done(display, clock):
+    compile_(display, clock, total=400, seconds=10, upto=20)
+    assert left(display) == ""
+    compile_(display, clock, total=400, seconds=10, upto=21)
+    assert left(display) == "about 1 h 10 min left"
+
+
+def test_no_time_left_is_told_before_10_seconds(display, clock):
+    compile_(display, clock, total=10, seconds=2, upto=5)
+    assert left(display) == ""
+    compile_(display, clock, total=10, seconds=2, upto=6)
+    assert left(display) == "about 10 s left"
+
+
+def test_a_build_that_goes_on_where_it_stopped_is_not_taken_for_a_quick_one(display, clock):
+    display.step(Step("task", "mrtrix3", "Compile"))
+    for number in range(300, 350):
+        display.step(Step("work", "mrtrix3", "Compile", number=number, total=400, unit="steps"))
+        clock.sleep(6)
+    assert left(display) == "about 5 min left"
+
+
+def test_the_time_left_runs_down_with_the_clock_between_two_steps(display, clock):
+    compile_(display, clock, total=100, seconds=10, upto=50)
+    assert left(display) == "about 9 min left"
+    clock.sleep(120)
+    assert left(display) == "about 7 min left"
+    clock.sleep(1000)
+    assert left(display) == "almost done"
+
+
+def test_the_time_left_hardly_rises_while_steps_are_uneven(display, clock):
+    display.step(Step("task", "mrtrix3", "Compile"))
+    estimate, told = display._tasks.running[0]._estimate, []
+    for number in range(400):
+        clock.sleep(20 if number % 10 == 0 else 1)
+        display.step(Step("work", "mrtrix3", "Compile", number=number, total=400, unit="steps"))
+        told.append(estimate.left)
+    told = [seconds for seconds in told if seconds is not None]
+    assert max(after - before for before, after in itertools.pairwise(told)) < 0.05 * told[0]
+    assert told[0] == pytest.approx(380 * 2.9, rel=0.2)
+    assert told[-1] < 60
+
+
+def test_the_time_left_follows_when_the_work_slows_down(display, clock):
+    compile_(display, clock, total=400, seconds=1, upto=100)
+    for number in range(101, 201):
+        clock.sleep(5)
+        display.step(Step("work", "mrtrix3", "Compile", number=number, total=400, unit="steps"))
+    assert left(display) in ("about 9 min left", "about 10 min left")
