@@ -258,7 +258,7 @@ def try_python(arguments: list[str], folder: Path) -> None:
     if arguments[:2] == ["-m", "venv"]:
         python("-m", "venv", "--without-pip", str(folder / Path(arguments[2]).name))
     else:
-        try_benchmark(arguments, folder)
+        try_script(arguments, folder)
 
 
 def try_mkdir(arguments: list[str], _folder: Path) -> None:
@@ -273,15 +273,10 @@ def try_pytest(arguments: list[str], _folder: Path) -> None:
     assert [word for word in arguments if "/" in word and not (ROOT / word).exists()] == []
 
 
-def try_benchmark(arguments: list[str], _folder: Path) -> None:
-    assert arguments[0].startswith("benchmarks/")
+def try_script(arguments: list[str], _folder: Path) -> None:
+    assert arguments[0].startswith("benchmarks/") or arguments[0] == "docs/site.py"
     said = python(*arguments, "--help")
     assert [word for word in arguments if word.startswith("-") and f"{word} " not in said] == []
-
-
-def try_mkdocs(arguments: list[str], _folder: Path) -> None:
-    pytest.importorskip("mkdocs", reason="mkdocs is not installed: the extra docs has it")
-    python("-m", "mkdocs", *arguments, "--help")
 
 
 def try_mrtrix3(arguments: list[str], _folder: Path) -> None:
@@ -291,7 +286,7 @@ def try_mrtrix3(arguments: list[str], _folder: Path) -> None:
 
 TRIES = {
     "provision": try_provision, "ansible-playbook": try_playbook, "ansible-galaxy": try_galaxy, "ansible-doc": try_doc,
-    "mkdir": try_mkdir, "mkdocs": try_mkdocs, "dwi2mask": try_mrtrix3, "mrinfo": try_mrtrix3, "pip": try_pip,
+    "mkdir": try_mkdir, "dwi2mask": try_mrtrix3, "mrinfo": try_mrtrix3, "pip": try_pip,
     "pytest": try_pytest, "python": try_python, "python3": try_python, "source": try_source,
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ import ast
 import html
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ import provision
 from provision.engine import catalog
 from provision.machine import ngrok_errors
 
-pytest.importorskip("mkdocs", reason="mkdocs is not installed: the extra docs has it")
+pytest.importorskip("zensical", reason="Zensical is not installed: the extra docs has it")
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("roles/*/README.md")]
@@ -25,12 +26,21 @@ LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)[^)]*\)")
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as strictly as mkdocs can."""
+    """The site, built as strictly as Zensical can."""
     site = tmp_path_factory.mktemp("site")
-    done = subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", site], cwd=ROOT,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)  # fmt: skip
+    program = [sys.executable, ROOT / "docs/site.py", site]
+    done = subprocess.run(program, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return site
+
+
+def test_a_link_that_leads_nowhere_fails_the_build(tmp_path: Path) -> None:
+    shutil.copytree(ROOT, tmp_path / "clone", ignore=shutil.ignore_patterns(".*", "tests", "benchmarks"))
+    with (tmp_path / "clone/docs/index.md").open("a") as file:
+        file.write("\n[lost](nowhere.md)\n")
+    program = [sys.executable, tmp_path / "clone/docs/site.py", tmp_path / "site"]
+    done = subprocess.run(program, env={**os.environ, "PYTHONPATH": str(tmp_path / "clone")}, capture_output=True)
+    assert done.returncode != 0 and not (tmp_path / "site").exists()
 
 
 def page(site: Path, name: str) -> str:

@@ -1,4 +1,10 @@
-"""The pages of the site that are made from what is said elsewhere: mkdocs calls the functions named ``on_...``."""
+"""Make the documentation's site: write what is said elsewhere as pages, and build all of them with Zensical.
+
+    python docs/site.py SITE
+
+Pages of the repository are copied to a folder for the time, beside what is made of the roles, README.md, the docstrings
+and the command line, so that each thing is said in one place. Links between files become links between pages.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +14,15 @@ import io
 import os
 import posixpath
 import re
+import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
-from mkdocs.structure.pages import Page
+import yaml
 
 import provision
 from provision.cli import main
@@ -22,22 +30,48 @@ from provision.engine import catalog
 from provision.engine.catalog import Option
 from provision.machine import ngrok_errors
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = "mkdocs.yml"
 
 # A link of Markdown to a file beside it: not an address, not a place on the same page.
 _LINK = re.compile(r"\]\((?P<path>[^)#:\s]+)(?P<place>#[^)\s]*)?\)")
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Add the pages of the roles to the navigation."""
-    (reference,) = (part["Reference"] for part in config.nav if "Reference" in part)
+def build(site: Path) -> int:
+    """Build the site in a folder; return the exit code of Zensical, which is not 0 when a link leads nowhere."""
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder))
+        command = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", SETTINGS]
+        code = subprocess.run(command, cwd=folder, check=False).returncode
+        if code == 0:
+            shutil.copytree(Path(folder, "site"), site, dirs_exist_ok=True)
+        return code
+
+
+def write(folder: Path) -> None:
+    """Write all that Zensical needs to a folder: the pages, and the settings with the roles in the navigation."""
+    docs = ROOT / "docs"
+    texts = {path.relative_to(docs).as_posix(): path.read_text("utf-8") for path in docs.rglob("*.md")} | pages()
+    for name, text in texts.items():
+        page = folder / "docs" / name
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(_linked(text, name, texts), "utf-8")
+    for path in docs.rglob("*"):
+        if path.is_file() and path.suffix not in (".md", ".py"):
+            target = folder / "docs" / path.relative_to(docs)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    settings = yaml.safe_load(_text(SETTINGS))
+    (reference,) = (part["Reference"] for part in settings["nav"] if "Reference" in part)
     reference.append({"Roles": [{name: f"reference/{name}.md"} for name in catalog.roles()]})
-    return config
+    (strings,) = (plugin["mkdocstrings"] for plugin in settings["plugins"] if "mkdocstrings" in plugin)
+    strings["handlers"]["python"]["paths"] = [str(ROOT)]
+    (folder / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made."""
-    made = {
+def pages() -> dict[str, str]:
+    """Return the pages that are made, by their places in the site."""
+    return {
         "figures.md": f"# Figures\n\n{_section('What was measured')}\n{_section('What can only be checked elsewhere')}",
         "contributing.md": _text("CONTRIBUTING.md"),
         "changelog.md": _text("CHANGELOG.md"),
@@ -45,15 +79,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/cli.md": command_line_page(),
         **{f"reference/{name}.md": role_page(name) for name in catalog.roles()},
     }
-    for path, text in made.items():
-        files.append(File.generated(config, path, content=text))
-    return files
 
 
-def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn links between the repository's files into links between the site's pages."""
-    here = page.file.src_uri
-    pages = {_origin(uri): uri for uri in files.src_uris}
+def _linked(text: str, here: str, names: Iterable[str]) -> str:
+    """Turn a page's links to files of the repository into links to pages of the site."""
+    pages = {_origin(name): name for name in names}
     beside = posixpath.dirname(_origin(here))
 
     def linked(found: re.Match) -> str:
@@ -62,27 +92,11 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
             return found[0]
         return f"]({posixpath.relpath(pages[path], posixpath.dirname(here) or '.')}{found['place'] or ''})"
 
-    return _LINK.sub(linked, markdown)
+    return _LINK.sub(linked, text)
 
 
 def role_page(name: str) -> str:
-    """Return the page of a role: its README and all its options.
-
-    Parameters
-    ----------
-    name : str
-        The role's name.
-
-    Returns
-    -------
-    str
-        Markdown.
-
-    Examples
-    --------
-    >>> "### `deps_groups`" in role_page("deps")
-    True
-    """
+    """Return the page of a role: its README and all its options."""
     role = catalog.role(name)
     parts = [_text(f"roles/{name}/README.md").rstrip(), "## Options", *map(_option, role.options.values())]
     if name == "ngrok":
@@ -91,35 +105,13 @@ def role_page(name: str) -> str:
 
 
 def python_page() -> str:
-    """Return the page of the Python package: what `provision` names as public.
-
-    Returns
-    -------
-    str
-        Markdown with the directives of mkdocstrings.
-
-    Examples
-    --------
-    >>> "::: provision.run" in python_page()
-    True
-    """
+    """Return the page of the Python package: what `provision` names as public, in directives of mkdocstrings."""
     names = sorted(provision.__all__, key=str.lower)
     return "\n\n".join(["# Python", "`import provision`, and these are there.", *(f"::: provision.{n}" for n in names)])
 
 
 def command_line_page() -> str:
-    """Return the page of the command line: what each command says of itself with ``--help``.
-
-    Returns
-    -------
-    str
-        Markdown.
-
-    Examples
-    --------
-    >>> "## provision doctor" in command_line_page()
-    True
-    """
+    """Return the page of the command line: what each command says of itself with ``--help``."""
     os.environ["COLUMNS"] = "100"  # argparse breaks lines where the terminal ends
     commands = ["", *_commands(main._parser(None))]
     parts = [f"## {f'provision {name}'.strip()}\n\n```text\n{_help(*name.split())}```\n" for name in commands]
@@ -185,3 +177,9 @@ def _refusals() -> str:
     known = ngrok_errors.KNOWN
     rows = [f"| `ERR_NGROK_{code}` | {problem} | {way_out} |" for code, (problem, way_out) in sorted(known.items())]
     return "\n".join(["| code | what is wrong | what to do |", "| --- | --- | --- |", *rows])
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("site", type=Path, help="the folder to put it in")
+    sys.exit(build(arguments.parse_args().site))
