@@ -7,15 +7,14 @@ from pathlib import Path
 
 from box import PROJECT, Box
 
-PLACES = ("tests/unit/plugins", "tests/integration")
+PLACE = PROJECT / "tests/unit/plugins"
 # Where the tests of the package are: they need its extras, and Python 3.11.
 OTHERS = re.compile(r"^(from|import) provision\b|^import (numpy|nibabel|yaml)", re.M)
 
 
 def of_the_machine() -> list[Path]:
     """Return the tests of what runs on the machines alone."""
-    found = [path for place in PLACES for path in sorted((PROJECT / place).rglob("test_*.py"))]
-    texts = {path: path.read_text("utf-8") for path in found}
+    texts = {path: path.read_text("utf-8") for path in sorted(PLACE.rglob("test_*.py"))}
     return [path for path, text in texts.items() if "from plugins" in text and not OTHERS.search(text)]
 
 
