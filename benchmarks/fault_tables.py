@@ -442,7 +442,11 @@ PATHS = (
     )
     + (
         Fault(
-            "working folder deleted", "", f"mkdir /srv/gone; cd /srv/gone; rmdir /srv/gone; exec {RESTORE}", short=True
+            "working folder deleted",
+            "",
+            f"mkdir /srv/gone; cd /srv/gone; rmdir /srv/gone; exec {RESTORE}",
+            (REFUSED,),
+            short=True,
         ),
         Fault("working folder of everybody", "mkdir -m 777 /srv/all", cwd="/srv/all"),
         Fault("a clone of everybody", "chmod 777 /root/project", cwd="/root/project"),

@@ -476,7 +476,7 @@ def test_installing_waits_within_bounds_and_says_for_whom(taken, tmp_path, monke
     told, module = failing()
     module.params.update(state_file=str(tmp_path / "state.json"), state="present", store=None)
     with pytest.raises(SystemExit):
-        install.Tool().run(module)
+        install.Tool({"name": "x", "title": "X"}).run(module)
     assert told["code"] == "locked" and f"process {process.pid}" in told["msg"]
 
 

@@ -19,20 +19,29 @@ _FULL = 20_000_000  # less than any build takes
 
 def disk_problem(path):
     """Return why the disk of a path, which may not be there yet, takes no programs; an empty string when it does."""
+    return _disk_problem(path)[0]
+
+
+def disk_code(path):
+    """Return the code for programs of that problem, an empty string when there is none."""
+    return _disk_problem(path)[1]
+
+
+def _disk_problem(path):
     try:
         disk = os.statvfs(_nearest(path))
     except OSError:
-        return ""
+        return "", ""
     if disk.f_flag & os.ST_RDONLY:
-        return "is on a file system that is mounted read-only"
+        return "is on a file system that is mounted read-only", "read-only"
     if disk.f_flag & os.ST_NOEXEC:
-        return "is on a file system that is mounted with noexec: no program can run there"
+        return "is on a file system that is mounted with noexec: no program can run there", "noexec"
     free = (disk.f_bavail if os.getuid() else disk.f_bfree) * disk.f_frsize
     if disk.f_blocks and free < _FULL:
-        return f"is on a disk that is full: {free // 1_000_000} MB are free"
+        return f"is on a disk that is full: {free // 1_000_000} MB are free", "disk-full"
     if disk.f_files and not disk.f_favail:
-        return "is on a disk that is full: it can hold no more files"
-    return ""
+        return "is on a disk that is full: it can hold no more files", "disk-full"
+    return "", ""
 
 
 def writable(path):

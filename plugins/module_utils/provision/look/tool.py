@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 
-from ..disk import disk_problem, writable
+from ..disk import disk_code, disk_problem, writable
 from ..notes import read_state
 from ..places import absolute, default_link_dir, default_prefix, state_folder, store_folder
 from ..store.folder import store_problem, store_warning
@@ -44,25 +44,29 @@ def place_drift(state, prefix, link_dir):
 
 
 def refusal_of(tool, prefix, link_dir):
-    """Return why nothing can be installed in a place, as two sentences, what is wrong and what to do; else nothing."""
+    """Return why nothing can be installed in a place: what is wrong, what to do, and a code; else nothing."""
     problem = prefix_problem(prefix)
     if problem:
-        return [f"The prefix {prefix} {problem}.", f"Choose another folder: {tool}_prefix."]
+        code = disk_code(os.path.dirname(os.path.realpath(prefix))) or "prefix"
+        return [f"The prefix {prefix} {problem}.", f"Choose another folder: {tool}_prefix.", code]
     parent = os.path.dirname(os.path.realpath(prefix))  # it is put together beside its place
     if not writable(parent):
         return [
             f"You may not write to {parent}, the folder of the prefix {prefix}.",
             f"Choose a prefix in a folder of your own ({tool}_prefix), or use sudo.",
+            "not-permitted",
         ]
     if link_dir and not writable(link_dir):
         return [
             f"You may not write to {link_dir}, where the commands would be linked.",
             f"Choose another folder ({tool}_link_dir; none makes no links), or use sudo.",
+            "not-permitted",
         ]
     if not writable(state_folder()):
         return [
             f"You may not write to {state_folder()}, where it is noted what is installed.",
             "Make that folder writable for this user.",
+            "not-permitted",
         ]
     return []
 
@@ -169,7 +173,7 @@ def _store(wanted, machine):
 
 
 def _refusal(wanted, found):
-    """Return why what is wanted cannot be done, as two sentences; an empty list when it can."""
+    """Return why what is wanted cannot be done, as `refusal_of` does; an empty list when it can."""
     name, archive = wanted["name"], wanted.get("archive", {})
     url, sha256, origins = archive.get("url", ""), archive.get("sha256", ""), tried(wanted)
     if set(origins) - {"present", "package"}:
@@ -182,9 +186,11 @@ def _refusal(wanted, found):
         return [
             f"{name}_archive_sha256 must be the 64 hexadecimal digits of the archive's SHA-256, not {sha256!r}.",
             f"Whoever made {url} can tell it: sha256sum {os.path.basename(url)}.",
+            "usage",
         ]
     if not url and origins == ["archive"]:
-        return [f"{name}_archive is empty.", f"Give the URL or path of an archive and its {name}_archive_sha256."]
+        hint = f"Give the URL or path of an archive and its {name}_archive_sha256."
+        return [f"{name}_archive is empty.", hint, "usage"]
     return []
 
 

@@ -216,6 +216,8 @@ def test_a_disk_that_takes_no_programs_is_named_before_anything_is_fetched(seen,
     disk = {"f_flag": 0, "f_bavail": 10**9, "f_bfree": 10**9, "f_frsize": 4096, "f_blocks": 10**9, "f_files": 9}
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(**{**disk, "f_favail": 9, **change}))
     found = seen(version="3.0.4")
+    code = {"noexec": "noexec", "read-only": "read-only", "": ""}.get(words, "disk-full")
+    assert (found["refusal"] or [""])[-1] == code
     for problem in (" ".join(found["refusal"]), found["unfit"].get("source", "")):
         assert words in problem if words else problem == ""
 
