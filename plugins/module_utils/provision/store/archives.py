@@ -1,9 +1,7 @@
-"""The store of builds: one archive per build, that is whole or not there, and what each machine can run of them.
+"""The store of builds: one archive per build, that is whole or not there, and what each machine can run of them."""
 
-An archive ``<key>.tar.zst`` holds its manifest as the first member; ``<key>.json`` beside it has the manifest again,
-with the archive's size and sha256, so that a folder of archives can be read without opening them. Where the two differ
-the archive decides: what stands beside it may be lost, or older.
-"""
+# An archive <key>.tar.zst begins with its manifest; <key>.json has it again, with size and sha256, to be read quickly.
+# Where the two differ the archive decides: what stands beside it may be lost, or older.
 
 from __future__ import annotations
 
@@ -106,12 +104,8 @@ class Unreadable(StoreError):
 
 
 def key_of(manifest):
-    """Return the name of a build, such as ``mrtrix3-3.0.8-debian12-x86_64-x86-64-v3``.
-
-    What a module belongs to stands behind its version. At the end stand marks: for the repository and the branch or
-    commit of what is no release, for the processor of a ``native`` build, and for the commands of one of which only
-    some were asked for.
-    """
+    """Return the name of a build, such as ``mrtrix3-3.0.8-debian12-x86_64-x86-64-v3``."""
+    # The marks at the end are for the source of what is no release, a native processor, and the commands of a part.
     words = [
         manifest["tool"],
         manifest["version"],
@@ -243,10 +237,7 @@ def _open_file(path, flags):
 
 
 def manifest_of(path):
-    """Return the manifest of an archive: what stands beside it where that is of its name and size, else what is in it.
-
-    Raises BadArchive or Unreadable.
-    """
+    """Return an archive's manifest: from beside it if that is of its name and size, else from within it."""
     noted = _noted(path)
     if noted and key_of(noted) == os.path.basename(path)[: -len(SUFFIX)] and noted["size"] == _size(path):
         return noted
@@ -268,15 +259,7 @@ def _size(path):
 
 
 def why_not_here(manifest, machine):
-    """Return in words why a build cannot run on a machine, an empty string when it can.
-
-    Parameters
-    ----------
-    manifest : dict
-        The build's.
-    machine : dict
-        ``arch``, ``glibc``, ``cpu`` (its level) and ``flags`` (all that /proc/cpuinfo names).
-    """
+    """Return in words why a build cannot run on a machine, an empty string when it can."""
     if manifest["arch"] != machine["arch"]:
         return f"it is for {manifest['arch']}, and this is {machine['arch']}"
     if numbers(manifest["glibc"]) > numbers(machine["glibc"]):
@@ -296,17 +279,8 @@ def _level(cpu):
 
 
 def why_not_wanted(manifest, wanted):
-    """Return in words why a build is not the one wanted, an empty string when it is.
-
-    Parameters
-    ----------
-    manifest : dict
-        The build's.
-    wanted : dict
-        ``tool``; ``version``, which may be ``any``; ``cpu``, empty for whatever runs; ``commands``, none for all;
-        ``belongs_to``, what a module was compiled against, empty or left out for whatever that is; and ``repo``, which
-        is compared unless the version is a release: a release is the same wherever it was cloned from.
-    """
+    """Return in words why a build is not the one wanted, an empty string when it is."""
+    # A release is the same wherever it was cloned from: `repo` counts for anything else.
     if manifest["tool"] != wanted["tool"]:
         return f"it is {manifest['tool']}"
     if not satisfies(manifest["version"], wanted["version"]):
@@ -331,13 +305,8 @@ def _preference(manifest):
 
 
 def candidates(store, wanted, machine, passed_over):
-    """Give (path, manifest) of the archives that fit, the best first, and note for the others why they do not.
-
-    The archive that this very machine would have packed is asked for by its name, so that a folder where each look
-    takes a tenth of a second is listed only when that one is not there.
-
-    Raises Unreadable or NotTrusted.
-    """
+    """Give (path, manifest) of the archives that fit, the best first, and note for the others why they do not."""
+    # First the archive that this machine would have packed, by its name: on Drive, listing costs 0.1 s for each.
     check_owner(store)
     tried = set()
     if wanted["version"] != "any":
@@ -473,48 +442,15 @@ def _members(path, tell=None, trusted=True):
 
 @contextmanager
 def stream_of(path):
-    """Give the tar archive in a file, to be read from its beginning to its end.
-
-    Raises BadArchive, Unreadable, or NotTrusted: what is read this way goes into programs.
-    """
+    """Give the tar archive in a file, to be read from its beginning to its end; what is read so goes into programs."""
     with _members(path, trusted=False) as (content, tar):
         yield tar
         content.finish()
 
 
 def read_archive(path, keep=None, accept=None, tell=None, sha256=""):
-    """Read an archive from its beginning to its end, as everybody who wants to trust it must.
-
-    Parameters
-    ----------
-    path : str
-        The archive.
-    keep : str, optional
-        An empty folder that its members are written to; without one they are only checked.
-    accept : callable, optional
-        Called with the manifest before anything is written; it raises what speaks against going on.
-    tell : callable, optional
-        Called with (bytes read, bytes in all).
-    sha256 : str, optional
-        What the archive must have; whose file it is, is no matter then.
-
-    Returns
-    -------
-    dict
-        The manifest, with ``size`` and ``sha256`` of the archive.
-
-    Raises
-    ------
-    BadArchive
-        It is broken or cut off, a member would leave the folder, or it has another sha256 than the one given or noted
-        when it was packed.
-    NotTrusted
-        It is to be kept, and somebody could have changed it who has not the rights of this process.
-    Unreadable
-        The store cannot be read.
-    OSError
-        The folder cannot be written to.
-    """
+    """Read an archive to its end, as all who trust it must, into an empty folder if given; return its manifest."""
+    # `accept` raises what speaks against a manifest. With a sha256 given, it does not matter whose file it is.
     noted = _noted(path)
     if keep and os.listdir(keep):
         raise StoreError(f"{keep} is not empty.", "Unpack into a new folder.")
@@ -565,10 +501,7 @@ def _extract(tar, member, folder):
 
 
 def set_aside(path):
-    """Give a bad archive, with what stands beside it, a name that nobody takes for a good one; return that name.
-
-    It is the old one where it has to stay.
-    """
+    """Rename a bad archive, and what stands beside it, so that nobody uses it; return the name that it has then."""
     aside = path + BAD
     try:
         os.replace(path, aside)
@@ -639,10 +572,7 @@ def _open_own(path, flags):
 
 @contextmanager
 def written_whole(path):
-    """Give a tar archive to add to, quick to compress, that has its name only once it was read back.
-
-    Raises StoreError.
-    """
+    """Give a tar archive to add to, quick to compress, that has its name only once it was read back."""
     try:
         with _unfinished(os.path.dirname(path)) as new:
             with _written(new, QUICK, tarfile.PAX_FORMAT) as (tar, sink):
@@ -659,10 +589,7 @@ def written_whole(path):
 
 @contextmanager
 def _unfinished(store):
-    """Give the path of a new file in a store under a name that nobody reads, gone at the end unless renamed.
-
-    Older ones are deleted first: their packers were killed.
-    """
+    """Give the path of a new file in a store under a name that nobody reads, gone at the end unless renamed."""
     check_owner(store)
     make_folder(store)
     drop_unfinished(store)
@@ -695,10 +622,8 @@ def _is_nobodys(handle):
 
 
 def drop_unfinished(store, hours=HOURS_NEW):
-    """Delete what packers that were killed have left, on other machines for so many hours; return the paths.
-
-    The locks of another machine are not to be seen on a mounted Drive, so only its file's age tells of it.
-    """
+    """Delete what packers that were killed have left, on other machines for so many hours; return the paths."""
+    # The locks of another machine are not to be seen on a mounted Drive, so only its file's age tells of it.
     dropped, here = [], os.path.join(store, _new_here())
     for path in glob.glob(os.path.join(glob.escape(store), NEW + "*")):
         with suppress(OSError):
@@ -757,29 +682,7 @@ def _rename(unfinished, path):
 
 
 def pack(prefix, store, manifest, tell=None):
-    """Pack an installation into a store.
-
-    Parameters
-    ----------
-    prefix : str
-        The installation.
-    store : str
-        The folder, made when missing.
-    manifest : dict
-        What is packed; ``unpacked``, ``packer`` and ``created`` are filled in.
-    tell : callable, optional
-        Called with (bytes packed, bytes in all).
-
-    Returns
-    -------
-    dict
-        The manifest, with ``archive`` (its path), ``size`` and ``sha256``.
-
-    Raises
-    ------
-    StoreError
-        The store is full, read-only or gone; no new name is in it then.
-    """
+    """Pack an installation into a store; return its manifest, with ``archive`` (its path), ``size`` and ``sha256``."""
     members = _listed(prefix)
     manifest = dict(
         manifest, unpacked=sum(member.size for member in members), packer=PACKER, created=round(time.time(), 1)
@@ -805,10 +708,7 @@ def pack(prefix, store, manifest, tell=None):
 
 
 def _listed(prefix):
-    """Return an installation's members, in an order that does not depend on the file system.
-
-    Raises StoreError when nobody would unpack them: a link leads out of the installation.
-    """
+    """Return an installation's members, in one order on all file systems; StoreError for a link that leads out."""
     members, checked = [], Members()
     for folder, folders, names in os.walk(prefix):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
@@ -836,10 +736,8 @@ def _listed(prefix):
 
 
 def _write_members(tar, prefix, members, manifest, tell):
-    """Add the manifest, then the members, all of one time.
-
-    MRtrix3's build compares times to see what has to be compiled again; equal ones are up to date.
-    """
+    """Add the manifest, then the members, all of one time."""
+    # MRtrix3's build compares times to see what has to be compiled again; equal ones are up to date.
     text = json.dumps(manifest, indent=1, sort_keys=True).encode()
     first = tarfile.TarInfo(MANIFEST)
     first.size = len(text)
@@ -859,10 +757,7 @@ def _write_members(tar, prefix, members, manifest, tell):
 
 
 def adopt(source, store, sha256=""):
-    """Copy an archive from elsewhere into a store under the name that its manifest gives; return its manifest.
-
-    Raises BadArchive when it is not whole, or has another sha256 than the one given; StoreError.
-    """
+    """Copy an archive from elsewhere into a store under the name that its manifest gives; return its manifest."""
     if not os.path.isfile(source):
         raise StoreError(f"There is no archive {source}.", "Give the path of a file that ends in .tar.zst.")
     try:

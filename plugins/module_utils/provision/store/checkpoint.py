@@ -1,9 +1,7 @@
-"""What an unfinished build has made so far, kept in the store as it goes, so that another machine can go on from there.
+"""What an unfinished build has made so far, kept in the store so that another machine can go on from there."""
 
-A build's folder ``unfinished/<name>`` in the store has pieces ``0001.tar.zst`` and so on, each with the files that were
-finished since the piece before. A piece is read back before it gets its name, as archives are; what was in one that is
-broken all the same is compiled again.
-"""
+# unfinished/<name> has pieces 0001.tar.zst and so on, each with the files finished since the one before; what was in a
+# piece that turns out broken is compiled again.
 
 from __future__ import annotations
 
@@ -41,10 +39,8 @@ def name_of(settings):
 
 
 def age_sources(source):
-    """Give all files of a fresh clone the time of its commit, older than anything that was ever made from them.
-
-    Build systems compare times: what was compiled on another machine, before this clone was made, must be the newer.
-    """
+    """Give all files of a fresh clone the time of its commit, older than anything that was ever made from them."""
+    # Build systems compare times: what was compiled before this clone was made must be the newer.
     git = ["git", "-c", "safe.directory=*", "-C", source]
     how = {"capture_output": True, "check": True, "env": plain_environment()}  # without a GIT_DIR of another repository
     names = subprocess.run([*git, "ls-files", "-z"], **how).stdout.split(b"\0")
@@ -54,19 +50,7 @@ def age_sources(source):
 
 
 class Checkpoint:
-    """The kept pieces of one build.
-
-    Parameters
-    ----------
-    store : str
-        The store of builds.
-    source : str
-        The source tree that is built.
-    settings : dict
-        What the files made depend on; among it ``commit``.
-    is_whole : callable
-        Tells of the path of an object or program whether it is finished.
-    """
+    """The kept pieces of one build: of its source tree, made with `settings`."""
 
     def __init__(self, store, source, settings, is_whole):
         self.folder = os.path.join(store, "unfinished", name_of(settings))

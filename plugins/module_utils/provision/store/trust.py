@@ -11,11 +11,8 @@ from ..reading import read_text
 
 
 def others_write(found):
-    """Return in words why root must not run what is in a file or folder, given as `os.stat` tells of it.
-
-    It is an empty string when nobody can change it but root and who called sudo, and for anybody else than root: they
-    have no rights to lose to whom they take a build from.
-    """
+    """Return in words why root must not run what is in a file or folder, given as `os.stat` tells of it."""
+    # Others than root have no rights to lose to whom they take a build from.
     if os.geteuid() != 0:
         return ""
     if found.st_uid not in _trusted():
@@ -40,10 +37,8 @@ def _user(number):
 
 
 def store_owner_problem(store):
-    """Return why root must not use a store, in words; an empty string when it may.
-
-    Who can rename a folder above it can put another in its place.
-    """
+    """Return why root must not use a store, in words; an empty string when it may."""
+    # Who can rename a folder above it can put another in its place.
     if os.geteuid() != 0:
         return ""
     for path in dict.fromkeys((store, os.path.realpath(store))):

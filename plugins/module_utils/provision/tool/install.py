@@ -51,10 +51,7 @@ def this_machine():
 
 
 class Tool:
-    """How a tool is installed; what is particular to one is in the methods that it has of its own.
-
-    ``given`` is everywhere what the module was told.
-    """
+    """How a tool is installed; what is particular to one is in methods of its own. `given` is what the module got."""
 
     def __init__(self, about_it):
         self.about_it = about_it  # the tool as the role describes it
@@ -72,10 +69,7 @@ class Tool:
         raise NotImplementedError
 
     def smoke_test(self, folder):
-        """Run what is in a folder's ``bin``; return (the version it tells, its commands), or raise InstallError.
-
-        The version is empty for a tool that does not tell which one it is.
-        """
+        """Run what is in a folder's ``bin``; return (version, if it tells one, commands) or raise InstallError."""
         raise NotImplementedError
 
     def version_in_place(self, folder, foreign):
@@ -299,10 +293,7 @@ class Tool:
     # --- From a store, and away ---------------------------------------------------------------------------------------
 
     def restore(self, given):
-        """Install the best archive of the store that works here.
-
-        Returns (the state, empty when none did, what was passed over).
-        """
+        """Install the best archive of the store that works here; return (its state, if any, what was passed over)."""
         passed_over = []
 
         def pass_over(path, error):
