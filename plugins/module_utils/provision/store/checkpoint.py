@@ -18,8 +18,11 @@ from contextlib import suppress
 
 from ..commands import plain_environment
 from ..reading import is_elf
-from .archives import NotTrusted, StoreError, Unreadable, set_aside, stream_of, written_whole
+from .errors import NotTrusted, StoreError, Unreadable
 from .members import Members, extract_member
+from .names import set_aside
+from .pack import written_whole
+from .read import stream_of
 
 # What is wrong with the folder that is built in, and not with a piece.
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)

@@ -8,6 +8,9 @@ import stat
 from contextlib import suppress
 
 from ..reading import read_text
+from .errors import NotTrusted
+
+TRUST_IT = "Name a store of your own, take it by its SHA-256 (provision store import), or give it to root (chown)."
 
 
 def others_write(found):
@@ -50,6 +53,13 @@ def store_owner_problem(store):
             if _may_rename(folder):
                 return f"The store {store} is in the folder {folder}, where other users decide what root runs"
     return ""
+
+
+def check_owner(store):
+    """Raise NotTrusted for a store in which somebody without this process's rights decides what it runs."""
+    problem = store_owner_problem(store)
+    if problem:
+        raise NotTrusted(f"{problem}.", TRUST_IT)
 
 
 def _above(path):

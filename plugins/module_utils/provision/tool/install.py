@@ -14,19 +14,13 @@ from ..file_lock import Locked, locked
 from ..files import drop_half_written, make_folder, plain_modes, write_json
 from ..progress import teller
 from ..reading import names_in, read_json
-from ..store.archives import (
-    MANIFEST,
-    BadArchive,
-    StoreError,
-    candidates,
-    is_broken,
-    read_archive,
-    set_aside,
-    why_not_here,
-    why_not_wanted,
-)
+from ..store.choose import candidates, why_not_here, why_not_wanted
+from ..store.errors import BadArchive, StoreError, is_broken
+from ..store.manifest import MANIFEST
 from ..store.members import unpack
+from ..store.names import set_aside
 from ..store.portable import PortableError, describe
+from ..store.read import read_archive
 from ..system import look_at_machine
 from ..versions import satisfies
 from .path import broken_links, links_to
