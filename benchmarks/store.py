@@ -54,10 +54,10 @@ BUILD = """
 import sys
 root, source, commands, cpu, jobs, store, commit = sys.argv[1:]
 sys.path.insert(0, root)
-from plugins.modules import mrtrix3_build
-mrtrix3_build.stop_on_signals()
-with mrtrix3_build.tree_locked(source) as lock:
-    mrtrix3_build.build(source, commands.split(), cpu, int(jobs), lambda *_: None, lock, store, commit)
+from plugins.module_utils.provision.build.driver import stop_on_signals
+from plugins.module_utils.provision.build.tree import build
+stop_on_signals()
+build(source, commands.split(), cpu, int(jobs), lambda *_: None, print, store, commit)
 """
 # Such that each command takes 5 to 30 s of CPU time. dwidenoise would by itself take windows of 7 x 7 x 7 voxels.
 SHAPE, EXTENT, SEEDS = (28, 28, 12), 5, 5000

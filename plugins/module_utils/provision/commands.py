@@ -6,7 +6,7 @@ import os
 import subprocess
 
 
-def run(argv, environment=None, seconds=30):
+def run(argv, environment=None, seconds=30, folder=None):
     """Return (exit code, standard output, standard error) of a command; 127 when it cannot be started."""
     try:
         done = subprocess.run(
@@ -18,6 +18,7 @@ def run(argv, environment=None, seconds=30):
             timeout=seconds,
             check=False,
             env=environment,
+            cwd=folder,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return 127, "", str(error)

@@ -17,6 +17,7 @@ import time
 from contextlib import suppress
 
 from ..commands import plain_environment
+from ..elf import is_whole_elf
 from ..reading import is_elf
 from .errors import NotTrusted, StoreError, Unreadable
 from .members import Members, extract_member
@@ -55,10 +56,9 @@ def age_sources(source):
 class Checkpoint:
     """The kept pieces of one build: of its source tree, made with `settings`."""
 
-    def __init__(self, store, source, settings, is_whole):
+    def __init__(self, store, source, settings):
         self.folder = os.path.join(store, "unfinished", name_of(settings))
-        self.source, self._is_whole = source, is_whole
-        self._kept = {}
+        self.source, self._kept = source, {}
         self.problem = self.unkept = ""  # why not all of it could be used, and why no more is kept
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -185,6 +185,6 @@ class Checkpoint:
     def _is_made(self, top, path):
         with suppress(OSError):
             if is_elf(path):
-                return self._is_whole(path)
+                return is_whole_elf(path)
             return top == "build" and not path.endswith((".o", ".so"))
         return False

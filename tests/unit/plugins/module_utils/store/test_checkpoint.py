@@ -18,7 +18,6 @@ from plugins.module_utils.provision.store import checkpoint as checkpoints
 from plugins.module_utils.provision.store.errors import StoreError, unreadable
 from plugins.module_utils.provision.store.pack import written_whole
 from plugins.module_utils.provision.store.read import Source, stream_of
-from plugins.modules.mrtrix3_build import is_whole_elf
 
 SETTINGS = {"commit": "97b21e56af52" + "0" * 28, "cpu": "x86-64-v3", "compiler": "c++ 12", "release": "Debian 12"}
 WHOLE = Path("/bin/true").read_bytes()
@@ -58,7 +57,7 @@ def shelf(tmp_path):
 
 def checkpoint(shelf, tree, **changes):
     tree.mkdir(exist_ok=True)
-    return checkpoints.Checkpoint(str(shelf), str(tree), {**SETTINGS, **changes}, is_whole_elf)
+    return checkpoints.Checkpoint(str(shelf), str(tree), {**SETTINGS, **changes})
 
 
 def content_of(tree):

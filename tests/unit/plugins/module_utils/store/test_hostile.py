@@ -126,7 +126,7 @@ def test_no_member_gets_out_of_the_folder_or_becomes_more_than_a_file(parts, end
 @given(st.lists(headers(), max_size=4))
 def test_no_piece_of_an_unfinished_build_gets_out_of_the_tree(members):
     with tempfile.TemporaryDirectory() as place:
-        kept = checkpoints.Checkpoint(os.path.join(place, "store"), os.path.join(place, "in"), {"commit": "a"}, None)
+        kept = checkpoints.Checkpoint(os.path.join(place, "store"), os.path.join(place, "in"), {"commit": "a"})
         os.makedirs(kept.folder)
         os.mkdir(kept.source)
         content = zstandard.ZstdCompressor(write_checksum=True).compress(b"".join(members) + bytes(1024))

@@ -153,11 +153,11 @@ def test_pieces_of_an_unfinished_build_of_others_are_not_built_in(tmp_path, shel
     made = tmp_path / "tree/tmp/a.o"
     shutil.copy("/bin/true", made)
     os.utime(made, (1.7e9, 1.7e9))
-    kept = checkpoints.Checkpoint(str(shelf), str(tmp_path / "tree"), settings, lambda _: True)
+    kept = checkpoints.Checkpoint(str(shelf), str(tmp_path / "tree"), settings)
     assert kept.keep() == 1
     give(next(shelf.glob("unfinished/*/*")))
     (tmp_path / "fresh").mkdir()
-    fresh = checkpoints.Checkpoint(str(shelf), str(tmp_path / "fresh"), settings, lambda _: True)
+    fresh = checkpoints.Checkpoint(str(shelf), str(tmp_path / "fresh"), settings)
     assert fresh.restore() == 0 and fresh.problem
     assert os.listdir(tmp_path / "fresh") == [] and len(list(shelf.glob("unfinished/*/*.tar.zst"))) == 1
 
