@@ -136,7 +136,7 @@ def main():
         names = ("source", "against", "commands", "cpu", "store", "commit")
         work = build(jobs=jobs, tell=tell, warn=module.warn, **{name: given[name] for name in names})
     except BuildError as error:
-        module.fail_json(msg=error.message, hint=error.hint, code=error.code, build_log=error.log, lines=error.lines)
+        module.fail_json(**failure(error), build_log=error.log, lines=error.lines)
     except OSError as error:
         module.fail_json(**failure(error))
     module.exit_json(

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 
+from .failures import Problem
 from .look.deps import dpkg_was_interrupted, is_there, known_packages, missing_packages, unfinished_packages
 from .reading import names_in
 
@@ -77,12 +78,12 @@ _KNOWN = (
 )  # fmt: skip
 
 
-class AptError(Exception):
-    """What went wrong, in a sentence; what to do; and a code."""
+class AptError(Problem):
+    """What went wrong, and all that apt said of it."""
 
     def __init__(self, message, hint="", code="apt-failed", said=""):
-        super().__init__(message)
-        self.message, self.hint, self.code, self.said = message, hint, code, said
+        super().__init__(message, hint, code)
+        self.said = said
 
 
 def complaints(said):

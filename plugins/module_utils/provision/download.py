@@ -12,11 +12,14 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 from urllib import request
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
+from .failures import Problem
 from .files import make_folder, set_mode
+from .reading import sha256_of
 
 SECONDS_ANSWER = 60  # to look up the name, to connect, also through a proxy, and until the answer begins
 SECONDS_SILENT = 30
@@ -26,12 +29,8 @@ _BLOCK = 1 << 18
 _SCHEMES = ("http", "https")
 
 
-class DownloadError(Exception):
-    """What cannot be downloaded; the message and the hint are for people, the code for programs."""
-
-    def __init__(self, message, hint, code):
-        super().__init__(message)
-        self.message, self.hint, self.code = message, hint, code
+class DownloadError(Problem):
+    """What cannot be downloaded."""
 
 
 def shown(url):
@@ -199,7 +198,7 @@ def opened(url, hashed=True, largest=LARGEST):
 
 def fetch(source, path, sha256, tell=lambda *_: None, largest=LARGEST):
     """Bring a file to a path, whole and of the SHA-256 given or not at all; tell whether it was not there before."""
-    if os.path.isfile(path) and _sum_of(path) == sha256.lower():
+    if os.path.isfile(path) and sha256_of(path) == sha256.lower():
         return False
     local = local_path(source)
     make_folder(os.path.dirname(path))
@@ -252,17 +251,4 @@ def _local(path):
         os.close(descriptor)
         raise DownloadError(f"{path} is not a file.", "Check the path.", code="no-file")
     with open(descriptor, "rb") as file:
-        yield _Local(file)
-
-
-class _Local:
-    def __init__(self, file):
-        self.read, self.size = file.read, os.fstat(file.fileno()).st_size
-
-
-def _sum_of(path):
-    found = hashlib.sha256()
-    with open(path, "rb") as file:
-        for data in iter(lambda: file.read(_BLOCK), b""):
-            found.update(data)
-    return found.hexdigest()
+        yield SimpleNamespace(read=file.read, size=os.fstat(file.fileno()).st_size)

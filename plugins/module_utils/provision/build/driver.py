@@ -10,6 +10,7 @@ import subprocess
 import time
 
 from ..commands import plain_environment, run
+from ..failures import Problem
 from ..files import write_json
 from ..reading import read_json, read_text
 from ..store.checkpoint import SPENT
@@ -23,12 +24,12 @@ _OUT_OF_MEMORY = re.compile(
 )
 
 
-class BuildError(Exception):
-    """A build that cannot go on; the message and the hint are for people."""
+class BuildError(Problem):
+    """A build that cannot go on."""
 
     def __init__(self, message, hint="", log="", lines=(), code="build-failed"):
-        super().__init__(message)
-        self.message, self.hint, self.log, self.lines, self.code = message, hint, log, list(lines), code
+        super().__init__(message, hint, code)
+        self.log, self.lines = log, list(lines)
 
 
 class Clock:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import time
 from collections import namedtuple
@@ -20,14 +19,14 @@ from ..system import sudo_works
 _DPKG = "/var/lib/dpkg"
 _JOURNAL = "/var/log/apt/history.log"
 
-# Asks a Python which of the requirements on its standard input it does not meet. pip carries `packaging`.
+# Asks a Python which of the requirements that are its arguments it does not meet. pip carries `packaging`.
 _UNMET = """
 import importlib.metadata as metadata, sys
 try:
     from packaging.requirements import Requirement
 except ImportError:
     from pip._vendor.packaging.requirements import Requirement
-for line in sys.stdin.read().splitlines():
+for line in sys.argv[1:]:
     requirement = Requirement(line)
     try:
         met = requirement.specifier.contains(metadata.version(requirement.name), prereleases=True)
@@ -150,18 +149,8 @@ def unmet_requirements(python, requirements):
     """Return the requirements that this Python does not meet; all of them when it cannot be asked."""
     if not requirements:
         return []
-    try:
-        done = subprocess.run(
-            [python, "-c", _UNMET],
-            input="\n".join(requirements),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return list(requirements)
-    return done.stdout.split("\n")[:-1]
+    code, out, _error = run([python, "-c", _UNMET, *requirements], seconds=60)
+    return list(requirements) if code else out.split("\n")[:-1]
 
 
 # --- What was installed for whom -------------------------------------------------------------------------------------

@@ -8,11 +8,11 @@ import hmac
 import os
 import re
 import shutil
-import subprocess
 import time
 from fnmatch import fnmatchcase
 
 from ..alive import answers, running
+from ..commands import run
 from ..notes import read_state
 from ..places import state_folder
 from ..reading import read_json, read_text, sha256_of
@@ -88,21 +88,8 @@ def tunnel_answers(folder, seconds=4):
     """Tell whether the gateway answers on the connection that holds the port there."""
     # Asked for a port that the key may not open, it refuses the whole way through the connection that holds the port.
     ask = ["ssh", "-F", "none", "-S", "control", "-o", "ProxyCommand=false", "-W", "127.0.0.1:1", "gateway"]
-    try:
-        # The path of a socket is short, so it is named from its folder.
-        done = subprocess.run(
-            ask,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0 or "refused by peer" in done.stderr
+    code, _out, error = run(ask, seconds=seconds, folder=folder)  # the path of a socket is short, so it is in there
+    return code == 0 or "refused by peer" in error
 
 
 def _login(port):

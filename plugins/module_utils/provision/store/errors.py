@@ -5,20 +5,18 @@ from __future__ import annotations
 import errno
 import os
 
+from ..failures import Problem
+
 # What is wrong with one name of a store, and not with the store.
 ITS_OWN = (
     errno.ENOENT, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENAMETOOLONG
 )  # fmt: skip
 
 
-class StoreError(Exception):
-    """A store that cannot be used as asked; the message and the hint are for people."""
+class StoreError(Problem):
+    """A store that cannot be used as asked."""
 
     code = "store"
-
-    def __init__(self, message, hint=""):
-        super().__init__(message)
-        self.message, self.hint = message, hint
 
 
 class BadArchive(StoreError):

@@ -8,10 +8,9 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import time
 
-from ..commands import plain_environment
+from ..commands import plain_environment, run
 from ..cpu import cpu_flags
 from ..reading import is_elf, is_script
 from ..system import os_release
@@ -56,9 +55,8 @@ def use_python3(path):
 
 def strip(paths):
     """Take the symbols out of programs and libraries, where binutils is there to do it."""
-    if paths and shutil.which("strip"):
-        # What it cannot strip, it leaves as it is.
-        subprocess.run(["strip", "--strip-unneeded", *paths], check=False, capture_output=True)
+    if paths:
+        run(["strip", "--strip-unneeded", *paths], seconds=None)  # what it cannot strip, it leaves as it is
 
 
 def gather(trees, folder):
@@ -128,14 +126,10 @@ def needed_libraries(paths):
     """Return {name: path} of the shared libraries that programs load, and theirs; PortableError if one is missing."""
     found = {}
     for begin in range(0, len(paths), 100):
-        said = subprocess.run(
-            ["ldd", *paths[begin : begin + 100]],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            env=plain_environment(),  # or it would name the libraries of the caller's LD_LIBRARY_PATH
-        ).stdout
+        # Without the caller's environment, or it would name the libraries of their LD_LIBRARY_PATH.
+        code, said, error = run(["ldd", *paths[begin : begin + 100]], plain_environment(), seconds=None)
+        if code == 127:
+            raise PortableError(f"ldd cannot be run: {error}.")
         missing = re.findall(r"^\s*(\S+) => not found", said, re.M)
         if missing:
             raise PortableError(f"The library {missing[0]} is missing.")
@@ -166,11 +160,7 @@ def _copy_licences(paths, target):
     os.makedirs(target, exist_ok=True)
     # A merged /usr has two names for each library, and dpkg knows one of them.
     spellings = {spelling for path in paths for spelling in (path, os.path.realpath(path), path.replace("/usr", "", 1))}
-    if not shutil.which("dpkg-query"):
-        return
-    said = subprocess.run(
-        ["dpkg-query", "-S", *sorted(spellings)], capture_output=True, text=True, errors="replace", check=False
-    ).stdout
+    _code, said, _error = run(["dpkg-query", "-S", *sorted(spellings)], seconds=None)
     for package in sorted(set(re.findall(r"^([^:\s]+)(?::\S+)?: /", said, re.M))):
         text = f"/usr/share/doc/{package}/copyright"
         if os.path.exists(text):
