@@ -32,7 +32,7 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "tests" / "machine")]
 from box import Box, Machines, local_indexes  # noqa: E402
 from layers import with_ssh  # noqa: E402
 
-from plugins.module_utils.provision.store import archives  # noqa: E402
+from plugins.module_utils.provision.store import pack as packing  # noqa: E402
 
 PROVISION = "/root/project/.venv/bin/provision"
 COMMANDS = ("dwi2fod", "mrcat", "mrconvert", "mrinfo", "tckgen")
@@ -98,7 +98,7 @@ def pack_tree(folder: Path, store: Path, version: str) -> None:
         "glibc": "2.0", "asked": [], "commands": sorted([*COMMANDS, SCRIPT]), "complete": True, "repo": REPO,
         "unpacked": 0, "created": 1.0,
     }  # fmt: skip
-    archives.pack(str(folder), str(store), manifest)
+    packing.pack(str(folder), str(store), manifest)
 
 
 # Like MRtrix3's own two scripts, as far as the role looks at them: steps are counted, and a program is there or not.
@@ -509,7 +509,7 @@ class World:
         self._outcomes: dict[tuple, tuple] = {}
         self._making: dict[tuple, threading.Lock] = {}
         self._lock = threading.Lock()
-        ours = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (__file__, archives.__file__)]
+        ours = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (__file__, packing.__file__)]
         self._roots = {"bare": machines.layer(with_ssh(machines, suite), "faults", self._prepare, key=ours)}
 
     def _prepare(self, box: Box) -> None:

@@ -32,7 +32,10 @@ import slow_drive
 
 from provision.engine import content
 from provision.machine import cpu, notes, places, reading, system, versions
-from provision.machine.store import archives
+from provision.machine.store.choose import why_not_here
+from provision.machine.store.errors import StoreError
+from provision.machine.store.names import SUFFIX, archives
+from provision.machine.store.read import manifest_of, read_archive
 
 # A run on the drive mostly sleeps, so that few say as much as many; a build takes half an hour.
 RUNS = {"restore": 7, "drive": 3, "speed": 5, "build": 1}
@@ -42,19 +45,19 @@ COPY = 'zstd -d -c --long=27 "$1" | tar x -C "$2"'
 UNPACK = """
 import json, sys, time
 if "without" in sys.argv: sys.modules["zstandard"] = None
-from provision.machine.store import archives
+from provision.machine.store.read import read_archive
 wall, cpu = time.perf_counter(), time.process_time()
-archives.read_archive(sys.argv[1], keep=sys.argv[2])
+read_archive(sys.argv[1], keep=sys.argv[2])
 print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]))
 """
 BUILD = """
 import sys
 root, source, commands, cpu, jobs, store, commit = sys.argv[1:]
 sys.path.insert(0, root)
-from plugins.modules import mrtrix3_build
-mrtrix3_build.stop_on_signals()
-with mrtrix3_build.tree_locked(source) as lock:
-    mrtrix3_build.build(source, commands.split(), cpu, int(jobs), lambda *_: None, lock, store, commit)
+from plugins.module_utils.provision.build.driver import stop_on_signals
+from plugins.module_utils.provision.build.tree import build
+stop_on_signals()
+build(source, commands.split(), cpu, int(jobs), lambda *_: None, print, store, commit)
 """
 # Such that each command takes 5 to 30 s of CPU time. dwidenoise would by itself take windows of 7 x 7 x 7 voxels.
 SHAPE, EXTENT, SEEDS = (28, 28, 12), 5, 5000
@@ -169,11 +172,11 @@ def archive_of(given: argparse.Namespace) -> Path:
     """Return the archive that was named, else the newest whole one of this user's store; it must run here."""
     machine = dict(system.look_at_machine(), flags=cpu.cpu_flags())
     found, whys = [], []
-    for path in [str(given.archive)] if given.archive else archives.archives(machine["store"]):
+    for path in [str(given.archive)] if given.archive else archives(machine["store"]):
         try:
-            manifest = archives.manifest_of(path)
-            why = archives.why_not_here(manifest, machine)
-        except archives.StoreError as error:
+            manifest = manifest_of(path)
+            why = why_not_here(manifest, machine)
+        except StoreError as error:
             why = error.message
         if why:
             whys.append(f"{path}: {why}")
@@ -225,7 +228,7 @@ def restore(given: argparse.Namespace, folder: Path) -> Iterator[Table]:
         "system": lambda _: unpack(archive, target, "without"),
     }
     times = in_turn(ways, given.runs or RUNS["restore"])
-    manifest = archives.manifest_of(str(archive))
+    manifest = manifest_of(str(archive))
     more = {"archive": archive.name, "bytes": archive.stat().st_size, "bytes unpacked": manifest["unpacked"]}
     yield Table("Unpacking an archive", rows(times, [(name, peer) for name in times]), more)
 
@@ -261,7 +264,7 @@ def install(given: argparse.Namespace, folder: Path) -> Iterator[Table]:
 
 def which(archive: Path) -> list[str]:
     """Return the options that ask for this very build."""
-    manifest = archives.manifest_of(str(archive))
+    manifest = manifest_of(str(archive))
     options = ["--version", manifest["version"]]
     if not versions.is_release(manifest["version"]):
         options += ["--repo", manifest["repo"]]
@@ -280,10 +283,10 @@ def drive(given: argparse.Namespace, folder: Path) -> Iterator[Table]:
     archive, shown = archive_of(given), folder / "shown"
     (shown / "tree").mkdir(parents=True)
     shutil.copy(archive, shown)
-    notes = archive.with_name(archive.name.removesuffix(archives.SUFFIX) + ".json")
+    notes = archive.with_name(archive.name.removesuffix(SUFFIX) + ".json")
     if notes.exists():
         shutil.copy(notes, shown)
-    archives.read_archive(str(archive), keep=str(shown / "tree"))
+    read_archive(str(archive), keep=str(shown / "tree"))
     names = starting(shown / "tree/bin")
     files = sum(len(names) for _, _, names in os.walk(shown / "tree"))
     for kind, preset in DRIVES.items():
@@ -362,7 +365,7 @@ def store_bin(given: argparse.Namespace, folder: Path) -> Path:
     if given.bin:
         return given.bin.resolve()
     (folder / "ours").mkdir()
-    archives.read_archive(str(archive_of(given)), keep=str(folder / "ours"))
+    read_archive(str(archive_of(given)), keep=str(folder / "ours"))
     return folder / "ours/bin"
 
 

@@ -73,6 +73,7 @@ problem:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision.apt import AptError, candidate, install, protect, remove, unprotect, upstream_version
+from ..module_utils.provision.failures import failure
 from ..module_utils.provision.versions import satisfies
 
 
@@ -104,7 +105,7 @@ def main():
             remove(wanted["names"], wanted["keep_configuration"], wanted["lock_timeout"])
             unprotect(wanted["forget"])
     except AptError as error:
-        module.fail_json(msg=error.message, hint=error.hint, code=error.code, lines=error.said.splitlines()[-10:])
+        module.fail_json(**failure(error), lines=error.said.splitlines()[-10:])
     module.exit_json(changed=True)
 
 

@@ -47,7 +47,7 @@ dest:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision.download import DownloadError, fetch
-from ..module_utils.provision.failures import explain
+from ..module_utils.provision.failures import explain, failure
 from ..module_utils.provision.progress import teller
 
 
@@ -65,7 +65,7 @@ def main():
     try:
         changed = fetch(given["source"], given["dest"], given["sha256"], teller(given["progress"], "bytes"))
     except DownloadError as error:
-        module.fail_json(msg=error.message, hint=error.hint, code=error.code)
+        module.fail_json(**failure(error))
     except OSError as error:
         message, hint = explain(error)
         module.fail_json(msg=message, hint=hint)

@@ -79,8 +79,10 @@ from ..module_utils.provision.drive import on_drive, unmounted_problem
 from ..module_utils.provision.files import write_json
 from ..module_utils.provision.progress import teller
 from ..module_utils.provision.reading import read_json
-from ..module_utils.provision.store.archives import MANIFEST, StoreError, pack
+from ..module_utils.provision.store.errors import StoreError
 from ..module_utils.provision.store.folder import store_problem
+from ..module_utils.provision.store.manifest import MANIFEST
+from ..module_utils.provision.store.pack import pack
 
 ON_DRIVE = (
     "The build reaches Google Drive some time after this run; provision.drive(flush=True) in the notebook waits for it."

@@ -14,7 +14,8 @@ from provision.display.tables import Table, Tabular
 from provision.engine import catalog, lock
 from provision.machine import alive, look, notes, places
 from provision.machine.look import deps
-from provision.machine.store import archives
+from provision.machine.store.errors import StoreError
+from provision.machine.store.names import archives
 from provision.machine.tool.prefix import RECEIPT
 from provision.words import format_bytes
 
@@ -168,8 +169,8 @@ def stored(folder: str | None = None) -> dict[str, Any]:
     """
     folder = folder or places.default_store()
     try:
-        sizes = [Path(path).stat().st_size for path in archives.archives(folder)]
-    except (OSError, archives.StoreError) as error:
+        sizes = [Path(path).stat().st_size for path in archives(folder)]
+    except (OSError, StoreError) as error:
         why = getattr(error.__cause__ or error, "strerror", None) or str(error)
         problem = f"cannot be read: {why.lower()}"
         return {"folder": folder, "builds": 0, "size": 0, "problem": problem}

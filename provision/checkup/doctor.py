@@ -30,7 +30,7 @@ from provision.checkup.diagnosis import Diagnosis, Finding
 from provision.engine import catalog, content, launch, lock, logbook
 from provision.machine import alive, apt, commands, cpu, notes, places, reading, system
 from provision.machine.look import deps, ngrok
-from provision.machine.store import archives
+from provision.machine.store.names import BAD, NEW
 from provision.words import format_bytes, format_seconds
 
 SECONDS = 2.5
@@ -413,9 +413,7 @@ def check_leftovers() -> Finding:
     """Return what killed runs have left."""
     state = places.state_folder()
     kinds = {
-        "files that were never finished, in the store": _matching(
-            places.default_store(), f"{archives.NEW}*", f"*{archives.BAD}"
-        ),
+        "files that were never finished, in the store": _matching(places.default_store(), f"{NEW}*", f"*{BAD}"),
         "folders of killed runs": launch.left_behind(launch.temporary_folder()),
         "folders of interrupted installations": [
             left for prefix in _prefixes(state) for left in _matching(prefix.parent, f".{prefix.name}.provision-*")

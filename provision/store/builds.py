@@ -22,7 +22,13 @@ from provision.errors import OptionError, ProvisionError
 from provision.machine import cpu, failures, places, system
 from provision.machine import download as _downloads
 from provision.machine import files as _files
-from provision.machine.store import archives as _archives
+from provision.machine.store import names as _names
+from provision.machine.store.choose import why_not_here
+from provision.machine.store.errors import ITS_OWN, BadArchive, StoreError
+from provision.machine.store.names import BAD, NEW, SUFFIX, key_of
+from provision.machine.store.pack import adopt, drop_unfinished
+from provision.machine.store.read import manifest_of, read_archive
+from provision.machine.store.trust import check_owner
 from provision.paths import absolute
 from provision.store.listing import Build, Checked, Exported, Leftover, Listing, Pruned
 from provision.words import did_you_mean
@@ -33,7 +39,7 @@ DAYS_UNFINISHED = 7
 _BLOCK = 1 << 18
 _UNFINISHED = "unfinished"
 # What the roles write into the folder of an unfinished build; whatever else is there is somebody else's.
-_PIECES = ("[0-9][0-9][0-9][0-9].tar.zst", _archives.NEW + "*")
+_PIECES = ("[0-9][0-9][0-9][0-9].tar.zst", NEW + "*")
 
 Tell = Callable[[Step], Any]
 Work = Callable[[int, int], Any]
@@ -97,7 +103,7 @@ def ls(store: str | os.PathLike | None = None) -> Listing:
     """
     place, machine = folder(store), _machine()
     with _plainly():
-        found = tuple(_build(Path(path), machine) for path in _archives.archives(str(place)))
+        found = tuple(_build(Path(path), machine) for path in _names.archives(str(place)))
         return Listing(place, found, tuple(_set_aside(place)), tuple(_unfinished(place)))
 
 
@@ -180,7 +186,7 @@ def prune(keep: int, store: str | os.PathLike | None = None, wait: float = lock.
             freed[build.path] = _deleted(_beside(build.path)) + _deleted(build.path)
         for left in found.set_aside:
             beside = _beside(left.path.with_suffix(""))
-            freed[left.path] = _deleted(beside.with_name(beside.name + _archives.BAD)) + _deleted(left.path)
+            freed[left.path] = _deleted(beside.with_name(beside.name + BAD)) + _deleted(left.path)
         for left in found.unfinished:
             if left.touched < too_old:
                 freed[left.path] = _deleted_build(left.path)
@@ -225,10 +231,10 @@ def export(
     build, into = _named(key, ls(store)), absolute(dest)
     with _plainly(f"The build {build.key}"):
         # Under its own name, whatever a browser has made of that.
-        target = _target(_archives.key_of(_archives.manifest_of(str(build.path))), into)
+        target = _target(key_of(manifest_of(str(build.path))), into)
     with _plainly(f"The build {build.key}"), _shown(progress) as tell:
         with _task(tell, f"Verify {build.key}") as work:
-            manifest = _archives.read_archive(str(build.path), tell=work)
+            manifest = read_archive(str(build.path), tell=work)
         with _task(tell, f"Copy {build.key}") as work:
             _copy(build.path, target, manifest["sha256"], work)
         if into.is_dir():
@@ -284,7 +290,7 @@ def import_(
                 hint="Compare it with what provision store export told, or fetch the archive again.",
             )
         with lock.held("provision store import", wait, tell):
-            manifest = _archives.adopt(str(archive), str(place), wanted)
+            manifest = adopt(str(archive), str(place), wanted)
         return _build(Path(manifest["archive"]), _machine())
 
 
@@ -300,24 +306,24 @@ def _build(path: Path, machine: dict) -> Build:
     key = _beside(path).name.removesuffix(".json")
     size, touched = _size_and_time(path)
     try:
-        manifest = _archives.manifest_of(str(path))
-    except _archives.StoreError as error:
+        manifest = manifest_of(str(path))
+    except StoreError as error:
         return Build(key, path, size, touched, problem=_problem(error))
-    why_not = _archives.why_not_here(manifest, machine)
+    why_not = why_not_here(manifest, machine)
     return Build(
         key, path, size, manifest["created"], manifest["tool"], manifest["version"], manifest.get("sha256", ""),
         runs_here=not why_not, why_not=why_not,
     )  # fmt: skip
 
 
-def _problem(error: _archives.StoreError) -> str:
+def _problem(error: StoreError) -> str:
     """Return what an error of the store says of one archive in it."""
     cause = error.__cause__
     return f"it cannot be read: {cause.strerror or cause}" if isinstance(cause, OSError) else error.message
 
 
 def _set_aside(place: Path) -> Iterator[Leftover]:
-    for path in sorted(place.glob(f"*.zst{_archives.BAD}")):
+    for path in sorted(place.glob(f"*.zst{BAD}")):
         yield Leftover(path, *_size_and_time(path))
 
 
@@ -337,19 +343,19 @@ def _size_and_time(path: Path) -> tuple[int, float]:
     try:
         found = path.stat()
     except OSError as error:
-        if error.errno not in _archives.ITS_OWN:
+        if error.errno not in ITS_OWN:
             raise
         return 0, 0.0
     return found.st_size, found.st_mtime
 
 
 def _beside(archive: Path) -> Path:
-    return Path(_archives.beside(str(archive)))
+    return Path(_names.beside(str(archive)))
 
 
 def _named(key: str, listing: Listing) -> Build:
     """Return the build of a name, or of the only one that begins like it."""
-    key = key.removesuffix(_archives.SUFFIX)
+    key = key.removesuffix(SUFFIX)
     builds = {build.key: build for build in listing}
     if not builds:
         raise OptionError(f"There are no builds in {listing.folder}.", hint="Name another store.")
@@ -381,8 +387,8 @@ def _beginnings(keys: Iterable[str]) -> list[str]:
 def _read_through(build: Build, tell: Tell) -> Build:
     try:
         with _task(tell, f"Verify {build.key}") as work:
-            found = _archives.read_archive(str(build.path), tell=work)
-    except _archives.StoreError as error:
+            found = read_archive(str(build.path), tell=work)
+    except StoreError as error:
         return replace(build, runs_here=False, why_not="", problem=_problem(error))
     return replace(build, sha256=found["sha256"])
 
@@ -439,11 +445,9 @@ def _copy(source: Path, target: Path, wanted: str, tell: Work) -> None:
 def _target(key: str, dest: Path) -> Path:
     """Return the file that a build of that name is to be copied to."""
     if dest.is_dir():
-        return dest / (key + _archives.SUFFIX)
-    if not dest.name.endswith(_archives.SUFFIX):
-        raise OptionError(
-            f"There is no folder {dest}.", hint=f"Name one that exists, or a file that ends in {_archives.SUFFIX}."
-        )
+        return dest / (key + SUFFIX)
+    if not dest.name.endswith(SUFFIX):
+        raise OptionError(f"There is no folder {dest}.", hint=f"Name one that exists, or a file that ends in {SUFFIX}.")
     if not dest.parent.is_dir():
         raise OptionError(f"There is no folder {dest.parent}.", hint="Make it first.")
     return dest
@@ -461,7 +465,7 @@ def _at_hand(source: str, place: Path, tell: Tell) -> Iterator[tuple[Path, str]]
         return
     # As machines download: pooch limits neither size nor speed, and what fails in it is an exception of requests.
     with _downloads.opened(source) as download:
-        _archives.check_owner(str(place))
+        check_owner(str(place))
         _files.make_folder(str(place))
         with _new_file(place) as (new, file):
             with _task(tell, "Download the build") as work:
@@ -523,8 +527,8 @@ def _deleted_build(path: Path) -> int:
 
 def _dropped(place: Path) -> dict[Path, int]:
     """Delete what killed packers have left, and return it with its sizes."""
-    sizes = {path: _size_and_time(path)[0] for path in place.glob(_archives.NEW + "*")}
-    dropped = map(Path, _archives.drop_unfinished(str(place)))
+    sizes = {path: _size_and_time(path)[0] for path in place.glob(NEW + "*")}
+    dropped = map(Path, drop_unfinished(str(place)))
     return {path: sizes.get(path, 0) for path in dropped}
 
 
@@ -536,11 +540,11 @@ def _plainly(what: str = "") -> Iterator[None]:
     """Turn errors of an archive, of the store and of the system into those of the package."""
     try:
         yield
-    except _archives.BadArchive as error:
+    except BadArchive as error:
         raise ProvisionError(
             f"{what} cannot be used, because {error.message}.", hint="Make or download it again.", code=error.code
         ) from error
-    except (_archives.StoreError, _downloads.DownloadError) as error:
+    except (StoreError, _downloads.DownloadError) as error:
         kind = OptionError if error.code == "bad-url" else ProvisionError
         raise kind(error.message, hint=error.hint, code=error.code) from error
     except OSError as error:

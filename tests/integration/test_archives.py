@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from plugins.module_utils.provision.store import archives as store
+from plugins.module_utils.provision.store.errors import BadArchive, StoreError
+from plugins.module_utils.provision.store.pack import written_whole
+from plugins.module_utils.provision.store.read import read_archive
 from provision.engine import content
 
 from ..unit.plugins.module_utils.store.packed import (
@@ -55,7 +57,7 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(shelf, tmp_path, unpacker, 
         path.write_bytes(flip(whole, place, bit))
         try:
             assert unpacked(path, tmp_path / "inner") == good
-        except store.BadArchive:
+        except BadArchive:
             noticed += 1
     # One bit of a frame's header has no meaning, and has to be ignored (RFC 8878, 3.1.1.1.1.3).
     assert noticed >= len(flips(len(whole))) - 2
@@ -66,8 +68,8 @@ def test_a_flipped_bit_is_always_noticed_with_the_notes_beside(prefix, shelf):
     whole = path.read_bytes()
     for place, bit in flips(len(whole)):
         path.write_bytes(flip(whole, place, bit))
-        with pytest.raises(store.BadArchive):
-            store.read_archive(str(path))
+        with pytest.raises(BadArchive):
+            read_archive(str(path))
 
 
 # --- Stores that fail -------------------------------------------------------------------------------------------------
@@ -89,8 +91,8 @@ def test_a_store_that_fails_at_any_step_of_packing_has_no_new_name(prefix, shelf
         with failing(shelf, code, after, looks=code == errno.ENOTCONN) as failed:
             try:
                 pack(prefix, shelf)
-            except store.StoreError as error:
-                assert not isinstance(error, store.BadArchive)
+            except StoreError as error:
+                assert not isinstance(error, BadArchive)
                 assert error.message.endswith(".") and str(shelf) in error.message and error.hint, error.message
                 done = False
             else:
@@ -103,7 +105,7 @@ def test_a_store_that_fails_at_any_step_of_packing_has_no_new_name(prefix, shelf
             assert not earlier or (shelf / f"{KEY}.tar.zst").read_bytes() == before
         for name in left:
             if name.endswith(".tar.zst"):
-                store.read_archive(str(shelf / name))
+                read_archive(str(shelf / name))
         if not failed:
             break
     assert 8 < after < 60
@@ -116,11 +118,11 @@ def test_a_store_that_fails_at_any_step_of_packing_has_no_new_name(prefix, shelf
 PACKER = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from plugins.module_utils.provision.store import archives as store
+from plugins.module_utils.provision.store.pack import pack
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(int(sys.argv[5])):
-    store.pack(sys.argv[2], sys.argv[3], json.loads(sys.argv[4]))
+    pack(sys.argv[2], sys.argv[3], json.loads(sys.argv[4]))
     print("packed", flush=True)
 """
 
@@ -155,7 +157,7 @@ def test_two_packers_at_once_leave_one_good_archive(prefix, shelf, tmp_path):
 
 def test_what_a_killed_packer_leaves_is_deleted_by_the_next_one_of_this_machine(prefix, shelf):
     def killed():
-        with store.written_whole(str(shelf / "0001.tar.zst")):
+        with written_whole(str(shelf / "0001.tar.zst")):
             os.kill(os.getpid(), signal.SIGKILL)
 
     ended_at(10**6, killed)

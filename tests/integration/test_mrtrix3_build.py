@@ -8,12 +8,11 @@ import time
 
 import pytest
 
-pytest.importorskip("ansible")
-
-from plugins.modules import mrtrix3_build as build
+from plugins.module_utils.provision.build.driver import BuildError, Clock
+from plugins.module_utils.provision.build.tree import tree_locked
 from provision.engine import content
 
-from ..unit.plugins.modules.source_tree import (
+from ..unit.plugins.module_utils.build.source_tree import (
     _no_hangup,  # noqa: F401
     compile_,
     source,  # noqa: F401
@@ -22,9 +21,10 @@ from ..unit.plugins.modules.source_tree import (
 # Builds a tree as a process of its own: argv is the tree and where the modules are.
 BUILDER = """
 import sys; sys.path.insert(0, sys.argv[2])
-from plugins.modules import mrtrix3_build as b
-b.stop_on_signals()
-with b.tree_locked(sys.argv[1]) as lock: b.build(sys.argv[1], [], '', 1, lambda *_: None, print, lock)
+from plugins.module_utils.provision.build.driver import stop_on_signals
+from plugins.module_utils.provision.build.tree import build
+stop_on_signals()
+build(sys.argv[1], [], '', 1, lambda *_: None, print)
 """
 
 
@@ -47,7 +47,7 @@ def test_a_build_stops_when_the_run_that_started_it_is_gone(source):
     wait_for_first_step(source)
     process.stdout.close()  # as when the run that reads it is killed
     assert process.wait(timeout=10) != 0
-    with build.tree_locked(str(source), seconds=5):
+    with tree_locked(str(source), seconds=5):
         assert not (source / "bin" / "mrinfo").exists()
 
 
@@ -59,7 +59,7 @@ def test_an_ended_builder_ends_its_compilers(source):
     process.terminate()
     assert process.wait(timeout=8) == 1
     process.stdout.close()
-    with build.tree_locked(str(source), seconds=0):
+    with tree_locked(str(source), seconds=0):
         pass
 
 
@@ -71,18 +71,18 @@ def test_a_killed_builder_leaves_the_lock_to_its_compilers(source):
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    with pytest.raises(build.BuildError), build.tree_locked(str(source), seconds=0):
+    with pytest.raises(BuildError), tree_locked(str(source), seconds=0):
         pass
-    with build.tree_locked(str(source), seconds=10):
+    with tree_locked(str(source), seconds=10):
         pass
 
 
 def test_a_run_that_fails_has_spent_all_of_its_time(source):
     (source / "step").write_text("0.5")
     (source / "say").write_text("error: no")
-    with pytest.raises(build.BuildError):
+    with pytest.raises(BuildError):
         compile_(source)
-    assert build.Clock(str(source)).seconds() >= 1.0
+    assert Clock(str(source)).seconds() >= 1.0
 
 
 def test_a_real_build_tells_how_long_it_took(source):

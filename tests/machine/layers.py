@@ -73,7 +73,7 @@ TREE = "~/.cache/provision/source/mrtrix3-3.0.3"
 COUNT_KEPT = """
 import glob, sys
 sys.path.insert(0, "/root/project")
-from plugins.module_utils.provision.store.archives import stream_of
+from plugins.module_utils.provision.store.read import stream_of
 names = set()
 for path in glob.glob("/srv/drive/unfinished/*/*.tar.zst"):
     with stream_of(path) as tar:

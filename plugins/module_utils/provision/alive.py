@@ -11,11 +11,8 @@ def boot_id():
 
 
 def process(pid):
-    """Return the ``state``, ``session`` and ``start`` of a process, an empty dict when there is none.
-
-    They are the fields 3, 6 and 22 of proc_pid_stat(5); ``start`` is counted in clock ticks since the kernel started,
-    and is what tells a process from a later one that was given the same number.
-    """
+    """Return the ``state``, ``session`` and ``start`` of a process, an empty dict when there is none."""
+    # Fields 3, 6 and 22 of proc_pid_stat(5). `start` tells it from a later process that was given the same number.
     # The second field is the command's name, in which there may be anything.
     fields = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return {"state": fields[0], "session": int(fields[3]), "start": int(fields[19])} if len(fields) > 19 else {}

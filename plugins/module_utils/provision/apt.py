@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 
+from .failures import Problem
 from .look.deps import dpkg_was_interrupted, is_there, known_packages, missing_packages, unfinished_packages
 from .reading import names_in
 
@@ -77,12 +78,12 @@ _KNOWN = (
 )  # fmt: skip
 
 
-class AptError(Exception):
-    """What went wrong, in a sentence; what to do; and a code."""
+class AptError(Problem):
+    """What went wrong, and all that apt said of it."""
 
     def __init__(self, message, hint="", code="apt-failed", said=""):
-        super().__init__(message)
-        self.message, self.hint, self.code, self.said = message, hint, code, said
+        super().__init__(message, hint, code)
+        self.said = said
 
 
 def complaints(said):
@@ -94,10 +95,7 @@ def complaints(said):
 
 
 def explained(what, said, update=""):
-    """Return the error for what apt-get or dpkg said when it was to do something, as in "install git".
-
-    ``update`` is what fetching the lists had said before.
-    """
+    """Return the error for what apt-get or dpkg `said`, and `update` before, when it was to "install git", say."""
     errors, warnings = complaints(said)
     listed = [text for texts in complaints(update) for text in texts]
     first = next(iter([*errors, *warnings, *_last_line(said)]), "apt-get failed and said nothing.")
@@ -217,16 +215,8 @@ def update(lock_timeout=0):
 
 
 def install(names, lock_timeout=0):
-    """Install packages, after finishing what an earlier installation left undone.
-
-    A source that cannot be read is no reason to stop as long as the others have what is wanted, as for a person who
-    types the same.
-
-    Raises
-    ------
-    AptError
-        When not all of them are there in the end.
-    """
+    """Install packages, after finishing what an earlier installation left undone; AptError unless all are there."""
+    # A source that cannot be read is no reason to stop as long as the others have what is wanted.
     if not shutil.which("apt-get"):
         raise AptError("There is no apt-get on this machine.", "Use a build from a store or an archive.", code="no-apt")
     _repair(lock_timeout)
@@ -287,11 +277,8 @@ def _repair(lock_timeout):
 
 
 def remove(names, keeping=(), lock_timeout=0):
-    """Take packages away, with their configuration but for those in `keeping`.
-
-    dpkg does it without lists, sources, or all others being whole; and since it purges each as soon as it is removed,
-    what a package's own script needs for that is still there.
-    """
+    """Take packages away, with their configuration but for those in `keeping`."""
+    # dpkg needs no lists or sources, and purges each package at once, while what its script needs is still there.
     there = {name for name, (status, _version) in known_packages().items() if is_there(status)}
     names = [name for name in names if name in there]
     purged = [name for name in names if name not in keeping]

@@ -6,7 +6,7 @@ import os
 import subprocess
 
 
-def run(argv, environment=None, seconds=30):
+def run(argv, environment=None, seconds=30, folder=None):
     """Return (exit code, standard output, standard error) of a command; 127 when it cannot be started."""
     try:
         done = subprocess.run(
@@ -18,6 +18,7 @@ def run(argv, environment=None, seconds=30):
             timeout=seconds,
             check=False,
             env=environment,
+            cwd=folder,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return 127, "", str(error)
@@ -35,12 +36,9 @@ def plain_environment(**more):
 
 
 def command_environment(folder, foreign=False):
-    """Return the environment in which a command in a folder is asked what it is: without anybody's settings.
-
-    The PATH is the one that people will have, that folder first, so that a Python command meets the ``python3`` it will
-    meet later. A foreign command may be one that only runs with the library path of its user, as environment modules
-    set it.
-    """
+    """Return the environment in which a command in a folder is asked what it is: without anybody's settings."""
+    # The PATH is as people will have it, that folder first: a Python command meets the python3 it will meet later.
+    # A foreign command may run only with the library path of its user, as environment modules set it.
     more = {name: os.environ[name] for name in ["LD_LIBRARY_PATH"] if foreign and name in os.environ}
     return plain_environment(
         PATH=os.pathsep.join([folder, os.environ.get("PATH", os.defpath)]), HOME="/nonexistent",

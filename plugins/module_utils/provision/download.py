@@ -12,11 +12,14 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 from urllib import request
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
+from .failures import Problem
 from .files import make_folder, set_mode
+from .reading import sha256_of
 
 SECONDS_ANSWER = 60  # to look up the name, to connect, also through a proxy, and until the answer begins
 SECONDS_SILENT = 30
@@ -26,12 +29,8 @@ _BLOCK = 1 << 18
 _SCHEMES = ("http", "https")
 
 
-class DownloadError(Exception):
-    """What cannot be downloaded; the message and the hint are for people, the code for programs."""
-
-    def __init__(self, message, hint, code):
-        super().__init__(message)
-        self.message, self.hint, self.code = message, hint, code
+class DownloadError(Problem):
+    """What cannot be downloaded."""
 
 
 def shown(url):
@@ -42,10 +41,7 @@ def shown(url):
 
 
 def local_path(source):
-    """Return the path that a source names, with ``file://`` taken off; None for a URL of a server.
-
-    Raises DownloadError for a URL that cannot be fetched.
-    """
+    """Return the path that a source names, None for a server's URL; DownloadError for one that cannot be fetched."""
     scheme, separator, rest = source.partition("://")
     if not separator:
         return source
@@ -148,22 +144,7 @@ def _reaching(url):
 
 
 class Download:
-    """What a server gives, read like a file, within limits; its end is told from a connection that broke off.
-
-    Parameters
-    ----------
-    url : str
-        Where it comes from.
-    answer : http.client.HTTPResponse
-        What the server has answered.
-    largest : int
-        How many bytes it may be.
-
-    Attributes
-    ----------
-    size : int
-        Bytes in all, 0 when the server does not say.
-    """
+    """What a server gives, read like a file, within limits; its end is told from a connection that broke off."""
 
     def __init__(self, url, answer, largest):
         self._url, self._answer, self._largest = url, answer, largest
@@ -207,10 +188,8 @@ class Download:
 
 @contextmanager
 def opened(url, hashed=True, largest=LARGEST):
-    """Give what a URL of http or https holds, to be read like a file, once its server has answered.
-
-    ``hashed`` tells whether it is known by its hash, so that it does not matter who passes it on.
-    """
+    """Give what a URL of http or https holds, to be read like a file, once its server has answered."""
+    # What is known by its hash may be passed on by anybody.
     with _reaching(url):
         answer = _answer(url, hashed)
     with answer:
@@ -218,29 +197,8 @@ def opened(url, hashed=True, largest=LARGEST):
 
 
 def fetch(source, path, sha256, tell=lambda *_: None, largest=LARGEST):
-    """Bring a file to a path, whole and of the SHA-256 given or not at all; tell whether it was not there before.
-
-    Parameters
-    ----------
-    source : str
-        A path, or a URL of http, https or file.
-    path : str
-        Where it goes; everybody may read it there.
-    sha256 : str
-        What it must have.
-    tell : callable, optional
-        Called with (bytes done, bytes in all).
-    largest : int
-        How many bytes it may be.
-
-    Raises
-    ------
-    DownloadError
-        It cannot be had, or is another.
-    OSError
-        The path cannot be written to.
-    """
-    if os.path.isfile(path) and _sum_of(path) == sha256.lower():
+    """Bring a file to a path, whole and of the SHA-256 given or not at all; tell whether it was not there before."""
+    if os.path.isfile(path) and sha256_of(path) == sha256.lower():
         return False
     local = local_path(source)
     make_folder(os.path.dirname(path))
@@ -293,17 +251,4 @@ def _local(path):
         os.close(descriptor)
         raise DownloadError(f"{path} is not a file.", "Check the path.", code="no-file")
     with open(descriptor, "rb") as file:
-        yield _Local(file)
-
-
-class _Local:
-    def __init__(self, file):
-        self.read, self.size = file.read, os.fstat(file.fileno()).st_size
-
-
-def _sum_of(path):
-    found = hashlib.sha256()
-    with open(path, "rb") as file:
-        for data in iter(lambda: file.read(_BLOCK), b""):
-            found.update(data)
-    return found.hexdigest()
+        yield SimpleNamespace(read=file.read, size=os.fstat(file.fileno()).st_size)

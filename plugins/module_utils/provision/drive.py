@@ -10,11 +10,8 @@ _DRIVE_MOUNTS = ("content/drive", "gdrive", "content/gdrive")
 
 
 def drive_folder(root="/"):
-    """Return the user's folder of a mounted Google Drive, an empty string when there is none.
-
-    My Drive has been spelt with and without a space. One that has dropped is still where the builds are: whoever looks
-    into it is told so, instead of finding nothing in another place.
-    """
+    """Return the user's folder of a mounted Google Drive, an empty string when there is none."""
+    # My Drive has been spelt with and without a space. One that has dropped is still where the builds are.
     folders = [os.path.join(root, mount, name) for mount in _DRIVE_MOUNTS for name in ("MyDrive", "My Drive")]
     return next(filter(os.path.isdir, folders), "") or next(filter(has_dropped, folders), "")
 
@@ -33,10 +30,8 @@ _DRIVE_FOLDERS = ("MyDrive", "My Drive", "Shareddrives", "Shared drives")
 
 
 def unmounted_drive(path, root="/"):
-    """Return the mount point of the Google Drive that a path is on while no Drive is mounted there, else nothing.
-
-    What is written there would be on the machine's own disk, be lost with it, and keep Drive from being mounted.
-    """
+    """Return the mount point of the Google Drive that a path is on while no Drive is mounted there, else nothing."""
+    # What is written there would be lost with the machine's own disk, and keep Drive from being mounted.
     for mount in (os.path.join(root, mount) for mount in _DRIVE_MOUNTS):
         for folder in (os.path.join(mount, name) for name in _DRIVE_FOLDERS):
             on_it = os.path.join(os.path.abspath(path), "").startswith(os.path.join(folder, ""))

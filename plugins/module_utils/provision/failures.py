@@ -1,4 +1,4 @@
-"""What a module says when the system refuses something."""
+"""What a module says when something cannot be done, or the system refuses it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,20 @@ CODES = {
 }  # fmt: skip
 
 
+class Problem(Exception):
+    """Something that cannot be done; the message and the hint are for people, the code for programs."""
+
+    code = ""
+
+    def __init__(self, message, hint="", code=""):
+        super().__init__(message)
+        self.message, self.hint, self.code = message, hint, code or self.code
+
+
 def failure(error):
-    """Return what a module says when it fails with an OSError, as the arguments of its ``fail_json``."""
+    """Return what a module says when it fails with a Problem or an OSError, as the arguments of its ``fail_json``."""
+    if isinstance(error, Problem):
+        return {"msg": error.message, "hint": error.hint, "code": error.code}
     message, hint = explain(error)
     code = "locked" if isinstance(error, Locked) else CODES.get(error.errno, CODES[None])
     return {"msg": message, "hint": hint, "code": code}

@@ -25,11 +25,8 @@ class Locked(BlockingIOError):
 
 
 def try_lock(path):
-    """Return an open file with an exclusive lock on it, None while another process holds that.
-
-    The file is made when it is missing, for its owner alone: who cannot open it cannot hold it up. A link is not
-    followed. Raises OSError for what cannot be opened.
-    """
+    """Return an open file with an exclusive lock on it, None while another process holds that."""
+    # Made for its owner alone: who cannot open it cannot hold it up.
     # Not waiting is for a pipe of that name.
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     file = os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)
@@ -72,11 +69,7 @@ def lock_holder(path):
 
 @contextmanager
 def locked(path, seconds=0):
-    """Hold an exclusive lock on a file while the block runs, waiting for it at most so many seconds.
-
-    Raises Locked, a BlockingIOError, when another process holds it for longer. The kernel drops the lock when its
-    holder dies, so a killed run never leaves one behind.
-    """
+    """Hold an exclusive lock on a file while the block runs; raise Locked after waiting so many seconds for it."""
     make_folder(os.path.dirname(path))
     end = time.monotonic() + seconds
     while True:

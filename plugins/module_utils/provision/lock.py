@@ -1,9 +1,7 @@
-"""One lock per machine and user: who changes this machine holds it, and everybody else waits.
+"""One lock per machine and user: who changes this machine holds it, and everybody else waits."""
 
-The lock is flock(2) on a file in a folder that its user alone can enter. So the kernel drops it when its holder dies,
-nobody else can hold it, and whoever shares the folder from another container shares the lock, too. A note in the file
-says who holds it.
-"""
+# It is flock(2) on a file in a folder that its user alone can enter: the kernel drops it when its holder dies, nobody
+# else can hold it, and containers that share the folder share the lock. A note in the file says who holds it.
 
 from __future__ import annotations
 
@@ -39,10 +37,8 @@ _KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lock_keeper.
 
 
 def places():
-    """Return the folders that the lock may be in, the best first.
-
-    They do not depend on how a login was made, and do not go when it ends: two runs of a user must meet.
-    """
+    """Return the folders that the lock may be in, the best first."""
+    # They do not depend on how a login was made, and do not go when it ends: two runs of a user must meet.
     first = "/run/provision" if os.getuid() == 0 else os.path.join(state_folder(), "lock")
     return [first, f"/tmp/.provision-{os.getuid()}"]
 
@@ -154,24 +150,7 @@ def _take(command, pid, seconds, tell, is_ours=lambda found: False):
 
 @contextmanager
 def held(command, seconds=SECONDS, tell=lambda line: None):
-    """Hold the lock while the block runs.
-
-    Parameters
-    ----------
-    command : str
-        What does so, for those who wait; without secrets.
-    seconds : float
-        How long to wait for it.
-    tell : callable
-        Called with a sentence that says for whom this waits, as soon as it does.
-
-    Raises
-    ------
-    Locked
-        Another run holds it for longer.
-    OSError
-        No folder can be used for it.
-    """
+    """Hold the lock for `command` while the block runs, after waiting and telling for whom; Locked after `seconds`."""
     path, file = _take(command, os.getpid(), seconds, tell)
     try:
         yield
@@ -182,10 +161,8 @@ def held(command, seconds=SECONDS, tell=lambda line: None):
 
 
 def keep(pid, command, seconds=SECONDS, tell=lambda line: None):
-    """Take the lock for another process, which holds it until it ends; do nothing when it does already.
-
-    ansible-playbook needs that: what runs of ours in it are processes that end with each task.
-    """
+    """Take the lock for another process, which holds it until it ends; do nothing when it does already."""
+    # For ansible-playbook: what runs of ours in it are processes that end with each task.
     start = process(pid).get("start")
 
     def is_its(found):

@@ -1,7 +1,4 @@
-"""Holds a lock, which it has inherited as an open file, until a process has ended; then deletes the file.
-
-A program of its own: lock starts it for a process that cannot hold the lock itself.
-"""
+"""A program that holds a lock, inherited as an open file, until a process has ended; then it deletes the file."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What ngrok's service and its agent say when they refuse, as a sentence and what to do.
+"""What ngrok's service and its agent say when they refuse, as a sentence and what to do."""
 
-The service's codes are those of https://ngrok.com/docs/errors; its own texts repeat the token.
-"""
+# The service's codes are those of https://ngrok.com/docs/errors; its own texts repeat the token.
 
 from __future__ import annotations
 
@@ -93,15 +92,7 @@ def redacted(text, token):
 
 
 def explain(text, token):
-    """Return what is wrong, as a sentence, what to do and a code, after what the agent said before it had an address.
-
-    Parameters
-    ----------
-    text : str
-        All that the agent has written.
-    token : str
-        The token, to be left out of what is returned.
-    """
+    """Return what is wrong, what to do and a code, after what the agent said before it had an address."""
     code = code_in(text)
     if code:
         link = f"https://ngrok.com/docs/errors/err_ngrok_{code}"

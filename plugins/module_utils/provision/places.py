@@ -9,11 +9,8 @@ from . import drive
 
 
 def home():
-    """Return the home folder: the one HOME names where this user can use it, else the one of the password file.
-
-    HOME is another user's after ``sudo -E``, and what root leaves there its owner could not change; a service has one
-    that does not exist.
-    """
+    """Return the home folder: the one HOME names where this user can use it, else the one of the password file."""
+    # After sudo -E, HOME is another user's, who could change what root leaves there; a service's does not exist.
     given = os.environ.get("HOME", "")
     if _is_usable_home(given):
         return given

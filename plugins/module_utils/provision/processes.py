@@ -1,10 +1,8 @@
-"""Processes that outlive what started them, and are ended by their pid file alone: the standard library only.
+"""Processes that outlive what started them, and are ended by their pid file alone: the standard library only."""
 
-A started process has a session of its own, the environment it is given and no other, a log that its owner alone can
-read, and nothing on its standard input. It outlives the run, the login and the notebook's cell that it was started
-in. Its pid file tells when it began as well, so that another process that was given its number later is never taken
-for it. Secrets belong neither in its arguments nor in its environment, which others can see: give it a file.
-"""
+# A process has a session, environment and private log of its own, and outlives the run, login or cell it began in. Its
+# pid file tells when, so that a later one of the same number is not taken for it. Others can see its arguments and
+# environment: secrets go into files.
 
 from __future__ import annotations
 
@@ -29,13 +27,7 @@ _PATIENCE = 60.0  # seconds to wait for whoever is starting or stopping the same
 
 
 class ProcessError(Exception):
-    """A process that could not be started or ended: one sentence.
-
-    Attributes
-    ----------
-    lines : list of str
-        The last lines that it wrote to its log.
-    """
+    """A process that could not be started or ended: one sentence, and the last lines of its log."""
 
     def __init__(self, message, lines=()):
         super().__init__(message)
@@ -43,34 +35,7 @@ class ProcessError(Exception):
 
 
 def start(argv, *, pid_file, log, environment, ready, deadline=30.0):
-    """Start a command that goes on by itself, unless it runs already, and wait until it is ready.
-
-    Parameters
-    ----------
-    argv : list of str
-        The command; found on the PATH of `environment` when it is no path.
-    pid_file, log : str
-        Where to note the process, and where what it prints is appended; only their owner can read them. A log of more
-        than a megabyte is set aside first, in the place of the one before (``.1``).
-    environment : dict of str to str
-        All of its environment.
-    ready : callable
-        Asked again and again until it returns True: `accepting` or `lasting`.
-    deadline : float
-        Seconds after which a process that is not ready is ended.
-
-    Returns
-    -------
-    bool
-        Whether it was started; False when it was running.
-
-    Raises
-    ------
-    ProcessError
-        When it ended or was not ready in time. Nothing of it is left running then.
-    file_lock.Locked
-        When another run is starting or stopping it, and does not finish.
-    """
+    """Start a command that outlives us and wait until it is `ready`, else end it; return False if it runs already."""
     with _alone(pid_file):
         if running(pid_file):
             return False
@@ -93,27 +58,7 @@ def start(argv, *, pid_file, log, environment, ready, deadline=30.0):
 
 
 def stop(pid_file, grace=10.0):
-    """End the process that a pid file names, with all others of its session, and delete the file.
-
-    Parameters
-    ----------
-    pid_file : str
-        What `start` wrote.
-    grace : float
-        Seconds that they have to end by themselves (SIGTERM) before they are killed.
-
-    Returns
-    -------
-    bool
-        Whether anything was running.
-
-    Raises
-    ------
-    ProcessError
-        When they belong to another user, or do not end.
-    file_lock.Locked
-        As in `start`.
-    """
+    """End the process that a pid file names, with its session, and delete the file; tell whether any was running."""
     if not os.path.isdir(os.path.dirname(pid_file)):
         return False
     with _alone(pid_file):
@@ -160,10 +105,8 @@ def _open_log(log):
 
 
 def _launch(argv, pid_file, log, environment):
-    """Start the command and note it.
-
-    It waits for the note before it begins: should we be killed in between, it sees the pipe closed and ends.
-    """
+    """Start the command and note it."""
+    # It waits for the note before it begins: should we be killed in between, it sees the pipe closed and ends.
     gate, opener = os.pipe()
     mark = secrets.token_hex(8)
     pid = os.fork()
@@ -221,10 +164,8 @@ def _await(argv, pid_file, ready, deadline):
 
 
 def _members(noted):
-    """Return the processes of a session that was noted, as (number, start); none when their number is another's by now.
-
-    While any of them lives the kernel gives the number of their session to no other process.
-    """
+    """Return a noted session's processes as (number, start); none when their number is another's by now."""
+    # While any of them lives the kernel gives the number of their session to no other process.
     if not noted or noted.get("boot") != boot_id():
         return []
     first = process(noted["pid"])

@@ -10,10 +10,7 @@ from .files import write_json
 
 
 def teller(path, unit):
-    """Return a function that writes how far a long step is, such as (3, 401, "core/app.o"), to a file.
-
-    It does nothing without a file, and counts in the unit given, ``steps`` or ``bytes``.
-    """
+    """Return a function that writes how far a step is, such as (3, 401, "core/app.o"), to a file, if one is given."""
     last = [0.0]
 
     def tell(number, total, what=""):

@@ -29,7 +29,10 @@ def sha256_of(path):
 
     try:
         with open(path, "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
+            found = hashlib.sha256()
+            for block in iter(lambda: file.read(1 << 18), b""):
+                found.update(block)
+            return found.hexdigest()
     except OSError:
         return ""
 

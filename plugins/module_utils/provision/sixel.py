@@ -1,8 +1,7 @@
-"""Sixel graphics, the pictures that a program writes for a terminal, decoded by libsixel through ctypes.
+"""Sixel graphics, the pictures that a program writes for a terminal, decoded by libsixel through ctypes."""
 
-A picture is ``(width, height, indices, palette)`` here: a byte for each pixel, the first row on top, which says the
-colour, and three bytes for each colour, red, green and blue.
-"""
+# A picture is (width, height, indices, palette): for each pixel, from the top left, the number of its colour in a byte,
+# and for each colour red, green and blue in three.
 
 from __future__ import annotations
 

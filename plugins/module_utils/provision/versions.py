@@ -16,11 +16,8 @@ def numbers(version):
 
 
 def satisfies(version, wanted, release=""):
-    """Tell whether a version is the one wanted.
-
-    ``any`` is whatever there is; ``auto`` is the release given or a later one, and any branch or commit, of which it is
-    not known when it was.
-    """
+    """Tell whether a version is the one wanted: that one, ``any``, or ``auto`` for the `release` or a later one."""
+    # Of a branch or commit it is not known when it was, and so it is taken for later.
     if wanted == "auto":
         return bool(version) and not (is_release(version) and numbers(version) < numbers(release))
     return wanted in ("any", version)

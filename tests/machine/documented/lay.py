@@ -14,7 +14,7 @@ import nibabel
 import numpy as np
 
 from plugins.module_utils.provision.store import portable as portable
-from plugins.module_utils.provision.store.archives import pack
+from plugins.module_utils.provision.store.pack import pack
 
 OLD, NEW = b"3.0.4", b"3.0.8"
 MRPEEK = "e6432bd6edcb"

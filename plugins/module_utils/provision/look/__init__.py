@@ -1,8 +1,6 @@
-"""What there is of each role on a machine, and what has drifted: read-only checks.
+"""What there is of each role on a machine, and what has drifted: read-only checks."""
 
-The probe sends this package to the target's Python on standard input and asks it everything in one round trip. So it
-runs on its own, on Python 3.9 and later, and never changes anything.
-"""
+# The probe sends this package to the target's Python on standard input and asks it everything in one round trip.
 
 from __future__ import annotations
 
@@ -26,19 +24,13 @@ def look_of(role):
 
 
 def now(role, report):
-    """Return whether what a role has put here works at this moment.
-
-    A dict with ``works``; of what outlives the play also with ``state``, started or stopped, and with ``problem``, what
-    is wrong with it in a few words, where it does not work.
-    """
+    """Return whether what a role has put here ``works`` now, its ``state`` if it lives on, and the ``problem``."""
     return _part_of(role).now(role, report)
 
 
 def read_here(roles):
-    """Return what is wanted of the roles, with what only the place where the play is run from can read.
-
-    That is what people name by the path of a file there, such as keys. What is wrong with it is in ``given_problem``.
-    """
+    """Return what is wanted of the roles, with what only the place where the play is run from can read."""
+    # That is what people name by the path of a file there, such as keys; `given_problem` says what is wrong with it.
     return {
         role: getattr(_part_of(role), "read_here", dict)(wanted) if wanted.get("state") == "started" else wanted
         for role, wanted in roles.items()
@@ -46,14 +38,7 @@ def read_here(roles):
 
 
 def look(roles):
-    """Return what there is of the roles asked about, given as ``{name: wanted}`` in the order in which they run.
-
-    Returns
-    -------
-    dict
-        ``machine``; ``roles``, ``{name: {"converged": bool, "report": {...}, ...}}``; ``due``, the first role that has
-        something to do and all after it, which may build on it; ``ready``, the reports of those before.
-    """
+    """Return what there is of the roles: ``due`` from the first with something to do on, ``ready`` those before."""
     machine = look_at_machine()
     answers = {name: dict(look_of(name)(wanted, machine), wanted=wanted) for name, wanted in roles.items()}
     names = list(answers)

@@ -19,10 +19,7 @@ def server_port(given):
 
 
 def offered_key(host, port, seconds=5):
-    """Return the Ed25519 host key with which a server answers at an address, as ``ssh-ed25519 AAAA...``.
-
-    An empty string when nothing answers there in time, or what answers is no SSH server.
-    """
+    """Return the host key, ``ssh-ed25519 AAAA...``, that an SSH server shows; an empty string for none in time."""
     # Its own limit does not hold for looking the name up.
     scan = ["ssh-keyscan", "-T", str(seconds), "-t", "ed25519", "-p", str(port), host]
     _code, out, _error = run(["timeout", str(seconds), *scan])
@@ -31,23 +28,7 @@ def offered_key(host, port, seconds=5):
 
 
 def way_in(user, host, port, key, jump=""):
-    """Return what a person needs to log in with no doubt whom they talk to.
-
-    Parameters
-    ----------
-    user, host, port : str, str, int
-        As whom, and where.
-    key : str
-        The server's host key, ``ssh-ed25519 AAAA...``.
-    jump : str
-        The host from which `host` is reached, as ``ssh -J`` takes it.
-
-    Returns
-    -------
-    dict
-        ``host port``; ``command``, for a terminal; ``known_hosts``, a line for that file (sshd(8)); ``fingerprint``, as
-        ssh shows it at the first connection; ``config``, a stanza for ``~/.ssh/config``.
-    """
+    """Return what a person needs to log in, perhaps through a host to `jump` from, with no doubt whom they talk to."""
     words = ["ssh", *(["-J", jump] if jump else []), *(["-p", str(port)] if port != 22 else []), f"{user}@{host}"]
     stanza = {"HostName": host, "Port": port, "User": user, **({"ProxyJump": jump} if jump else {})}
     return {
@@ -73,15 +54,7 @@ def fingerprint(key):
 
 
 def colab_policy_problem(accepted, option="accept_colab_policy"):
-    """Return why this machine may not be made reachable, and what to do, as two texts; none where it may.
-
-    Parameters
-    ----------
-    accepted : bool
-        Whether the user said that Google Colab's terms allow it to them.
-    option : str
-        The option with which they say so.
-    """
+    """Return why this machine may not be made reachable, and what to do, as two texts; none where it may."""
     if accepted or not on_colab():
         return []
     return [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import time
 from collections import namedtuple
@@ -20,14 +19,14 @@ from ..system import sudo_works
 _DPKG = "/var/lib/dpkg"
 _JOURNAL = "/var/log/apt/history.log"
 
-# Asks a Python which of the requirements on its standard input it does not meet. pip carries `packaging`.
+# Asks a Python which of the requirements that are its arguments it does not meet. pip carries `packaging`.
 _UNMET = """
 import importlib.metadata as metadata, sys
 try:
     from packaging.requirements import Requirement
 except ImportError:
     from pip._vendor.packaging.requirements import Requirement
-for line in sys.stdin.read().splitlines():
+for line in sys.argv[1:]:
     requirement = Requirement(line)
     try:
         met = requirement.specifier.contains(metadata.version(requirement.name), prereleases=True)
@@ -132,10 +131,8 @@ def managed_by_distribution(python):
 
 
 def dpkg_was_interrupted():
-    """Tell whether dpkg was stopped in the middle of its work: apt refuses any other until that is finished.
-
-    Like apt's own test (apt-pkg/deb/debsystem.cc, CheckUpdates): a journal with a number for a name is left.
-    """
+    """Tell whether dpkg was stopped in the middle of its work: apt refuses any other until that is finished."""
+    # As apt's own test (apt-pkg/deb/debsystem.cc, CheckUpdates): a journal with a number for a name is left.
     return any(name.isdigit() for name in names_in(os.path.join(_DPKG, "updates")))
 
 
@@ -152,36 +149,16 @@ def unmet_requirements(python, requirements):
     """Return the requirements that this Python does not meet; all of them when it cannot be asked."""
     if not requirements:
         return []
-    try:
-        done = subprocess.run(
-            [python, "-c", _UNMET],
-            input="\n".join(requirements),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return list(requirements)
-    return done.stdout.split("\n")[:-1]
+    code, out, _error = run([python, "-c", _UNMET, *requirements], seconds=60)
+    return list(requirements) if code else out.split("\n")[:-1]
 
 
 # --- What was installed for whom -------------------------------------------------------------------------------------
 
 
 def noted():
-    """Return what was installed for whom, and what an installation that did not end had begun with; {} for none.
-
-    Before packages are installed it is noted for whom which `names` are asked of apt, and the `packages` that there
-    are, of whatever status. Where that is still there, what is new and was asked for or came with that was installed
-    for them. What a person has asked apt for meanwhile is none of it.
-
-    Returns
-    -------
-    note, begun : dict
-        The note has ``installed``, ``{who: names}``, and ``configured``: those of them whose configuration was there
-        before they were. Notes of earlier versions have no ``configured``.
-    """
+    """Return what was installed for whom, and what an installation that did not end had begun with; {} for none."""
+    # What is new is that installation's if it asked for it or it came along, and not if a person asked for it.
     state = read_state("deps")
     note = {"installed": dict(_checked(state.get("installed"), dict))}
     if "configured" in state:
@@ -228,10 +205,7 @@ def _with_older_files(names, since):
 
 
 def removable(names, by_hand=(), spared=("required", "important")):
-    """Return those of some packages that may go: what the system, a person or another package needs stays.
-
-    ``by_hand`` are those that a person has asked for; ``spared`` are the priorities of those that stay.
-    """
+    """Return those packages that may go, but for what the system, a person (`by_hand`) or another package needs."""
     every = _there()
     going = {name for name in names if name in every and not every[name].vital} - set(by_hand)
     going -= {name for name in going if every[name].priority in spared}
@@ -298,10 +272,8 @@ def _met_by(clause, arch, own, every, satisfiers):
 
 
 def _came_along(since):
-    """Return what apt has since begun to install because others need it, in runs of its own that did not end well.
-
-    It marks these as automatic only at a good end, which such a run has not reached. Its journal has them before.
-    """
+    """Return what apt has since begun to install because others need it, in runs of its own that did not end well."""
+    # apt marks these as automatic only at a good end, which such a run has not reached; its journal has them before.
     found = set()
     for entry in read_text(_JOURNAL).split("Start-Date: ")[1:]:
         with suppress(ValueError):

@@ -1,7 +1,6 @@
-"""Keys of SSH as people give them, in a file or as text: a part of the probe, read-only.
+"""Keys of SSH as people give them, in a file or as text: a part of the probe, read-only."""
 
-What a person names is read where the play is run from, and judged there: a private key goes no further.
-"""
+# Read where the play is run from, and judged there: a private key goes no further.
 
 from __future__ import annotations
 
@@ -77,11 +76,8 @@ def read_given(path, folder, option):
 
 
 def authorized_keys(given, folder, option="sshd_authorized_keys"):
-    """Return the lines of authorized_keys that were given, as a list of them and of paths of files with them.
-
-    An empty list, which is the default, has none. All else has at least one in each of its parts, or raises Wrong: a
-    key that was lost must not pass for no key having been asked for.
-    """
+    """Return the lines of authorized_keys that were given, as a list of them and of paths of files with them."""
+    # All but an empty list has a key in each part, or raises Wrong: a lost key must not pass for none asked for.
     if isinstance(given, str) and not _IS_TEXT.search(given) and not os.path.isfile(_absolute(given, folder)):
         given = [part.strip() for part in given.split(",")]  # a list as ansible-playbook's command line has it
     entries = given if isinstance(given, list) else [given]

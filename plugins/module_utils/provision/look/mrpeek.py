@@ -17,15 +17,8 @@ _FIRST_FOR_MODULES = [3, 0, 4]
 
 
 def mrtrix3_for_modules():
-    """Return the MRtrix3 that a module here belongs to.
-
-    Returns
-    -------
-    dict
-        ``tree``, the folder to build modules against, empty when it was installed without what that needs, as the
-        distribution's package is; ``version``, empty when there is none, it is no release, or nothing can be built
-        against the sources of that release; ``cpu``.
-    """
+    """Return the ``tree``, ``version`` and ``cpu`` of the MRtrix3 that a module belongs to, empty where unknown."""
+    # A module can be built against neither the distribution's package nor the sources of what is no release.
     report = read_state("mrtrix3").get("report", {})
     folder = report.get("bin") or os.path.dirname(foreign_command("mrinfo"))
     version = version_in(folder, report.get("origin", "present") == "present") if folder else ""

@@ -47,11 +47,8 @@ def kept_token(folder):
 
 
 def token_mark(token):
-    """Return by what one token is told from the next; empty for none.
-
-    It is made to be seen: 48 bits say nothing of which token it is, of which there are more than 2**190, and the words
-    before it keep it from being looked up among digests that others have noted. The role makes it the same way.
-    """
+    """Return by what one token is told from the next; empty for none."""
+    # Made to be seen: 48 bits do not say which of 2**190 tokens it is, and the words keep it out of tables of digests.
     return hashlib.sha256(f"provision ngrok {token}".encode()).hexdigest()[:12] if token else ""
 
 

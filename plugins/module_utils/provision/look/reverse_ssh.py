@@ -8,11 +8,11 @@ import hmac
 import os
 import re
 import shutil
-import subprocess
 import time
 from fnmatch import fnmatchcase
 
 from ..alive import answers, running
+from ..commands import run
 from ..notes import read_state
 from ..places import state_folder
 from ..reading import read_json, read_text, sha256_of
@@ -75,10 +75,8 @@ def _names(names, place):
 
 
 def key_line(wanted, public_key):
-    """Return the line for the gateway's authorized_keys: with it this machine's key forwards a port, and no more.
-
-    It could run commands without the first, and listen at or connect to other places without the last two.
-    """
+    """Return the line for the gateway's authorized_keys: with it this machine's key forwards a port, and no more."""
+    # It could run commands without the first limit, and listen at or connect to other places without the last two.
     if not public_key:
         return ""
     port = wanted["gateway_port"] or "*"
@@ -87,28 +85,11 @@ def key_line(wanted, public_key):
 
 
 def tunnel_answers(folder, seconds=4):
-    """Tell whether the gateway answers on the connection that holds the port there.
-
-    It is asked through that connection to open a port that it does not, which the key is not allowed to in any case:
-    its refusal came the whole way. As long as that connection lives, nobody else can have the port, for it is the
-    gateway's end of it that listens there.
-    """
+    """Tell whether the gateway answers on the connection that holds the port there."""
+    # Asked for a port that the key may not open, it refuses the whole way through the connection that holds the port.
     ask = ["ssh", "-F", "none", "-S", "control", "-o", "ProxyCommand=false", "-W", "127.0.0.1:1", "gateway"]
-    try:
-        # The path of a socket is short, so it is named from its folder.
-        done = subprocess.run(
-            ask,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0 or "refused by peer" in done.stderr
+    code, _out, error = run(ask, seconds=seconds, folder=folder)  # the path of a socket is short, so it is in there
+    return code == 0 or "refused by peer" in error
 
 
 def _login(port):
@@ -178,10 +159,7 @@ def tunnel_drift(wanted, state, now, folder):
 
 
 def what_is_lost(state, key, folder):
-    """Return in words what of the tunnel noted in `state` is no longer so; empty when it is up and leads here.
-
-    `key` is the host key that this machine's server shows now.
-    """
+    """Return in words how a tunnel is no longer as noted, its server showing `key` now; empty when it leads here."""
     if not running(os.path.join(folder, "reverse_ssh.pid")):
         return "it does not run"
     if not key or key != state.get("key"):

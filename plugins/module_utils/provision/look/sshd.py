@@ -112,10 +112,8 @@ def bind_problem(address, port):
 
 
 def listens(pid, port):
-    """Tell whether the process with this number, of this user or asked about by root, listens at a TCP port.
-
-    What was noted or configured may be lost, tampered with, or that of a run that was interrupted.
-    """
+    """Tell whether the process with this number, of this user or asked about by root, listens at a TCP port."""
+    # What was noted or configured may be lost, tampered with, or that of a run that was interrupted.
     # proc_net(5): the local address, the state (0A is LISTEN) and the inode are the fields 2, 4 and 10.
     tables = (read_text(f"/proc/{pid}/net/{name}").splitlines()[1:] for name in ("tcp", "tcp6"))
     rows = [line.split() for table in tables for line in table]
@@ -259,10 +257,7 @@ def _entry(user):
 
 
 def login_problem(wanted, user, folder, mended=()):
-    """Return what keeps a user from logging in whom the server lets in, and what to do; none when nothing is known.
-
-    The modes of the paths in `mended` do not count.
-    """
+    """Return what keeps a user from logging in, and what to do; the modes of the paths in `mended` do not count."""
     return (
         _wrong_shell(user)
         or _wrong_account(wanted, user)

@@ -78,23 +78,7 @@ def notes_of(report, state):
 
 
 def look_at_tool(wanted, machine, differs, version_in, more=dict):
-    """Return what is installed of a tool, what has drifted, and what every way to install it needs to know.
-
-    Parameters
-    ----------
-    wanted : dict
-        The tool as its role describes it.
-    machine : dict
-        What is known of the machine.
-    differs : function
-        Is given what is wanted and what the role noted of an installation of its own, and returns in words how they
-        differ, but for the version and the place; empty for not at all.
-    version_in : function
-        Is given a folder of commands and whether it is a foreign one, and returns the version that they report, empty
-        when they do not run.
-    more : function
-        Returns what else an installation needs to know, where there is something to do.
-    """
+    """Return what is installed of a tool, what has drifted, and what every way to install it needs to know."""
     name = wanted["name"]
     state = read_state(name)
     prefix, link_dir = place_of(name, wanted, state, machine)
@@ -225,10 +209,8 @@ def _unfit(wanted, found, machine):
 
 
 def _keeping(wanted, state, machine):
-    """Return what is due of an installation that is as wanted: at most its build has to be kept in the store.
-
-    A run may have been cut off before that. Where the store itself had a problem, it is tried again once that is gone.
-    """
+    """Return what is due of an installation that is as wanted: at most its build has to be kept in the store."""
+    # A run may have been cut off before that. After a problem of the store itself, it is tried again once that is gone.
     report = state["report"]
     if report["origin"] == "source" and not report.get("archive"):
         store = store_folder(wanted.get("store", "none"), wanted.get("folder", ""), machine)

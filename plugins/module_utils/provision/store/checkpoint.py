@@ -1,9 +1,7 @@
-"""What an unfinished build has made so far, kept in the store as it goes, so that another machine can go on from there.
+"""What an unfinished build has made so far, kept in the store so that another machine can go on from there."""
 
-A build's folder ``unfinished/<name>`` in the store has pieces ``0001.tar.zst`` and so on, each with the files that were
-finished since the piece before. A piece is read back before it gets its name, as archives are; what was in one that is
-broken all the same is compiled again.
-"""
+# unfinished/<name> has pieces 0001.tar.zst and so on, each with the files finished since the one before; what was in a
+# piece that turns out broken is compiled again.
 
 from __future__ import annotations
 
@@ -19,9 +17,13 @@ import time
 from contextlib import suppress
 
 from ..commands import plain_environment
+from ..elf import is_whole_elf
 from ..reading import is_elf
-from .archives import NotTrusted, StoreError, Unreadable, set_aside, stream_of, written_whole
+from .errors import NotTrusted, StoreError, Unreadable
 from .members import Members, extract_member
+from .names import set_aside
+from .pack import written_whole
+from .read import stream_of
 
 # What is wrong with the folder that is built in, and not with a piece.
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
@@ -41,10 +43,8 @@ def name_of(settings):
 
 
 def age_sources(source):
-    """Give all files of a fresh clone the time of its commit, older than anything that was ever made from them.
-
-    Build systems compare times: what was compiled on another machine, before this clone was made, must be the newer.
-    """
+    """Give all files of a fresh clone the time of its commit, older than anything that was ever made from them."""
+    # Build systems compare times: what was compiled before this clone was made must be the newer.
     git = ["git", "-c", "safe.directory=*", "-C", source]
     how = {"capture_output": True, "check": True, "env": plain_environment()}  # without a GIT_DIR of another repository
     names = subprocess.run([*git, "ls-files", "-z"], **how).stdout.split(b"\0")
@@ -54,24 +54,11 @@ def age_sources(source):
 
 
 class Checkpoint:
-    """The kept pieces of one build.
+    """The kept pieces of one build: of its source tree, made with `settings`."""
 
-    Parameters
-    ----------
-    store : str
-        The store of builds.
-    source : str
-        The source tree that is built.
-    settings : dict
-        What the files made depend on; among it ``commit``.
-    is_whole : callable
-        Tells of the path of an object or program whether it is finished.
-    """
-
-    def __init__(self, store, source, settings, is_whole):
+    def __init__(self, store, source, settings):
         self.folder = os.path.join(store, "unfinished", name_of(settings))
-        self.source, self._is_whole = source, is_whole
-        self._kept = {}
+        self.source, self._kept = source, {}
         self.problem = self.unkept = ""  # why not all of it could be used, and why no more is kept
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -198,6 +185,6 @@ class Checkpoint:
     def _is_made(self, top, path):
         with suppress(OSError):
             if is_elf(path):
-                return self._is_whole(path)
+                return is_whole_elf(path)
             return top == "build" and not path.endswith((".o", ".so"))
         return False

@@ -27,10 +27,7 @@ def store_problem(store):
 
 
 def store_warning(wanted, store, problem):
-    """Return what somebody should know of the store before a long build is begun; an empty string for nothing.
-
-    ``problem`` is what `store_problem` says of the store.
-    """
+    """Return what somebody should know of the store, with its `problem`, before a long build; empty for nothing."""
     if not store:
         return ""
     if problem:

@@ -30,11 +30,9 @@ _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # NAME_MAX and PATH_MAX of Linux, limi
 
 
 class Members:
-    """Checks the members of one archive in their order, by their names alone, before any is written.
+    """Checks the members of one archive in their order, by their names alone, before any is written."""
 
-    A name or a link's target may not lead out of the folder, and no member may be reached through a link: so it does
-    not matter what is there already, or comes later. Links between files of one build need no more than that.
-    """
+    # No name or link may lead out, or member be reached through a link: what is there or comes later does not matter.
 
     def __init__(self):
         self._top, self._count = {}, 0  # of each name a dict for a folder, else what it is
@@ -125,11 +123,8 @@ def _check_link(member, depth):
 
 
 def extract_member(tar, member, folder):
-    """Write a member that was checked, as the user who asks and with plain permissions.
-
-    Whatever is there already, no link is followed on the way to it or in its place: each folder is opened in the one
-    before.
-    """
+    """Write a member that was checked, as the user who asks and with plain permissions."""
+    # Each folder is opened in the one before: no link is followed on the way, or in the member's place.
     words = words_of(member.name)
     with ExitStack() as opened:
         top = parent = _open_folder(folder, None, opened)
@@ -191,11 +186,8 @@ def _opened(archive):
 
 
 def unpack(archive, folder):
-    """Unpack a tar or zip archive into an empty folder, as the user who asks and with plain permissions.
-
-    Raises ValueError when the archive is not whole or has a member that would leave the folder, or when the folder is
-    not empty: a link that is there already could lead out of it.
-    """
+    """Unpack a tar or zip archive into an empty folder; ValueError unless it is whole and stays in there."""
+    # A link that is there already could lead out of the folder.
     if os.listdir(folder):
         raise ValueError(f"{archive} cannot be unpacked: {folder} is not empty")
     room = _Room(folder)

@@ -8,10 +8,9 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import time
 
-from ..commands import plain_environment
+from ..commands import plain_environment, run
 from ..cpu import cpu_flags
 from ..reading import is_elf, is_script
 from ..system import os_release
@@ -56,9 +55,8 @@ def use_python3(path):
 
 def strip(paths):
     """Take the symbols out of programs and libraries, where binutils is there to do it."""
-    if paths and shutil.which("strip"):
-        # What it cannot strip, it leaves as it is.
-        subprocess.run(["strip", "--strip-unneeded", *paths], check=False, capture_output=True)
+    if paths:
+        run(["strip", "--strip-unneeded", *paths], seconds=None)  # what it cannot strip, it leaves as it is
 
 
 def gather(trees, folder):
@@ -103,11 +101,8 @@ def gather_tree(source, folder):
 
 
 def _level_times(folder):
-    """Give all files one time.
-
-    MRtrix3's `build` makes again what is older than something it was made from, when a module is built. The core
-    library, whose objects did not come along, would be linked from next to nothing.
-    """
+    """Give all files one time."""
+    # MRtrix3's build makes anew what is older than its sources; the core library's objects did not come along.
     now = time.time()
     for parent, _folders, names in os.walk(folder):
         for name in names:
@@ -128,20 +123,13 @@ def elves_in(folder):
 
 
 def needed_libraries(paths):
-    """Return {name: path} of the shared libraries that programs load, with those that the libraries load.
-
-    Raises PortableError when one cannot be found.
-    """
+    """Return {name: path} of the shared libraries that programs load, and theirs; PortableError if one is missing."""
     found = {}
     for begin in range(0, len(paths), 100):
-        said = subprocess.run(
-            ["ldd", *paths[begin : begin + 100]],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            env=plain_environment(),  # or it would name the libraries of the caller's LD_LIBRARY_PATH
-        ).stdout
+        # Without the caller's environment, or it would name the libraries of their LD_LIBRARY_PATH.
+        code, said, error = run(["ldd", *paths[begin : begin + 100]], plain_environment(), seconds=None)
+        if code == 127:
+            raise PortableError(f"ldd cannot be run: {error}.")
         missing = re.findall(r"^\s*(\S+) => not found", said, re.M)
         if missing:
             raise PortableError(f"The library {missing[0]} is missing.")
@@ -150,10 +138,8 @@ def needed_libraries(paths):
 
 
 def bundle_libraries(folder, programs=()):
-    """Copy the shared libraries that the programs of a folder need, but for glibc's, into it; return their names.
-
-    Programs that find a library from where they were built, and not from their copy in the folder, are named by that.
-    """
+    """Copy the shared libraries that a folder's programs need, but for glibc's, into it; return their names."""
+    # `programs` are those that find a library from where they were built, and not from their copy in the folder.
     inside = os.path.realpath(folder) + os.sep
     needed = {
         name: path
@@ -174,11 +160,7 @@ def _copy_licences(paths, target):
     os.makedirs(target, exist_ok=True)
     # A merged /usr has two names for each library, and dpkg knows one of them.
     spellings = {spelling for path in paths for spelling in (path, os.path.realpath(path), path.replace("/usr", "", 1))}
-    if not shutil.which("dpkg-query"):
-        return
-    said = subprocess.run(
-        ["dpkg-query", "-S", *sorted(spellings)], capture_output=True, text=True, errors="replace", check=False
-    ).stdout
+    _code, said, _error = run(["dpkg-query", "-S", *sorted(spellings)], seconds=None)
     for package in sorted(set(re.findall(r"^([^:\s]+)(?::\S+)?: /", said, re.M))):
         text = f"/usr/share/doc/{package}/copyright"
         if os.path.exists(text):
@@ -186,11 +168,8 @@ def _copy_licences(paths, target):
 
 
 def needed_glibc(folder):
-    """Return the oldest release of glibc that all programs and libraries of a folder run with, such as ``2.34``.
-
-    Each names the releases that the symbols it uses came with, among its strings (ELF's
-    symbol versioning, section .gnu.version_r).
-    """
+    """Return the oldest release of glibc that all programs and libraries of a folder run with, such as ``2.34``."""
+    # Each names the releases that its symbols came with, among its strings (symbol versioning, .gnu.version_r).
     found = {"2.0"}
     for path in elves_in(folder):
         with open(path, "rb") as file:
@@ -226,11 +205,8 @@ ld_flags = [ '-L' + _bundled, '-Wl,-rpath-link,' + _bundled ] + [ flag for flag 
 
 
 def carry_module_parts(source, folder):
-    """Copy into a folder what MRtrix3's script `build` needs for compiling a module against it.
-
-    That is the headers, `build` and `config`, the objects that modules share, and the few sources that `build` looks
-    at: what it does not find there it would write and compile. MRtrix3 up to 3.0.x only; with CMake there is none.
-    """
+    """Copy into a folder what MRtrix3's script `build` needs for compiling a module against it."""
+    # What `build` looks at and does not find it would compile. MRtrix3 up to 3.0.x only; with CMake there is none.
     if not os.path.exists(os.path.join(source, "config")):
         return
     shutil.copytree(
@@ -283,23 +259,7 @@ def flags_in_config(source):
 
 
 def describe(folder, tool, version, cpu, commands, asked, **more):
-    """Return the manifest of an installation on this machine; packing it fills in the rest.
-
-    Parameters
-    ----------
-    folder : str
-        The installation.
-    tool, version : str
-        Its name, and the version it was asked for by.
-    cpu : str
-        The level it was compiled for.
-    commands : list of str
-        The names of its commands.
-    asked : list of str
-        The commands that were asked for; none means all.
-    **more
-        What else to tell of it.
-    """
+    """Return the manifest of an installation made on this machine; packing it fills in the rest."""
     release = os_release()
     manifest = {
         "tool": tool, "version": version, "cpu": cpu, "commands": sorted(commands), "asked": sorted(asked),

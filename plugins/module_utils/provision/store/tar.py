@@ -1,9 +1,7 @@
-"""Reading a tar archive that may be hostile, in the standard library alone.
+"""Reading a tar archive that may be hostile, in the standard library alone."""
 
-``tarfile`` reads a header as long as the archive says it is, takes another member of the same name where a link cannot
-be made, and takes an archive without its end for a whole one. Here nothing is read before its size was looked at, and
-the end must be there, with nothing behind it.
-"""
+# tarfile reads a header as long as the archive says, takes another member of the name where a link cannot be made, and
+# takes an archive without its end for a whole one. Here sizes are looked at first, and the end must be there.
 
 from __future__ import annotations
 
@@ -24,18 +22,7 @@ _PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 
 
 class TarReader:
-    """The members of a tar archive, in their order.
-
-    Parameters
-    ----------
-    file : binary file
-        What is read from, once from its beginning to its end; ``read`` gives as much as asked for, unless it ends.
-
-    Raises
-    ------
-    tarfile.TarError
-        While reading, when it is not a whole tar archive, or one of its headers is larger than any real one.
-    """
+    """The members of a tar archive, in their order, from a file read once; tarfile.TarError unless it is whole."""
 
     def __init__(self, file):
         self._file, self._left, self._padding = file, 0, 0

@@ -8,14 +8,14 @@ import stat
 from contextlib import suppress
 
 from ..reading import read_text
+from .errors import NotTrusted
+
+TRUST_IT = "Name a store of your own, take it by its SHA-256 (provision store import), or give it to root (chown)."
 
 
 def others_write(found):
-    """Return in words why root must not run what is in a file or folder, given as `os.stat` tells of it.
-
-    It is an empty string when nobody can change it but root and who called sudo, and for anybody else than root: they
-    have no rights to lose to whom they take a build from.
-    """
+    """Return in words why root must not run what is in a file or folder, given as `os.stat` tells of it."""
+    # Others than root have no rights to lose to whom they take a build from.
     if os.geteuid() != 0:
         return ""
     if found.st_uid not in _trusted():
@@ -40,10 +40,8 @@ def _user(number):
 
 
 def store_owner_problem(store):
-    """Return why root must not use a store, in words; an empty string when it may.
-
-    Who can rename a folder above it can put another in its place.
-    """
+    """Return why root must not use a store, in words; an empty string when it may."""
+    # Who can rename a folder above it can put another in its place.
     if os.geteuid() != 0:
         return ""
     for path in dict.fromkeys((store, os.path.realpath(store))):
@@ -55,6 +53,13 @@ def store_owner_problem(store):
             if _may_rename(folder):
                 return f"The store {store} is in the folder {folder}, where other users decide what root runs"
     return ""
+
+
+def check_owner(store):
+    """Raise NotTrusted for a store in which somebody without this process's rights decides what it runs."""
+    problem = store_owner_problem(store)
+    if problem:
+        raise NotTrusted(f"{problem}.", TRUST_IT)
 
 
 def _above(path):

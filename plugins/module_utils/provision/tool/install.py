@@ -9,24 +9,18 @@ import time
 from contextlib import contextmanager, suppress
 
 from ..cpu import cpu_flags
-from ..failures import failure
+from ..failures import Problem, failure
 from ..file_lock import Locked, locked
 from ..files import drop_half_written, make_folder, plain_modes, write_json
 from ..progress import teller
 from ..reading import names_in, read_json
-from ..store.archives import (
-    MANIFEST,
-    BadArchive,
-    StoreError,
-    candidates,
-    is_broken,
-    read_archive,
-    set_aside,
-    why_not_here,
-    why_not_wanted,
-)
+from ..store.choose import candidates, why_not_here, why_not_wanted
+from ..store.errors import BadArchive, StoreError, is_broken
+from ..store.manifest import MANIFEST
 from ..store.members import unpack
+from ..store.names import set_aside
 from ..store.portable import PortableError, describe
+from ..store.read import read_archive
 from ..system import look_at_machine
 from ..versions import satisfies
 from .path import broken_links, links_to
@@ -37,12 +31,10 @@ from .trial import without_rights
 _ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, section 3.1.1
 
 
-class InstallError(Exception):
-    """An installation that cannot be used; the message and the hint are for people, the code for programs."""
+class InstallError(Problem):
+    """An installation that cannot be used."""
 
-    def __init__(self, message, hint="", code="unusable"):
-        super().__init__(message)
-        self.message, self.hint, self.code = message, hint, code
+    code = "unusable"
 
 
 def this_machine():
@@ -51,10 +43,7 @@ def this_machine():
 
 
 class Tool:
-    """How a tool is installed; what is particular to one is in the methods that it has of its own.
-
-    ``given`` is everywhere what the module was told.
-    """
+    """How a tool is installed; what is particular to one is in methods of its own. `given` is what the module got."""
 
     def __init__(self, about_it):
         self.about_it = about_it  # the tool as the role describes it
@@ -72,10 +61,7 @@ class Tool:
         raise NotImplementedError
 
     def smoke_test(self, folder):
-        """Run what is in a folder's ``bin``; return (the version it tells, its commands), or raise InstallError.
-
-        The version is empty for a tool that does not tell which one it is.
-        """
+        """Run what is in a folder's ``bin``; return (version, if it tells one, commands) or raise InstallError."""
         raise NotImplementedError
 
     def version_in_place(self, folder, foreign):
@@ -103,20 +89,33 @@ class Tool:
     def install(self, given):
         """Put the tool in its place and return the state that was noted."""
         start = time.monotonic()
-        if given["bin"]:
-            return self._take_in_place(given, start)
-        told, commands, manifest = self._place(given)
-        place = {"prefix": given["prefix"], "bin": os.path.join(given["prefix"], "bin")}
-        report = self.whole_report(given, told, place, manifest, start)
-        return self.note(given, self.state_of(given, report, commands, given["link_dir"] or "", manifest))
+        if given["bin"]:  # they are where they belong
+            told, commands, manifest, link_dir = self._told_in_place(given), [], {}, ""
+            place = {"prefix": os.path.dirname(given["bin"]), "bin": given["bin"]}
+        else:
+            told, commands, manifest = self._place(given)
+            link_dir = given["link_dir"] or ""
+            place = {"prefix": given["prefix"], "bin": os.path.join(given["prefix"], "bin")}
+        report = {
+            "version": told or given["version"],
+            **place,
+            "origin": given["origin"],
+            **self.report(given, manifest),
+            "seconds": round(given["seconds"] + time.monotonic() - start, 1),
+        }
+        if manifest.get("build_seconds"):
+            report["build_seconds"] = manifest["build_seconds"]
+        asked = given["commands"]
+        return self.note(given, {
+            **given["extra"], **self.noted(), "report": report, "commands": commands, "asked": asked,
+            "link_dir": link_dir, "version": self._version_of_build(report["version"], given),
+            "complete": manifest.get("complete", not asked),
+        })  # fmt: skip
 
-    def _take_in_place(self, given, start):
-        """Try the commands that are where they belong, and note them."""
+    def _told_in_place(self, given):
         told = self.version_in_place(given["bin"], given["origin"] == "present")
         self.check_version(told, given)
-        place = {"prefix": os.path.dirname(given["bin"]), "bin": given["bin"]}
-        report = self.whole_report(given, told, place, {}, start)
-        return self.note(given, self.state_of(given, report, [], "", {}))
+        return told
 
     def move(self, given):
         """Put what is installed into another prefix, or link it in another folder, and return the state."""
@@ -130,28 +129,6 @@ class Tool:
             else value for name, value in report.items()
         }  # fmt: skip
         return self.note(given, {**state, "report": moved, "link_dir": given["link_dir"] or ""})
-
-    def whole_report(self, given, told, place, manifest, start):
-        """Return all that the role is to report; `start` is when installing began, on the monotonic clock."""
-        report = {
-            "version": told or given["version"],
-            **place,
-            "origin": given["origin"],
-            **self.report(given, manifest),
-            "seconds": round(given["seconds"] + time.monotonic() - start, 1),
-        }
-        if manifest.get("build_seconds"):
-            report["build_seconds"] = manifest["build_seconds"]
-        return report
-
-    def state_of(self, given, report, commands, link_dir, manifest):
-        """Return what is to be noted of an installation."""
-        asked = given["commands"]
-        return {
-            **given["extra"], **self.noted(), "report": report, "commands": commands, "asked": asked,
-            "link_dir": link_dir, "version": self._version_of_build(report["version"], given),
-            "complete": manifest.get("complete", not asked),
-        }  # fmt: skip
 
     def note(self, given, state):
         """Link the commands, note what is installed now instead of what was before, and return that."""
@@ -299,10 +276,7 @@ class Tool:
     # --- From a store, and away ---------------------------------------------------------------------------------------
 
     def restore(self, given):
-        """Install the best archive of the store that works here.
-
-        Returns (the state, empty when none did, what was passed over).
-        """
+        """Install the best archive of the store that works here; return (its state, if any, what was passed over)."""
         passed_over = []
 
         def pass_over(path, error):
@@ -375,9 +349,7 @@ class Tool:
                 msg=f"The archive {given['archive']} cannot be used: {error.message}.",
                 hint="Make or download it again.", code=error.code,
             )  # fmt: skip
-        except (InstallError, StoreError) as error:
-            module.fail_json(msg=error.message, hint=error.hint, code=error.code)
-        except OSError as error:
+        except (Problem, OSError) as error:
             module.fail_json(**failure(error))
         report = state.get("report", {})
         notes = self.what_changed(old, state) if given["state"] == "present" else []

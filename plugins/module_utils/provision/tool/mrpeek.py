@@ -64,10 +64,8 @@ def _decoder_here():
 
 
 def write_image(path):
-    """Write an image whose one slice gets brighter along x and stays the same along y, as NIfTI-1.
-
-    The fields and their places: nifti1.h. The voxels are of 1 mm, and the axes those of the scanner.
-    """
+    """Write an image whose one slice gets brighter along x and stays the same along y, as NIfTI-1."""
+    # The fields and their places: nifti1.h. The voxels are of 1 mm, and the axes those of the scanner.
     header = bytearray(352)
     struct.pack_into("<i", header, 0, 348)
     struct.pack_into("<8h", header, 40, 3, _SIZE, _SIZE, 1, 1, 1, 1, 1)
@@ -103,10 +101,8 @@ def draw(program):
 
 
 def wrong_in_picture(data, library):
-    """Return what is wrong in the picture of that image, in words; an empty string when nothing is.
-
-    mrpeek shows the patient's left on the right, so that what gets brighter along x gets darker from left to right.
-    """
+    """Return what is wrong in the picture of that image, in words; an empty string when nothing is."""
+    # mrpeek shows the patient's left on the right: what gets brighter along x gets darker from left to right.
     found = sixel.PICTURE.search(data)
     if not found:
         return "there is no sixel picture in its output"

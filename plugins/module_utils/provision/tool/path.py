@@ -19,10 +19,7 @@ def foreign_command(name):
 
 
 def path_problem(report, state):
-    """Return what keeps a shell from finding the commands of an installation, with the line to type; else nothing.
-
-    ``report`` is the role's, and ``state`` all that it noted.
-    """
+    """Return what keeps a shell from finding an installation's commands, with the line to type; else nothing."""
     folder, link_dir = report.get("bin", ""), state.get("link_dir", "")
     names = state.get("commands") or [name for name in ("mrinfo",) if os.path.exists(os.path.join(folder, name))]
     found = _first_on_path(names)

@@ -70,10 +70,7 @@ def _put_aside(folder):
 
 @contextmanager
 def staging(target):
-    """Give a new folder beside `target`, deleted at the end unless it was renamed; older ones are deleted first.
-
-    The caller holds a lock: a folder of that name that is already there was left by a run that was killed.
-    """
+    """Give a new folder beside `target`, deleted at the end unless renamed; the caller holds a lock."""
     make_folder(os.path.dirname(target))
     drop_leftovers(target)
     folder = tempfile.mkdtemp(prefix=staged(target), dir=os.path.dirname(target))

@@ -22,20 +22,8 @@ _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
 
 
 def without_rights(function, folder, error):
-    """Return what a function returns that runs programs of a folder; root calls it in a process of nobody's.
-
-    Where root cannot become somebody else, as in some containers, or nobody else can reach the folder or a Python on
-    PATH, it is called right here: what only root can reach is run by root alone.
-
-    Parameters
-    ----------
-    function : callable
-        It takes nothing and returns what JSON can hold, or raises `error`.
-    folder : str
-        Where the programs are.
-    error : type
-        An exception with ``message`` and ``hint``, which are also what it is made from.
-    """
+    """Return what a function returns that runs programs of a folder; root calls it in a process of nobody's."""
+    # Root runs what nobody cannot reach, and everything where it cannot become nobody, as in some containers.
     if os.geteuid() != 0:
         return function()
     reading, writing = os.pipe()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from plugins.module_utils.provision.store import archives as store
 from plugins.module_utils.provision.store import portable as portable
+from plugins.module_utils.provision.store.pack import pack
 from plugins.module_utils.provision.tool import install as shared
 from plugins.module_utils.provision.tool import mrtrix3
 from provision.engine import content
@@ -103,7 +103,7 @@ def prefix_of(folder, library="", mrinfo=MRINFO):
 def build(shelf, library="", mrinfo=MRINFO, **changes):
     """Put a build into a store and return the path of its archive."""
     folder = prefix_of(shelf.parent / "built", library, mrinfo)
-    return store.pack(str(folder), str(shelf), {**MANIFEST, **changes})["archive"]
+    return pack(str(folder), str(shelf), {**MANIFEST, **changes})["archive"]
 
 
 def library(given):

@@ -13,8 +13,9 @@ import pytest
 pytest.importorskip("ansible")
 
 from plugins.module_utils.provision import drive
-from plugins.module_utils.provision.store import archives as store
+from plugins.module_utils.provision.store import pack as packing
 from plugins.module_utils.provision.store import portable as portable
+from plugins.module_utils.provision.store.read import read_archive
 from plugins.modules import store_pack
 
 from .built_tree import (
@@ -40,7 +41,7 @@ def test_an_installation_is_packed_and_its_report_tells_where(given, shelf, caps
         unfinished=str(unfinished), progress=str(tmp_path / "now.json"),
     )  # fmt: skip
     assert (code, answer["changed"], list(answer["kept"])) == (0, True, ["archive"])
-    assert store.read_archive(answer["kept"]["archive"])["sha256"] == answer["sha256"]
+    assert read_archive(answer["kept"]["archive"])["sha256"] == answer["sha256"]
     assert json.loads(Path(given["state_file"]).read_text())["report"]["archive"] == answer["kept"]["archive"]
     assert not unfinished.exists()
     assert json.loads((tmp_path / "now.json").read_text())["unit"] == "bytes"
@@ -100,7 +101,7 @@ def test_a_store_that_is_full_read_only_or_gone_does_not_fail_the_run(given, she
     def fail(*_):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(store._Sink, "_put", fail)
+    monkeypatch.setattr(packing._Sink, "_put", fail)
     ended, answer = run_module(store_pack, capsys, prefix=given["prefix"], store=str(shelf))
     assert (ended, answer["changed"], list(answer["kept"])) == (0, False, ["notes"])
     (problem,) = answer["kept"]["notes"]

@@ -17,7 +17,13 @@ import zstandard
 
 pytest.importorskip("ansible")
 
-from plugins.module_utils.provision.store import archives as store
+from plugins.module_utils.provision.store import read
+from plugins.module_utils.provision.store.choose import candidates
+from plugins.module_utils.provision.store.errors import BadArchive, unreadable
+from plugins.module_utils.provision.store.manifest import MANIFEST
+from plugins.module_utils.provision.store.names import key_of
+from plugins.module_utils.provision.store.pack import pack
+from plugins.module_utils.provision.store.read import Source, read_archive
 from plugins.module_utils.provision.tool import install as shared
 from plugins.module_utils.provision.tool import mrtrix3, prefix
 from plugins.modules import tool_install as install
@@ -288,7 +294,7 @@ def test_what_was_built_tells_what_it_is_where_it_is_installed(given, tmp_path):
     told = {"tool": "mrtrix3", "version": "3.0.8", "tells": "3.0.8", "cpu": "x86-64-v3", "complete": True,
             "repo": "there", "commit": "abc", "build_seconds": 7.5, "commands": ["dwi2response", "mrinfo"]}  # fmt: skip
     assert told.items() <= manifest.items()
-    assert store.key_of(manifest).startswith("mrtrix3-3.0.8-")
+    assert key_of(manifest).startswith("mrtrix3-3.0.8-")
 
 
 def test_a_build_of_a_branch_or_of_some_commands_says_so(given, tmp_path):
@@ -301,10 +307,10 @@ def test_a_build_of_a_branch_or_of_some_commands_says_so(given, tmp_path):
 def test_a_build_of_some_commands_is_found_by_its_name(given, shelf, tmp_path, monkeypatch):
     TOOL.install({**given, "commands": ["mrinfo"]})
     manifest = json.loads((tmp_path / "opt/mrtrix3/manifest.json").read_text())
-    packed = store.pack(given["prefix"], str(shelf), manifest)
+    packed = pack(given["prefix"], str(shelf), manifest)
     monkeypatch.setattr(os, "listdir", lambda *_: pytest.fail("the store was listed"))
     asked = {"tool": "mrtrix3", "version": "3.0.8", "cpu": "x86-64-v3", "commands": ["mrinfo"], "repo": "there"}
-    found = store.candidates(str(shelf), asked, {**MACHINE, **manifest, "flags": []}, [])
+    found = candidates(str(shelf), asked, {**MACHINE, **manifest, "flags": []}, [])
     assert next(found)[0] == packed["archive"]
 
 
@@ -313,7 +319,7 @@ def test_what_was_built_is_packed_and_restored_the_same(given, wanted, shelf, tm
     before = everything(Path(given["prefix"]))
     manifest = json.loads((tmp_path / "opt/mrtrix3/manifest.json").read_text())
     monkeypatch.setattr(shared, "this_machine", lambda: {**MACHINE, **manifest, "flags": []})
-    packed = store.pack(given["prefix"], str(shelf), manifest)
+    packed = pack(given["prefix"], str(shelf), manifest)
     TOOL.remove(given)
     restored, passed_over = TOOL.restore({**wanted, "seconds": 1.0})
     assert passed_over == []
@@ -420,7 +426,7 @@ def test_a_sound_file_of_somebodys_keeps_its_name_and_its_content(wanted, shelf,
         notes.unlink()
         content = io.BytesIO()
         with tarfile.open(fileobj=content, mode="w") as tar:
-            member = tarfile.TarInfo("bin/mrinfo" if name == "own tar" else store.MANIFEST)
+            member = tarfile.TarInfo("bin/mrinfo" if name == "own tar" else MANIFEST)
             member.size = 7
             tar.addfile(member, io.BytesIO(b'{"a":1}'))
         best.write_bytes(zstandard.ZstdCompressor(write_checksum=True).compress(content.getvalue()))
@@ -434,7 +440,7 @@ def test_what_stands_beside_an_archive_does_not_decide_what_is_installed(wanted,
     other = Path(build(shelf, version="dev"))
     told = json.loads(other.with_name(other.name.replace(".tar.zst", ".json")).read_text())
     named = {**told, "version": "main"}
-    path = shelf / f"{store.key_of(named)}.tar.zst"
+    path = shelf / f"{key_of(named)}.tar.zst"
     other.rename(path)
     path.with_name(path.name.replace(".tar.zst", ".json")).write_text(json.dumps(named))
     state, passed_over = TOOL.restore({**wanted, "version": "main"})
@@ -493,7 +499,7 @@ def test_an_archive_whose_commands_do_not_run_is_passed_over_but_not_set_aside(w
     assert library(wanted) == "other"
     assert [note["archive"] for note in passed_over] == [best]
     assert passed_over[0]["why"].startswith(why.replace("\\", ""))
-    assert os.path.exists(best) and store.read_archive(best)
+    assert os.path.exists(best) and read_archive(best)
     assert os.listdir(tmp_path / "opt") == ["mrtrix3"]
 
 
@@ -529,15 +535,15 @@ def test_a_store_that_fails_while_it_is_read_is_passed_over_and_nothing_set_asid
     if not beside:
         lose_notes(shelf)
     before = everything(tmp_path)
-    real, reads = store._Source.read, []
+    real, reads = Source.read, []
 
     def read(source, size):
         reads.append(size)
         if len(reads) > (beside or 3):  # later for the one that is opened for its manifest first
-            raise store._unreadable(source.path, OSError(code, os.strerror(code)))
+            raise unreadable(source.path, OSError(code, os.strerror(code)))
         return real(source, size)
 
-    monkeypatch.setattr(store._Source, "read", read)
+    monkeypatch.setattr(Source, "read", read)
     state, passed_over = TOOL.restore(wanted)
     assert state == {}
     assert str(shelf) in passed_over[0]["why"] and "now" not in passed_over[0]["why"].replace("just now", "")
@@ -569,7 +575,7 @@ def test_a_full_disk_is_not_laid_on_the_archive(wanted, shelf, tmp_path, monkeyp
     def fail(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), wanted["prefix"])
 
-    monkeypatch.setattr(store, "extract_member", fail)
+    monkeypatch.setattr(read, "extract_member", fail)
     with pytest.raises(OSError, match="No space left"):
         TOOL.restore(wanted)
     assert everything(tmp_path) == before
@@ -604,7 +610,7 @@ def test_an_archive_of_a_store_can_be_named_itself(download):
 )
 def test_an_archive_for_another_machine_is_refused_before_it_is_unpacked(download, monkeypatch, tmp_path, change, why):
     monkeypatch.setattr(shared, "this_machine", lambda: {**MACHINE, **change})
-    monkeypatch.setattr(store, "extract_member", lambda *_: pytest.fail("something was unpacked"))
+    monkeypatch.setattr(read, "extract_member", lambda *_: pytest.fail("something was unpacked"))
     with pytest.raises(shared.InstallError, match=why):
         TOOL.install(download)
     assert not Path(download["prefix"]).exists()
@@ -613,7 +619,7 @@ def test_an_archive_for_another_machine_is_refused_before_it_is_unpacked(downloa
 def test_a_named_archive_that_is_broken_is_refused_and_left_where_it_is(download, tmp_path):
     cut(download["archive"])
     before = everything(tmp_path)
-    with pytest.raises(store.BadArchive, match="ends too early"):
+    with pytest.raises(BadArchive, match="ends too early"):
         TOOL.install(download)
     assert everything(tmp_path) == before
 

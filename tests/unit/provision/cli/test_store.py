@@ -10,7 +10,7 @@ import pytest
 from provision.cli import flags
 from provision.cli import store as cli_store
 from provision.cli.main import _parser, main
-from provision.machine.store import archives
+from provision.machine.store.pack import pack
 from provision.store import builds as store
 from provision.store.listing import Checked, Exported, Listing, Pruned
 
@@ -27,7 +27,7 @@ def builds(tmp_path, monkeypatch):
         "tool": "mrtrix3", "version": "3.0.8", "release": "debian-12", "arch": "x86_64", "cpu": "x86-64",
         "glibc": "2.34", "commands": ["mrinfo"], "asked": [], "complete": True,
     }  # fmt: skip
-    archives.pack(str(tmp_path / "prefix"), str(tmp_path / "builds"), manifest)
+    pack(str(tmp_path / "prefix"), str(tmp_path / "builds"), manifest)
     return tmp_path / "builds"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from provision.machine import cpu, system
-from provision.machine.store import archives
+from provision.machine.store import pack as packing
 
 from .archive import MANIFEST
 
@@ -32,8 +32,8 @@ def pack(tmp_path):
         (prefix / "bin" / "mrinfo").write_bytes(os.urandom(20_000))
         now = time.time
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(archives.time, "time", lambda: now() - age)
-            packed = archives.pack(str(prefix), str(tmp_path / folder), {**MANIFEST, **changes})
+            patch.setattr(time, "time", lambda: now() - age)
+            packed = packing.pack(str(prefix), str(tmp_path / folder), {**MANIFEST, **changes})
         return Path(packed["archive"])
 
     return pack

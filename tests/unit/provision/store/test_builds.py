@@ -16,7 +16,8 @@ import pytest
 from provision.cli import main
 from provision.errors import OptionError, ProvisionError
 from provision.machine import places
-from provision.machine.store import archives
+from provision.machine.store.errors import Unreadable
+from provision.machine.store.names import set_aside
 from provision.store import builds
 
 from .archive import KEY, UNFINISHED, touch
@@ -245,7 +246,7 @@ def test_copies_of_a_build_count_as_one_and_are_exported_under_its_own_name(tmp_
 
 def test_pruning_deletes_what_stands_beside_a_bad_file_too(tmp_path, pack):
     archive = pack()
-    archives.set_aside(str(archive))
+    set_aside(str(archive))
     assert set(files(tmp_path / "store")) == {f"{KEY}.tar.zst.bad", f"{KEY}.json.bad"}
     builds.prune(1, tmp_path / "store")
     assert files(tmp_path / "store") == {}
@@ -528,9 +529,9 @@ def test_an_interrupted_download_leaves_nothing(tmp_path, pack, served):
 
 def test_a_store_that_cannot_be_read_is_told_with_what_to_do(tmp_path, monkeypatch):
     def fail(path):
-        raise archives.Unreadable("The store is no longer mounted.", "Mount it again.")
+        raise Unreadable("The store is no longer mounted.", "Mount it again.")
 
-    monkeypatch.setattr(archives, "archives", fail)
+    monkeypatch.setattr("provision.machine.store.names.archives", fail)
     for call in (builds.ls, builds.verify, functools.partial(builds.prune, 1)):
         with pytest.raises(ProvisionError, match=r"^The store is no longer mounted. Mount it again.$"):
             call(store=tmp_path)

@@ -13,8 +13,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from plugins.module_utils.provision.store import archives as store
-from plugins.module_utils.provision.store import zstd as zstd
+from plugins.module_utils.provision.store import manifest as manifests
+from plugins.module_utils.provision.store import pack as packing
+from plugins.module_utils.provision.store import zstd
+from plugins.module_utils.provision.store.errors import BadArchive
+from plugins.module_utils.provision.store.names import key_of
+from plugins.module_utils.provision.store.read import read_archive
 
 MANIFEST = {
     "tool": "mrtrix3", "version": "3.0.8", "release": "debian-12", "arch": "x86_64", "cpu": "x86-64-v3",
@@ -54,7 +58,7 @@ def shelf(tmp_path):
 
 
 def pack(prefix, shelf, **changes):
-    return store.pack(str(prefix), str(shelf), {**MANIFEST, **changes})
+    return packing.pack(str(prefix), str(shelf), {**MANIFEST, **changes})
 
 
 def content_of(folder):
@@ -83,9 +87,9 @@ def unpacked(path, folder):
     """Read an archive into a new folder and return what is in it, but for the manifest."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    store.read_archive(str(path), str(folder))
+    read_archive(str(path), str(folder))
     found = content_of(folder)
-    del found[store.MANIFEST]
+    del found[manifests.MANIFEST]
     return found
 
 
@@ -116,8 +120,8 @@ def crafted(shelf, *members, first=None, **changes):
     """Write an archive with a right manifest first, or with that first member, and return its path."""
     manifest = told(members, **changes)
     shelf.mkdir(exist_ok=True)
-    path = shelf / f"{store.key_of(manifest)}.tar.zst"
-    first = first or plain(store.MANIFEST, json.dumps(manifest).encode())
+    path = shelf / f"{key_of(manifest)}.tar.zst"
+    first = first or plain(manifests.MANIFEST, json.dumps(manifest).encode())
     path.write_bytes(frame_of(tar_of(first, *members)))
     return str(path)
 
@@ -212,7 +216,33 @@ def check_store(shelf):
     names = visible(shelf) if shelf.exists() else []
     for name in names:
         if name.endswith(".tar.zst"):
-            found = store.read_archive(str(shelf / name))
+            found = read_archive(str(shelf / name))
             notes = shelf / f"{name[:-8]}.json"
             assert not notes.exists() or json.loads(notes.read_text()) == found
     return names
+
+
+def special(name, kind, link=""):
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, link
+    return member, b""
+
+
+def link(name, target):
+    return special(name, tarfile.SYMTYPE, target)
+
+
+def outside(tmp_path):
+    return {name: what for name, what in content_of(tmp_path).items() if not name.startswith("inner/")}
+
+
+def refuse(path, tmp_path, words):
+    """Check that an archive is refused, both by those who only check it and by those who unpack it."""
+    inner = tmp_path / "inner"
+    shutil.rmtree(inner, ignore_errors=True)
+    inner.mkdir()
+    before = outside(tmp_path)
+    for keep in (None, str(inner)):
+        with pytest.raises(BadArchive, match=words):
+            read_archive(path, keep)
+    assert outside(tmp_path) == before

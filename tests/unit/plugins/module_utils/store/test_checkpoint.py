@@ -14,9 +14,10 @@ import pytest
 
 pytest.importorskip("ansible")
 
-from plugins.module_utils.provision.store import archives as store
 from plugins.module_utils.provision.store import checkpoint as checkpoints
-from plugins.modules.mrtrix3_build import is_whole_elf
+from plugins.module_utils.provision.store.errors import StoreError, unreadable
+from plugins.module_utils.provision.store.pack import written_whole
+from plugins.module_utils.provision.store.read import Source, stream_of
 
 SETTINGS = {"commit": "97b21e56af52" + "0" * 28, "cpu": "x86-64-v3", "compiler": "c++ 12", "release": "Debian 12"}
 WHOLE = Path("/bin/true").read_bytes()
@@ -56,7 +57,7 @@ def shelf(tmp_path):
 
 def checkpoint(shelf, tree, **changes):
     tree.mkdir(exist_ok=True)
-    return checkpoints.Checkpoint(str(shelf), str(tree), {**SETTINGS, **changes}, is_whole_elf)
+    return checkpoints.Checkpoint(str(shelf), str(tree), {**SETTINGS, **changes})
 
 
 def content_of(tree):
@@ -132,7 +133,7 @@ def test_a_piece_has_only_what_was_finished_since_the_last(shelf, tree):
     put(tree, "lib/libmrtrix.so", WHOLE + b"again", LONG_AGO + 9)
     assert kept.keep() == 2
     assert [path.name for path in pieces(shelf)] == ["0001.tar.zst", "0002.tar.zst"]
-    with store.stream_of(str(pieces(shelf)[1])) as tar:
+    with stream_of(str(pieces(shelf)[1])) as tar:
         assert sorted(member.name for member in tar) == ["lib/libmrtrix.so", "tmp/cmd/mrinfo.o"]
 
 
@@ -183,7 +184,7 @@ def test_a_folder_that_cannot_be_listed_for_once_loses_no_piece(shelf, tree, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "listdir", fail)
-        with suppress(store.StoreError, OSError):
+        with suppress(StoreError, OSError):
             kept.keep()
     assert pieces(shelf)[0].read_bytes() == before
 
@@ -269,7 +270,7 @@ def test_what_is_kept_after_a_broken_piece_is_found_again(shelf, two, tmp_path):
 def piece(path, *members):
     """Write a piece by hand, as keep() does, of (member, content)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with store.written_whole(str(path)) as tar:
+    with written_whole(str(path)) as tar:
         for member, content in members:
             member.size = len(content)
             with (path.parent / "content").open("w+b") as file:
@@ -413,7 +414,7 @@ def test_a_store_that_is_full_or_gone_is_a_problem_and_no_more(shelf, tree, monk
     broken[0] = False
     wait_for(lambda: pieces(shelf))
     kept.stop()
-    with store.stream_of(str(pieces(shelf)[0])) as tar:
+    with stream_of(str(pieces(shelf)[0])) as tar:
         assert {member.name for member in tar} == KEPT
     assert kept.notes() == []
 
@@ -432,14 +433,14 @@ def test_a_store_that_is_no_folder_is_a_problem_and_no_more(shelf, tree, monkeyp
 
 @pytest.mark.parametrize("code", [errno.ENOTCONN, errno.EIO])
 def test_a_store_that_fails_while_it_is_read_is_a_problem_and_no_more(shelf, two, tmp_path, monkeypatch, code):
-    real = store._Source.read
+    real = Source.read
 
     def read(source, size):
         if source.path == str(two[1]):
-            raise store._unreadable(source.path, OSError(code, os.strerror(code)))
+            raise unreadable(source.path, OSError(code, os.strerror(code)))
         return real(source, size)
 
-    monkeypatch.setattr(store._Source, "read", read)
+    monkeypatch.setattr(Source, "read", read)
     found, count, problem = restored(shelf, tmp_path / "fresh")
     assert (set(found), count) == (KEPT, len(KEPT))
     assert str(shelf) in problem
@@ -447,8 +448,8 @@ def test_a_store_that_fails_while_it_is_read_is_a_problem_and_no_more(shelf, two
 
 
 def test_a_piece_that_does_not_come_back_as_it_was_written_gets_no_name(shelf, tree, monkeypatch):
-    monkeypatch.setattr(store._Source, "sha256", lambda source: "0" * 64)
-    with pytest.raises(store.StoreError, match="does not give back"):
+    monkeypatch.setattr(Source, "sha256", lambda source: "0" * 64)
+    with pytest.raises(StoreError, match="does not give back"):
         checkpoint(shelf, tree).keep()
     assert pieces(shelf) == []
 
@@ -457,7 +458,7 @@ def test_a_file_that_goes_away_while_a_piece_is_written_is_left_for_later(shelf,
     kept = checkpoint(shelf, tree)
     with monkeypatch.context() as patch:
         patch.setattr(kept, "_finished", lambda: {"config": LONG_AGO - 5, "bin/gone": LONG_AGO})
-        with pytest.raises((store.StoreError, OSError)):
+        with pytest.raises((StoreError, OSError)):
             kept.keep()
     assert pieces(shelf) == []
     assert kept.keep() == len(KEPT)

@@ -14,9 +14,13 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plugins.module_utils.provision.store import archives as store
 from plugins.module_utils.provision.store import checkpoint as checkpoints
-from plugins.module_utils.provision.store import members
+from plugins.module_utils.provision.store import manifest as manifests
+from plugins.module_utils.provision.store import members, read
+from plugins.module_utils.provision.store.choose import candidates
+from plugins.module_utils.provision.store.errors import BadArchive, StoreError
+from plugins.module_utils.provision.store.pack import adopt
+from plugins.module_utils.provision.store.read import read_archive
 from plugins.module_utils.provision.store.tar import TarReader
 from provision.store import builds as shelf_of
 
@@ -72,7 +76,7 @@ def _block(member, content):
 
 
 def manifest_of(content):
-    member = tarfile.TarInfo(store.MANIFEST)
+    member = tarfile.TarInfo(manifests.MANIFEST)
     member.size = len(content)
     return _block(member, content)
 
@@ -106,11 +110,11 @@ def test_no_member_gets_out_of_the_folder_or_becomes_more_than_a_file(parts, end
             before = outside(place)
             try:
                 if "zst" in name:
-                    store.read_archive(str(Path(place, name)), str(Path(place, "in")))
+                    read_archive(str(Path(place, name)), str(Path(place, "in")))
                 else:
                     members.unpack(str(Path(place, name)), str(Path(place, "in")))
-            except (store.BadArchive, ValueError) as error:
-                assert type(error) is ValueError or isinstance(error, store.BadArchive)
+            except (BadArchive, ValueError) as error:
+                assert type(error) is ValueError or isinstance(error, BadArchive)
             except OSError as error:
                 assert error.errno == 28  # it says that it holds more than any disk
             assert outside(place) == before
@@ -122,7 +126,7 @@ def test_no_member_gets_out_of_the_folder_or_becomes_more_than_a_file(parts, end
 @given(st.lists(headers(), max_size=4))
 def test_no_piece_of_an_unfinished_build_gets_out_of_the_tree(members):
     with tempfile.TemporaryDirectory() as place:
-        kept = checkpoints.Checkpoint(os.path.join(place, "store"), os.path.join(place, "in"), {"commit": "a"}, None)
+        kept = checkpoints.Checkpoint(os.path.join(place, "store"), os.path.join(place, "in"), {"commit": "a"})
         os.makedirs(kept.folder)
         os.mkdir(kept.source)
         content = zstandard.ZstdCompressor(write_checksum=True).compress(b"".join(members) + bytes(1024))
@@ -142,7 +146,7 @@ JSON = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
     max_leaves=5,
 )  # fmt: skip
-FIELDS = [*store._FIELDS, "repo", "belongs_to", "cpu_flags", "build_seconds", "size", "sha256", "more"]
+FIELDS = [*manifests._FIELDS, "repo", "belongs_to", "cpu_flags", "build_seconds", "size", "sha256", "more"]
 CHANGES = st.dictionaries(st.sampled_from(FIELDS), JSON)
 RAW = st.sampled_from(
     [
@@ -172,8 +176,8 @@ def _plain(size):
 
 def look(place):
     """Do all that looks into a store, and return what `ls` finds."""
-    list(store.candidates(str(place), WANTED, MACHINE, []))
-    list(store.candidates(str(place), {**WANTED, "version": "3.0.8"}, MACHINE, []))
+    list(candidates(str(place), WANTED, MACHINE, []))
+    list(candidates(str(place), {**WANTED, "version": "3.0.8"}, MACHINE, []))
     found = shelf_of.ls(place)
     checked = shelf_of.verify(place, progress=lambda _: None)
     for text in (repr(found), repr(checked), found._repr_html_(), json.dumps(checked.to_dict())):
@@ -192,8 +196,8 @@ def test_no_manifest_hides_the_other_builds_of_a_store(inside, beside):
         (place / f"{KEY}.json").write_bytes(beside)
         (sound,) = [build for build in look(place) if "debian11" in build.key]
         assert not sound.problem
-        with suppress(store.StoreError):
-            store.adopt(str(place / f"{KEY}.tar.zst"), str(place / "other"))
+        with suppress(StoreError):
+            adopt(str(place / f"{KEY}.tar.zst"), str(place / "other"))
 
 
 @pytest.mark.parametrize("name", [f"{KEY}.tar.zst", f"{KEY}.json"])
@@ -220,9 +224,9 @@ def test_any_bytes_are_no_archive(content):
         path = Path(folder, f"{KEY}.tar.zst")
         for data in (content, zstandard.ZstdCompressor().compress(content)):
             path.write_bytes(data)
-            with suppress(store.BadArchive):
-                store.manifest_of(str(path))
-            with pytest.raises(store.BadArchive):
-                store.read_archive(str(path))
+            with suppress(BadArchive):
+                read.manifest_of(str(path))
+            with pytest.raises(BadArchive):
+                read_archive(str(path))
         with io.BytesIO(content) as raw, suppress(tarfile.TarError):
             list(TarReader(raw))

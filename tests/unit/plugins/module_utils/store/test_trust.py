@@ -10,9 +10,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from plugins.module_utils.provision.store import archives as store
 from plugins.module_utils.provision.store import checkpoint as checkpoints
 from plugins.module_utils.provision.store import folder, trust
+from plugins.module_utils.provision.store.choose import candidates
+from plugins.module_utils.provision.store.errors import BadArchive, NotTrusted, StoreError
+from plugins.module_utils.provision.store.names import key_of
+from plugins.module_utils.provision.store.pack import adopt, pack, written_whole
+from plugins.module_utils.provision.store.read import read_archive
 
 MANIFEST = {
     "tool": "mrtrix3", "version": "3.0.8", "release": "debian-12", "arch": "x86_64", "cpu": "x86-64-v3",
@@ -31,7 +35,7 @@ def shelf(tmp_path):
 def packed(tmp_path, shelf):
     (tmp_path / "prefix/bin").mkdir(parents=True)
     (tmp_path / "prefix/bin/mrinfo").write_text("#!/bin/sh\n")
-    return store.pack(str(tmp_path / "prefix"), str(shelf), MANIFEST)
+    return pack(str(tmp_path / "prefix"), str(shelf), MANIFEST)
 
 
 def give(path, mode=None, user=SOMEBODY):
@@ -71,12 +75,12 @@ def test_root_neither_takes_from_nor_writes_to_a_store_of_others(packed, shelf, 
     machine = {"release": "debian-12", "arch": "x86_64", "glibc": "2.36", "own_cpu": "x86-64-v3", "cpu": "x86-64-v3"}
     wanted = {"tool": "mrtrix3", "version": "3.0.8", "cpu": "", "commands": [], "repo": ""}
     for work in (
-        lambda: list(store.candidates(str(shelf), wanted, {**machine, "flags": []}, [])),
-        lambda: store.pack(str(tmp_path / "prefix"), str(shelf), MANIFEST),
-        lambda: store.adopt(packed["archive"], str(shelf), packed["sha256"]),
-        lambda: store.written_whole(str(shelf / "unfinished/x/0001.tar.zst")).__enter__(),
+        lambda: list(candidates(str(shelf), wanted, {**machine, "flags": []}, [])),
+        lambda: pack(str(tmp_path / "prefix"), str(shelf), MANIFEST),
+        lambda: adopt(packed["archive"], str(shelf), packed["sha256"]),
+        lambda: written_whole(str(shelf / "unfinished/x/0001.tar.zst")).__enter__(),
     ):
-        with pytest.raises(store.NotTrusted) as caught:
+        with pytest.raises(NotTrusted) as caught:
             work()
         assert str(shelf) in caught.value.message and caught.value.hint
     assert sorted(os.listdir(shelf)) == before
@@ -90,11 +94,11 @@ def test_root_unpacks_no_archive_of_others_unless_its_sum_is_given(packed, tmp_p
     spoil(path)
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-    with pytest.raises(store.NotTrusted, match="The archive"):
-        store.read_archive(path, str(tmp_path / "one"))
+    with pytest.raises(NotTrusted, match="The archive"):
+        read_archive(path, str(tmp_path / "one"))
     assert os.listdir(tmp_path / "one") == []
-    assert store.read_archive(path)["sha256"] == packed["sha256"]  # to look at it harms nobody
-    store.read_archive(path, str(tmp_path / "other"), sha256=packed["sha256"])
+    assert read_archive(path)["sha256"] == packed["sha256"]  # to look at it harms nobody
+    read_archive(path, str(tmp_path / "other"), sha256=packed["sha256"])
     assert os.listdir(tmp_path / "other/bin") == ["mrinfo"]
 
 
@@ -102,16 +106,16 @@ def test_root_unpacks_no_archive_of_others_unless_its_sum_is_given(packed, tmp_p
 def test_another_archive_than_that_of_the_sum_is_refused(packed, tmp_path):
     give(packed["archive"])
     (tmp_path / "new").mkdir()
-    with pytest.raises(store.BadArchive, match="SHA-256"):
-        store.read_archive(packed["archive"], str(tmp_path / "new"), sha256="0" * 64)
+    with pytest.raises(BadArchive, match="SHA-256"):
+        read_archive(packed["archive"], str(tmp_path / "new"), sha256="0" * 64)
 
 
 @is_root
 def test_an_archive_of_others_becomes_roots_only_by_its_sum(packed, tmp_path):
     give(packed["archive"])
-    with pytest.raises(store.NotTrusted):
-        store.adopt(packed["archive"], str(tmp_path / "own"))
-    assert store.adopt(packed["archive"], str(tmp_path / "own"), packed["sha256"])["archive"]
+    with pytest.raises(NotTrusted):
+        adopt(packed["archive"], str(tmp_path / "own"))
+    assert adopt(packed["archive"], str(tmp_path / "own"), packed["sha256"])["archive"]
 
 
 @is_root
@@ -120,8 +124,8 @@ def test_who_called_sudo_may_have_a_store(packed, shelf, tmp_path, monkeypatch):
     for path in (shelf, packed["archive"]):
         give(path)
     (tmp_path / "new").mkdir()
-    store.read_archive(packed["archive"], str(tmp_path / "new"))
-    store.pack(str(tmp_path / "prefix"), str(shelf), MANIFEST)
+    read_archive(packed["archive"], str(tmp_path / "new"))
+    pack(str(tmp_path / "prefix"), str(shelf), MANIFEST)
 
 
 @is_root
@@ -149,11 +153,11 @@ def test_pieces_of_an_unfinished_build_of_others_are_not_built_in(tmp_path, shel
     made = tmp_path / "tree/tmp/a.o"
     shutil.copy("/bin/true", made)
     os.utime(made, (1.7e9, 1.7e9))
-    kept = checkpoints.Checkpoint(str(shelf), str(tmp_path / "tree"), settings, lambda _: True)
+    kept = checkpoints.Checkpoint(str(shelf), str(tmp_path / "tree"), settings)
     assert kept.keep() == 1
     give(next(shelf.glob("unfinished/*/*")))
     (tmp_path / "fresh").mkdir()
-    fresh = checkpoints.Checkpoint(str(shelf), str(tmp_path / "fresh"), settings, lambda _: True)
+    fresh = checkpoints.Checkpoint(str(shelf), str(tmp_path / "fresh"), settings)
     assert fresh.restore() == 0 and fresh.problem
     assert os.listdir(tmp_path / "fresh") == [] and len(list(shelf.glob("unfinished/*/*.tar.zst"))) == 1
 
@@ -173,12 +177,12 @@ def test_what_is_packed_and_unpacked_can_be_read_by_all_and_written_by_one(tmp_p
 
     before = os.umask(umask)
     try:
-        packed = store.pack(str(tmp_path / "prefix"), str(shelf), MANIFEST, tell)
-        with store.written_whole(str(shelf / "unfinished/x/0001.tar.zst")):
+        packed = pack(str(tmp_path / "prefix"), str(shelf), MANIFEST, tell)
+        with written_whole(str(shelf / "unfinished/x/0001.tar.zst")):
             tell()
         (tmp_path / "new").mkdir()
-        store.read_archive(packed["archive"], str(tmp_path / "new"))
-        store.adopt(packed["archive"], str(tmp_path / "b/store"))
+        read_archive(packed["archive"], str(tmp_path / "new"))
+        adopt(packed["archive"], str(tmp_path / "b/store"))
     finally:
         os.umask(before)
     assert seen == {0o600}
@@ -186,7 +190,7 @@ def test_what_is_packed_and_unpacked_can_be_read_by_all_and_written_by_one(tmp_p
     for path in (*(tmp_path / "a").rglob("*"), *(tmp_path / "b").rglob("*"), *(tmp_path / "new").rglob("*")):
         if path.name != ".lock":
             modes.setdefault(oct(stat.S_IMODE(path.stat().st_mode)), set()).add(path.name)
-    key = store.key_of(MANIFEST)
+    key = key_of(MANIFEST)
     assert modes == {
         "0o755": {"store", "unfinished", "x", "bin", "mrinfo"},
         "0o644": {f"{key}.tar.zst", f"{key}.json", "0001.tar.zst", "manifest.json"},
@@ -204,8 +208,8 @@ def test_a_file_that_is_swapped_for_a_link_while_it_is_packed_is_not_written_thr
             path.symlink_to(secret)
 
     before = hashlib.sha256(Path(packed["archive"]).read_bytes()).hexdigest()
-    with pytest.raises(store.StoreError):
-        store.pack(str(tmp_path / "prefix"), str(shelf), MANIFEST, swap)
+    with pytest.raises(StoreError):
+        pack(str(tmp_path / "prefix"), str(shelf), MANIFEST, swap)
     assert (secret.read_text(), stat.S_IMODE(secret.stat().st_mode)) == ("mine", 0o600)
     assert hashlib.sha256(Path(packed["archive"]).read_bytes()).hexdigest() == before
-    assert json.loads((shelf / f"{store.key_of(MANIFEST)}.json").read_text())["sha256"] == before
+    assert json.loads((shelf / f"{key_of(MANIFEST)}.json").read_text())["sha256"] == before

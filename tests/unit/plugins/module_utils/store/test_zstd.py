@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 import zstandard
 
-from plugins.module_utils.provision.store import zstd as zstd
+from plugins.module_utils.provision.store import zstd
 
 from .packed import frame_of, use
 

@@ -1,10 +1,12 @@
 """A source tree with a build script of our own in MRtrix3's place."""
 
 import os
+import shutil
+import subprocess
 
 import pytest
 
-from plugins.modules import mrtrix3_build as build
+from plugins.module_utils.provision.build.tree import build
 
 CONFIGURE = """#!/usr/bin/env python3
 import os
@@ -45,8 +47,7 @@ def source(tmp_path, monkeypatch):
 
 
 def compile_(source, commands=(), cpu="", tell=lambda *_: None, store="", commit="", against="", warn=print):
-    with build.tree_locked(str(source)) as lock:
-        return build.build(str(source), list(commands), cpu, 1, tell, warn, lock, str(store), commit, str(against))
+    return build(str(source), list(commands), cpu, 1, tell, warn, str(store), commit, str(against))
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +60,38 @@ def _no_hangup(monkeypatch):
     os.dup2(saved, 1)
     for descriptor in (reader, writer, saved):
         os.close(descriptor)
+
+
+@pytest.fixture
+def clone(source, tmp_path):
+    """Return a function that makes a fresh clone of the source tree, as a fresh machine does, and its commit."""
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
+    environment = {
+        **os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull,
+        **{f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+        "GIT_COMMITTER_DATE": "1600000000 +0000",
+    }  # fmt: skip
+    for folder in ("lib", "tmp"):  # which git does not keep when they are empty
+        (source / folder / ".keep").write_text("")
+
+    def git(*argv):
+        done = subprocess.run(["git", *argv], check=True, env=environment, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("-C", source, "init", "-q")
+    git("-C", source, "add", ".")
+    git("-C", source, "commit", "-q", "-m", "sources")
+
+    def make(name):
+        git("clone", "-q", f"file://{source}", tmp_path / name)
+        return tmp_path / name, git("-C", source, "rev-parse", "HEAD")
+
+    return make
+
+
+def settle(tree):
+    """Make all that was built look as if it had been finished a while ago: what is new is not kept yet."""
+    for path in tree.rglob("*"):
+        if path.is_file() and ".git" not in path.parts:
+            os.utime(path, (path.stat().st_mtime - 60,) * 2)

@@ -1,0 +1,1 @@
+"""Compiling MRtrix3, or a module of it, in its source tree."""

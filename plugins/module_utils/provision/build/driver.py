@@ -1,0 +1,202 @@
+"""What MRtrix3's build systems have in common: their commands are followed, and stopped when nobody waits for them."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import time
+
+from ..commands import plain_environment, run
+from ..failures import Problem
+from ..files import write_json
+from ..reading import read_json, read_text
+from ..store.checkpoint import SPENT
+from ..store.portable import LINK_FLAGS
+from ..system import os_release
+
+_STEP = re.compile(r"^[(\[]\s*(\d+)/(\d+)[)\]]\s*(.*)")
+_OUT_OF_MEMORY = re.compile(
+    r"Killed signal terminated program|: Killed\b|out of memory allocating|virtual memory exhausted|std::bad_alloc"
+    r"|Cannot allocate memory"
+)
+
+
+class BuildError(Problem):
+    """A build that cannot go on."""
+
+    def __init__(self, message, hint="", log="", lines=(), code="build-failed"):
+        super().__init__(message, hint, code)
+        self.log, self.lines = log, list(lines)
+
+
+class Clock:
+    """How long a tree has been compiled for, over all runs that were at it, in a file of the tree."""
+
+    def __init__(self, source):
+        self._path = os.path.join(source, SPENT)
+        self._before, self._start, self._noted = read_json(self._path).get("seconds", 0), time.monotonic(), 0.0
+
+    def seconds(self):
+        """Return the seconds so far."""
+        return round(self._before + time.monotonic() - self._start, 1)
+
+    def note(self, now=False):
+        """Write them down, at most every ten seconds unless told: a run that is killed has spent them too."""
+        if now or time.monotonic() - self._noted > 10:
+            self._noted = time.monotonic()
+            write_json(self._path, {"seconds": self.seconds()})
+
+
+class Build:
+    """One of the build systems, driven in a source tree."""
+
+    title, option = "MRtrix3", "mrtrix3_jobs"
+
+    def __init__(self, source, cpu, jobs, tell, lock):
+        self.source, self.cpu, self.jobs, self.tell, self.lock = source, cpu, jobs, tell, lock
+        self.checkpoint, self.clock = None, Clock(source)
+        self.log = os.path.join(source, "provision-build.log")
+        self.steps = 0
+
+    def settings(self):
+        """Return what the objects of this tree depend on besides the sources."""
+        code, out, _error = run(["c++", "--version"], plain_environment())
+        if code:
+            hint = "The role deps installs one: provision run deps."
+            raise BuildError("There is no C++ compiler that works.", hint, code="no-compiler")
+        return {
+            "cpu": self.cpu,
+            "compiler": out.partition("\n")[0],
+            "system": type(self).__name__,
+            "links": LINK_FLAGS,
+            # The headers of libraries, such as Eigen's, are those of the release.
+            "release": os_release().get("PRETTY_NAME", ""),
+        }
+
+    def _path(self, *names):
+        return os.path.join(self.source, *names)
+
+    def call(self, argv, environment=None, watch=False, folder=None):
+        """Run a command in the tree or another folder, its output to the log; stop it when nobody waits for it."""
+        # Flags, compilers and paths that somebody has exported would make another build than the one it is named.
+        environment = plain_environment(**(environment or {}))
+        with open(self.log, "ab") as log:
+            log.write((" ".join(argv) + "\n").encode())
+            process = subprocess.Popen(
+                argv,
+                cwd=folder or self.source,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                # If this process is killed, the build keeps the lock until its last compiler has ended.
+                pass_fds=[self.lock.fileno()],
+            )
+            try:
+                tail = self._follow(process, log, watch)
+            finally:
+                _stop(process)
+                self.clock.note(now=True)
+        if process.returncode:
+            raise self._failure(tail, process.returncode)
+
+    def _failure(self, tail, code):
+        """Return the error for a build that ended with this code and these last lines."""
+        text = "\n".join(tail)
+        if "No space left on device" in text:
+            hint = "Free some space (a full build needs 0.3 GB) and run it again."
+            return BuildError("The disk is full.", hint, self.log, tail, code="disk-full")
+        if _OUT_OF_MEMORY.search(text) or code == -signal.SIGKILL:
+            return self._out_of_memory(tail)
+        said = [line.strip() for line in tail if line.strip()]
+        errors = [line for line in said if re.search(r"\berror\b", line, re.I)] or said[-1:] or ["it said nothing"]
+        problem = errors[-1]
+        if problem.endswith(":"):  # CMake says what is wrong on the next line
+            problem = " ".join([problem, *said[said.index(problem) + 1 :][:1]])
+        hint = f"All of its output is in {self.log}."
+        return BuildError(f"{self.title} could not be built: {problem}", hint, self.log, tail)
+
+    def _out_of_memory(self, tail):
+        if self.jobs > 1:
+            hint = f"Use fewer jobs: {self.option}={self.jobs // 2}."
+        else:
+            hint = (
+                "One compiler alone needs up to 3.4 GiB: close other programs, add swap, or take a build from a store "
+                "or an archive. What is compiled is kept."
+            )
+        return BuildError("The compiler was killed: memory ran out.", hint, self.log, tail, code="out-of-memory")
+
+    def _follow(self, process, log, watch):
+        """Copy the output to the log, tell the steps seen, and return the last lines."""
+        poll = select.poll()
+        poll.register(process.stdout, select.POLLIN | select.POLLHUP)
+        # Our own output is a pipe to the run that started us: it hangs up when that run, or its ssh, is gone.
+        poll.register(1, 0)
+        parents = _parents()
+        rest, tail = b"", []
+        while True:
+            if _parents() != parents:
+                raise BuildError("The run that started this build is gone.")
+            self.clock.note()
+            for descriptor, _event in poll.poll(1000):
+                if descriptor == 1:
+                    raise BuildError("The run that started this build is gone.")
+                block = os.read(process.stdout.fileno(), 65536)
+                if not block:
+                    process.wait()
+                    return tail
+                log.write(block)
+                log.flush()
+                *lines, rest = (rest + block).split(b"\n")
+                tail = (tail + [line.decode(errors="replace") for line in lines])[-400:]
+                if watch:
+                    self._count(lines)
+
+    def _count(self, lines):
+        for line in lines:
+            step = _STEP.match(line.decode(errors="replace"))
+            if step:
+                self.steps = int(step.group(1))
+                self.tell(self.steps, int(step.group(2)), step.group(3))
+
+
+def _parents():
+    """Return our parent, its parent, and that one's: here a shell, Ansible's worker, and ansible-playbook."""
+    # A worker outlives an ansible-playbook that is killed, and is then somebody else's child.
+    pids = [os.getpid()]
+    for _turn in range(3):
+        status = read_text(f"/proc/{pids[-1]}/status")
+        found = re.search(r"^PPid:\s*(\d+)", status, re.M)
+        pids.append(int(found.group(1)) if found else 0)
+    return pids
+
+
+def _stop(process):
+    """Stop a process and all it started; its group is its own."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            continue
+        if number == signal.SIGTERM:
+            time.sleep(0.1)  # the compilers below it end after it does
+    process.wait()
+
+
+def stop_on_signals():
+    """Make the signals that end this process end its build too, which is in a session of its own."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _end)
+
+
+def _end(number, frame):
+    # Not at once: what is being done is left as its `finally` leaves it.
+    raise SystemExit(1)

@@ -1,0 +1,282 @@
+"""Packing builds into a store, where an archive is whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import glob
+import hashlib
+import io
+import json
+import os
+import stat
+import tarfile
+import tempfile
+import time
+from contextlib import ExitStack, closing, contextmanager, suppress
+
+from ..alive import boot_id
+from ..file_lock import locked
+from ..files import drop_half_written, make_folder, set_mode, write_json
+from .errors import BadArchive, StoreError
+from .manifest import MANIFEST, check_manifest
+from .members import Members
+from .names import NEW, archive_path, beside, key_of
+from .read import Source, open_file, read_archive
+from .trust import check_owner
+from .zstd import BLOCK, LEVEL, QUICK, ZstdError, compressor
+
+PACKER = "provision 0.1.0"
+HOURS_NEW = 24  # after which another machine's packing is taken for given up
+# tarfile moves what is left of a block whenever it has taken something from it, so that large ones cost time.
+_TAR_BLOCK = 1 << 14
+
+
+def pack(prefix, store, manifest, tell=None):
+    """Pack an installation into a store; return its manifest, with ``archive`` (its path), ``size`` and ``sha256``."""
+    members = _listed(prefix)
+    manifest = dict(
+        manifest, unpacked=sum(member.size for member in members), packer=PACKER, created=round(time.time(), 1)
+    )
+    check_manifest(manifest)
+    try:
+        check_owner(store)
+        make_folder(store)
+        with _store_locked(store), _unfinished(store) as path:
+            with _written(path, LEVEL, tarfile.GNU_FORMAT) as (tar, sink):
+                _write_members(tar, prefix, members, manifest, tell)
+            manifest.update(size=sink.size, sha256=sink.sha256)
+            _check_written(path, store, manifest)
+            return dict(manifest, archive=_publish(path, store, manifest))
+    except BlockingIOError as error:
+        raise StoreError(f"Another run has been packing into the store {store} for five minutes.") from error
+    except ZstdError as error:
+        raise StoreError(f"{error}.", "Install it: pip install zstandard.") from error
+    except OSError as error:
+        if str(error.filename or "").startswith(os.path.join(prefix, "")):
+            raise StoreError(f"{error.filename} cannot be packed: {error.strerror}.") from error
+        raise _writing(store, error) from error
+
+
+def _listed(prefix):
+    """Return an installation's members, in one order on all file systems; StoreError for a link that leads out."""
+    members, checked = [], Members()
+    for folder, folders, names in os.walk(prefix):
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for name in sorted([*names, *links]):
+            path = os.path.join(folder, name)
+            relative = os.path.relpath(path, prefix)
+            if relative == MANIFEST or relative.startswith(".provision"):
+                continue
+            member = tarfile.TarInfo(relative)
+            found = os.lstat(path)
+            if stat.S_ISLNK(found.st_mode):
+                member.type, member.linkname = tarfile.SYMTYPE, os.readlink(path)
+            elif stat.S_ISREG(found.st_mode):
+                member.size = found.st_size
+                member.mode = 0o755 if found.st_mode & 0o100 else 0o644
+            else:
+                member.type = tarfile.FIFOTYPE
+            try:
+                checked.check(member)
+            except ValueError as error:
+                raise StoreError(f"{prefix} cannot be packed: {error}.") from error
+            members.append(member)
+    return members
+
+
+def _write_members(tar, prefix, members, manifest, tell):
+    """Add the manifest, then the members, all of one time."""
+    # MRtrix3's build compares times to see what has to be compiled again; equal ones are up to date.
+    text = json.dumps(manifest, indent=1, sort_keys=True).encode()
+    first = tarfile.TarInfo(MANIFEST)
+    first.size = len(text)
+    done = 0
+    for member in (first, *members):
+        member.mtime = int(manifest["created"])
+        if member is first:
+            tar.addfile(member, io.BytesIO(text))
+        elif member.issym():
+            tar.addfile(member)
+        else:
+            with open(os.path.join(prefix, member.name), "rb") as file:
+                tar.addfile(member, file)
+            done += member.size
+            if tell:
+                tell(done, manifest["unpacked"])
+
+
+def adopt(source, store, sha256=""):
+    """Copy an archive from elsewhere into a store under the name that its manifest gives; return its manifest."""
+    if not os.path.isfile(source):
+        raise StoreError(f"There is no archive {source}.", "Give the path of a file that ends in .tar.zst.")
+    try:
+        with _unfinished(store) as path:
+            with closing(Source(source, trusted=bool(sha256))) as file, open(path, "wb", opener=_open_own) as copy:
+                for block in iter(lambda: file.read(BLOCK), b""):
+                    copy.write(block)
+                copy.flush()
+                os.fsync(copy.fileno())
+            found = read_archive(path, sha256=sha256)
+            with _store_locked(store):
+                return dict(found, archive=_publish(path, store, found))
+    except OSError as error:
+        raise _writing(store, error) from error
+
+
+@contextmanager
+def written_whole(path):
+    """Give a tar archive to add to, quick to compress, that has its name only once it was read back."""
+    try:
+        with _unfinished(os.path.dirname(path)) as new:
+            with _written(new, QUICK, tarfile.PAX_FORMAT) as (tar, sink):
+                yield tar
+            with closing(Source(new)) as source:
+                if source.sha256() != sink.sha256:
+                    raise StoreError(f"The store {os.path.dirname(path)} does not give back what was written.")
+            _rename(new, path)
+    except ZstdError as error:
+        raise StoreError(f"{error}.", "Install it: pip install zstandard.") from error
+    except OSError as error:
+        raise _writing(os.path.dirname(path), error) from error
+
+
+@contextmanager
+def _unfinished(store):
+    """Give the path of a new file in a store under a name that nobody reads, gone at the end unless renamed."""
+    check_owner(store)
+    make_folder(store)
+    drop_unfinished(store)
+    handle, path = tempfile.mkstemp(prefix=_new_here(), dir=store)
+    try:
+        _is_nobodys(handle)
+        yield path
+    finally:
+        os.close(handle)
+        with suppress(OSError):
+            os.unlink(path)
+
+
+def _new_here():
+    """Return how the names begin that this machine writes to, until it is started anew."""
+    return f"{NEW}{boot_id()[:8] or f'unknown-{os.uname().nodename}'}-"
+
+
+def _is_nobodys(handle):
+    """Take the lock that a packer holds as long as it lives; tell whether nobody had it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held, or a file system without locks
+        return False
+    return True
+
+
+def drop_unfinished(store, hours=HOURS_NEW):
+    """Delete what packers that were killed have left, on other machines for so many hours; return the paths."""
+    # The locks of another machine are not to be seen on a mounted Drive, so only its file's age tells of it.
+    dropped, here = [], os.path.join(store, _new_here())
+    for path in glob.glob(os.path.join(glob.escape(store), NEW + "*")):
+        with suppress(OSError):
+            if time.time() - os.path.getmtime(path) > hours * 3600 or (path.startswith(here) and _is_left(path)):
+                os.unlink(path)
+                dropped.append(path)
+    return dropped
+
+
+def _is_left(path):
+    with open(path, "rb", opener=open_file) as file:
+        return _is_nobodys(file.fileno())
+
+
+@contextmanager
+def _store_locked(store):
+    """Keep two packers of one machine apart, where the store's file system has locks."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(os.path.join(store, ".lock"), seconds=300))
+        except OSError as error:
+            # No locks there, or the lock of another user.
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EPERM):
+                raise
+        yield
+
+
+def _check_written(unfinished, store, manifest):
+    """Read an archive back, and raise StoreError unless what was written is what is there."""
+    try:
+        found = read_archive(unfinished)
+    except BadArchive as error:
+        raise StoreError(f"The store {store} does not give back what was written: {error.message}.") from error
+    if (found["size"], found["sha256"]) != (manifest["size"], manifest["sha256"]):
+        raise StoreError(f"The store {store} does not give back what was written: its SHA-256 is another.")
+
+
+def _publish(unfinished, store, manifest):
+    """Give an archive that was read back its name, and return its path."""
+    path = archive_path(store, key_of(manifest))
+    # Between the two renames the archive stands alone, which is enough; beside another's notes it would seem broken.
+    with suppress(FileNotFoundError):
+        os.unlink(beside(path))
+    _rename(unfinished, path)
+    with suppress(OSError):  # what is noted beside it is in it too
+        drop_half_written(beside(path))
+        write_json(beside(path), manifest)
+    return path
+
+
+class _Sink:
+    """A compressed stream to a file, counted and summed up."""
+
+    def __init__(self, file, level):
+        self._file, self._frame, self._sum, self.size = file, compressor(level), hashlib.sha256(), 0
+        self.sha256 = ""
+
+    def write(self, data):
+        self._put(self._frame.compress(data))
+        return len(data)
+
+    def _put(self, data):
+        self._sum.update(data)
+        self.size += len(data)
+        self._file.write(data)
+
+    def finish(self):
+        """Write what is left and bring all of it to the disk."""
+        self._put(self._frame.flush())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.sha256 = self._sum.hexdigest()
+
+
+@contextmanager
+def _written(path, level, form):
+    """Give (a tar archive to add to, the sink with its size and sha256 at the end) and write it to a file."""
+    with open(path, "wb", opener=_open_own) as file:
+        sink = _Sink(file, level)
+        with tarfile.open(fileobj=sink, mode="w|", format=form, bufsize=_TAR_BLOCK) as tar:
+            tar.copybufsize = _TAR_BLOCK
+            yield tar, sink
+        sink.finish()
+
+
+def _open_own(path, flags):
+    """Open a file that this process has made, and no other that a link of its name leads to."""
+    return os.open(path, flags & ~os.O_CREAT | os.O_NOFOLLOW)
+
+
+def _rename(unfinished, path):
+    """Give a file its name, and let all read it who may look into the store."""
+    with open(unfinished, "rb", opener=_open_own) as file:
+        set_mode(file.fileno(), 0o644)
+    os.replace(unfinished, path)
+
+
+def _writing(store, error):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError(f"The store {store} is full.", "Free some space there: provision store prune --keep 2.")
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return StoreError(f"The store {store} cannot be written to.", "Name another store.")
+    if error.errno == errno.ENOTCONN:
+        return StoreError(f"The store {store} is no longer mounted.", "Mount it again.")
+    return StoreError(f"The store {store} cannot be written to: {error.strerror or error}.", "Name another store.")

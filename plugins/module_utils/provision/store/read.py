@@ -1,0 +1,195 @@
+"""Reading archives: whole, and unpacked only where nothing speaks against it."""
+
+# An archive <key>.tar.zst begins with its manifest; <key>.json has it again, with size and sha256, to be read quickly.
+# Where the two differ the archive decides: what stands beside it may be lost, or older.
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import stat
+import tarfile
+from contextlib import contextmanager
+
+from ..disk import free_bytes
+from ..files import write_json
+from .errors import BadArchive, NoBuild, NotTrusted, StoreError, Unreadable, unreadable
+from .manifest import MANIFEST, parsed
+from .members import Members, extract_member
+from .names import SUFFIX, beside, key_of
+from .tar import TarReader
+from .trust import TRUST_IT, others_write
+from .zstd import BLOCK, NoZstdError, Reader
+
+_MANIFEST_LIMIT = 1 << 20
+# What is wrong with one member, and not with the folder it goes to.
+_OF_THE_MEMBER = (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.EMLINK, errno.ENAMETOOLONG, errno.ENOTDIR)
+
+
+class Source:
+    """An archive's bytes on their way: counted, summed up, and with their read errors told from all others."""
+
+    def __init__(self, path, tell=None, trusted=True):
+        self.path, self._tell = path, tell
+        try:
+            self._file = open(path, "rb", buffering=0, opener=open_file)  # noqa: SIM115 (closed by close)
+            found = os.fstat(self._file.fileno())
+        except OSError as error:
+            raise unreadable(path, error) from error
+        self.size = found.st_size
+        problem = "" if trusted else others_write(found)
+        if problem:
+            self.close()
+            raise NotTrusted(f"The archive {path} {problem}.", TRUST_IT)
+        self._sum, self._done = hashlib.sha256(), 0
+
+    def read(self, size):
+        """Return the next bytes, so many at most."""
+        try:
+            data = self._file.read(size)
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        self._sum.update(data)
+        self._done += len(data)
+        if self._tell:
+            self._tell(self._done, self.size)
+        return data
+
+    def sha256(self):
+        """Return the SHA-256 of all of it, reading what is left."""
+        while self.read(BLOCK):
+            pass
+        return self._sum.hexdigest()
+
+    def close(self):
+        """Close the file."""
+        self._file.close()
+
+
+def open_file(path, flags):
+    """Open a file, and nothing that would keep one waiting: a pipe, or a device without an end."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EISDIR, "Is not a file", path)
+    return descriptor
+
+
+@contextmanager
+def _members(path, tell=None, trusted=True):
+    """Give (the content, the tar archive in it); errors of its content become BadArchive."""
+    source = Source(path, tell, trusted)
+    try:
+        content = Reader(source)
+        yield content, TarReader(content)
+    except NoZstdError as error:
+        raise Unreadable(f"{error}.", "Install it: pip install zstandard.") from error
+    except (tarfile.TarError, OverflowError, ValueError) as error:  # ZstdError is a ValueError
+        raise BadArchive(f"it is broken: {error}") from error
+    finally:
+        source.close()
+
+
+@contextmanager
+def stream_of(path):
+    """Give the tar archive in a file, to be read from its beginning to its end; what is read so goes into programs."""
+    with _members(path, trusted=False) as (content, tar):
+        yield tar
+        content.finish()
+
+
+def _manifest_in(tar):
+    """Return the manifest of an archive, its first member."""
+    member = tar.next()
+    if member is None or member.name != MANIFEST or not member.isfile() or member.size > _MANIFEST_LIMIT:
+        raise NoBuild("it has no manifest at its beginning")
+    return parsed(tar.read(member.size))
+
+
+def _noted(path):
+    """Return what stands beside an archive, an empty dict when that is lost or makes no sense."""
+    try:
+        with open(beside(path), "rb", opener=open_file) as file:
+            manifest = parsed(file.read(_MANIFEST_LIMIT))
+    except (OSError, BadArchive):
+        return {}
+    is_sum = re.fullmatch("[0-9a-f]{64}", str(manifest.get("sha256")))
+    return manifest if is_sum and type(manifest.get("size")) is int else {}
+
+
+def _is_of(noted, manifest):
+    """Tell whether notes are those of this very packing: two machines may pack at once, and a copy be renamed."""
+    return noted != {} and (noted["created"], key_of(noted)) == (manifest["created"], key_of(manifest))
+
+
+def manifest_of(path):
+    """Return an archive's manifest: from beside it if that is of its name and size, else from within it."""
+    noted = _noted(path)
+    if noted and key_of(noted) == os.path.basename(path)[: -len(SUFFIX)] and noted["size"] == _size(path):
+        return noted
+    with _members(path) as (content, tar):
+        manifest, size = _manifest_in(tar), content.file.size
+    if _is_of(noted, manifest) and noted["size"] != size:
+        raise BadArchive(f"it has {size} bytes, not {noted['size']}")
+    return dict(manifest, size=size)
+
+
+def _size(path):
+    try:
+        return os.stat(path).st_size
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def read_archive(path, keep=None, accept=None, tell=None, sha256=""):
+    """Read an archive to its end, as all who trust it must, into an empty folder if given; return its manifest."""
+    # `accept` raises what speaks against a manifest. With a sha256 given, it does not matter whose file it is.
+    noted = _noted(path)
+    if keep and os.listdir(keep):
+        raise StoreError(f"{keep} is not empty.", "Unpack into a new folder.")
+    with _members(path, tell, trusted=not keep or bool(sha256)) as (content, tar):
+        manifest = _manifest_in(tar)
+        if accept:
+            accept(manifest)
+        if keep and manifest["unpacked"] > (free_bytes(keep) or manifest["unpacked"]):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), keep)
+        _take_members(tar, manifest, keep)
+        content.finish()
+        source = content.file
+        found = dict(manifest, size=source.size, sha256=source.sha256())
+    if sha256 and found["sha256"] != sha256.lower():
+        raise NoBuild(f"its SHA-256 is {found['sha256']}, not {sha256}")
+    if _is_of(noted, manifest) and found["sha256"] != noted["sha256"]:
+        raise BadArchive(f"its SHA-256 is {found['sha256']}, not the {noted['sha256']} that was noted beside it")
+    if keep:
+        write_json(os.path.join(keep, MANIFEST), manifest)
+    return found
+
+
+def _take_members(tar, manifest, folder):
+    size, members = 0, Members()
+    for member in tar:
+        try:
+            members.check(member)
+        except ValueError as error:
+            raise BadArchive(str(error)) from error
+        if os.path.normpath(member.name) == MANIFEST:
+            raise BadArchive("it has two manifests")
+        size += member.size
+        if size > manifest["unpacked"]:
+            raise BadArchive("it holds more than its manifest says")
+        if folder:
+            _extract(tar, member, folder)
+    if size != manifest["unpacked"]:
+        raise BadArchive("it holds less than its manifest says")
+
+
+def _extract(tar, member, folder):
+    try:
+        extract_member(tar, member, folder)
+    except OSError as error:
+        if error.errno not in _OF_THE_MEMBER:
+            raise
+        raise BadArchive(f"its member {member.name!r} cannot be: {error.strerror}") from error
