@@ -127,8 +127,9 @@ def test_a_killed_build_is_gone_on_with_on_a_machine_that_has_only_the_store(bui
     announced, objects, kept, total, done = map(int, built.read("/srv/steps").split())
     # What was interrupted in the first run was gone on with in the second, with what two compilers were at done again.
     assert announced - objects <= 4
-    # Two times ten objects had been begun, of which two compilers were at two each time.
-    assert 16 <= kept < total
+    # Two times ten objects had been begun, of which two compilers were at two each time; what was finished right before
+    # the end may not have been kept yet.
+    assert 14 <= kept < total
     # The last run had nothing but the store: it has compiled what was not kept there, and no more.
     assert done == total - kept
     names = built.run("ls /srv/drive").stdout.split()
