@@ -39,7 +39,7 @@ def test_it_is_told_whether_the_server_runs_and_answers(server, tmp_path, case):
     with socket.create_server(("127.0.0.1", wanted["port"])) as listening:
         if case == "works":
             threading.Thread(target=lambda: listening.accept()[0].sendall(b"SSH-2.0-made up\r\n")).start()
-        found = look.now({"port": wanted["port"]})
+        found = look.now("sshd", {"port": wanted["port"]})
     assert (
         found
         == {
