@@ -50,7 +50,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision.failures import explain
 from ..module_utils.provision.files import drop_half_written, write_json, write_text
-from ..module_utils.provision.look.sshd import password_state, shadow_entry
+from ..module_utils.provision.look.login import password_state, shadow_entry
 from ..module_utils.provision.reading import read_json, read_text
 
 

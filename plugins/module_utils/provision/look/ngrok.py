@@ -15,7 +15,7 @@ from ..places import state_folder
 from ..reading import is_elf, read_json
 from .connection import colab_policy_problem, offered_key, server_port, way_in
 from .deps import absent_report
-from .sshd import user_name
+from .login import user_name
 
 # What makes an open endpoint another one than the one wanted, as the role's options are named.
 OPTIONS = (

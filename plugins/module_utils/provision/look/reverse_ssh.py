@@ -19,7 +19,7 @@ from ..reading import read_json, read_text, sha256_of
 from .connection import colab_policy_problem, offered_key, server_port, way_in
 from .deps import absent_report, installed_for
 from .keys import Wrong, is_whole, known_hosts, private_key
-from .sshd import user_name
+from .login import user_name
 
 _GATEWAY = re.compile(
     r"(?P<user>[\w.][\w.-]*)@(?:(?P<name>[\w.][\w.-]*)|\[(?P<address>[\da-fA-F:.%]+)\])(?::(?P<port>\d{1,5}))?", re.A

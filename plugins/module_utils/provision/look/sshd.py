@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import os
 import platform
-import pwd
 import re
 import shutil
 import socket
-import time
 
 from ..alive import answers, running
 from ..commands import run
 from ..notes import all_states, read_state
 from ..places import state_folder
-from ..reading import read_json, read_text, sha256_of
+from ..reading import read_text, sha256_of
 from ..system import sudo_works
+from . import login
 from .connection import way_in
 from .deps import absent_report, installed_for
-from .keys import Wrong, authorized_keys, opens
+from .keys import Wrong, authorized_keys
 
 # Where sessions look for commands: what a login's PATH has, and what Google Colab's notebooks have besides.
 _SESSION_PATH = (
@@ -40,39 +39,6 @@ _PROFILE = "/etc/profile.d/provision-sshd.sh"
 _HOLD = "/etc/ssh/sshd_not_to_be_run"
 _RUN = "/run/sshd"
 _RUN_NOTE = f"{_RUN} was there before."  # made by systemd, from 256 on, also where there is no server
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1"}
-
-
-def user_name():
-    """Return the name of the user who runs this, or their number where they have none."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
-
-
-# The fields of shadow(5) after the name; all but the first are days.
-_SHADOW = ("hash", "changed", "least", "most", "warn", "inactive", "expires")
-
-
-def shadow_entry(user):
-    """Return what shadow(5) has of a user: ``hash`` of the password, the day it was ``changed``...; root only."""
-    for line in read_text("/etc/shadow").splitlines():
-        name, *fields = line.split(":")
-        if name == user and fields:
-            fields += [""] * len(_SHADOW)
-            return {name: fields[number] for number, name in enumerate(_SHADOW)}
-    return {}
-
-
-def password_state(folder):
-    """Return whose password the module sshd_password has set, and whether it still holds; empty when it has not."""
-    noted = read_json(os.path.join(folder, "password.json"))
-    password = read_text(os.path.join(folder, "password")).strip()
-    if not noted and not password:
-        return {}
-    now = shadow_entry(noted.get("user"))
-    return {"user": noted.get("user"), "set": bool(password and now and now["hash"] == noted.get("after"))}
 
 
 def session_environment(extra, machine):
@@ -143,7 +109,7 @@ def sshd_report(wanted, user, folder):
     if len(key) != 2:
         return {}
     address, port = wanted["listen_addresses"][0], wanted["port"]
-    host = (wanted["host"] or platform.node()) if address in _EVERYWHERE else address
+    host = (wanted["host"] or platform.node()) if address in login.EVERYWHERE else address
     report = {"user": user, **way_in(user, host, port, " ".join(key))}
     if os.path.exists(os.path.join(folder, "password")):
         report["password_file"] = os.path.join(folder, "password")
@@ -159,11 +125,6 @@ def sshd_now(wanted, user, folder, machine):
         "files": {path: sha256_of(path) for path in [*names, *([_PROFILE] if machine["root"] else [])]},
         "report": sshd_report(wanted, user, folder),
     }
-
-
-def wants_password(wanted):
-    """Tell whether there shall be a password: it was asked for, or there is no key."""
-    return wanted["with_password"] or not wanted["authorized_keys"]
 
 
 def sshd_drift(wanted, state, now, user, folder, machine):
@@ -183,7 +144,9 @@ def sshd_drift(wanted, state, now, user, folder, machine):
             return f"{path} is another"
     if not os.path.exists(os.path.join(folder, "ssh_host_ed25519_key")):
         return "its host key is missing"
-    if machine["root"] and password_state(folder) != ({"user": user, "set": True} if wants_password(wanted) else {}):
+    if machine["root"] and login.password_state(folder) != (
+        {"user": user, "set": True} if login.wants_password(wanted) else {}
+    ):
         return "the password is another"
     if machine["root"] and not os.path.isdir(_RUN):
         return f"{_RUN} is missing"
@@ -196,14 +159,14 @@ def what_is_lost(wanted, user, folder):
         return "it does not run"
     if not answers(_reached_at(wanted), wanted["port"], "SSH-2.0-"):
         return "it does not answer"
-    problem = login_problem(wanted, user, folder)
+    problem = login.login_problem(wanted, user, folder)
     return f"nobody gets in: {problem[0]}" if problem else ""
 
 
 def _reached_at(wanted):
     """Return the address at which this machine reaches the server."""
     address = wanted["listen_addresses"][0]
-    return _EVERYWHERE.get(address, address)
+    return login.EVERYWHERE.get(address, address)
 
 
 # --- What is wrong with what was asked for, and what speaks against a login ------------------------------------------
@@ -213,143 +176,11 @@ def sshd_problem(wanted, user, pid, folder, machine):
     """Return what is wrong with what was asked for, and what to do, as two texts; none when nothing is."""
     own = [os.path.realpath(path) for path in (os.path.join(folder, "authorized_keys"), folder, machine["state"])]
     return (
-        _wrong_user(wanted, user, machine)
+        login.user_problem(wanted, user, machine)
         or _wrong_environment(wanted)
-        or login_problem(wanted, user, folder, own)
+        or login.login_problem(wanted, user, folder, own)
         or _wrong_place(wanted, pid)
     )
-
-
-def _wrong_user(wanted, user, machine):
-    if not machine["root"] and user != user_name():
-        return [f"Only root can let another user in than {user_name()}", "Leave sshd_user at auto, or use sudo."]
-    if _entry(user) is None:
-        return [
-            f"There is no user {user[:80]} on this machine",
-            "Name one that there is (sshd_user), or make it first.",
-        ]
-    # sshd_config(5): in the names of users these are patterns, or end the name.
-    if re.search(r'[*?,"\x00-\x1f\x7f]', user):
-        return [
-            f"The name {user!r} has characters that sshd takes for a pattern, which could let others in",
-            "Name another user: sshd_user.",
-        ]
-    if not machine["root"] and wants_password(wanted):
-        return [
-            "Only root can set a password",
-            "Give a public key: sshd_authorized_keys=~/.ssh/id_ed25519.pub"
-            + (", and leave sshd_with_password out." if wanted["authorized_keys"] else "."),
-        ]
-    if wants_password(wanted) and not shadow_entry(user):
-        return [
-            f"The password of {user} is kept elsewhere than on this machine, and cannot be set here",
-            "Give a public key: sshd_authorized_keys=~/.ssh/id_ed25519.pub.",
-        ]
-    return []
-
-
-def _entry(user):
-    """Return a user's entry in the passwd database, None where there is none."""
-    try:
-        return pwd.getpwnam(user)
-    except (KeyError, ValueError):
-        return None
-
-
-def login_problem(wanted, user, folder, mended=()):
-    """Return what keeps a user from logging in, and what to do; the modes of the paths in `mended` do not count."""
-    return (
-        _wrong_shell(user)
-        or _wrong_account(wanted, user)
-        or _wrong_modes(wanted, user, folder, mended)
-        or _no_key(wanted)
-    )
-
-
-def _wrong_shell(user):
-    entry = _entry(user)
-    shell = (entry.pw_shell or "/bin/sh") if entry else "/bin/sh"
-    problem = (
-        "which does not exist"
-        if not os.path.isfile(shell)
-        else "which cannot be executed"
-        if not os.stat(shell).st_mode & 0o111
-        else "which ends at once"
-        if os.path.basename(shell) in ("nologin", "false", "true", "sync")
-        else ""
-    )
-    if not problem:
-        return []
-    return [
-        f"The shell of {user} is {shell}, {problem}",
-        f"Give them another, as with: usermod --shell /bin/bash {user}; or name another user (sshd_user).",
-    ]
-
-
-def _wrong_account(wanted, user):
-    entry = _entry(user)
-    if entry and entry.pw_uid:
-        for path in ("/etc/nologin", "/run/nologin"):
-            if os.path.exists(path):
-                return [f"{path} keeps all users but root out", "Remove that file if it is there by mistake."]
-    days = {name: _days(value) for name, value in shadow_entry(user).items()}
-    today = int(time.time() // 86400)
-    if days.get("expires", -1) >= 0 and today >= days["expires"]:
-        return [f"The account of {user} has expired", f"Let it last: chage --expiredate -1 {user}"]
-    # A password that is set now is new.
-    if not days or wants_password(wanted):
-        return []
-    too_old = days["most"] >= 0 and days["changed"] >= 0 and today - days["changed"] > days["most"]
-    if days["changed"] == 0 or too_old:
-        return [
-            f"The password of {user} has expired, and sshd wants a new one before it lets them in",
-            f"Set one (passwd {user}), or let the old one last: chage --lastday -1 {user}",
-        ]
-    return []
-
-
-def _days(text):
-    return int(text) if re.fullmatch(r"\d{1,9}", text) else -1
-
-
-def _wrong_modes(wanted, user, folder, mended):
-    """Look at what sshd looks at (StrictModes) before it trusts the file of the keys, as far as it is there."""
-    entry = _entry(user)
-    if not entry or not wanted["authorized_keys"]:
-        return []
-    path, home = os.path.realpath(os.path.join(folder, "authorized_keys")), os.path.realpath(entry.pw_dir)
-    while True:
-        try:
-            about = os.stat(path)
-        except OSError:
-            about = None
-        if about and about.st_uid not in (0, entry.pw_uid):
-            return [
-                f"{path} belongs to another user, so that sshd would trust no key in it",
-                f"Have it belong to {user} or to root: chown.",
-            ]
-        if about and about.st_mode & 0o022 and path not in mended:
-            return [
-                f"Others than {user} may write to {path}, so that sshd would trust no key in it",
-                f"Take that right away: chmod go-w {path}",
-            ]
-        if path in (home, "/"):
-            return []
-        path = os.path.dirname(path)
-
-
-def _no_key(wanted):
-    keys = wanted["authorized_keys"]
-    near = [_EVERYWHERE.get(address, address) for address in wanted["listen_addresses"]]
-    # Whoever comes through a tunnel, or from this machine, comes from its own address.
-    near = near if all(re.match(r"127\.|::1$", address) for address in wanted["listen_addresses"]) else []
-    if not keys or wants_password(wanted) or any(opens(line, near) for line in keys):
-        return []
-    return [
-        "No key of sshd_authorized_keys lets anybody in: each has expired (expiry-time), or is for other addresses "
-        "(from) than those from which one can come",
-        "Change these options; behind a tunnel all come from 127.0.0.1.",
-    ]
 
 
 def _wrong_environment(wanted):
@@ -421,8 +252,8 @@ def look_at(wanted, machine):
     """Return whether the server is there as wanted, what has drifted, and what setting it up needs to know."""
     state = read_state("sshd")
     folder = os.path.join(machine["state"], "sshd")
-    user = user_name() if wanted["user"] == "auto" else str(wanted["user"])
-    user = getattr(_entry(user), "pw_name", user)  # a directory service may know other spellings
+    user = login.user_name() if wanted["user"] == "auto" else str(wanted["user"])
+    user = getattr(login.passwd_entry(user), "pw_name", user)  # a directory service may know other spellings
     pid = running(os.path.join(folder, "sshd.pid"))
     result = {"folder": folder, "user": user, "pid": pid, "report": state.get("report", {})}
     if wanted["state"] == "absent":
@@ -470,10 +301,10 @@ def look_at(wanted, machine):
         penalties=bool(program) and has_penalties(program),
         environment=now["environment"],
         authorized_keys=wanted["authorized_keys"],
-        password=wants_password(wanted),
+        password=login.wants_password(wanted),
         local_address=_reached_at(wanted),
         node=platform.node(),
         run_note=_RUN_NOTE if os.path.isdir(_RUN) else "",
-        password_there=bool(password_state(folder)),
+        password_there=bool(login.password_state(folder)),
         sudo=bool(program) or machine["root"] or sudo_works(),
     )

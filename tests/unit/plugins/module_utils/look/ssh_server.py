@@ -10,6 +10,7 @@ from collections import namedtuple
 import pytest
 
 from plugins.module_utils.provision import places
+from plugins.module_utils.provision.look import login
 from plugins.module_utils.provision.look import sshd as look
 
 AT_CORP = "jane@corp.example"
@@ -26,8 +27,8 @@ def server(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "state_folder", lambda: str(tmp_path / "state"))
     me = pwd.getpwuid(os.getuid())
     entries = {name: FakeEntry(name, me.pw_uid, str(tmp_path), "/bin/sh") for name in (me.pw_name, AT_CORP)}
-    monkeypatch.setattr(look, "_entry", entries.get)
-    monkeypatch.setattr(look, "shadow_entry", lambda user: {})
+    monkeypatch.setattr(login, "passwd_entry", entries.get)
+    monkeypatch.setattr(login, "shadow_entry", lambda user: {})
     with socket.create_server(("127.0.0.1", 0)) as one:
         port = one.getsockname()[1]
     wanted = {
@@ -42,3 +43,8 @@ def server(tmp_path, monkeypatch):
         "form": "one",
     }
     return wanted, {"root": False, "home": str(tmp_path), "state": str(tmp_path / "state")}
+
+
+def speaks_against(server, **changes):
+    wanted, machine = server
+    return look.look_at({**wanted, **changes}, machine)["problem"]

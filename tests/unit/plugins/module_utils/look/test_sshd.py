@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import time
 
 import pytest
 
+from plugins.module_utils.provision.look import login
 from plugins.module_utils.provision.look import sshd as look
 
 from .ssh_server import (
-    AT_CORP,
     KEY,
-    FakeEntry,
     server,  # noqa: F401
 )
 
@@ -73,97 +70,9 @@ def test_a_server_that_runs_is_no_reason_to_take_a_wrong_wish_for_done(server, m
     assert not lost["converged"] and lost["problem"][0] == "The key is lost"
 
 
-def speaks_against(server, **changes):
-    wanted, machine = server
-    return look.look_at({**wanted, **changes}, machine)["problem"]
-
-
-@pytest.mark.parametrize(
-    ("shell", "words"),
-    [
-        ("/usr/sbin/nologin", "ends at once"),
-        ("/bin/false", "ends at once"),
-        ("/no/such/shell", "does not exist"),
-        ("/etc/passwd", "cannot be executed"),
-    ],
-)
-def test_a_shell_that_lets_nobody_in_is_told_before_anything_is_begun(server, monkeypatch, tmp_path, shell, words):
-    monkeypatch.setattr(look, "_entry", lambda user: FakeEntry(user, os.getuid(), str(tmp_path), shell))
-    message, hint = speaks_against(server)
-    assert f"is {shell}, which {words}" in message and "usermod" in hint
-
-
-TODAY = str(int(time.time() // 86400))
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"expires": "1"}, "account of {} has expired"),
-        ({"expires": "0"}, "account of {} has expired"),
-        ({"expires": TODAY}, "account of {} has expired"),
-        ({"changed": "0"}, "password of {} has expired"),
-        ({"changed": "19000", "most": "10"}, "password of {} has expired"),
-        ({"changed": "19000", "most": "99999"}, ""),
-        ({"changed": "", "most": "10"}, ""),
-        ({"expires": "99999"}, ""),
-        ({"hash": "!"}, ""),
-    ],
-)
-def test_an_account_that_has_expired_is_told_before_anything_is_begun(server, monkeypatch, fields, words):
-    names = dict.fromkeys(look._SHADOW, "")
-    monkeypatch.setattr(look, "shadow_entry", lambda user: {**names, **fields})
-    message = " ".join(speaks_against(server)[:1])
-    assert words.format(look.user_name()) in message and bool(message) == bool(words)
-
-
-@pytest.mark.parametrize("mode", [0o775, 0o777, 0o1777])
-def test_a_folder_that_others_may_write_to_is_told_before_anything_is_begun(server, tmp_path, mode):
-    # As with umask 002: sshd would trust no key below it.
-    (tmp_path / "state").mkdir(mode=0o755)
-    assert speaks_against(server) == []
-    tmp_path.chmod(mode)
-    message, hint = speaks_against(server)
-    assert f"may write to {tmp_path}, " in message and hint.endswith(f"chmod go-w {tmp_path}")
-    tmp_path.chmod(0o755)
-
-
-def test_the_modes_of_the_roles_own_folders_are_mended_and_count_until_they_are(server, tmp_path):
-    wanted, _ = server
-    folder = tmp_path / "state/sshd"
-    folder.mkdir(parents=True)
-    (folder / "authorized_keys").touch()
-    for path in (folder / "authorized_keys", folder, folder.parent):
-        path.chmod(0o777)
-        assert speaks_against(server) == []
-        assert "may write to" in look.login_problem(wanted, look.user_name(), str(folder))[0]
-        path.chmod(0o755)
-    assert look.login_problem(wanted, look.user_name(), str(folder)) == []
-
-
-@pytest.mark.parametrize("name", ["a*b", "?", "a,b", 'a"b', "a\nb"])
-def test_a_name_that_sshd_would_take_for_a_pattern_lets_nobody_else_in(server, monkeypatch, tmp_path, name):
-    monkeypatch.setattr(look, "_entry", lambda user: FakeEntry(user, 2000, str(tmp_path), "/bin/sh"))
-    wanted, machine = server
-    message, _hint = look.look_at({**wanted, "user": name}, {**machine, "root": True})["problem"]
-    assert "pattern" in message and "\n" not in message
-
-
-def test_a_password_that_is_kept_elsewhere_cannot_be_set(server):
-    wanted, machine = server
-    wish = {**wanted, "user": AT_CORP, "authorized_keys": []}
-    assert "kept elsewhere" in look.look_at(wish, {**machine, "root": True})["problem"][0]
-
-
-def test_a_user_that_there_is_not_is_a_problem_for_root_too(server):
-    wanted, machine = server
-    message, hint = look.look_at({**wanted, "user": "nobody-at-all"}, {**machine, "root": True})["problem"]
-    assert "There is no user nobody-at-all" in message and hint
-
-
 def test_what_another_version_of_the_role_has_set_up_has_drifted(server, tmp_path):
     wanted, machine = server
-    noted = look.sshd_now(wanted, look.user_name(), str(tmp_path / "state/sshd"), machine)
+    noted = look.sshd_now(wanted, login.user_name(), str(tmp_path / "state/sshd"), machine)
     (tmp_path / "state").mkdir()
     (tmp_path / "state/sshd.json").write_text(json.dumps({**noted, "report": {"user": "me"}}))
     assert "version" not in look.look_at(wanted, machine)["drift"]
