@@ -73,7 +73,8 @@ _KINDS = {
     "x86_64": "linux_x86_64", "aarch64": "linux_x86_64_arm", "i686": "linux_i386", "armv7l": "linux_i386_arm",
     "s390x": "linux_s390x", "ppc64le": "linux_ppc64le",
 }  # fmt: skip
-_SILENCE, _LONGEST = 30, 900  # seconds without a byte, and in all
+_SILENCE = 30  # seconds without a byte
+_LONGEST = 900  # seconds in all
 _LARGEST = 200 << 20  # bytes; the agent has about 30 million
 
 

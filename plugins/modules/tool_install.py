@@ -195,7 +195,8 @@ from ..module_utils.provision.tool.mrtrix3 import MRtrix3
 # What is more than data can say: compiled here, and tried in ways of its own.
 _OWN = {"mrtrix3": MRtrix3, "mrpeek": Mrpeek}
 
-_TEXT, _TEXTS = {"type": "str", "default": ""}, {"type": "list", "elements": "str", "default": []}
+_TEXT = {"type": "str", "default": ""}
+_TEXTS = {"type": "list", "elements": "str", "default": []}
 _TOOL = {
     "name": {"type": "str", "required": True},
     "title": {"type": "str", "required": True},

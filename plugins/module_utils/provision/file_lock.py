@@ -21,7 +21,7 @@ class Locked(BlockingIOError):
 
     def __str__(self):
         """Return the sentence alone."""
-        return self.strerror
+        return str(self.strerror)
 
 
 def try_lock(path):

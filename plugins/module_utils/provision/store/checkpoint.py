@@ -46,9 +46,9 @@ def age_sources(source):
     """Give all files of a fresh clone the time of its commit, older than anything that was ever made from them."""
     # Build systems compare times: what was compiled before this clone was made must be the newer.
     git = ["git", "-c", "safe.directory=*", "-C", source]
-    how = {"capture_output": True, "check": True, "env": plain_environment()}  # without a GIT_DIR of another repository
-    names = subprocess.run([*git, "ls-files", "-z"], **how).stdout.split(b"\0")
-    committed = subprocess.run([*git, "log", "-1", "--format=%ct"], **how).stdout
+    how = {"capture_output": True, "env": plain_environment()}  # without a GIT_DIR of another repository
+    names = subprocess.run([*git, "ls-files", "-z"], check=True, **how).stdout.split(b"\0")
+    committed = subprocess.run([*git, "log", "-1", "--format=%ct"], check=True, **how).stdout
     for name in filter(None, names):
         os.utime(os.path.join(os.fsencode(source), name), (int(committed), int(committed)), follow_symlinks=False)
 

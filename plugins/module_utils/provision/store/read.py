@@ -116,7 +116,7 @@ def _noted(path):
     except (OSError, BadArchive):
         return {}
     is_sum = re.fullmatch("[0-9a-f]{64}", str(manifest.get("sha256")))
-    return manifest if is_sum and type(manifest.get("size")) is int else {}
+    return manifest if is_sum and isinstance(manifest.get("size"), int) else {}
 
 
 def _is_of(noted, manifest):
