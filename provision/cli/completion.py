@@ -36,23 +36,7 @@ _PATHS = ("PATH", "FOLDER", "INVENTORY", "FILE", "FILE_OR_URL", "DEST")
 
 
 def script(shell: str) -> Answer:
-    """Return what a shell is to read.
-
-    Parameters
-    ----------
-    shell : {"bash", "zsh", "fish"}
-        The shell.
-
-    Returns
-    -------
-    Answer
-        ``shell`` and ``script``; printing it prints the script.
-
-    Examples
-    --------
-    >>> print(str(script("zsh")).splitlines()[0])
-    #compdef provision
-    """
+    """Return what a shell is to read."""
     text = shellcode(["provision"], shell=shell).strip()
     for theirs, ours in _ZSH.items() if shell == "zsh" else ():
         text = text.replace(theirs, ours)
@@ -60,29 +44,12 @@ def script(shell: str) -> Answer:
 
 
 def is_asked() -> bool:
-    """Tell whether a shell has started this process to learn what may follow on its command line.
-
-    Examples
-    --------
-    >>> is_asked()
-    False
-    """
+    """Tell whether a shell has started this process to learn what may follow on its command line."""
     return "_ARGCOMPLETE" in os.environ
 
 
 def answer(parser: argparse.ArgumentParser) -> NoReturn:
-    """Give the shell what may follow on its command line, and end the process; whatever is wrong, print nothing.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        That of ``provision``.
-
-    Raises
-    ------
-    SystemExit
-        Always.
-    """
+    """Give the shell what may follow on its command line, and end the process; whatever is wrong, print nothing."""
     with contextlib.suppress(Exception, KeyboardInterrupt):
         _, _, _, words, _ = split_line(os.environ["COMP_LINE"], int(os.environ["COMP_POINT"]))
         flags.subcommands(parser)["run"] = _Run(words)

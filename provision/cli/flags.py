@@ -15,67 +15,19 @@ _LAST = ("--json", "--help")
 
 
 def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """Return the commands of a parser by name.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        That of ``provision`` or of ``provision store``.
-
-    Returns
-    -------
-    dict of str to argparse.ArgumentParser
-        Empty when it has none. It is the parser's own: what is put into it is parsed.
-
-    Examples
-    --------
-    >>> subcommands(argparse.ArgumentParser())
-    {}
-    """
+    """Return the commands of a parser by name: the parser's own dict, so that what is put into it is parsed."""
     found = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     return next((action.choices for action in found), {})
 
 
 def names(parser: argparse.ArgumentParser) -> list[str]:
-    """Return the flags that a command takes.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The command's.
-
-    Returns
-    -------
-    list of str
-        Short and long flags in the order of the help, ``--json`` and ``--help`` last.
-
-    Examples
-    --------
-    >>> parser = argparse.ArgumentParser()
-    >>> add_json(parser), names(parser)
-    (None, ['-h', '--json', '--help'])
-    """
+    """Return the flags that a command takes, in the order of its help, ``--json`` and ``--help`` last."""
     found = [flag for action in parser._actions for flag in action.option_strings]
     return [*(flag for flag in found if flag not in _LAST), *(flag for flag in _LAST if flag in found)]
 
 
 def refuse_unknown(rest: Iterable[str], allowed: Sequence[str], whose: str) -> None:
-    """Raise an error for the first flag that a parser has left over.
-
-    Parameters
-    ----------
-    rest : iterable of str
-        What the parser has left over.
-    allowed : sequence of str
-        The flags that there are.
-    whose : str
-        The command, as the error names it.
-
-    Raises
-    ------
-    OptionError
-        When there is such a flag.
-    """
+    """Raise an error for the first flag that a parser has left over."""
     unknown = next((word.partition("=")[0] for word in rest if word.startswith("-")), None)
     if unknown in allowed:
         raise OptionError(f"{unknown} stands before the command.", hint="Write it after the command.")
@@ -86,80 +38,28 @@ def refuse_unknown(rest: Iterable[str], allowed: Sequence[str], whose: str) -> N
 
 
 def add_json(parser: argparse._ActionsContainer, about: str = "print one JSON object") -> None:
-    """Add ``--json``.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        A command's.
-    about : str
-        What its help says.
-    """
+    """Add ``--json``."""
     parser.add_argument("--json", action="store_true", default=False, help=about)
 
 
 def add_inventory(parser: argparse._ActionsContainer) -> None:
-    """Add ``--on``.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        That of a command that can work on other machines.
-    """
+    """Add ``--on``."""
     parser.add_argument("--on", metavar="INVENTORY", help="the machines, an Ansible inventory (default: this one)")
 
 
 def add_verbose(parser: argparse._ActionsContainer) -> None:
-    """Add ``--verbose``.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        That of a command that starts Ansible.
-    """
+    """Add ``--verbose``."""
     parser.add_argument("-v", "--verbose", action="store_true", help="show all that Ansible says")
 
 
 def add_ask(parser: argparse._ActionsContainer) -> None:
-    """Add ``--ask-become-pass``; `given_ask` returns it.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        That of a command that may need root.
-    """
+    """Add ``--ask-become-pass``; `given` returns it."""
     about = "ask for sudo's password first, and not only when it is needed"
-    parser.add_argument("-K", "--ask-become-pass", action="store_true", help=about)
-
-
-def given_ask(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return whether to ask for sudo's password, as a keyword argument; none when nothing was said.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        The command's arguments as they were read.
-
-    Returns
-    -------
-    dict of str to bool
-
-    Examples
-    --------
-    >>> given_ask(argparse.Namespace(ask_become_pass=True))
-    {'ask_become_pass': True}
-    """
-    return {"ask_become_pass": True} if arguments.ask_become_pass else {}
+    parser.add_argument("-K", "--ask-become-pass", action="store_true", default=argparse.SUPPRESS, help=about)
 
 
 def add_wait(parser: argparse._ActionsContainer) -> None:
-    """Add ``--wait`` and ``--no-wait``, how long to wait for another run; `given_wait` returns it.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        That of a command that changes this machine.
-    """
+    """Add ``--wait`` and ``--no-wait``, how long to wait for another run; `given` returns it."""
     settings: dict[str, Any] = {"dest": "wait", "default": argparse.SUPPRESS}
     about = f"how long to wait while another run changes this machine (default: {SECONDS:g})"
     parser.add_argument("--wait", metavar="SECONDS", type=_seconds, help=about, **settings)
@@ -167,24 +67,9 @@ def add_wait(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--no-wait", action="store_const", const=0.0, help=about, **settings)
 
 
-def given_wait(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return how long to wait, as a keyword argument; none when nothing was said.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        The command's arguments as they were read.
-
-    Returns
-    -------
-    dict of str to float
-
-    Examples
-    --------
-    >>> given_wait(argparse.Namespace(wait=0.0))
-    {'wait': 0.0}
-    """
-    return {"wait": arguments.wait} if "wait" in arguments else {}
+def given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what was said with the flags of `add_ask` and `add_wait`, as keyword arguments."""
+    return {name: value for name, value in vars(arguments).items() if name in ("ask_become_pass", "wait")}
 
 
 def _seconds(text: str) -> float:

@@ -27,86 +27,25 @@ exit codes:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are those of the whole package.
-
-    Parameters
-    ----------
-    **settings
-        Of `argparse.ArgumentParser`.
-    """
+    """A parser whose errors are those of the whole package."""
 
     def __init__(self, **settings: Any):
         # An abbreviated flag would change its meaning with the next option that a role gets.
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
     def error(self, message: str) -> NoReturn:
-        """Raise what argparse would print.
-
-        Parameters
-        ----------
-        message : str
-            What is wrong.
-
-        Raises
-        ------
-        OptionError
-            Always.
-        """
+        """Raise what argparse would print."""
         raise OptionError(f"{message[0].upper()}{message[1:]}.", hint=f"See {self.prog} --help.")
 
 
 def ending(examples: str, codes: str = CODES) -> str:
-    """Return the end of a command's help.
-
-    Parameters
-    ----------
-    examples : str
-        The examples, and perhaps words and exit codes of the command's own behind them.
-    codes : str
-        The exit codes where the examples have none behind them.
-
-    Returns
-    -------
-    str
-        The text.
-
-    Examples
-    --------
-    >>> print(ending("examples:", "exit codes:"))
-    examples:
-    exit codes:
-    """
+    """Return the end of a command's help."""
     return examples if "exit codes:" in examples else f"{examples}\n{codes}"
 
 
 def add_command(
     commands: argparse._SubParsersAction, name: str, about: str, examples: str, codes: str = CODES, **settings: Any
 ) -> argparse.ArgumentParser:
-    """Add a command to those of a parser, with its help.
-
-    Parameters
-    ----------
-    commands : argparse._SubParsersAction
-        The commands.
-    name : str
-        The new one.
-    about : str
-        What it does, as a clause; the description is the same as a sentence.
-    examples, codes : str
-        As `ending` takes them.
-    **settings
-        Of `argparse.ArgumentParser`.
-
-    Returns
-    -------
-    argparse.ArgumentParser
-        That of the command.
-
-    Examples
-    --------
-    >>> commands = argparse.ArgumentParser().add_subparsers()
-    >>> add_command(commands, "status", "tell what is installed", "examples:").description
-    'Tell what is installed.'
-    """
+    """Add a command to those of a parser, with its help."""
     description = f"{about[0].upper()}{about[1:]}."
     return commands.add_parser(name, help=about, description=description, epilog=ending(examples, codes), **settings)

@@ -62,13 +62,7 @@ COMMANDS = ("doctor", "logs", "remove")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add the commands to the parser of ``provision``.
-
-    Parameters
-    ----------
-    commands : argparse._SubParsersAction
-        The commands of ``provision``.
-    """
+    """Add the commands to the parser of ``provision``."""
     _add(commands, "doctor", "tell whether this machine has what is needed, and change nothing", _DOCTOR_EXAMPLES)
     logs = _add(commands, "logs", "tell of the last runs, or print what Ansible said", _LOGS_EXAMPLES)
     logs.add_argument("number", nargs="?", type=int, metavar="N", help="which one to print; 1 is the last run")
@@ -90,23 +84,7 @@ def _add(commands: argparse._SubParsersAction, name: str, about: str, examples: 
 
 
 def call(arguments: argparse.Namespace) -> Any:
-    """Do what a command asks for.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        The command's arguments as they were read.
-
-    Returns
-    -------
-    object
-        What its function returns; all of them have ``to_dict()``.
-
-    Raises
-    ------
-    ProvisionError
-        As its function does.
-    """
+    """Do what a command asks for."""
     functions: dict[str, Callable] = {"doctor": _doctor, "logs": _logs, "remove": _remove}
     return functions[arguments.command](arguments)
 
@@ -126,7 +104,7 @@ def _remove(arguments: argparse.Namespace) -> Any:
     if not (arguments.check or arguments.yes):
         _ask(", ".join(catalog.role(name).name for name in arguments.roles) or "all that was put there", arguments.on)
     settings = {name: getattr(arguments, name) for name in ("on", "check", "verbose")}
-    return provision.remove(*arguments.roles, **settings, **flags.given_wait(arguments), **flags.given_ask(arguments))
+    return provision.remove(*arguments.roles, **settings, **flags.given(arguments))
 
 
 def _ask(what: str, on: str | None) -> None:
@@ -141,27 +119,10 @@ def _ask(what: str, on: str | None) -> None:
 
 
 def text(result: Any) -> str:
-    """Return what a command prints of its result, in colours where standard output shows them.
-
-    Parameters
-    ----------
-    result : object
-        What `call` returned.
-
-    Returns
-    -------
-    str
-        The lines.
-    """
+    """Return what a command prints of its result, in colours where standard output shows them."""
     return result.table().text(colours=wants_colours()) if isinstance(result, Diagnosis) else str(result)
 
 
 def wants_colours() -> bool:
-    """Tell whether standard output is a terminal whose user has nothing against colours (https://no-color.org).
-
-    Examples
-    --------
-    >>> wants_colours()
-    False
-    """
+    """Tell whether standard output is a terminal whose user has nothing against colours (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"

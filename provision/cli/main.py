@@ -205,7 +205,7 @@ def _sample(arguments: argparse.Namespace) -> Any:
 
 
 def _stop(arguments: argparse.Namespace) -> Any:
-    result = provision.stop(on=arguments.on, **flags.given_wait(arguments))
+    result = provision.stop(on=arguments.on, **flags.given(arguments))
     return result if result.hosts else Answer(result.to_dict(), "Nothing was running.")
 
 

@@ -33,13 +33,7 @@ examples:
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add ``peek`` and ``glyphs`` to the parser of ``provision``.
-
-    Parameters
-    ----------
-    commands : argparse._SubParsersAction
-        The commands of ``provision``.
-    """
+    """Add ``peek`` and ``glyphs`` to the parser of ``provision``."""
     peek = _add(commands, "peek", "show slices of an image", "an image: NIfTI, MIF, MGH", _PEEK_EXAMPLES)
     peek.add_argument("--focus", metavar="X,Y,Z", help="the voxel that the slices go through (default: the middle)")
     peek.add_argument("--volume", metavar="NUMBER", help="which volume of a series, counted from 0 (default: 0)")
@@ -69,25 +63,7 @@ def _add(commands, name: str, about: str, what: str, examples: str) -> argparse.
 
 
 def call(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Draw what a command asks for, and write it to its file or to the terminal.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        The command's arguments as they were read.
-
-    Returns
-    -------
-    dict
-        ``file`` (None for the terminal), ``width``, ``height`` in pixels, and ``alt``, what the picture shows.
-
-    Raises
-    ------
-    OptionError
-        When a value is not allowed.
-    ProvisionError
-        When the picture cannot be drawn, or the terminal cannot show it.
-    """
+    """Draw what a command asks for, and write it to its file or to the terminal."""
     from provision.pictures import terminal
 
     given = {name: value for name, value in vars(arguments).items() if name not in ("command", "json", "output")}

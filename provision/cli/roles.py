@@ -57,13 +57,7 @@ _ASK = object()
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add the commands to the parser of ``provision``; `add_options` adds to ``run`` what the roles take.
-
-    Parameters
-    ----------
-    commands : argparse._SubParsersAction
-        The commands of ``provision``.
-    """
+    """Add the commands to the parser of ``provision``; `add_options` adds to ``run`` what the roles take."""
     # Its help depends on the roles named, so that it is written when the whole line has been read.
     add_run_flags(commands.add_parser("run", help="run roles, with options of theirs", add_help=False))
     flags.add_json(add_command(commands, "list", "tell which roles there are", _LIST_EXAMPLES))
@@ -73,13 +67,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def add_run_flags(parser: argparse._ActionsContainer) -> None:
-    """Add the flags of every run.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        That of ``provision run``.
-    """
+    """Add the flags of every run."""
     flags.add_inventory(parser)
     parser.add_argument("--check", action="store_true", help="tell what would change, and change nothing")
     flags.add_ask(parser)
@@ -90,18 +78,9 @@ def add_run_flags(parser: argparse._ActionsContainer) -> None:
 
 
 def add_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Add the options of all roles to ``provision run``, because the roles may be named after their flags.
-
-    Which options the roles named have, and which one a short name means, is for the catalogue to say. Here only matters
-    whether a flag takes a value, and the roles that seem to be named come first in that.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        That of ``provision run``.
-    words : sequence of str
-        The command line.
-    """
+    """Add the options of all roles to ``provision run``, because the roles may be named after their flags."""
+    # Which options the roles named have, and which one a short name means, is for the catalogue to say. Here it only
+    # matters whether a flag takes a value, and the roles that seem to be named come first in that.
     roles = sorted(catalog.roles().values(), key=lambda role: role.name not in words)
     options: dict[str, Option] = {}
     for option in (option for role in roles for option in role.options.values()):
@@ -112,21 +91,7 @@ def add_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 
 def add_option(parser: argparse._ActionsContainer, name: str, option: Option) -> argparse.Action:
-    """Add an option of a role as its help shows it.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        One that is not for reading the option: any value is right.
-    name : str
-        The name of the option, short or full.
-    option : Option
-        The option.
-
-    Returns
-    -------
-    argparse.Action
-    """
+    """Add an option of a role as its help shows it."""
     action = _action(option)
     if _how_read(option) in ("value", "list"):
         one = f"{{{','.join(map(str, option.choices))}}}" if option.choices else _METAVARS.get(option.type, "TEXT")
@@ -137,26 +102,7 @@ def add_option(parser: argparse._ActionsContainer, name: str, option: Option) ->
 
 
 def run(arguments: argparse.Namespace, rest: Sequence[str]) -> Result:
-    """Run roles.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        The command's arguments as they were read.
-    rest : sequence of str
-        What was left: the names of the roles, which may be anywhere among the flags, and flags that do not exist.
-
-    Returns
-    -------
-    Result
-
-    Raises
-    ------
-    OptionError
-        When a role, an option or a value does not exist.
-    ProvisionError
-        When the run fails.
-    """
+    """Run roles."""
     names = _named(rest)
     # A word after an unknown flag may be its value, so the flag comes first.
     known = [role for name, role in catalog.roles().items() if name in names]
@@ -166,27 +112,12 @@ def run(arguments: argparse.Namespace, rest: Sequence[str]) -> Result:
     flags.refuse_unknown(rest, allowed, ", ".join(role.name for role in known) or "run")
     variables = catalog.variables(names, _given(arguments), spell=_flag)
     settings = {name: getattr(arguments, name) for name in ("on", "check", "verbose")}
-    settings |= flags.given_wait(arguments) | flags.given_ask(arguments)
+    settings |= flags.given(arguments)
     return provision.run(*names, **settings, **variables)
 
 
 def run_help(rest: Sequence[str]) -> str:
-    """Return the help of ``provision run`` with the options of the roles named and of no other.
-
-    Parameters
-    ----------
-    rest : sequence of str
-        As `run` takes it.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    OptionError
-        When there is no such role.
-    """
+    """Return the help of ``provision run`` with the options of the roles named and of no other."""
     roles = [catalog.role(name) for name in _named(rest)]
     names = " ".join(role.name for role in roles) or "ROLE [ROLE ...]"
     about = "\n\n".join(f"{role.name}: {role.short_description}\n\n{_wrapped(role.description)}" for role in roles)
@@ -209,40 +140,13 @@ def run_help(rest: Sequence[str]) -> str:
 
 
 def list_(arguments: argparse.Namespace) -> Answer:
-    """Return the roles.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        Those of ``provision list``.
-
-    Returns
-    -------
-    Answer
-        ``roles``, each with ``name`` and ``about``.
-    """
+    """Return the roles."""
     roles = [{"name": role.name, "about": role.short_description} for role in catalog.roles().values()]
     return Answer({"roles": roles}, _lines())
 
 
 def describe(arguments: argparse.Namespace) -> Answer:
-    """Return what a role does and which options it takes.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        Those of ``provision describe``.
-
-    Returns
-    -------
-    Answer
-        The attributes of `Role`.
-
-    Raises
-    ------
-    OptionError
-        When there is no such role.
-    """
+    """Return what a role does and which options it takes."""
     role = catalog.role(arguments.role)
     parts = [f"{role.name}: {role.short_description}\n\n{_wrapped(role.description)}"]
     for option in role.options.values():

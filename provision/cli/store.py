@@ -65,13 +65,7 @@ COMMANDS = ("ls", "verify", "prune", "export", "import")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add ``store`` and its commands to the parser of ``provision``.
-
-    Parameters
-    ----------
-    commands : argparse._SubParsersAction
-        The commands of ``provision``.
-    """
+    """Add ``store`` and its commands to the parser of ``provision``."""
     about = "keep builds for the next machine: list, verify, delete, hand on"
     description = "Look at the store of builds, and hand builds on. Each of its commands has --help."
     parser = commands.add_parser("store", help=about, description=description, epilog=ending(_EXAMPLES))
@@ -104,18 +98,7 @@ def _add(actions: argparse._SubParsersAction, name: str, about: str, examples: s
 
 
 def check_command(words: Sequence[str]) -> None:
-    """Do nothing when the first word after ``store`` is a command of its, or asks for help.
-
-    Parameters
-    ----------
-    words : sequence of str
-        What was written after ``store``.
-
-    Raises
-    ------
-    OptionError
-        When there is no such command, or none was named.
-    """
+    """Do nothing when the first word after ``store`` is a command of its, or asks for help."""
     known = f"The commands are {', '.join(COMMANDS)}."
     command = next((word for word in words if not word.startswith("-")), None)
     if words and words[0] not in (command, "-h", "--help"):
@@ -128,33 +111,15 @@ def check_command(words: Sequence[str]) -> None:
 
 
 def call(arguments: argparse.Namespace) -> Build | Checked | Exported | Listing | Pruned:
-    """Do what a command asks for.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        The command's arguments as they were read.
-
-    Returns
-    -------
-    Build or Checked or Exported or Listing or Pruned
-        What its function returns; all of them have ``to_dict()``.
-
-    Raises
-    ------
-    ProvisionError
-        As its function does.
-    """
+    """Do what a command asks for."""
     from provision.store import builds
 
     functions: dict[str, Callable] = {
         "ls": lambda: builds.ls(arguments.store),
         "verify": lambda: builds.verify(arguments.store),
-        "prune": lambda: builds.prune(_number(arguments.keep), arguments.store, **flags.given_wait(arguments)),
+        "prune": lambda: builds.prune(_number(arguments.keep), arguments.store, **flags.given(arguments)),
         "export": lambda: builds.export(arguments.key, arguments.dest, arguments.store),
-        "import": lambda: builds.import_(
-            arguments.source, arguments.sha256, arguments.store, **flags.given_wait(arguments)
-        ),
+        "import": lambda: builds.import_(arguments.source, arguments.sha256, arguments.store, **flags.given(arguments)),
     }
     return functions[arguments.action]()
 

@@ -23,15 +23,7 @@ def tolerated() -> Iterator[None]:
 
 
 def drain(stream: TextIO, number: int) -> None:
-    """Have a stream that cannot be written to lead nowhere: Python flushes it when it ends, and would fail with 120.
-
-    Parameters
-    ----------
-    stream : file
-        Standard output or error.
-    number : int
-        Its descriptor.
-    """
+    """Have a stream that cannot be written to lead nowhere: Python flushes it when it ends, and would fail with 120."""
     try:
         stream.flush()
     except OSError:
@@ -41,22 +33,7 @@ def drain(stream: TextIO, number: int) -> None:
 
 
 def failed_to_print(error: Exception) -> bool:
-    """Tell whether an error is that of printing, which has no file's name: a closed pipe, or a full disk behind it.
-
-    Parameters
-    ----------
-    error : Exception
-        What was raised.
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> failed_to_print(BrokenPipeError(errno.EPIPE, "Broken pipe"))
-    True
-    """
+    """Tell whether an error is that of printing, which has no file's name: a closed pipe, or a full disk behind it."""
     numbers = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF)
     return isinstance(error, OSError) and error.filename is None and error.errno in numbers
 

@@ -12,7 +12,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from provision.errors import ProvisionError
-from provision.machine import notes
 from provision.machine import sixel as _binding
 
 if TYPE_CHECKING:
@@ -65,11 +64,6 @@ def _band(rows: np.ndarray) -> bytes:
     return b"$".join(
         b"#%d" % index + _RUN.sub(lambda run: b"!%d%b" % (len(run[0]), run[1]), line) for index, line in lines
     )
-
-
-def installed_library() -> str | None:
-    """Return the file of the libsixel that was installed with mrpeek; None when the system's is to be taken."""
-    return notes.read_state("mrpeek").get("report", {}).get("decoder")
 
 
 @functools.cache

@@ -1,6 +1,5 @@
 """Putting an MRtrix3 in its place, killed before any of its steps."""
 
-import ctypes
 import errno
 import json
 import os
@@ -15,6 +14,7 @@ pytest.importorskip("ansible")
 
 from plugins.module_utils.provision.tool import mrtrix3, prefix
 
+from ..unit.plugins.module_utils.tool.file_systems import no_exchange, of_an_image
 from ..unit.plugins.modules.built_tree import (
     ROOT,
     TOOL,
@@ -60,24 +60,10 @@ def test_an_installer_killed_before_any_step_leaves_the_old_or_the_new_whole(wan
 @pytest.fixture(params=["one step", "in steps", "image"])
 def kernel(request, monkeypatch):
     """A file system that exchanges two folders in one step, one that does not, one that cannot rename some at all."""
-
-    class Libc:
-        @staticmethod
-        def renameat2(*_):
-            ctypes.set_errno(errno.EXDEV)
-            return -1
-
-    rename = os.rename
-
-    def refuse(source, target):
-        if str(source).endswith("/opt/mrtrix3"):
-            raise OSError(errno.EXDEV, "Invalid cross-device link", source)
-        rename(source, target)
-
     if request.param != "one step":
-        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Libc)
+        no_exchange(monkeypatch, errno.EXDEV)
     if request.param == "image":
-        monkeypatch.setattr(os, "rename", refuse)
+        of_an_image(monkeypatch, "/opt/mrtrix3")
     return request.param
 
 

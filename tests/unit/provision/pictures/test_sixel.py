@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from provision.errors import ProvisionError
-from provision.machine import notes
 from provision.pictures import sixel
 
 
@@ -151,10 +150,3 @@ def test_encoding_needs_no_library_and_writes_long_runs_once(monkeypatch):
     monkeypatch.setattr(sixel, "_functions", lambda library: pytest.fail("libsixel was asked for"))
     data = sixel.encode(Image.new("RGB", (100, 6), (255, 0, 0)))
     assert data == b'\x1bPq"1;1;100;6#0;2;100;0;0#0!100~\x1b\\'
-
-
-def test_the_library_is_that_which_was_noted_when_mrpeek_was_installed(monkeypatch):
-    monkeypatch.setattr(notes, "read_state", lambda role: {"report": {"decoder": f"/opt/{role}/libsixel.so.1"}})
-    assert sixel.installed_library() == "/opt/mrpeek/libsixel.so.1"
-    monkeypatch.setattr(notes, "read_state", lambda role: {})
-    assert sixel.installed_library() is None

@@ -1,10 +1,11 @@
 """A folder is exchanged for another at once."""
 
-import ctypes
 import errno
 import os
 
 from plugins.module_utils.provision.tool import staging
+
+from .file_systems import no_exchange, of_an_image
 
 
 def test_an_exchange_leaves_the_new_folder_and_nothing_of_the_old(tmp_path):
@@ -18,12 +19,7 @@ def test_an_exchange_leaves_the_new_folder_and_nothing_of_the_old(tmp_path):
 
 
 def test_an_exchange_works_without_the_kernels_help(tmp_path, monkeypatch):
-    class Libc:
-        def renameat2(self, *_):
-            staging.ctypes.set_errno(staging.errno.EINVAL)
-            return -1
-
-    monkeypatch.setattr(staging.ctypes, "CDLL", lambda *_, **__: Libc())
+    no_exchange(monkeypatch, errno.EINVAL)
     test_an_exchange_leaves_the_new_folder_and_nothing_of_the_old(tmp_path)
 
 
@@ -37,19 +33,6 @@ def test_a_staging_folder_of_a_killed_run_is_deleted(tmp_path):
 
 
 def test_a_folder_that_came_with_a_containers_image_is_exchanged_too(tmp_path, monkeypatch):
-    class Library:
-        @staticmethod
-        def renameat2(*_):
-            ctypes.set_errno(errno.EXDEV)
-            return -1
-
-    rename = os.rename
-
-    def refuse(source, target):
-        if str(source).endswith("target"):
-            raise OSError(errno.EXDEV, "Invalid cross-device link", source)
-        rename(source, target)
-
-    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Library)
-    monkeypatch.setattr(os, "rename", refuse)
+    no_exchange(monkeypatch, errno.EXDEV)
+    of_an_image(monkeypatch, "target")
     test_an_exchange_leaves_the_new_folder_and_nothing_of_the_old(tmp_path)
