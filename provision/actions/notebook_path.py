@@ -1,4 +1,4 @@
-"""Have the commands just installed found by the cells that come."""
+"""Have the commands just installed found by the cells that come, with the variables they need."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def extend(hosts: dict) -> None:
         # A prefix of ours has no other commands, and those of its names that came before are not the ones meant.
         if folder and Path(folder).is_dir() and (folder not in folders or prefix.is_ours(str(Path(folder).parent))):
             os.environ["PATH"] = os.pathsep.join([folder, *(other for other in folders if other != folder)])
+        os.environ.update(report.get("environment", {}))
     if notebook.in_notebook():
         _show_help_in_cells()
 

@@ -12,6 +12,7 @@ from layers import provision, refused, snapshot
 from role_example import with_example
 
 COMMANDS = ("N4BiasFieldCorrection", "antsApplyTransforms", "antsRegistration")
+LOGIN_SHELL = "bash -lc 'echo $ANTSPATH'"
 IN_OPT = "ls -A /opt /srv | grep -x '[.]*ants.*' | grep -v zip; true"
 
 
@@ -31,6 +32,8 @@ def box(ready_trixie: Box, tmp_path: Path) -> Box:
     clone = with_example(tmp_path / "clone")
     for name in ("roles", "playbooks", "plugins"):
         ready_trixie.copy_in(clone / name, f"/root/project/{name}")
+    # As of a tool whose commands need a variable.
+    ready_trixie.run("sed -i 's|^  packages:|  environment: {ANTSPATH: PREFIX/bin}\\n&|' roles/ants/vars/main.yml")
     return ready_trixie
 
 
@@ -52,7 +55,14 @@ def test_what_the_page_promises_of_the_role_holds(box: Box, tmp_path: Path) -> N
 
     report = provision(box, first)["hosts"]["localhost"]["ants"]
     assert report.pop("seconds") > 0
-    assert report == {"version": "2.5.4", "prefix": "/opt/ants", "bin": "/opt/ants/bin", "origin": "archive"}
+    assert [note.rpartition(" Type: ")[2] for note in report.pop("notes")] == [
+        "export ANTSPATH=/opt/ants/bin, or open a login shell, which has it"
+    ]
+    assert report == {
+        "version": "2.5.4", "prefix": "/opt/ants", "bin": "/opt/ants/bin", "origin": "archive",
+        "environment": {"ANTSPATH": "/opt/ants/bin"},
+    }  # fmt: skip
+    assert box.run(LOGIN_SHELL).stdout == "/opt/ants/bin\n"
     assert box.run("N4BiasFieldCorrection").stdout == "ANTs Version: 2.5.4\n"
     assert provision(box, first)["changed"] == 0
     assert provision(box, f"{first} --check")["changed"] == 0
@@ -62,6 +72,7 @@ def test_what_the_page_promises_of_the_role_holds(box: Box, tmp_path: Path) -> N
     provision(box, second)
     assert box.run(f"antsRegistration; {IN_OPT}").stdout == "ANTs Version: 2.6.2\nants\n"
     box.run("test -d /srv/ants && test ! -e /opt/ants")
+    assert box.run(LOGIN_SHELL).stdout == "/srv/ants/bin\n"
     box.run("rm /usr/local/bin/antsRegistration")
     assert provision(box, second)["changed"] > 0
     assert box.run("antsRegistration").stdout == "ANTs Version: 2.6.2\n"
@@ -79,4 +90,5 @@ def test_what_the_page_promises_of_the_role_holds(box: Box, tmp_path: Path) -> N
     provision(box, "remove ants --yes")
     assert snapshot(box) == before
     assert box.run(IN_OPT).stdout == ""
-    box.run("test -e /srv/theirs/file")
+    box.run("test -e /srv/theirs/file; ! ls /etc/profile.d | grep ants")
+    assert box.run(LOGIN_SHELL).stdout == "\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ..notes import read_state
 from ..reading import names_in
 from ..tool.version import told_version
@@ -24,6 +26,8 @@ def _differs(wanted, state):
         return "other commands are linked"
     if state.get("tool", {}).get("environment", {}) != (wanted.get("environment") or {}):
         return "it has another environment"
+    if state.get("profile") and not os.path.exists(state["profile"]):
+        return f"{state['profile']} is missing"
     return ""
 
 

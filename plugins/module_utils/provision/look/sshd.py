@@ -46,11 +46,13 @@ def session_environment(extra, machine):
     folders = [folder for folder in _SESSION_PATH if os.path.isdir(folder)]
     if not machine["root"]:
         folders.insert(0, os.path.join(machine["home"], ".local/bin"))
+    found = {}
     for state in all_states().values():
+        found.update(state["report"].get("environment", {}))
         folder = state.get("link_dir") or state["report"].get("bin", "")
         if folder and folder not in folders:
             folders.insert(0, folder)
-    found = {"PATH": os.pathsep.join(folders)}
+    found["PATH"] = os.pathsep.join(folders)
     if os.path.isdir(_COLAB_LIBRARIES):
         found["LD_LIBRARY_PATH"] = _COLAB_LIBRARIES
     found.update({name: str(value) for name, value in extra.items()})

@@ -11,6 +11,7 @@ from ..notes import read_state
 from ..places import absolute, default_link_dir, default_prefix, state_folder, store_folder
 from ..store.folder import store_problem, store_warning
 from ..system import sudo_works
+from ..tool.environment import environment_problem
 from ..tool.path import broken_links, foreign_command, path_problem
 from ..tool.prefix import is_ours, leftovers, prefix_problem
 from ..versions import satisfies
@@ -73,8 +74,8 @@ def refusal_of(tool, prefix, link_dir):
 
 def notes_of(report, state):
     """Return what somebody should know of an installation that works, as ``{"notes": [...]}``, or nothing."""
-    problem = path_problem(report, state)
-    return {"notes": [problem]} if problem else {}
+    problems = [path_problem(report, state), environment_problem(report, state)]
+    return {"notes": list(filter(None, problems))} if any(problems) else {}
 
 
 def look_at_tool(wanted, machine, differs, version_in, more=dict):

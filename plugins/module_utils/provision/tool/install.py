@@ -23,6 +23,7 @@ from ..store.portable import PortableError, describe
 from ..store.read import read_archive
 from ..system import look_at_machine
 from ..versions import satisfies
+from .environment import drop_profile, make_profile, variables
 from .path import broken_links, links_to
 from .prefix import RECEIPT, is_ours, prefix_problem
 from .staging import discard, drop_leftovers, exchange, staging
@@ -137,13 +138,22 @@ class Tool:
         for former in (old, *old.get("pending", [])):
             same = former.get("link_dir") == state["link_dir"] and _bin_of(former) == report["bin"]
             drop_links(former, keep=state["commands"] if same else ())
+            drop_profile(former)
             if _prefix_of(former) != report["prefix"]:
                 drop_prefix(former)
         link_dir = state["link_dir"]
         state["left_alone"] = make_links(link_dir, report["bin"], state["commands"]) if link_dir else []
+        self._note_environment(state)
         drop_half_written(given["state_file"])
         write_json(given["state_file"], state)
         return state
+
+    def _note_environment(self, state):
+        """Note the variables that the commands need, and have login shells set them."""
+        environment = variables(self.about_it, state["report"]["prefix"])
+        if environment:
+            state["report"]["environment"] = environment
+            state["profile"] = make_profile(self.name, environment)
 
     def what_changed(self, old, new):
         """Return notes on what of an installation that worked is no longer as it was."""
@@ -313,6 +323,7 @@ class Tool:
         for former in (state, *pending):
             drop_links(former)
             drop_prefix(former)
+        drop_profile(state)
         for place in {prefix, *map(_prefix_of, (state, *pending))} - {""}:
             drop_leftovers(place)
         drop_half_written(given["state_file"])

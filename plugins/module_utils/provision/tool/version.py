@@ -6,6 +6,7 @@ import os
 import re
 
 from ..commands import command_environment, run
+from .environment import variables
 
 _SECONDS = 120
 
@@ -22,14 +23,8 @@ def told_version(folder, tool, foreign=False):
 
 def run_command(folder, words, tool, foreign=False):
     """Run a command of the tool with its arguments; return (exit code, standard output, standard error)."""
-    environment = {**command_environment(folder, foreign), **_environment(folder, tool)}
+    environment = {**command_environment(folder, foreign), **variables(tool, os.path.dirname(folder))}
     return run([os.path.join(folder, words[0]), *words[1:]], environment, seconds=_SECONDS)
-
-
-def _environment(folder, tool):
-    """Return the variables that the tool needs."""
-    prefix = os.path.dirname(folder)
-    return {name: value.replace("PREFIX", prefix) for name, value in (tool.get("environment") or {}).items()}
 
 
 def mrtrix3_version(path, foreign=False):

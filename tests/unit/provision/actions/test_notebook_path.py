@@ -32,6 +32,12 @@ def test_what_is_in_a_prefix_of_its_own_comes_first(ran, tmp_path, monkeypatch):
     assert os.environ["PATH"] == f"{tmp_path / 'bin'}:/usr/bin:/bin"
 
 
+def test_cells_have_the_variables_that_the_commands_need(monkeypatch):
+    monkeypatch.setenv("FSLDIR", "/an/older/one")
+    notebook_path.extend({"localhost": {"fsl": {"environment": {"FSLDIR": "/opt/fsl"}}, "deps": {}}})
+    assert os.environ["FSLDIR"] == "/opt/fsl"
+
+
 def test_help_pages_in_cells_need_no_pager_and_no_setting_of_a_user_is_replaced(ran, monkeypatch, tmp_path):
     monkeypatch.setenv("MRTRIX_CONFIGFILE", "mine")
     monkeypatch.setattr(notebook, "in_notebook", lambda: True)

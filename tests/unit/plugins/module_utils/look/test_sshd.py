@@ -85,15 +85,17 @@ def test_a_port_that_is_taken_is_a_problem(server):
         assert "in use" in look.look_at(wanted, machine)["problem"][0]
 
 
-def test_sessions_have_the_commands_of_tools_that_are_linked_nowhere_else(server, tmp_path):
+def test_sessions_have_the_commands_of_tools_that_are_linked_nowhere_else_and_their_variables(server, tmp_path):
     _, machine = server
     (tmp_path / "state").mkdir()
     for tool in ("mrtrix3", "ants"):
-        state = {"link_dir": "", "report": {"bin": f"/srv/{tool}/bin"}}
+        environment = {f"{tool.upper()}_HOME": f"/srv/{tool}"}
+        state = {"link_dir": "", "report": {"bin": f"/srv/{tool}/bin", "environment": environment}}
         (tmp_path / f"state/{tool}.json").write_text(json.dumps(state))
     found = look.session_environment({"OMP_NUM_THREADS": 2}, machine)
     folders = found["PATH"].split(":")
     assert folders[:3] == ["/srv/mrtrix3/bin", "/srv/ants/bin", f"{tmp_path}/.local/bin"] and "/usr/bin" in folders
+    assert (found["ANTS_HOME"], found["MRTRIX3_HOME"]) == ("/srv/ants", "/srv/mrtrix3")
     assert found["OMP_NUM_THREADS"] == "2" and found["PROVISION_PATH"] == found["PATH"]
 
 
