@@ -3,6 +3,9 @@
 The role reverse_ssh of provision puts this on a machine, where it runs in its own folder, on the standard library
 alone and Python 3.9 or later. The folder has `config.json`, `known_hosts` and the key; here it writes `tunnel.json`,
 which says whether the tunnel is up and at which port, and makes `control`, the socket of ssh's master connection.
+
+autossh would not do: it starts the same command each time, so that a port which the gateway has chosen would be another
+one after each break, and it says neither which port that is nor whether the tunnel is up.
 """
 
 from __future__ import annotations
