@@ -20,6 +20,7 @@ from provision.cli import flags, roles
 from provision.cli.answer import Answer
 from provision.cli.help import Parser
 from provision.engine import catalog
+from provision.machine import releases
 
 SHELLS = ("bash", "zsh", "fish")
 """Those that there is a completion for."""
@@ -31,6 +32,9 @@ _ZSH = {
     'COMP_POINT="$CURSOR"': 'COMP_POINT="$(( ${#${(j: :)words[1,CURRENT]}} - ${#SUFFIX} ))"',
     '"${nospace[@]}"\n': '"${nospace[@]}" || _files\n',
 }
+
+# Of an option that takes any version, those that are known.
+_VERSIONS = {"mrtrix3_version": ("any", *reversed(releases.COMMITS))}
 
 _PATHS = ("PATH", "FOLDER", "INVENTORY", "FILE", "FILE_OR_URL", "DEST")
 
@@ -61,9 +65,19 @@ def answer(parser: argparse.ArgumentParser) -> NoReturn:
 class _Values(BaseCompleter):
     """What may be written for an argument that has no choices, by the name of its value in the help."""
 
-    def __call__(self, *, prefix: str, action: argparse.Action, **_rest: Any) -> Iterable[str]:
+    def __call__(
+        self, *, prefix: str, action: argparse.Action, parsed_args: argparse.Namespace, **_rest: Any
+    ) -> Iterable[str]:
         if action.metavar == "ROLE":
             return {role.name: role.short_description for role in catalog.roles().values()}
+        if action.metavar == "KEY":
+            from provision.store import builds
+
+            return [build.key for build in builds.ls(parsed_args.store)]
+        if action.dest in ("colourmap", "plane", "plot"):
+            from provision.pictures import slices
+
+            return {"colourmap": slices.COLOURMAPS, "plane": slices.PLANES, "plot": slices.PLOTS}[action.dest]
         # The other shells complete paths themselves, with what ~ and variables stand for.
         in_fish = os.environ.get("_ARGCOMPLETE_SHELL") == "fish"
         return sorted(FilesCompleter()(prefix)) if in_fish and action.metavar in _PATHS else []
@@ -78,8 +92,8 @@ class _Run(Parser):
         named = [role for role in catalog.roles().values() if role.name in words]
         for option in {option.name: option for role in named for option in role.options.values()}.values():
             action = roles.add_option(self, option.short if len(named) == 1 else option.name, option)
-            if option.choices:
-                values = tuple(map(str, option.choices))
+            values = tuple(map(str, option.choices)) or _VERSIONS.get(option.name, ())
+            if values:
                 action.completer = lambda values=values, **_rest: values  # type: ignore[attr-defined]
         roles.add_run_flags(self)
 

@@ -74,7 +74,13 @@ def flag(name):
         ("run deps mrtrix3 --deps-state a", ["absent"]),
         ("run mrtrix3 mrpeek --provision-st", ["--provision-store"]),
         ("run deps --cpu", []),
-        ("run mrtrix3 --version ", []),
+        ("run mrtrix3 --version 3.0.", [f"3.0.{patch}" for patch in range(8, -1, -1)]),
+        ("run mrtrix3 --version a", ["any"]),
+        ("run deps mrtrix3 --mrtrix3-version 3.0.8", ["3.0.8"]),
+        ("run mrpeek --version ", []),
+        ("peek a.nii --colourmap vi", ["viridis"]),
+        ("peek a.nii --plot v", ["volume"]),
+        ("glyphs a.mif --plane co", ["coronal"]),
         ("store ver", ["verify"]),
         ("store prune --ke", ["--keep"]),
         ("describe mrp", ["mrpeek"]),
@@ -97,6 +103,13 @@ def test_a_value_behind_an_equals_sign_is_offered_as_each_shell_has_it(offered):
     # bash has a word of its own behind the sign, and the others have not.
     assert offered("run mrtrix3 --cpu=nat", "bash") == ["native"]
     assert offered("run mrtrix3 --cpu=nat", "zsh") == offered("run mrtrix3 --cpu=nat", "fish") == ["--cpu=native"]
+
+
+@pytest.mark.parametrize("shell", completion.SHELLS)
+def test_the_builds_of_the_store_are_offered(offered, tmp_path, shell):
+    for name in ("mrtrix3-3.0.8-debian12.tar.zst", "mrpeek-1.tar.zst", "notes.txt"):
+        (tmp_path / name).touch()
+    assert offered(f"store export --store {tmp_path} mrt", shell) == ["mrtrix3-3.0.8-debian12"]
 
 
 def test_all_roles_and_commands_are_offered(offered):
