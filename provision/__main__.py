@@ -1,7 +1,18 @@
-"""Lets ``python -m provision`` do what the command ``provision`` does."""
+"""The command ``provision``, where Ctrl-C is one line from the start, while all else is still being imported."""
 
 import sys
 
-from provision.cli.main import main
 
-sys.exit(main())
+def main() -> int:
+    """Run the command line and return its exit code."""
+    try:
+        from provision.cli.main import main as run
+
+        return run()
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

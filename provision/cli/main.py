@@ -124,7 +124,7 @@ def _exit_code(argv: list[str]) -> int:
     except SystemExit as end:  # argparse has printed a help text or the version
         return int(end.code or DONE)
     except KeyboardInterrupt:
-        again = ProvisionError("Interrupted.", hint="The same command goes on from here.", code="interrupted")
+        again = ProvisionError("Interrupted.", hint="Run the same command to resume.", code="interrupted")
         return _fail(again, INTERRUPTED, argv)
     except OptionError as error:
         return _fail(error, WRONG_USAGE, argv)
@@ -142,7 +142,7 @@ def _fail(error: ProvisionError, code: int, argv: list[str]) -> int:
     if "--json" in argv:
         print(json.dumps(error.to_dict()))
         return code
-    print("\n".join(error.lines()), file=sys.stderr)
+    print(*([error] if code == INTERRUPTED else error.lines()), sep="\n", file=sys.stderr)
     return code
 
 

@@ -162,7 +162,7 @@ def test_a_failure_as_json_is_on_standard_output_with_its_exit_code(run, capsys,
 def test_an_interrupted_run_says_that_it_goes_on_from_there(run, capsys):
     run.raises = KeyboardInterrupt()
     assert main(["run", "deps"]) == 130
-    assert capsys.readouterr().err == "Error: Interrupted.\nThe same command goes on from here.\n"
+    assert capsys.readouterr().err == "Interrupted. Run the same command to resume.\n"
 
 
 # Wrong usage
