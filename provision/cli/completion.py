@@ -33,6 +33,19 @@ _ZSH = {
     '"${nospace[@]}"\n': '"${nospace[@]}" || _files\n',
 }
 
+# The script of a clone, which passes the question on. Another project's, which would be run, is left alone.
+_BOOTSTRAP = {
+    "bash": """
+_provision_bootstrap() { [[ -e ${1%bootstrap}provision/__main__.py ]] && _python_argcomplete "$@"; }
+complete -o nospace -o default -o bashdefault -F _provision_bootstrap bootstrap
+""",
+    "zsh": """
+_provision_bootstrap() { [[ -e ${words[1]%bootstrap}provision/__main__.py ]] && _python_argcomplete "$@" || _files; }
+[[ $zsh_eval_context == *func ]] || compdef _provision_bootstrap bootstrap
+""",
+    "fish": "",
+}
+
 # Of an option that takes any version, those that are known.
 _VERSIONS = {"mrtrix3_version": ("any", *reversed(releases.COMMITS))}
 
@@ -44,6 +57,7 @@ def script(shell: str) -> Answer:
     text = shellcode(["provision"], shell=shell).strip()
     for theirs, ours in _ZSH.items() if shell == "zsh" else ():
         text = text.replace(theirs, ours)
+    text = f"{text}\n{_BOOTSTRAP[shell]}".strip()
     return Answer({"shell": shell, "script": f"{text}\n"}, text)
 
 

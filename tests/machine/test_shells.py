@@ -14,7 +14,8 @@ given = 'if [ -n "$_ARGCOMPLETE" ]; then command provision; else echo GIVEN: $*.
 shell.sendline("PATH=$PWD/.venv/bin:$PATH; " + setup + "; provision() { " + given + "; }; echo READY")
 shell.expect("READY[\\r\\n]")
 for line in lines:
-    shell.send(line + "\\t")
+    # What is not called `provision` is given to it, in front of what is completed by then.
+    shell.send(line + "\\t" + ("\\x01provision " if line.startswith("./") else ""))
     shell.send("\\r")
     shell.expect("GIVEN: (.*?)[.][\\r\\n]")
     print(shell.match[1])
@@ -42,6 +43,11 @@ LINES = {
     "provision doc": "doctor",
     "provision doctor --js": "doctor --json",
 }
+# The script of a clone, which passes the question on.
+OF_BOOTSTRAP = {
+    "./bootstrap provision run mrt": "./bootstrap provision run mrtrix3",
+    "./bootstrap provision run mrtrix3 --orig": "./bootstrap provision run mrtrix3 --origin",
+}
 
 
 def test_a_tab_completes_in_bash_zsh_and_fish(ready_trixie: Box) -> None:
@@ -52,9 +58,11 @@ def test_a_tab_completes_in_bash_zsh_and_fish(ready_trixie: Box) -> None:
     told = {}
     for shell, (program, setup) in SETUPS.items():
         box.run(f".venv/bin/provision completion {shell.split()[0]} > /tmp/script")
-        lines = " ".join(f"'{line}'" for line in LINES)
+        expected = LINES if shell == "zsh fpath" else {**LINES, **OF_BOOTSTRAP}
+        lines = " ".join(f"'{line}'" for line in expected)
         done = box.run(f"TERM=dumb .venv/bin/python /tmp/type.py '{program}' '{setup}' {lines}")
-        told[shell] = dict(zip(LINES, done.stdout.splitlines(), strict=True))
+        told[shell] = dict(zip(expected, done.stdout.splitlines(), strict=True))
+        assert {line: told[shell].pop(line, given) for line, given in OF_BOOTSTRAP.items()} == OF_BOOTSTRAP
     # zsh takes the slash behind a folder away again when the line ends.
     for shell in ("zsh", "zsh fpath"):
         told[shell] = {line: word + "/" * LINES[line].endswith("/") for line, word in told[shell].items()}
