@@ -69,7 +69,7 @@ def user_problem(wanted, user, machine):
         return [
             f"The name {user!r} has characters that sshd takes for a pattern, which could let others in",
             "Name another user: sshd_user.",
-            "usage",
+            "bad-value",
         ]
     if not machine["root"] and wants_password(wanted):
         return [

@@ -149,23 +149,23 @@ def ngrok_problem(wanted, folder, agent, key):
 def _wrong_number(wanted):
     if not 0 < wanted["port"] < 65536:
         hint = "Leave it out for that of the role sshd."
-        return [f"ngrok_port must be from 1 to 65535, not {wanted['port']}", hint, "usage"]
+        return [f"ngrok_port must be from 1 to 65535, not {wanted['port']}", hint, "bad-value"]
     if wanted["max_seconds"] < 0:
         problem = f"ngrok_max_seconds must not be less than 0, which is {wanted['max_seconds']}"
-        return [problem, "0 is without limit.", "usage"]
+        return [problem, "0 is without limit.", "bad-value"]
     return []
 
 
 def _wrong_service(wanted):
     for name in ("remote_addr", "server_addr"):
         if wanted[name] and not re.fullmatch(r"[\w.-]+:\d{1,5}", wanted[name]):
-            return [f"ngrok_{name} must be a host and a port", "Write it as 1.tcp.eu.ngrok.io:12345.", "usage"]
+            return [f"ngrok_{name} must be a host and a port", "Write it as 1.tcp.eu.ngrok.io:12345.", "bad-value"]
     if wanted["region"] and not re.fullmatch(r"[a-z][a-z0-9-]*", wanted["region"]):
         problem = "ngrok_region must be the short name of one of ngrok's regions"
-        return [problem, "Write eu, us, ap, au, sa, jp or in.", "usage"]
+        return [problem, "Write eu, us, ap, au, sa, jp or in.", "bad-value"]
     if wanted["region"] and wanted["server_addr"]:
         problem = "ngrok_region and ngrok_server_addr both say where to connect to"
-        return [problem, "Leave one of them out.", "usage"]
+        return [problem, "Leave one of them out.", "given-twice"]
     path = os.path.expanduser(wanted["root_cas"])
     if path not in ("", "trusted", "host") and not os.path.isfile(path):
         return [
@@ -182,7 +182,7 @@ def _wrong_download(wanted):
         return [problem, "Leave it out for ngrok's own.", "bad-url"]
     if wanted["sha256"] and not re.fullmatch(r"[0-9A-Fa-f]{64}", wanted["sha256"]):
         hint = "It is what sha256sum prints for the downloaded file."
-        return ["ngrok_sha256 must have 64 hexadecimal digits", hint, "usage"]
+        return ["ngrok_sha256 must have 64 hexadecimal digits", hint, "bad-value"]
     if wanted["download_url"] and not is_safe(wanted["download_url"], wanted["sha256"]):
         return [
             "ngrok_download_url is not encrypted, so that anybody on the way could give another program",
@@ -219,7 +219,7 @@ def _no_token(wanted, folder):
     if wanted["token_mark"] or wanted.get("can_ask") or kept_token(folder):
         return []
     hint = f"Give ngrok_authtoken; it is at {_TOKEN_URL}"
-    return ["ngrok needs a token, and none is kept on this machine", hint, "declined"]
+    return ["ngrok needs a token, and none is kept on this machine", hint, "no-token"]
 
 
 def _no_server(wanted, key):

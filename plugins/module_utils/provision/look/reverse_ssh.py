@@ -182,13 +182,13 @@ def _wrong_gateway(wanted, gateway, known):
         return [
             "reverse_ssh_gateway is missing",
             "Name a host of yours and the user there: reverse_ssh_gateway=user@host.",
-            "usage",
+            "bad-value",
         ]
     if not gateway:
         return [
             f"reverse_ssh_gateway must be user@host or user@host:port, not {wanted['gateway'][:80]!r}",
             "Options of ssh have no place in it.",
-            "usage",
+            "bad-value",
         ]
     host, port = gateway["host"], gateway["port"]
     scan = f"`ssh-keyscan -t ed25519 -p {port} {host}` on a machine and network that you trust"
@@ -216,9 +216,9 @@ def _wrong_number(wanted):
     for name, (least, default) in ports.items():
         port = wanted[name.replace("reverse_ssh_", "")]
         if not least <= port < 65536:
-            return [f"{name} must be from {least} to 65535, not {port}", f"Leave it out for {default}.", "usage"]
+            return [f"{name} must be from {least} to 65535, not {port}", f"Leave it out for {default}.", "bad-value"]
     if wanted["max_seconds"] < 0:
-        return ["reverse_ssh_max_seconds cannot be negative", "0 is no limit.", "usage"]
+        return ["reverse_ssh_max_seconds cannot be negative", "0 is no limit.", "bad-value"]
     if not wanted.get("server_comes") and not answers("127.0.0.1", wanted["port"], "SSH-2.0-"):
         return [
             f"No SSH server answers at port {wanted['port']} of 127.0.0.1",

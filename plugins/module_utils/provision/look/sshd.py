@@ -74,9 +74,9 @@ def bind_problem(address, port):
             one.bind(place)
             one.listen(1)
     except OSError as error:
-        return (error.strerror or str(error)).lower(), _CODES.get(error.errno, "usage")
+        return (error.strerror or str(error)).lower(), _CODES.get(error.errno, "bad-value")
     except ValueError:  # no name of a host can be that
-        return "it is not an address", "usage"
+        return "it is not an address", "bad-value"
     return "", ""
 
 
@@ -197,7 +197,7 @@ def _wrong_environment(wanted):
             return [
                 f"sshd_environment cannot set {repr(name[:80])[1:-1]}",
                 "Names have letters, digits and _; values no quotes, backslashes or line ends.",
-                "usage",
+                "bad-value",
             ]
     return []
 
@@ -205,7 +205,7 @@ def _wrong_environment(wanted):
 def _wrong_place(wanted, pid):
     port = wanted["port"]
     if not 0 < port < 65536:
-        return [f"sshd_port must be from 1 to 65535, not {port}", "Leave it out for 2222.", "usage"]
+        return [f"sshd_port must be from 1 to 65535, not {port}", "Leave it out for 2222.", "bad-value"]
     if listens(pid, port):
         return []  # what is there is ours
     for address in wanted["listen_addresses"]:
@@ -280,9 +280,9 @@ def look_at(wanted, machine):
         return dict(result, converged=not noted, report=dict(result["report"], state="stopped"))
     environment = _environment(wanted["environment"])
     problem = wanted.get("given_problem") or (
-        ["sshd_listen_addresses is empty", "Leave it out for 127.0.0.1; 0.0.0.0 is every address.", "usage"]
+        ["sshd_listen_addresses is empty", "Leave it out for 127.0.0.1; 0.0.0.0 is every address.", "bad-value"]
         if not all(wanted["listen_addresses"] or [""])
-        else ["sshd_environment must be names with values", 'Write it as {"NAME": "value"}.', "usage"]
+        else ["sshd_environment must be names with values", 'Write it as {"NAME": "value"}.', "bad-value"]
         if environment is None
         else []
     )

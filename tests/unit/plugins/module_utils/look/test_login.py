@@ -83,7 +83,7 @@ def test_a_name_that_sshd_would_take_for_a_pattern_lets_nobody_else_in(server, m
     monkeypatch.setattr(login, "passwd_entry", lambda user: FakeEntry(user, 2000, str(tmp_path), "/bin/sh"))
     wanted, machine = server
     message, _hint, code = look.look_at({**wanted, "user": name}, {**machine, "root": True})["problem"]
-    assert code == "usage" and repr(name) in message and "\n" not in message
+    assert code == "bad-value" and repr(name) in message and "\n" not in message
 
 
 def test_a_password_that_is_kept_elsewhere_cannot_be_set(server):

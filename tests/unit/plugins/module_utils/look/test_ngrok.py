@@ -173,7 +173,7 @@ def test_of_what_is_copied_from_ngrok_s_pages_the_token_is_taken(form):
 @pytest.mark.parametrize("given", ["two words", "authtoken:", " ", "\u200b" + TOKEN, "line\nline", "''"])
 def test_what_is_no_token_is_refused_without_being_shown(given):
     (refusal,) = of_role(given, "__ngrok_refusal")
-    assert refusal[2] == "usage" and "ngrok_authtoken" in refusal[0] and TOKEN not in "".join(refusal)
+    assert refusal[2] == "bad-value" and "ngrok_authtoken" in refusal[0] and TOKEN not in "".join(refusal)
 
 
 @pytest.mark.parametrize("given", ["", None])
@@ -184,16 +184,16 @@ def test_no_token_is_none(given):
 @pytest.mark.parametrize(
     ("wish", "code", "value"),
     [
-        ({"port": 65536}, "usage", "65536"),
-        ({"max_seconds": -1}, "usage", "ngrok_max_seconds"),
-        ({"remote_addr": "12345"}, "usage", "ngrok_remote_addr"),
-        ({"server_addr": "tcp://a:1"}, "usage", "ngrok_server_addr"),
-        ({"region": "eu\nauthtoken: x"}, "usage", "ngrok_region"),
-        ({"region": "eu", "server_addr": "a:1"}, "usage", "ngrok_region and ngrok_server_addr"),
+        ({"port": 65536}, "bad-value", "65536"),
+        ({"max_seconds": -1}, "bad-value", "ngrok_max_seconds"),
+        ({"remote_addr": "12345"}, "bad-value", "ngrok_remote_addr"),
+        ({"server_addr": "tcp://a:1"}, "bad-value", "ngrok_server_addr"),
+        ({"region": "eu\nauthtoken: x"}, "bad-value", "ngrok_region"),
+        ({"region": "eu", "server_addr": "a:1"}, "given-twice", "ngrok_server_addr"),
         ({"root_cas": "/nowhere/ca.pem"}, "no-file", "/nowhere/ca.pem"),
         ({"download_url": "file:///etc/ngrok.tgz"}, "bad-url", "ngrok_download_url"),
         ({"download_url": "http://mirror.example.org/ngrok.tgz"}, "not-encrypted", "ngrok_sha256"),
-        ({"sha256": "abc"}, "usage", "ngrok_sha256"),
+        ({"sha256": "abc"}, "bad-value", "ngrok_sha256"),
         ({"agent_path": "/nowhere/ngrok"}, "agent-does-not-run", "/nowhere/ngrok"),
         ({"port": 2223}, "no-ssh-server", "2223"),
     ],
@@ -211,7 +211,7 @@ def test_sound_wishes_are_no_problem(place):
 def test_without_a_token_anywhere_one_is_asked_for(place):
     (place.folder / "ngrok.yml").unlink()
     _problem, hint, code = place.look(token_mark="")["problem"]
-    assert code == "declined" and "ngrok_authtoken" in hint
+    assert code == "no-token" and "ngrok_authtoken" in hint
 
 
 @pytest.mark.parametrize("url", ["https://a/ngrok.tgz", "http://127.0.0.1:80/ngrok.tgz", "http://localhost/ngrok.zip"])

@@ -235,14 +235,14 @@ def test_a_file_that_was_changed_is_drift(machine, name):
 @pytest.mark.parametrize(
     ("change", "code", "value"),
     [
-        ({"gateway": ""}, "usage", "reverse_ssh_gateway=user@host"),
-        ({"gateway": "gw.example.org"}, "usage", "'gw.example.org'"),
+        ({"gateway": ""}, "bad-value", "reverse_ssh_gateway=user@host"),
+        ({"gateway": "gw.example.org"}, "bad-value", "'gw.example.org'"),
         ({"known_hosts": ""}, "gateway-key-unknown", "ssh-keyscan -t ed25519 -p 22 gw.example.org"),
         ({"known_hosts": f"other.org {KEY}"}, "gateway-key-unknown", " gw.example.org"),
         ({"gateway": "tunnel@gw.example.org:2200"}, "gateway-key-unknown", "[gw.example.org]:2200"),
-        ({"port": -1}, "usage", "reverse_ssh_port"),
-        ({"gateway_port": 65536}, "usage", "reverse_ssh_gateway_port"),
-        ({"max_seconds": -1}, "usage", "reverse_ssh_max_seconds"),
+        ({"port": -1}, "bad-value", "reverse_ssh_port"),
+        ({"gateway_port": 65536}, "bad-value", "reverse_ssh_gateway_port"),
+        ({"max_seconds": -1}, "bad-value", "reverse_ssh_max_seconds"),
     ],
 )
 def test_a_wish_that_cannot_be_met_is_one_sentence_and_what_to_do(machine, change, code, value):
