@@ -168,9 +168,7 @@ def main():
         said = f" Its last words: {error.lines[-1].strip()}" if error.lines else ""
         log = module.params["log"]
         hint = f"All that it said is in {log}." if log and os.path.exists(log) else ""
-        ended = module.params["state"] == "stopped"
-        code = "process-not-ended" if ended else "process-not-started"
-        module.fail_json(msg=f"{error}{said}", hint=hint, code=code, lines=error.lines)
+        module.fail_json(msg=f"{error}{said}", hint=hint, code=error.code, lines=error.lines)
     except OSError as error:
         msg, hint = explain(error)
         module.fail_json(msg=msg, hint=hint, code="process-not-started")

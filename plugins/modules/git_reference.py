@@ -142,20 +142,21 @@ def refusal(repo, version, option):
 
 
 def wrong_commit(repo, version, commit, hold, option=""):
-    """Return the sentence and the hint when a version is not the commit that it has to be; None when it is."""
+    """Return the sentence, the hint and the code when a version is not the commit it has to be; None when it is."""
     whole = hold.lower() if hold != "released" else COMMITS.get(version, commit)
     if not re.fullmatch(r"[0-9a-f]{40}", whole) and whole != commit:
         said = f"{option} must be the 40 hexadecimal digits of a commit, not {hold!r}."
-        return said, "git rev-parse HEAD prints them."
+        return said, "git rev-parse HEAD prints them.", "bad-value"
     if not whole or whole.startswith(commit):
         return None
     if hold == "released":
         said = f"What {repo} has as {version} is not the commit that MRtrix3 released under that number: {commit}."
         other = f" For a change of your own, say which commit it has to be: {option}=COMMIT." if option else ""
-        return said, f"Use MRtrix3's own repository, or a clone of it.{other}"
+        return said, f"Use MRtrix3's own repository, or a clone of it.{other}", "wrong-commit"
     return (
         f"What {repo} has as {version} is not the commit that it has to be: {commit}, not {whole}.",
         f"Check {option} and the version.",
+        "wrong-commit",
     )
 
 
@@ -242,7 +243,7 @@ def main():
         names = ("hold", "hold_option")
         wrong = wrong_commit(module.params["repo"], version, choice[1], *(module.params[name] for name in names))
         if wrong:
-            module.fail_json(msg=wrong[0], hint=wrong[1], code="wrong-commit")
+            module.fail_json(msg=wrong[0], hint=wrong[1], code=wrong[2])
     if module.params["clone"] and not module.check_mode:
         mend(module, module.params["clone"])
     module.exit_json(changed=False, repo=repo, kind=choice[0], commit=choice[1], environment=limits(repo))

@@ -62,6 +62,7 @@ from http.client import HTTPException
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.provision.download import DownloadError
 from ..module_utils.provision.failures import explain
 from ..module_utils.provision.file_lock import fail_when_locked, locked
 from ..module_utils.provision.look.ngrok import agent_version, is_safe
@@ -108,7 +109,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         if not is_safe(newurl, self._sha256):
-            raise ValueError(f"the server sends on to {newurl}, which is not encrypted")
+            raise DownloadError(f"the server sends on to {newurl}, which is not encrypted", code="not-encrypted")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -122,14 +123,14 @@ def download(url, sha256, path):
             piece = answer.read(1 << 16)
             size += len(piece)
             if size > _LARGEST or expected > _LARGEST:
-                raise ValueError(f"it has more than {_LARGEST >> 20} MB")
+                raise DownloadError(f"it has more than {_LARGEST >> 20} MB", code="too-large")
             if time.monotonic() > end:
-                raise ValueError(f"it took more than {_LONGEST} s")
+                raise DownloadError(f"it took more than {_LONGEST} s", code="too-slow")
             if not piece:
                 break
             file.write(piece)
     if size < expected:
-        raise ValueError(f"it ended after {size} of {expected} bytes")
+        raise DownloadError(f"it ended after {size} of {expected} bytes", code="cut-off")
 
 
 def unpacked(archive, folder):
@@ -158,14 +159,14 @@ def fetch(module, folder):
     archive = os.path.join(folder, "archive")
     try:
         download(url, sha256, archive)
-    except (OSError, ValueError, HTTPException) as error:
+    except (OSError, ValueError, HTTPException, DownloadError) as error:
         if isinstance(error, OSError) and (error.errno in (errno.ENOSPC, errno.EDQUOT) or error.filename == archive):
             raise
         reason = getattr(error, "reason", None) or error
         module.fail_json(
             msg=f"ngrok's agent could not be downloaded from {shown}: {str(reason).rstrip('.')}.",
             hint=again,
-            code="agent-not-downloaded",
+            code=error.code if isinstance(error, DownloadError) else "agent-not-downloaded",
         )
     digest = hashlib.sha256()
     with open(archive, "rb") as file:
@@ -186,7 +187,7 @@ def fetch(module, folder):
         module.fail_json(
             msg=f"What was downloaded from {shown} is not an archive with ngrok's agent.",
             hint=again,
-            code="agent-not-downloaded",
+            code="bad-archive",
         )
     os.chmod(agent, 0o755)
     if module.params["machine"] == platform.machine() and not agent_version(agent):

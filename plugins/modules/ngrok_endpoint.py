@@ -199,7 +199,7 @@ def replace(module, agent, key):
         stop(agent.pid_file)
     except ProcessError as error:
         hint = "Stop the agent as the user who has started it."
-        module.fail_json(msg=str(error), hint=hint, code="process-not-ended")
+        module.fail_json(msg=str(error), hint=hint, code=error.code)
     with suppress(FileNotFoundError):
         os.unlink(given["state_file"])  # its address leads nowhere now
     try:

@@ -88,36 +88,42 @@ from ..module_utils.provision.tool.staging import staging
 
 _LINES = 20
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-# What the server and the client say, what that means, and what to do.
+# What the server and the client say, what that means, what to do, and a code.
 _KNOWN = (
     (r"bad ownership or modes for (?:directory|file) (\S.*)",
-     "sshd trusts no key of {user}, because others may write to {0}", "Take that right away: chmod go-w {0}"),
+     "sshd trusts no key of {user}, because others may write to {0}", "Take that right away: chmod go-w {0}",
+     "unsafe-modes"),
     (r"not allowed because shell (.+) (does not exist|is not executable)",
-     "The shell of {user}, {0}, {1}", "Give them another (usermod --shell /bin/bash), or name another user."),
+     "The shell of {user}, {0}, {1}", "Give them another (usermod --shell /bin/bash), or name another user.",
+     "no-shell"),
     (r"account is currently not available",
-     "The shell of {user} lets nobody in", "Give them another (usermod --shell /bin/bash), or name another user."),
+     "The shell of {user} lets nobody in", "Give them another (usermod --shell /bin/bash), or name another user.",
+     "no-shell"),
     (r"[Pp]assword has expired|Password change required|required to change your password",
      "The password of {user} has expired, and must be changed before they get in",
-     "Set a new one (passwd), or let the old one last: chage --lastday -1 {user}"),
+     "Set a new one (passwd), or let the old one last: chage --lastday -1 {user}", "password-expired"),
     (r"by PAM account configuration|PAM: .* from|has expired",
      "The account of {user} may not be used now, says PAM",
-     "See `chage --list {user}`, /etc/nologin and /etc/security/access.conf."),
-    (r"not allowed because (.+)", "sshd does not let {user} in, because {0}", "Name another user: sshd_user."),
-    (r"account is locked", "The account of {user} is locked", "Unlock it (usermod --unlock), or name another user."),
+     "See `chage --list {user}`, /etc/nologin and /etc/security/access.conf.", "login-refused"),
+    (r"not allowed because (.+)", "sshd does not let {user} in, because {0}", "Name another user: sshd_user.",
+     "login-refused"),
+    (r"account is locked", "The account of {user} is locked", "Unlock it (usermod --unlock), or name another user.",
+     "login-refused"),
     (r"Accepted (?:publickey|password) for", "The shell of {user} runs no command",
-     "See what `ssh` with a command says, or name another user: sshd_user."),
+     "See what `ssh` with a command says, or name another user: sshd_user.", "no-shell"),
 )  # fmt: skip
 
 
 def explain(lines, user):
-    """Return what keeps a user out, as a sentence and what to do, after what the server and the client said."""
-    for pattern, message, hint in _KNOWN:
+    """Return what keeps a user out, as a sentence, what to do and a code, after what the server and the client said."""
+    for pattern, message, hint, code in _KNOWN:
         found = re.search(pattern, "\n".join(lines))
         if found:
             names = [group.strip() for group in found.groups()]
-            return f"{message.format(*names, user=user)}.", hint.format(*names, user=user)
+            return f"{message.format(*names, user=user)}.", hint.format(*names, user=user), code
     last = f" The last words were: {lines[-1].rstrip('.')}." if lines else ""
-    return f"The SSH server runs, but {user} could not log in.{last}", "See what `ssh -v` says, or name another user."
+    hint = "See what `ssh -v` says, or name another user."
+    return f"The SSH server runs, but {user} could not log in.{last}", hint, "login-refused"
 
 
 class Stand:
@@ -237,8 +243,8 @@ def main():
                 if given[name]:
                     done, said = way(module, folder)
                     if not done:
-                        msg, hint = explain(said, given["user"])
-                        module.fail_json(msg=msg, hint=hint, code="login-refused", lines=said[-_LINES:])
+                        msg, hint, code = explain(said, given["user"])
+                        module.fail_json(msg=msg, hint=hint, code=code, lines=said[-_LINES:])
                     tried.append(name)
     except (OSError, subprocess.CalledProcessError) as error:
         msg, hint = explain_error(error) if isinstance(error, OSError) else (f"{error}.", "")

@@ -106,7 +106,7 @@ def check_mounted(store):
     """Raise StoreError for a store on a Google Drive that is not mounted, of which there is but an empty folder."""
     problem = unmounted_problem(store)
     if problem:
-        raise StoreError(f"{problem}.", "Mount it.")
+        raise StoreError(f"{problem}.", "Mount it.", code="not-mounted")
 
 
 def main():

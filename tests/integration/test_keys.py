@@ -28,8 +28,9 @@ RSA = line_of("ssh-rsa", b"\1\0\1", b"\0" + b"\x80" * 256)
 def test_what_ssh_keygen_makes_is_a_key(tmp_path, kind):
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", "key"], cwd=tmp_path, check=True)
     assert keys.authorized_keys("key.pub", str(tmp_path)) == [(tmp_path / "key.pub").read_text().strip()]
-    with pytest.raises(keys.Wrong, match="private key"):
+    with pytest.raises(keys.Wrong) as refused:
         keys.authorized_keys("key", str(tmp_path))
+    assert refused.value.args[-1] == "private-key"
     whole = (tmp_path / "key").read_text()
     (tmp_path / "dos").write_bytes(whole.strip().replace("\n", "\r\n").encode())
     assert keys.private_key("key", str(tmp_path), "x") == keys.private_key("dos", str(tmp_path), "x") == whole
@@ -41,8 +42,9 @@ PASSPHRASE = ["ssh-keygen", "-q", "-t", "rsa", "-N", "secret", "-f", "key"]
 @pytest.mark.parametrize("form", ["RFC4716", "PEM", "PKCS8"])
 def test_a_private_key_with_a_passphrase_is_known_before_anything_is_begun(tmp_path, form):
     subprocess.run([*PASSPHRASE, "-m", form], cwd=tmp_path, check=True)
-    with pytest.raises(keys.Wrong, match="passphrase"):
+    with pytest.raises(keys.Wrong) as refused:
         keys.private_key("key", str(tmp_path), "reverse_ssh_identity")
+    assert refused.value.args[-1] == "key-passphrase"
 
 
 WORDS = st.one_of(
@@ -79,8 +81,8 @@ def test_of_any_text_only_whole_keys_are_taken_and_never_none(text):
     try:
         lines = keys.key_lines(text, NAME, "its text")
     except keys.Wrong as refused:
-        message, hint = refused.args
-        assert message and hint and "\n" not in message
+        message, hint, code = refused.args
+        assert message and hint and code and "\n" not in message
         return
     assert lines
     for line in lines:
@@ -103,4 +105,4 @@ def test_whatever_is_given_for_keys_there_is_one_or_it_is_refused(given):
     try:
         assert keys.authorized_keys(given, "/nowhere")
     except keys.Wrong as refused:
-        assert len(refused.args) == 2
+        assert len(refused.args) == 3

@@ -71,8 +71,9 @@ def test_a_killed_builder_leaves_the_lock_to_its_compilers(source):
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    with pytest.raises(BuildError), tree_locked(str(source), seconds=0):
+    with pytest.raises(BuildError) as caught, tree_locked(str(source), seconds=0):
         pass
+    assert caught.value.code == "locked"
     with tree_locked(str(source), seconds=10):
         pass
 

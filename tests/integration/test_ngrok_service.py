@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -142,10 +143,11 @@ def test_only_who_trusts_its_authority_connects_and_by_address_or_name(service):
     strict.verify_flags |= ssl.VERIFY_X509_STRICT
     handshake(strict, "127.0.0.1")
     handshake(strict, "localhost")
-    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname"):
-        handshake(strict, "tunnel.example.org")
-    with pytest.raises(ssl.SSLCertVerificationError, match="issuer"):
-        handshake(ssl.create_default_context(), "127.0.0.1")
+    # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, x509_vfy.h
+    for context, name, number in ((strict, "tunnel.example.org", 62), (ssl.create_default_context(), "127.0.0.1", 20)):
+        with pytest.raises(ssl.SSLCertVerificationError) as caught:
+            handshake(context, name)
+        assert caught.value.verify_code == number
 
 
 @asynchronous
@@ -297,8 +299,9 @@ def test_it_ends_with_all_that_was_connected_and_complains_of_nothing(tmp_path, 
 
 def test_a_port_that_is_taken_is_told(service, tmp_path_factory):
     other = Service(tmp_path_factory.mktemp("other"), TOKEN, port=int(service.address.split(":")[1]))
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(OSError) as caught:
         other.start()
+    assert caught.value.errno == errno.EADDRINUSE
 
 
 def test_as_a_process_of_its_own_it_is_commanded_through_its_folder(tmp_path):
@@ -317,7 +320,7 @@ def test_as_a_process_of_its_own_it_is_commanded_through_its_folder(tmp_path):
         assert "Add a card." in (await agent.bind())["Error"]
         Remote(tmp_path).accept_endpoints()
         assert (await agent.bind())["Error"] == ""
-        with pytest.raises(ValueError, match="no such command"):
+        with pytest.raises(ValueError, match="supersede"):
             Remote(tmp_path)._perform("supersede")
 
     serving = command("serve", "--token-sha256", edge.token_digest(TOKEN))
@@ -359,7 +362,7 @@ class TestDownload:
 
     def test_what_is_not_the_published_package_is_neither_used_nor_kept(self, npm, tmp_path):
         npm(f'echo evil > "$4/{agents.ARCHIVE}"')
-        with pytest.raises(AssertionError, match="not what was published"):
+        with pytest.raises(AssertionError, match=agents.PACKAGE):
             agents.install_real_agent(tmp_path / "ngrok")
         assert not (tmp_path / "ngrok").exists()
         assert list(agents.cache().iterdir()) == []

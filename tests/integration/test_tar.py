@@ -25,7 +25,7 @@ def test_what_never_ends_comes_to_an_end_and_fills_no_memory(endless, monkeypatc
     monkeypatch.setattr(tar, "_MEMBERS_LIMIT", 2000)
     monkeypatch.setattr(tar, "_HEADERS_LIMIT", 1 << 20)
     tracemalloc.start()
-    with pytest.raises(tarfile.TarError, match=r"members|far too long"):
+    with pytest.raises(tarfile.ReadError):
         for _ in TarReader(_Repeated(endless)):
             pass
     assert tracemalloc.get_traced_memory()[1] < 20_000_000
@@ -46,8 +46,9 @@ class _Repeated:
 def test_names_of_many_folders_do_not_fill_the_memory():
     known = members.Members()
     tracemalloc.start()
-    with pytest.raises(ValueError, match="more than"):
+    with pytest.raises(members.UnsafeError) as caught:
         for number in range(1000):
             known.check(tarfile.TarInfo(f"{number}/" + "a/" * 1900 + "a"))
+    assert str(members._MOST_NAMES) in str(caught.value)
     assert tracemalloc.get_traced_memory()[1] < 200_000_000
     tracemalloc.stop()

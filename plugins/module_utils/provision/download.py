@@ -249,6 +249,6 @@ def _local(path):
         raise DownloadError(f"{path} cannot be read: {error.strerror}.", "Check the path.", code="no-file") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise DownloadError(f"{path} is not a file.", "Check the path.", code="no-file")
+        raise DownloadError(f"{path} is not a file.", "Check the path.", code="not-a-file")
     with open(descriptor, "rb") as file:
         yield SimpleNamespace(read=file.read, size=os.fstat(file.fileno()).st_size)

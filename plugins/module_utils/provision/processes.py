@@ -27,11 +27,11 @@ _PATIENCE = 60.0  # seconds to wait for whoever is starting or stopping the same
 
 
 class ProcessError(Exception):
-    """A process that could not be started or ended: one sentence, and the last lines of its log."""
+    """A process that could not be started or ended: one sentence, a code, and the last lines of its log."""
 
-    def __init__(self, message, lines=()):
+    def __init__(self, message, code="process-not-started"):
         super().__init__(message)
-        self.lines = list(lines)
+        self.code, self.lines = code, []
 
 
 def start(argv, *, pid_file, log, environment, ready, deadline=30.0):
@@ -159,7 +159,7 @@ def _await(argv, pid_file, ready, deadline):
         if done:
             return
         if time.monotonic() >= end:
-            raise ProcessError(f"{name} was not ready after {deadline:g} s.")
+            raise ProcessError(f"{name} was not ready after {deadline:g} s.", code="process-not-ready")
         time.sleep(_STEP)
 
 
@@ -206,7 +206,7 @@ def _end(noted, grace):
             if time.monotonic() >= end:
                 break
             time.sleep(_STEP)
-    raise ProcessError(f"The process {noted['pid']} could not be ended.")
+    raise ProcessError(f"The process {noted['pid']} could not be ended.", code="process-not-ended")
 
 
 def _signal(members, number):
@@ -218,7 +218,8 @@ def _signal(members, number):
             except ProcessLookupError:
                 continue
             except PermissionError as error:
-                raise ProcessError(f"The process {pid} belongs to another user.") from error
+                problem = f"The process {pid} belongs to another user."
+                raise ProcessError(problem, code="process-not-ended") from error
 
 
 def _reap(pid):

@@ -45,7 +45,7 @@ _OTHER_FORMS = (
 
 
 class Wrong(Exception):
-    """Something that was given cannot be used: its arguments are one sentence without its full stop, and what to do."""
+    """Something that was given cannot be used: one sentence without its full stop, what to do, and a code."""
 
 
 def read_given(path, folder, option):
@@ -55,20 +55,25 @@ def read_given(path, folder, option):
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            raise Wrong(f"{option} names {shown}, which is a folder", "Name the file in it.")
+            raise Wrong(f"{option} names {shown}, which is a folder", "Name the file in it.", "not-a-file")
         if not stat.S_ISREG(mode):
-            raise Wrong(f"{option} names {shown}, which is not a regular file", "Copy what it gives into a file.")
+            raise Wrong(
+                f"{option} names {shown}, which is not a regular file", "Copy what it gives into a file.", "not-a-file"
+            )
         with open(path, "rb") as file:
             data = file.read(_LARGEST + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its name cannot be one"
-        raise Wrong(f"{option} names {shown}, which cannot be read: {reason.lower()}", "Check the path.") from error
+        raise Wrong(
+            f"{option} names {shown}, which cannot be read: {reason.lower()}", "Check the path.", "no-file"
+        ) from error
     if len(data) > _LARGEST:
-        raise Wrong(f"{option} names {shown}, which is too large for a file of keys", "Check the path.")
+        raise Wrong(f"{option} names {shown}, which is too large for a file of keys", "Check the path.", "too-large")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # Windows PowerShell's > writes that
         return data.decode("utf-16", "replace")
     if b"\0" in data:
-        raise Wrong(f"{option} names {shown}, which is not text", "Check the path, or save it as plain text (UTF-8).")
+        hint = "Check the path, or save it as plain text (UTF-8)."
+        raise Wrong(f"{option} names {shown}, which is not text", hint, "not-text")
     return data.decode("utf-8-sig", "replace")
 
 
@@ -87,7 +92,9 @@ def authorized_keys(given, folder, option="sshd_authorized_keys"):
             lines.update(dict.fromkeys(authorized_keys(entry, folder, option)))
             continue
         if not isinstance(entry, str) or not entry.strip():
-            raise Wrong(f"{option} has an entry that is empty", "Leave the option out if there is to be no key.")
+            raise Wrong(
+                f"{option} has an entry that is empty", "Leave the option out if there is to be no key.", "no-key"
+            )
         lines.update(dict.fromkeys(_lines_of(entry, folder, option)))
     return list(lines)
 
@@ -105,12 +112,14 @@ def _lines_of(entry, folder, option):
     if _IS_TEXT.search(entry):
         return key_lines(entry.lstrip("\ufeff"), option, "its text")
     if re.match(r"https?://", entry):
-        raise Wrong(f"{option} has an address of the web", "Download what is there, look at it, and name that file.")
+        hint = "Download what is there, look at it, and name that file."
+        raise Wrong(f"{option} has an address of the web", hint, "bad-url")
     path = _absolute(entry.strip(), folder)
     if not os.path.lexists(path):
         raise Wrong(
             f"{option} names {_shown(path) or 'something'}, which is neither a public key nor a file",
             "Give the line of a .pub file, or its path: ~/.ssh/id_ed25519.pub.",
+            "no-file",
         )
     return key_lines(read_given(entry.strip(), folder, option), option, path)
 
@@ -124,10 +133,11 @@ def key_lines(text, option, where):
         if line and not line.startswith("#"):
             problem = key_problem(line)
             if problem:
-                raise Wrong(f"{option}: line {number} of {where} {problem[0]}", problem[1])
+                raise Wrong(f"{option}: line {number} of {where} {problem[0]}", *problem[1:])
             lines.append(line)
     if not lines:
-        raise Wrong(f"{option}: there is no key in {where}", "Give the line of a .pub file, or the path of that file.")
+        hint = "Give the line of a .pub file, or the path of that file."
+        raise Wrong(f"{option}: there is no key in {where}", hint, "no-key")
     return lines
 
 
@@ -136,41 +146,44 @@ def _refuse_other_forms(text, option, where):
         raise Wrong(
             f"{option} has a private key, which belongs to nobody but you",
             "Give the public one, in the file of the same name with .pub; of a .ppk, puttygen -L shows it.",
+            "private-key",
         )
     for mark, what, command in _OTHER_FORMS:
         if mark in text:
-            raise Wrong(f"{option}: {where} is {what}", f"Give the line that `{command}` prints.")
+            raise Wrong(f"{option}: {where} is {what}", f"Give the line that `{command}` prints.", "key-form")
 
 
 def key_problem(line):
-    """Return why a line is none that lets somebody in, and what to do, as two texts; none when it is."""
+    """Return why a line is none that lets somebody in, what to do, and a code, as three texts; none when it is."""
     whole = "Copy the whole line of a .pub file, or give the path of that file."
     found = _LINE.fullmatch(line)
     if not line.isprintable() and re.search(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]", line):
-        return ["has control characters in it", whole]
+        return ["has control characters in it", whole, "bad-key"]
     if not found or (found["options"] and "\ufffd" in found["options"]):
         words = line.split()
         if len(words) > 2 and words[1] in _KINDS and re.search(r"[.|:\[*]|^localhost$", words[0]):
-            return ["is one of known_hosts: the key of a host, and no person's", whole]
+            return ["is one of known_hosts: the key of a host, and no person's", whole, "key-kind"]
         if any(word in _KINDS for word in words[1:]):
-            return ["has options before the key that sshd does not know", "sshd(8) lists them; quote their values."]
-        return ["is not a whole public key", whole]
+            told = "has options before the key that sshd does not know"
+            return [told, "sshd(8) lists them; quote their values.", "key-options"]
+        return ["is not a whole public key", whole, "bad-key"]
     if _IS_TEXT.search(line[found.end("key") :]):
-        return ["has more than one key in it", "Put each on a line of its own."]
+        return ["has more than one key in it", "Put each on a line of its own.", "several-keys"]
     return kind_problem(found["kind"]) or (
-        [] if is_whole(found["kind"], found["key"]) else ["is not a whole public key", whole]
+        [] if is_whole(found["kind"], found["key"]) else ["is not a whole public key", whole, "bad-key"]
     )
 
 
 def kind_problem(kind):
-    """Return why keys of a kind let nobody in, and what to do, as two texts; none when they do."""
+    """Return why keys of a kind let nobody in, what to do, and a code, as three texts; none when they do."""
     if kind.endswith(("-cert-v00@openssh.com", "-cert-v01@openssh.com")):
         return [
             "is a certificate, which lets nobody in by itself",
             "Give the .pub file without -cert, or its authority's key with cert-authority before it.",
+            "key-kind",
         ]
     if kind == "ssh-dss":
-        return ["is a DSA key, which OpenSSH takes no more", "Make another: ssh-keygen -t ed25519."]
+        return ["is a DSA key, which OpenSSH takes no more", "Make another: ssh-keygen -t ed25519.", "key-kind"]
     return []
 
 
@@ -250,6 +263,7 @@ def known_hosts(given, folder, option):
         raise Wrong(
             f"{option} names {shown}, which is neither a line of known_hosts nor a file",
             "Give the line, or the path of the file: ~/.ssh/known_hosts.",
+            "no-file",
         )
     return read_given(given, folder, option)
 
@@ -260,19 +274,23 @@ def private_key(path, folder, option):
         raise Wrong(
             f"{option} has a key itself, and must be the path of its file",
             "Write the key to a file that you alone can read.",
+            "private-key",
         )
     text = read_given(path, folder, option)
     if "PuTTY-User-Key-File-" in text:
-        raise Wrong(f"{option} names a key of PuTTY's", "Convert it: puttygen KEY.ppk -O private-openssh-new -o KEY.")
+        hint = "Convert it: puttygen KEY.ppk -O private-openssh-new -o KEY."
+        raise Wrong(f"{option} names a key of PuTTY's", hint, "key-form")
     if "PRIVATE KEY-----" not in text or not text.isascii():
         raise Wrong(
             f"{option} names a file that is not a private key of OpenSSH's",
             "Give the file without .pub, saved as plain text.",
+            "bad-key",
         )
     if _is_encrypted(text):
         raise Wrong(
             f"{option} names a key with a passphrase, for which nobody could be asked",
             'Give one without, made for this with: ssh-keygen -t ed25519 -N "" -f key',
+            "key-passphrase",
         )
     return "".join(f"{line.rstrip()}\n" for line in text.strip().splitlines())
 

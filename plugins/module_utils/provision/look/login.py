@@ -51,30 +51,38 @@ def wants_password(wanted):
 
 
 def user_problem(wanted, user, machine):
-    """Return why that user cannot be let in as wanted, and what to do, as two texts; none when they can."""
+    """Return why that user cannot be let in as wanted, what to do, and a code, as three texts; none when they can."""
     if not machine["root"] and user != user_name():
-        return [f"Only root can let another user in than {user_name()}", "Leave sshd_user at auto, or use sudo."]
+        return [
+            f"Only root can let another user in than {user_name()}",
+            "Leave sshd_user at auto, or use sudo.",
+            "needs-root",
+        ]
     if passwd_entry(user) is None:
         return [
             f"There is no user {user[:80]} on this machine",
             "Name one that there is (sshd_user), or make it first.",
+            "no-user",
         ]
     # sshd_config(5): in the names of users these are patterns, or end the name.
     if re.search(r'[*?,"\x00-\x1f\x7f]', user):
         return [
             f"The name {user!r} has characters that sshd takes for a pattern, which could let others in",
             "Name another user: sshd_user.",
+            "bad-value",
         ]
     if not machine["root"] and wants_password(wanted):
         return [
             "Only root can set a password",
             "Give a public key: sshd_authorized_keys=~/.ssh/id_ed25519.pub"
             + (", and leave sshd_with_password out." if wanted["authorized_keys"] else "."),
+            "needs-root",
         ]
     if wants_password(wanted) and not shadow_entry(user):
         return [
             f"The password of {user} is kept elsewhere than on this machine, and cannot be set here",
             "Give a public key: sshd_authorized_keys=~/.ssh/id_ed25519.pub.",
+            "password-not-set",
         ]
     return []
 
@@ -88,7 +96,7 @@ def passwd_entry(user):
 
 
 def login_problem(wanted, user, folder, mended=()):
-    """Return what keeps a user from logging in, and what to do; the modes of the paths in `mended` do not count."""
+    """Return what keeps a user out, what to do, and a code; the modes of the paths in `mended` do not count."""
     return (
         _wrong_shell(user)
         or _wrong_account(wanted, user)
@@ -114,6 +122,7 @@ def _wrong_shell(user):
     return [
         f"The shell of {user} is {shell}, {problem}",
         f"Give them another, as with: usermod --shell /bin/bash {user}; or name another user (sshd_user).",
+        "no-shell",
     ]
 
 
@@ -122,11 +131,12 @@ def _wrong_account(wanted, user):
     if entry and entry.pw_uid:
         for path in ("/etc/nologin", "/run/nologin"):
             if os.path.exists(path):
-                return [f"{path} keeps all users but root out", "Remove that file if it is there by mistake."]
+                hint = "Remove that file if it is there by mistake."
+                return [f"{path} keeps all users but root out", hint, "login-refused"]
     days = {name: _days(value) for name, value in shadow_entry(user).items()}
     today = int(time.time() // 86400)
     if days.get("expires", -1) >= 0 and today >= days["expires"]:
-        return [f"The account of {user} has expired", f"Let it last: chage --expiredate -1 {user}"]
+        return [f"The account of {user} has expired", f"Let it last: chage --expiredate -1 {user}", "account-expired"]
     # A password that is set now is new.
     if not days or wants_password(wanted):
         return []
@@ -135,6 +145,7 @@ def _wrong_account(wanted, user):
         return [
             f"The password of {user} has expired, and sshd wants a new one before it lets them in",
             f"Set one (passwd {user}), or let the old one last: chage --lastday -1 {user}",
+            "password-expired",
         ]
     return []
 
@@ -158,11 +169,13 @@ def _wrong_modes(wanted, user, folder, mended):
             return [
                 f"{path} belongs to another user, so that sshd would trust no key in it",
                 f"Have it belong to {user} or to root: chown.",
+                "unsafe-modes",
             ]
         if about and about.st_mode & 0o022 and path not in mended:
             return [
                 f"Others than {user} may write to {path}, so that sshd would trust no key in it",
                 f"Take that right away: chmod go-w {path}",
+                "unsafe-modes",
             ]
         if path in (home, "/"):
             return []
@@ -180,4 +193,5 @@ def _no_key(wanted):
         "No key of sshd_authorized_keys lets anybody in: each has expired (expiry-time), or is for other addresses "
         "(from) than those from which one can come",
         "Change these options; behind a tunnel all come from 127.0.0.1.",
+        "no-key",
     ]

@@ -133,9 +133,10 @@ def ngrok_drift(wanted, state, folder, pid, key):
 
 
 def ngrok_problem(wanted, folder, agent, key):
-    """Return what is wrong with what was asked for, and what to do, as two texts; none when nothing is."""
+    """Return what is wrong with what was asked for, what to do, and a code, as three texts; none when nothing is."""
+    policy = colab_policy_problem(wanted["accept_colab_policy"] or wanted.get("can_ask"), "ngrok_accept_colab_policy")
     return (
-        colab_policy_problem(wanted["accept_colab_policy"] or wanted.get("can_ask"), "ngrok_accept_colab_policy")
+        (policy and [*policy, "declined"])
         or _wrong_number(wanted)
         or _wrong_service(wanted)
         or _wrong_download(wanted)
@@ -147,38 +148,46 @@ def ngrok_problem(wanted, folder, agent, key):
 
 def _wrong_number(wanted):
     if not 0 < wanted["port"] < 65536:
-        return [f"ngrok_port must be from 1 to 65535, not {wanted['port']}", "Leave it out for that of the role sshd."]
+        hint = "Leave it out for that of the role sshd."
+        return [f"ngrok_port must be from 1 to 65535, not {wanted['port']}", hint, "bad-value"]
     if wanted["max_seconds"] < 0:
-        return [f"ngrok_max_seconds must not be less than 0, which is {wanted['max_seconds']}", "0 is without limit."]
+        problem = f"ngrok_max_seconds must not be less than 0, which is {wanted['max_seconds']}"
+        return [problem, "0 is without limit.", "bad-value"]
     return []
 
 
 def _wrong_service(wanted):
     for name in ("remote_addr", "server_addr"):
         if wanted[name] and not re.fullmatch(r"[\w.-]+:\d{1,5}", wanted[name]):
-            return [f"ngrok_{name} must be a host and a port", "Write it as 1.tcp.eu.ngrok.io:12345."]
+            return [f"ngrok_{name} must be a host and a port", "Write it as 1.tcp.eu.ngrok.io:12345.", "bad-value"]
     if wanted["region"] and not re.fullmatch(r"[a-z][a-z0-9-]*", wanted["region"]):
-        return ["ngrok_region must be the short name of one of ngrok's regions", "Write eu, us, ap, au, sa, jp or in."]
+        problem = "ngrok_region must be the short name of one of ngrok's regions"
+        return [problem, "Write eu, us, ap, au, sa, jp or in.", "bad-value"]
     if wanted["region"] and wanted["server_addr"]:
-        return ["ngrok_region and ngrok_server_addr both say where to connect to", "Leave one of them out."]
+        problem = "ngrok_region and ngrok_server_addr both say where to connect to"
+        return [problem, "Leave one of them out.", "given-twice"]
     path = os.path.expanduser(wanted["root_cas"])
     if path not in ("", "trusted", "host") and not os.path.isfile(path):
         return [
             f"ngrok_root_cas names {path}, which is no file on this machine",
             "Give a file of certificates (PEM) there, or the word host for those that the machine trusts.",
+            "no-file",
         ]
     return []
 
 
 def _wrong_download(wanted):
     if wanted["download_url"] and not re.fullmatch(r"https?://\S+\.(tgz|tar\.gz|zip)", wanted["download_url"]):
-        return ["ngrok_download_url must be the https address of a .tgz or .zip file", "Leave it out for ngrok's own."]
+        problem = "ngrok_download_url must be the https address of a .tgz or .zip file"
+        return [problem, "Leave it out for ngrok's own.", "bad-url"]
     if wanted["sha256"] and not re.fullmatch(r"[0-9A-Fa-f]{64}", wanted["sha256"]):
-        return ["ngrok_sha256 must have 64 hexadecimal digits", "It is what sha256sum prints for the downloaded file."]
+        hint = "It is what sha256sum prints for the downloaded file."
+        return ["ngrok_sha256 must have 64 hexadecimal digits", hint, "bad-value"]
     if wanted["download_url"] and not is_safe(wanted["download_url"], wanted["sha256"]):
         return [
             "ngrok_download_url is not encrypted, so that anybody on the way could give another program",
             "Give its https address, or what sha256sum prints for the file as well: ngrok_sha256.",
+            "not-encrypted",
         ]
     return []
 
@@ -195,11 +204,13 @@ def _wrong_agent(wanted, agent):
         return [
             f"{agent['path']} is not an agent of ngrok that runs here",
             "Name another (ngrok_agent_path), or none: then one is downloaded.",
+            "agent-does-not-run",
         ]
     if numbers(agent["version"]) < OLDEST:
         return [
             f"The agent {agent['path']} is too old: it is version {agent['version']}",
             "Name one of version 3 (ngrok_agent_path), or none: then the newest is downloaded.",
+            "agent-too-old",
         ]
     return []
 
@@ -207,7 +218,8 @@ def _wrong_agent(wanted, agent):
 def _no_token(wanted, folder):
     if wanted["token_mark"] or wanted.get("can_ask") or kept_token(folder):
         return []
-    return ["ngrok needs a token, and none is kept on this machine", f"Give ngrok_authtoken; it is at {_TOKEN_URL}"]
+    hint = f"Give ngrok_authtoken; it is at {_TOKEN_URL}"
+    return ["ngrok needs a token, and none is kept on this machine", hint, "no-token"]
 
 
 def _no_server(wanted, key):
@@ -215,10 +227,12 @@ def _no_server(wanted, key):
         return []
     port = wanted["port"]
     if not shutil.which("ssh-keyscan") and answers("127.0.0.1", port, "SSH-2.0-"):
-        return ["ssh-keyscan, by which one server is told from another, is not installed", "Install openssh-client."]
+        problem = "ssh-keyscan, by which one server is told from another, is not installed"
+        return [problem, "Install openssh-client.", "no-ssh-client"]
     return [
         f"No SSH server answers at port {port} of this machine",
         "Run the role sshd first, or name another port: ngrok_port.",
+        "no-ssh-server",
     ]
 
 

@@ -171,10 +171,10 @@ def what_is_lost(state, key, folder):
 
 
 def tunnel_problem(wanted, gateway, known):
-    """Return what is wrong with what was asked for, and what to do, as two texts; none when nothing is."""
+    """Return what is wrong with what was asked for, what to do, and a code, as three texts; none when nothing is."""
     consents = wanted["accept_colab_policy"] or wanted.get("can_ask")
-    problem = colab_policy_problem(consents, "reverse_ssh_accept_colab_policy")
-    return problem or _wrong_gateway(wanted, gateway, known) or _wrong_number(wanted)
+    policy = colab_policy_problem(consents, "reverse_ssh_accept_colab_policy")
+    return (policy and [*policy, "declined"]) or _wrong_gateway(wanted, gateway, known) or _wrong_number(wanted)
 
 
 def _wrong_gateway(wanted, gateway, known):
@@ -182,11 +182,13 @@ def _wrong_gateway(wanted, gateway, known):
         return [
             "reverse_ssh_gateway is missing",
             "Name a host of yours and the user there: reverse_ssh_gateway=user@host.",
+            "bad-value",
         ]
     if not gateway:
         return [
             f"reverse_ssh_gateway must be user@host or user@host:port, not {wanted['gateway'][:80]!r}",
             "Options of ssh have no place in it.",
+            "bad-value",
         ]
     host, port = gateway["host"], gateway["port"]
     scan = f"`ssh-keyscan -t ed25519 -p {port} {host}` on a machine and network that you trust"
@@ -195,11 +197,13 @@ def _wrong_gateway(wanted, gateway, known):
         return [
             f"reverse_ssh_known_hosts {missing}: this machine could not know the gateway from an impostor",
             f"Give the path of your own known_hosts if you have logged in there before, or what {scan} prints.",
+            "gateway-key-unknown",
         ]
     if not any(map(_is_usable, known)):
         return [
             f"reverse_ssh_known_hosts has no line for {_place(host, port)} with a whole key that is not revoked",
             f"Copy whole lines: those of your own known_hosts, or what {scan} prints.",
+            "bad-key",
         ]
     return []
 
@@ -212,13 +216,14 @@ def _wrong_number(wanted):
     for name, (least, default) in ports.items():
         port = wanted[name.replace("reverse_ssh_", "")]
         if not least <= port < 65536:
-            return [f"{name} must be from {least} to 65535, not {port}", f"Leave it out for {default}."]
+            return [f"{name} must be from {least} to 65535, not {port}", f"Leave it out for {default}.", "bad-value"]
     if wanted["max_seconds"] < 0:
-        return ["reverse_ssh_max_seconds cannot be negative", "0 is no limit."]
+        return ["reverse_ssh_max_seconds cannot be negative", "0 is no limit.", "bad-value"]
     if not wanted.get("server_comes") and not answers("127.0.0.1", wanted["port"], "SSH-2.0-"):
         return [
             f"No SSH server answers at port {wanted['port']} of 127.0.0.1",
             "Start one with the role sshd, or name the port of yours: reverse_ssh_port.",
+            "no-ssh-server",
         ]
     return []
 

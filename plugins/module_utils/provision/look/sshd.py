@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -39,6 +40,8 @@ _PROFILE = "/etc/profile.d/provision-sshd.sh"
 _HOLD = "/etc/ssh/sshd_not_to_be_run"
 _RUN = "/run/sshd"
 _RUN_NOTE = f"{_RUN} was there before."  # made by systemd, from 256 on, also where there is no server
+# Why an address cannot be listened on, where it is not the address.
+_CODES = {errno.EADDRINUSE: "port-taken", errno.EACCES: "not-permitted"}
 
 
 def session_environment(extra, machine):
@@ -61,7 +64,7 @@ def session_environment(extra, machine):
 
 
 def bind_problem(address, port):
-    """Return why a server of this user's cannot listen at an address, an empty string when it can."""
+    """Return why a server of this user's cannot listen at an address, and a code; two empty strings when it can."""
     try:
         family, kind, protocol, _name, place = socket.getaddrinfo(
             address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -73,10 +76,10 @@ def bind_problem(address, port):
             one.bind(place)
             one.listen(1)
     except OSError as error:
-        return (error.strerror or str(error)).lower()
+        return (error.strerror or str(error)).lower(), _CODES.get(error.errno, "bad-value")
     except ValueError:  # no name of a host can be that
-        return "it is not an address"
-    return ""
+        return "it is not an address", "bad-value"
+    return "", ""
 
 
 def listens(pid, port):
@@ -175,7 +178,7 @@ def _reached_at(wanted):
 
 
 def sshd_problem(wanted, user, pid, folder, machine):
-    """Return what is wrong with what was asked for, and what to do, as two texts; none when nothing is."""
+    """Return what is wrong with what was asked for, what to do, and a code, as three texts; none when nothing is."""
     own = [os.path.realpath(path) for path in (os.path.join(folder, "authorized_keys"), folder, machine["state"])]
     return (
         login.user_problem(wanted, user, machine)
@@ -196,6 +199,7 @@ def _wrong_environment(wanted):
             return [
                 f"sshd_environment cannot set {repr(name[:80])[1:-1]}",
                 "Names have letters, digits and _; values no quotes, backslashes or line ends.",
+                "bad-value",
             ]
     return []
 
@@ -203,15 +207,16 @@ def _wrong_environment(wanted):
 def _wrong_place(wanted, pid):
     port = wanted["port"]
     if not 0 < port < 65536:
-        return [f"sshd_port must be from 1 to 65535, not {port}", "Leave it out for 2222."]
+        return [f"sshd_port must be from 1 to 65535, not {port}", "Leave it out for 2222.", "bad-value"]
     if listens(pid, port):
         return []  # what is there is ours
     for address in wanted["listen_addresses"]:
-        problem = bind_problem(address, port)
+        problem, code = bind_problem(address, port)
         if problem:
             return [
                 f"The port {port} of {address} cannot be listened on: {problem}",
                 "Choose another: sshd_port, sshd_listen_addresses.",
+                code,
             ]
     return []
 
@@ -277,9 +282,9 @@ def look_at(wanted, machine):
         return dict(result, converged=not noted, report=dict(result["report"], state="stopped"))
     environment = _environment(wanted["environment"])
     problem = wanted.get("given_problem") or (
-        ["sshd_listen_addresses is empty", "Leave it out for 127.0.0.1; 0.0.0.0 is every address."]
+        ["sshd_listen_addresses is empty", "Leave it out for 127.0.0.1; 0.0.0.0 is every address.", "bad-value"]
         if not all(wanted["listen_addresses"] or [""])
-        else ["sshd_environment must be names with values", 'Write it as {"NAME": "value"}.']
+        else ["sshd_environment must be names with values", 'Write it as {"NAME": "value"}.', "bad-value"]
         if environment is None
         else []
     )

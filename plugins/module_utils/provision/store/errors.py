@@ -28,6 +28,8 @@ class BadArchive(StoreError):
 class NoBuild(BadArchive):
     """A file that may be whole and is no build that can be used here; it is its owner's, and keeps its name."""
 
+    code = "not-a-build"
+
 
 class NotTrusted(StoreError):
     """A store or an archive that somebody could change who has not the rights of this process."""
@@ -48,5 +50,7 @@ def is_broken(error):
 
 def unreadable(path, error):
     """Return the error for a store that refuses to show what is at a path."""
-    words = "is no longer mounted" if error.errno == errno.ENOTCONN else f"cannot be read: {error.strerror or error}"
-    return Unreadable(f"The store {os.path.dirname(path) or path} {words}.", "Mount it again, or name another store.")
+    is_gone = error.errno == errno.ENOTCONN
+    words = "is no longer mounted" if is_gone else f"cannot be read: {error.strerror or error}"
+    hint = "Mount it again, or name another store."
+    return Unreadable(f"The store {os.path.dirname(path) or path} {words}.", hint, "not-mounted" if is_gone else "")

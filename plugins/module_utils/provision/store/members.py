@@ -29,6 +29,12 @@ _MOST_NAMES = 200_000
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # NAME_MAX and PATH_MAX of Linux, limits.h
 
 
+class UnsafeError(ValueError):
+    """A member that would leave the folder it is unpacked to, cannot be made or is not a plain thing."""
+
+    code = "unsafe-archive"
+
+
 class Members:
     """Checks the members of one archive in their order, by their names alone, before any is written."""
 
@@ -38,7 +44,7 @@ class Members:
         self._top, self._count = {}, 0  # of each name a dict for a folder, else what it is
 
     def check(self, member):
-        """Raise ValueError for a member that would leave the folder, cannot be made or is not a plain thing."""
+        """Raise UnsafeError for a member that must not be written."""
         words = words_of(member.name)
         if not words and member.isdir():
             return
@@ -46,9 +52,9 @@ class Members:
         folder = self._folder(above, member)
         there = folder.get(name)
         if not name or there == _LINK:
-            raise ValueError(_outside(member))
+            raise UnsafeError(_outside(member))
         if isinstance(there, dict) != member.isdir() and there is not None:
-            raise ValueError(f"its member {member.name!r} is a folder and something else")
+            raise UnsafeError(f"its member {member.name!r} is a folder and something else")
         if member.isdir():
             self._folder(words, member)
         else:
@@ -61,15 +67,15 @@ class Members:
             self._counted(folder.get(word))
             folder = folder.setdefault(word, {})
             if folder == _LINK:
-                raise ValueError(_outside(member))
+                raise UnsafeError(_outside(member))
             if folder == _FILE:
-                raise ValueError(f"its member {member.name!r} is in a file instead of a folder")
+                raise UnsafeError(f"its member {member.name!r} is in a file instead of a folder")
         return folder
 
     def _counted(self, there):
         self._count += there is None
         if self._count > _MOST_NAMES:
-            raise ValueError(f"it has more than {_MOST_NAMES} files and folders")
+            raise UnsafeError(f"it has more than {_MOST_NAMES} files and folders")
 
     def _kind(self, member, depth):
         """Return what a member is that is no folder."""
@@ -77,9 +83,9 @@ class Members:
             _check_link(member, depth)
             return _LINK
         if member.islnk() and not self._is_file(member.linkname):
-            raise ValueError(f"its hard link {member.name!r} points outside the folder it is unpacked to")
+            raise UnsafeError(f"its hard link {member.name!r} points outside the folder it is unpacked to")
         if not (member.isfile() or member.islnk()):
-            raise ValueError(f"its member {member.name!r} is a device or a pipe")
+            raise UnsafeError(f"its member {member.name!r} is a device or a pipe")
         return _FILE
 
     def _is_file(self, name):
@@ -90,10 +96,10 @@ class Members:
 
 
 def words_of(name):
-    """Return the words of a member's name; raise ValueError when it leads elsewhere, or no system has such names."""
+    """Return the words of a member's name; raise UnsafeError when it leads elsewhere, or no system has such names."""
     words = [word for word in name.split("/") if word not in ("", ".")]
     if name.startswith(("/", "~")) or ".." in words:
-        raise ValueError(f"its member {name!r} would be written outside the folder it is unpacked to")
+        raise UnsafeError(f"its member {name!r} would be written outside the folder it is unpacked to")
     _check_length(name, words)
     return words
 
@@ -101,7 +107,7 @@ def words_of(name):
 def _check_length(name, words):
     longest = max((len(_encoded(word)) for word in words), default=0)
     if "\0" in name or len(_encoded(name)) > _LONGEST_PATH or longest > _LONGEST_NAME:
-        raise ValueError(f"it has a name that no system has: {name[:60]!r}")
+        raise UnsafeError(f"it has a name that no system has: {name[:60]!r}")
 
 
 def _encoded(name):
@@ -118,7 +124,7 @@ def _check_link(member, depth):
     plain = words[next((at for at, word in enumerate(words) if word != ".."), len(words)) :]
     above = len(words) - len(plain)
     if not member.linkname or member.linkname.startswith("/") or ".." in plain or above > depth:
-        raise ValueError(f"its link {member.name!r} points outside the folder it is unpacked to")
+        raise UnsafeError(f"its link {member.name!r} points outside the folder it is unpacked to")
     _check_length(member.linkname, words)
 
 

@@ -16,11 +16,12 @@ import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 
 from ..alive import boot_id
+from ..failures import CODES
 from ..file_lock import locked
 from ..files import drop_half_written, make_folder, set_mode, write_json
 from .errors import BadArchive, StoreError
 from .manifest import MANIFEST, check_manifest
-from .members import Members
+from .members import Members, UnsafeError
 from .names import NEW, archive_path, beside, key_of
 from .read import Source, open_file, read_archive
 from .trust import check_owner
@@ -49,12 +50,14 @@ def pack(prefix, store, manifest, tell=None):
             _check_written(path, store, manifest)
             return dict(manifest, archive=_publish(path, store, manifest))
     except BlockingIOError as error:
-        raise StoreError(f"Another run has been packing into the store {store} for five minutes.") from error
+        problem = f"Another run has been packing into the store {store} for five minutes."
+        raise StoreError(problem, code="locked") from error
     except ZstdError as error:
-        raise StoreError(f"{error}.", "Install it: pip install zstandard.") from error
+        raise StoreError(f"{error}.", "Install it: pip install zstandard.", code="no-zstd") from error
     except OSError as error:
         if str(error.filename or "").startswith(os.path.join(prefix, "")):
-            raise StoreError(f"{error.filename} cannot be packed: {error.strerror}.") from error
+            problem = f"{error.filename} cannot be packed: {error.strerror}."
+            raise StoreError(problem, code=CODES.get(error.errno, "")) from error
         raise _writing(store, error) from error
 
 
@@ -80,8 +83,8 @@ def _listed(prefix):
                 member.type = tarfile.FIFOTYPE
             try:
                 checked.check(member)
-            except ValueError as error:
-                raise StoreError(f"{prefix} cannot be packed: {error}.") from error
+            except UnsafeError as error:
+                raise StoreError(f"{prefix} cannot be packed: {error}.", code=error.code) from error
             members.append(member)
     return members
 
@@ -110,7 +113,8 @@ def _write_members(tar, prefix, members, manifest, tell):
 def adopt(source, store, sha256=""):
     """Copy an archive from elsewhere into a store under the name that its manifest gives; return its manifest."""
     if not os.path.isfile(source):
-        raise StoreError(f"There is no archive {source}.", "Give the path of a file that ends in .tar.zst.")
+        hint = "Give the path of a file that ends in .tar.zst."
+        raise StoreError(f"There is no archive {source}.", hint, code="no-file")
     try:
         with _unfinished(store) as path:
             with closing(Source(source, trusted=bool(sha256))) as file, open(path, "wb", opener=_open_own) as copy:
@@ -134,10 +138,11 @@ def written_whole(path):
                 yield tar
             with closing(Source(new)) as source:
                 if source.sha256() != sink.sha256:
-                    raise StoreError(f"The store {os.path.dirname(path)} does not give back what was written.")
+                    problem = f"The store {os.path.dirname(path)} does not give back what was written."
+                    raise StoreError(problem, code="bad-store")
             _rename(new, path)
     except ZstdError as error:
-        raise StoreError(f"{error}.", "Install it: pip install zstandard.") from error
+        raise StoreError(f"{error}.", "Install it: pip install zstandard.", code="no-zstd") from error
     except OSError as error:
         raise _writing(os.path.dirname(path), error) from error
 
@@ -207,9 +212,11 @@ def _check_written(unfinished, store, manifest):
     try:
         found = read_archive(unfinished)
     except BadArchive as error:
-        raise StoreError(f"The store {store} does not give back what was written: {error.message}.") from error
+        problem = f"The store {store} does not give back what was written: {error.message}."
+        raise StoreError(problem, code="bad-store") from error
     if (found["size"], found["sha256"]) != (manifest["size"], manifest["sha256"]):
-        raise StoreError(f"The store {store} does not give back what was written: its SHA-256 is another.")
+        problem = f"The store {store} does not give back what was written: its SHA-256 is another."
+        raise StoreError(problem, code="bad-store")
 
 
 def _publish(unfinished, store, manifest):
@@ -273,10 +280,11 @@ def _rename(unfinished, path):
 
 
 def _writing(store, error):
+    code = CODES.get(error.errno, "")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError(f"The store {store} is full.", "Free some space there: provision store prune --keep 2.")
+        return StoreError(f"The store {store} is full.", "Free some space there: provision store prune --keep 2.", code)
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return StoreError(f"The store {store} cannot be written to.", "Name another store.")
+        return StoreError(f"The store {store} cannot be written to.", "Name another store.", code)
     if error.errno == errno.ENOTCONN:
-        return StoreError(f"The store {store} is no longer mounted.", "Mount it again.")
+        return StoreError(f"The store {store} is no longer mounted.", "Mount it again.", code="not-mounted")
     return StoreError(f"The store {store} cannot be written to: {error.strerror or error}.", "Name another store.")

@@ -17,7 +17,7 @@ from ..disk import free_bytes
 from ..files import write_json
 from .errors import BadArchive, NoBuild, NotTrusted, StoreError, Unreadable, unreadable
 from .manifest import MANIFEST, parsed
-from .members import Members, extract_member
+from .members import Members, UnsafeError, extract_member
 from .names import SUFFIX, beside, key_of
 from .tar import TarReader
 from .trust import TRUST_IT, others_write
@@ -85,9 +85,9 @@ def _members(path, tell=None, trusted=True):
         content = Reader(source)
         yield content, TarReader(content)
     except NoZstdError as error:
-        raise Unreadable(f"{error}.", "Install it: pip install zstandard.") from error
+        raise Unreadable(f"{error}.", "Install it: pip install zstandard.", code="no-zstd") from error
     except (tarfile.TarError, OverflowError, ValueError) as error:  # ZstdError is a ValueError
-        raise BadArchive(f"it is broken: {error}") from error
+        raise BadArchive(f"it is broken: {error}", code=getattr(error, "code", "")) from error
     finally:
         source.close()
 
@@ -132,7 +132,7 @@ def manifest_of(path):
     with _members(path) as (content, tar):
         manifest, size = _manifest_in(tar), content.file.size
     if _is_of(noted, manifest) and noted["size"] != size:
-        raise BadArchive(f"it has {size} bytes, not {noted['size']}")
+        raise BadArchive(f"it has {size} bytes, not {noted['size']}", code="wrong-checksum")
     return dict(manifest, size=size)
 
 
@@ -160,9 +160,10 @@ def read_archive(path, keep=None, accept=None, tell=None, sha256=""):
         source = content.file
         found = dict(manifest, size=source.size, sha256=source.sha256())
     if sha256 and found["sha256"] != sha256.lower():
-        raise NoBuild(f"its SHA-256 is {found['sha256']}, not {sha256}")
+        raise NoBuild(f"its SHA-256 is {found['sha256']}, not {sha256}", code="wrong-checksum")
     if _is_of(noted, manifest) and found["sha256"] != noted["sha256"]:
-        raise BadArchive(f"its SHA-256 is {found['sha256']}, not the {noted['sha256']} that was noted beside it")
+        problem = f"its SHA-256 is {found['sha256']}, not the {noted['sha256']} that was noted beside it"
+        raise BadArchive(problem, code="wrong-checksum")
     if keep:
         write_json(os.path.join(keep, MANIFEST), manifest)
     return found
@@ -173,17 +174,17 @@ def _take_members(tar, manifest, folder):
     for member in tar:
         try:
             members.check(member)
-        except ValueError as error:
-            raise BadArchive(str(error)) from error
+        except UnsafeError as error:
+            raise BadArchive(str(error), code=error.code) from error
         if os.path.normpath(member.name) == MANIFEST:
             raise BadArchive("it has two manifests")
         size += member.size
         if size > manifest["unpacked"]:
-            raise BadArchive("it holds more than its manifest says")
+            raise BadArchive("it holds more than its manifest says", code="too-large")
         if folder:
             _extract(tar, member, folder)
     if size != manifest["unpacked"]:
-        raise BadArchive("it holds less than its manifest says")
+        raise BadArchive("it holds less than its manifest says", code="cut-off")
 
 
 def _extract(tar, member, folder):

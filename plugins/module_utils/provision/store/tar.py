@@ -21,6 +21,12 @@ _SPARSE = "GNU.sparse"
 _PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 
 
+class CutOffError(tarfile.ReadError):
+    """An archive of which the end is missing."""
+
+    code = "cut-off"
+
+
 class TarReader:
     """The members of a tar archive, in their order, from a file read once; tarfile.TarError unless it is whole."""
 
@@ -42,7 +48,7 @@ class TarReader:
             member = self._member()
             if member is None:
                 if extended:
-                    raise tarfile.ReadError("it ends after a header")
+                    raise CutOffError("it ends after a header")
                 return None
             self._count += 1
             if self._count > _MEMBERS_LIMIT:
@@ -70,7 +76,7 @@ class TarReader:
     def _exactly(self, size):
         data = self._file.read(size) if size else b""
         if len(data) < size:
-            raise tarfile.ReadError("it ends too early")
+            raise CutOffError("it ends too early")
         return data
 
     def _member(self):

@@ -379,12 +379,13 @@ def unpacked_build(archive, folder):
         try:
             unpack(archive, inner)
         except ValueError as error:
-            raise InstallError(str(error) + ".", "Make or download it again.", code="bad-archive") from error
+            code = getattr(error.__cause__, "code", "bad-archive")
+            raise InstallError(str(error) + ".", "Make or download it again.", code) from error
         entries = os.listdir(inner)
         top = inner if "bin" in entries or len(entries) != 1 else os.path.join(inner, entries[0])
         if not os.path.isdir(os.path.join(top, "bin")):
             hint = "It must hold bin, lib and share of a build."
-            raise InstallError(f"{archive} has no folder bin.", hint, code="bad-archive")
+            raise InstallError(f"{archive} has no folder bin.", hint, code="not-a-build")
         yield top
 
 

@@ -122,8 +122,8 @@ def decode(data, library):
     try:
         width, _height, indices, palette = sixel.decode(data, sixel.load(library))
     except OSError as error:
-        raise InstallError(f"libsixel cannot be loaded: {error}.") from error
+        raise InstallError(f"libsixel cannot be loaded: {error}.", code="no-library") from error
     except sixel.SixelError as error:
-        raise InstallError("libsixel cannot decode what mrpeek draws.") from error
+        raise InstallError("libsixel cannot decode what mrpeek draws.", code="does-not-run") from error
     levels = [palette[3 * index] for index in indices]
     return [levels[at : at + width] for at in range(0, len(levels), width)]

@@ -45,7 +45,7 @@ def without_rights(function, folder, error):
         answer = json.loads(said[len(_BEGUN) :])
         words = [str(word) for word in answer.get("error", ())]
     except (ValueError, AttributeError, RecursionError) as problem:
-        raise error("Its commands did not come to an end when they were tried.", "") from problem
+        raise error("Its commands did not come to an end when they were tried.", "", "does-not-run") from problem
     if words:
         raise error(*words[:3])
     return answer.get("result")
@@ -63,7 +63,7 @@ def _be_the_child(function, folder, error, writing):
             except error as problem:
                 answer = {"error": [problem.message, problem.hint, *filter(None, [getattr(problem, "code", "")])]}
             except Exception as problem:
-                answer = {"error": [f"Its commands cannot be tried: {problem}.", ""]}
+                answer = {"error": [f"Its commands cannot be tried: {problem}.", "", "does-not-run"]}
             # Nothing is imported from here on: nobody may not look into root's own Python.
             said = json.dumps(answer).encode()
             while said:

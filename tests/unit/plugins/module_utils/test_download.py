@@ -89,7 +89,7 @@ def test_a_mute_proxy_is_not_waited_for(tmp_path, impatient, monkeypatch):
 def test_a_name_server_that_does_not_answer_is_not_waited_for_and_named(tmp_path, impatient, monkeypatch):
     monkeypatch.setattr(downloads.socket, "getaddrinfo", lambda *_, **__: time.sleep(4))
     error = refused("http://build.example.org/x", tmp_path)
-    assert error.code == "unreachable" and "looking up build.example.org" in error.message
+    assert error.code == "unreachable" and " build.example.org" in error.message
 
 
 @pytest.mark.parametrize(("hashed", "taken"), [(True, True), (False, False)])
@@ -103,8 +103,9 @@ def test_encryption_is_given_up_only_for_what_is_known_by_its_hash(hashed, taken
     if taken:
         assert follow("https://a/x", "http://b/x")
     else:
-        with pytest.raises(downloads.DownloadError, match="not followed"):
+        with pytest.raises(downloads.DownloadError) as caught:
             follow("https://a/x", "http://b/x")
+        assert caught.value.code == "bad-redirect" and "http://b/x" in caught.value.message
 
 
 def test_a_file_of_this_machine_is_copied(tmp_path):
@@ -114,12 +115,21 @@ def test_a_file_of_this_machine_is_copied(tmp_path):
         assert (tmp_path / f"{number}").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("make", [None, os.mkdir, os.mkfifo, lambda path: os.symlink("/dev/zero", path)])
-def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, make):
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (None, "no-file"),
+        (os.mkdir, "not-a-file"),
+        (os.mkfifo, "not-a-file"),
+        (lambda path: os.symlink("/dev/zero", path), "not-a-file"),
+    ],
+)
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, make, code):
     (tmp_path / "to").mkdir()
     if make:
         make(tmp_path / "source")
-    assert refused(str(tmp_path / "source"), tmp_path / "to").code == "no-file"
+    error = refused(str(tmp_path / "source"), tmp_path / "to")
+    assert error.code == code and str(tmp_path / "source") in error.message
 
 
 @pytest.mark.parametrize("source", ["ftp://host/a", "http://me:sesame@host/a", "data://x", "javascript://x"])
@@ -133,6 +143,7 @@ def test_a_full_disk_leaves_nothing(server, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(downloads.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError) as caught:
         downloads.fetch(f"{server}/good", str(tmp_path / "got"), SUM)
+    assert caught.value.errno == 28
     assert os.listdir(tmp_path) == []

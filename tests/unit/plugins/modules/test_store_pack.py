@@ -105,7 +105,7 @@ def test_a_store_that_is_full_read_only_or_gone_does_not_fail_the_run(given, she
     ended, answer = run_module(store_pack, capsys, prefix=given["prefix"], store=str(shelf))
     assert (ended, answer["changed"], list(answer["kept"])) == (0, False, ["notes"])
     (problem,) = answer["kept"]["notes"]
-    assert problem.startswith("The build was not kept for the next machine: The store")
+    assert str(shelf) in problem
     assert problem in str(answer["warnings"])
 
 
@@ -116,5 +116,5 @@ def test_nothing_is_written_below_the_mount_point_of_a_drive_that_is_not_mounted
         store_pack, capsys, prefix=given["prefix"], store=str(tmp_path / "drive/MyDrive/provision")
     )
     assert (ended, answer["changed"]) == (0, False)
-    assert f"No Google Drive is mounted at {tmp_path}/drive" in answer["kept"]["notes"][0]
+    assert f"{tmp_path}/drive, " in answer["kept"]["notes"][0]
     assert not (tmp_path / "drive").exists()

@@ -72,14 +72,18 @@ def test_a_command_that_does_not_run_leaves_what_was_there(given, tree, tmp_path
     TOOL.install(given)
     before = snapshot(tmp_path / "opt")
     (tree / "bin" / "dwi2response").write_text("#!/usr/bin/env python\nimport no_such_module\n")
-    with pytest.raises(shared.InstallError, match="dwi2response does not run: ModuleNotFoundError"):
+    with pytest.raises(shared.InstallError) as caught:
         TOOL.install(given)
+    assert caught.value.code == "does-not-run"
+    assert "dwi2response" in caught.value.message and "ModuleNotFoundError" in caught.value.message
     assert snapshot(tmp_path / "opt") == before
 
 
 def test_another_version_than_the_one_wanted_is_refused(given, tmp_path):
-    with pytest.raises(shared.InstallError, match=r"It is MRtrix3 3\.0\.8, not 3\.0\.9"):
+    with pytest.raises(shared.InstallError) as caught:
         TOOL.install({**given, "version": "3.0.9"})
+    assert caught.value.code == "other-version"
+    assert "3.0.8" in caught.value.message and "3.0.9" in caught.value.message
     assert not (tmp_path / "opt" / "mrtrix3").exists()
 
 
@@ -91,8 +95,9 @@ def test_a_branch_is_not_held_to_its_name(given):
 def test_a_prefix_with_somebody_elses_files_is_refused_and_kept(given, tmp_path):
     (tmp_path / "opt" / "mrtrix3").mkdir(parents=True)
     (tmp_path / "opt" / "mrtrix3" / "thesis.tex").write_text("precious")
-    with pytest.raises(shared.InstallError, match="not this role's"):
+    with pytest.raises(shared.InstallError) as caught:
         TOOL.install(given)
+    assert caught.value.code == "prefix" and given["prefix"] in caught.value.message
     assert snapshot(tmp_path / "opt") == ["mrtrix3", "mrtrix3/thesis.tex"]
 
 
@@ -141,8 +146,9 @@ def test_an_archive_may_have_its_files_at_the_top_or_in_one_folder(given, tree, 
 def test_an_archive_of_something_else_is_refused(given, tree, tmp_path):
     with tarfile.open(tmp_path / "other.tar.gz", "w:gz") as tar:
         tar.add(tree / "share", "share")
-    with pytest.raises(shared.InstallError, match="no folder bin"):
+    with pytest.raises(shared.InstallError) as caught:
         TOOL.install({**given, "tree": None, "archive": str(tmp_path / "other.tar.gz")})
+    assert caught.value.code == "not-a-build" and str(tmp_path / "other.tar.gz") in caught.value.message
     assert not (tmp_path / "opt" / "mrtrix3").exists()
 
 
@@ -382,7 +388,7 @@ def test_a_bad_archive_is_set_aside_and_the_next_one_is_taken(wanted, shelf, bes
     state, passed_over = TOOL.restore(wanted)
     assert (library(wanted), state["report"]["cpu"]) == ("other", "x86-64-v2")
     assert [note["archive"] for note in passed_over] == [best]
-    assert passed_over[0]["why"].endswith(f"; it is now {best}.bad")
+    assert passed_over[0]["why"].endswith(f" {best}.bad")
     assert sorted(name for name in os.listdir(shelf) if KEY in name) == [
         *([f"{KEY}.json.bad"] if beside else []), f"{KEY}.tar.zst.bad"
     ]  # fmt: skip
@@ -444,7 +450,7 @@ def test_what_stands_beside_an_archive_does_not_decide_what_is_installed(wanted,
     other.rename(path)
     path.with_name(path.name.replace(".tar.zst", ".json")).write_text(json.dumps(named))
     state, passed_over = TOOL.restore({**wanted, "version": "main"})
-    assert state == {} and "it is version dev" in passed_over[0]["why"]
+    assert state == {} and " dev" in passed_over[0]["why"]
     assert path.exists()
 
 
@@ -466,7 +472,7 @@ def test_names_that_what_was_tried_has_made_up_are_not_linked(wanted, shelf, mon
     for answer in (["3.0.8", ["../../etc/passwd"]], ["3.0.8", [7]], [3, ["mrinfo"]], None, "x", ["3.0.8", None]):
         monkeypatch.setattr(shared, "without_rights", lambda *_, answer=answer: answer)
         state, passed_over = TOOL.restore(wanted)
-        assert state == {} and "makes no sense" in passed_over[0]["why"]
+        assert state == {} and [sorted(note) for note in passed_over] == [["archive", "why"]]
 
 
 def test_bad_archives_alone_are_set_aside_and_nothing_is_changed(wanted, given, shelf, tmp_path):
@@ -485,20 +491,20 @@ def test_bad_archives_alone_are_set_aside_and_nothing_is_changed(wanted, given, 
 
 
 @pytest.mark.parametrize(
-    ("mrinfo", "why"),
+    ("mrinfo", "values"),
     [
-        ("#!/bin/sh\n# compiled\necho 'GLIBC_2.38 not found' >&2; exit 1\n", "mrinfo does not run: GLIBC_2.38 not"),
-        ("#!/nowhere\n# compiled\n", "mrinfo does not run"),
-        (MRINFO.replace("3.0.8", "3.0.7"), r"It is MRtrix3 3\.0\.7, not 3\.0\.8"),
+        ("#!/bin/sh\n# compiled\necho 'GLIBC_2.38 not found' >&2; exit 1\n", ["mrinfo", "GLIBC_2.38 not found"]),
+        ("#!/nowhere\n# compiled\n", ["mrinfo", "No such file"]),
+        (MRINFO.replace("3.0.8", "3.0.7"), ["3.0.7", "3.0.8"]),
     ],
 )
-def test_an_archive_whose_commands_do_not_run_is_passed_over_but_not_set_aside(wanted, shelf, mrinfo, why, tmp_path):
+def test_an_archive_whose_commands_do_not_run_is_passed_over_but_not_set_aside(wanted, shelf, mrinfo, values, tmp_path):
     best = build(shelf, "best", mrinfo)
     build(shelf, "other", cpu="x86-64-v2")
     _, passed_over = TOOL.restore(wanted)
     assert library(wanted) == "other"
     assert [note["archive"] for note in passed_over] == [best]
-    assert passed_over[0]["why"].startswith(why.replace("\\", ""))
+    assert all(value in passed_over[0]["why"] for value in values), passed_over
     assert os.path.exists(best) and read_archive(best)
     assert os.listdir(tmp_path / "opt") == ["mrtrix3"]
 
@@ -509,10 +515,9 @@ def test_a_store_in_which_nothing_fits_changes_nothing(wanted, given, shelf, tmp
     before = everything(tmp_path)
     state, passed_over = TOOL.restore(wanted)
     assert state == {}
-    assert {note["archive"]: note["why"] for note in passed_over} == dict(zip(paths, (
-        "it needs glibc 2.41, and here is 2.36", "it is version 3.0.7",
-        "it is for x86-64-v4, and this processor is x86-64-v3",
-    ), strict=True))  # fmt: skip
+    whys = {note["archive"]: note["why"] for note in passed_over}
+    assert set(whys) == set(paths)
+    assert all(value in whys[path] for path, value in zip(paths, ("glibc 2.41", "3.0.7", "x86-64-v4"), strict=True))
     assert everything(tmp_path) == before
 
 
@@ -546,7 +551,7 @@ def test_a_store_that_fails_while_it_is_read_is_passed_over_and_nothing_set_asid
     monkeypatch.setattr(Source, "read", read)
     state, passed_over = TOOL.restore(wanted)
     assert state == {}
-    assert str(shelf) in passed_over[0]["why"] and "now" not in passed_over[0]["why"].replace("just now", "")
+    assert str(shelf) in passed_over[0]["why"] and ".bad" not in passed_over[0]["why"]
     assert everything(tmp_path) == before
 
 
@@ -576,8 +581,9 @@ def test_a_full_disk_is_not_laid_on_the_archive(wanted, shelf, tmp_path, monkeyp
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), wanted["prefix"])
 
     monkeypatch.setattr(read, "extract_member", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError) as caught:
         TOOL.restore(wanted)
+    assert caught.value.errno == errno.ENOSPC
     assert everything(tmp_path) == before
 
 
@@ -601,26 +607,30 @@ def test_an_archive_of_a_store_can_be_named_itself(download):
 
 
 @pytest.mark.parametrize(
-    ("change", "why"),
+    ("change", "values"),
     [
-        ({"glibc": "2.31"}, "it needs glibc 2.36, and here is 2.31"),
-        ({"arch": "aarch64"}, "it is for x86_64, and this is aarch64"),
-        ({"cpu": "x86-64"}, "it is for x86-64-v3, and this processor is x86-64"),
+        ({"glibc": "2.31"}, ["glibc", "2.36", "2.31"]),
+        ({"arch": "aarch64"}, ["x86_64", "aarch64"]),
+        ({"cpu": "x86-64"}, ["x86-64-v3", "x86-64."]),
     ],
 )
-def test_an_archive_for_another_machine_is_refused_before_it_is_unpacked(download, monkeypatch, tmp_path, change, why):
+def test_an_archive_for_another_machine_is_refused_before_it_is_unpacked(
+    download, monkeypatch, tmp_path, change, values
+):
     monkeypatch.setattr(shared, "this_machine", lambda: {**MACHINE, **change})
     monkeypatch.setattr(read, "extract_member", lambda *_: pytest.fail("something was unpacked"))
-    with pytest.raises(shared.InstallError, match=why):
+    with pytest.raises(shared.InstallError) as caught:
         TOOL.install(download)
+    assert caught.value.code == "other-machine" and all(value in caught.value.message for value in values)
     assert not Path(download["prefix"]).exists()
 
 
 def test_a_named_archive_that_is_broken_is_refused_and_left_where_it_is(download, tmp_path):
     cut(download["archive"])
     before = everything(tmp_path)
-    with pytest.raises(BadArchive, match="ends too early"):
+    with pytest.raises(BadArchive) as caught:
         TOOL.install(download)
+    assert caught.value.code == "cut-off"
     assert everything(tmp_path) == before
 
 
@@ -633,7 +643,7 @@ def test_the_module_reports_what_it_took_from_the_store(wanted, shelf, capsys, t
     assert (code, answer["changed"], answer["report"]["archive"]) == (0, True, best)
     code, answer = run_module(install, capsys, **asked({**wanted, "version": "3.0.9"}))
     assert (code, answer["changed"], answer["report"]) == (0, False, {})
-    assert [note["why"] for note in answer["passed_over"]] == ["it is version 3.0.8"]
+    assert ["3.0.8" in note["why"] for note in answer["passed_over"]] == [True]
     assert library(wanted) == "best"
 
 
@@ -665,7 +675,7 @@ def test_the_module_tells_once_what_it_replaced(given, capsys, tmp_path):
 def test_the_module_says_which_archive_is_broken(download, capsys):
     cut(download["archive"])
     code, answer = run_module(install, capsys, **asked(download))
-    assert code == 1
+    assert (code, answer["code"]) == (1, "cut-off")
     assert download["archive"] in answer["msg"] and answer["hint"]
 
 
@@ -675,9 +685,10 @@ def test_a_place_that_cannot_be_filled_is_not_noted(given, tmp_path, monkeypatch
 
     for earlier in (False, True):
         before = everything(tmp_path / "state")
-        with monkeypatch.context() as patch, pytest.raises(OSError, match="busy"):
+        with monkeypatch.context() as patch, pytest.raises(OSError) as caught:
             patch.setattr(shared, "exchange", fail)
             TOOL.install({**given, "prefix": str(tmp_path / "data/mrtrix3")})
+        assert caught.value.errno == errno.EBUSY
         assert everything(tmp_path / "state") == before
         if not earlier:
             TOOL.install(given)

@@ -22,18 +22,18 @@ def test_progress_tells_step_and_total(source):
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("said", "code", "value"),
     [
-        ("cc1plus: error writing to /tmp: No space left on device", "disk is full"),
-        ("g++: fatal error: Killed signal terminated program cc1plus", "memory ran out"),
-        ("core/x.cpp:1:2: error: 'y' was not declared", "'y' was not declared"),
+        ("cc1plus: error writing to /tmp: No space left on device", "disk-full", ""),
+        ("g++: fatal error: Killed signal terminated program cc1plus", "out-of-memory", ""),
+        ("core/x.cpp:1:2: error: 'y' was not declared", "build-failed", "'y' was not declared"),
     ],
 )
-def test_a_failed_build_says_why_in_one_sentence(source, said, words):
+def test_a_failed_build_says_why_in_one_sentence(source, said, code, value):
     (source / "say").write_text(said)
     with pytest.raises(BuildError) as caught:
         compile_(source)
-    assert words in caught.value.message
+    assert caught.value.code == code and value in caught.value.message
     assert "\n" not in caught.value.message
     assert caught.value.hint
 

@@ -47,9 +47,10 @@ def test_a_module_is_built_anew_when_its_mrtrix3_was_configured_otherwise(source
 
 
 def test_a_command_that_a_module_does_not_have_is_named(source, module):
-    with pytest.raises(BuildError, match="no command 'mrpek'") as caught:
+    with pytest.raises(BuildError) as caught:
         compile_(module, ["mrpek"], against=source)
-    assert "mrpeek" in caught.value.hint
+    assert caught.value.code == "no-command" and "'mrpek'" in caught.value.message
+    assert "'mrpeek'" in caught.value.hint
 
 
 def test_another_processor_is_configured_anew(source):
@@ -61,9 +62,9 @@ def test_another_processor_is_configured_anew(source):
 
 def test_a_machine_without_a_compiler_is_told_what_brings_one(source, tmp_path):
     (tmp_path / "path" / "c++").write_text("#!/bin/sh\nexit 1\n")
-    with pytest.raises(BuildError, match="no C\\+\\+ compiler") as caught:
+    with pytest.raises(BuildError) as caught:
         compile_(source)
-    assert "deps" in caught.value.hint
+    assert caught.value.code == "no-compiler" and "provision run deps" in caught.value.hint
 
 
 @pytest.mark.parametrize(

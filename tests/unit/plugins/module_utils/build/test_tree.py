@@ -29,9 +29,10 @@ def test_only_the_named_commands_are_built(source):
 
 
 def test_a_command_that_does_not_exist_is_named_with_the_nearest(source):
-    with pytest.raises(BuildError, match="no command 'mrinf'") as caught:
+    with pytest.raises(BuildError) as caught:
         compile_(source, ["mrinf"])
-    assert "mrinfo" in caught.value.hint
+    assert caught.value.code == "no-command" and "'mrinf'" in caught.value.message
+    assert "'mrinfo'" in caught.value.hint
     assert not (source / "config").exists()
 
 
@@ -63,10 +64,11 @@ def test_whole_objects_and_scripts_are_kept(source, tmp_path):
 def test_two_builds_never_work_in_one_tree(source):
     with (
         locked(str(source / ".provision-lock")),
-        pytest.raises(BuildError, match="Another run is building"),
+        pytest.raises(BuildError) as caught,
         tree_locked(str(source), seconds=0),
     ):
         pass
+    assert caught.value.code == "locked" and str(source) in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def test_what_people_give_is_read_where_the_play_is_run_from_and_only_where_it_i
     assert found == {"sshd": {"authorized_keys": [KEY], "state": "started"}, **others}
     assert asked["authorized_keys"] == ["a.pub"]
     lost = read_here({"sshd": {**asked, "authorized_keys": ["b.pub"]}})["sshd"]
-    assert lost["authorized_keys"] == [] and "b.pub, which is neither" in lost["given_problem"][0]
+    message, _hint, code = lost["given_problem"]
+    assert lost["authorized_keys"] == [] and code == "no-file" and str(tmp_path / "b.pub") in message
     gone = {**asked, "authorized_keys": ["b.pub"], "state": "absent"}
     assert read_here({"sshd": gone}) == {"sshd": gone}

@@ -49,26 +49,24 @@ def test_a_viewer_as_wanted_has_not_drifted(seen):
 
 
 @pytest.mark.parametrize(
-    ("wish", "there", "words"),
+    ("wish", "there", "value"),
     [
-        ({"version": "main"}, {}, "version e6432bd6edcb"),
-        ({"prefix": "/elsewhere"}, {}, "it is in"),
-        ({"link_dir": "none"}, {}, "its links are in"),
-        ({}, {"version": "3.0.4"}, "it belongs to MRtrix3 3.0.8"),
+        ({"version": "main"}, {}, "e6432bd6edcb"),
+        ({"prefix": "/elsewhere"}, {}, ".local/opt/mrpeek"),
+        ({"link_dir": "none"}, {}, ".local/bin"),
+        ({}, {"version": "3.0.4"}, "3.0.8"),
     ],
 )
-def test_another_viewer_or_another_mrtrix3_is_a_drift(seen, wish, there, words):
+def test_another_viewer_or_another_mrtrix3_is_a_drift(seen, wish, there, value):
     found = seen(there, **wish)
-    assert words in found["drift"]
+    assert value in found["drift"]
     assert found["movable"] is bool({"prefix", "link_dir"} & set(wish))
 
 
-@pytest.mark.parametrize(
-    ("name", "words"), [("bin/mrpeek", "do not run"), ("libsixel.so.1", "the decoder of its pictures is missing")]
-)
-def test_a_viewer_of_which_something_is_gone_is_a_drift(seen, viewer, name, words):
+@pytest.mark.parametrize(("name", "word"), [("bin/mrpeek", "run"), ("libsixel.so.1", "decoder")])
+def test_a_viewer_of_which_something_is_gone_is_a_drift(seen, viewer, name, word):
     (viewer[0] / name).unlink()
-    assert words in seen()["drift"]
+    assert word in seen()["drift"]
 
 
 @pytest.mark.parametrize(

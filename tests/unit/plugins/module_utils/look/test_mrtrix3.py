@@ -33,19 +33,19 @@ def test_what_is_as_wanted_has_not_drifted(seen):
 
 
 @pytest.mark.parametrize(
-    ("wishes", "words"),
+    ("wishes", "value"),
     [
-        ({"version": "3.0.4"}, "version 3.0.8"),
-        ({"origin": "package"}, "came from source"),
-        ({"commands": ["mrinfo", "tckgen"]}, "commands are missing: tckgen"),
-        ({"cpu": "x86-64"}, "compiled for x86-64-v3"),
-        ({"prefix": "/elsewhere"}, "it is in"),
-        ({"link_dir": "none"}, "its links are in"),
+        ({"version": "3.0.4"}, "3.0.8"),
+        ({"origin": "package"}, "source"),
+        ({"commands": ["mrinfo", "tckgen"]}, "tckgen"),
+        ({"cpu": "x86-64"}, "x86-64-v3"),
+        ({"prefix": "/elsewhere"}, ".local/opt/mrtrix3"),
+        ({"link_dir": "none"}, ".local/bin"),
     ],
 )
-def test_another_wish_is_a_drift_and_what_is_only_elsewhere_is_moved(seen, wishes, words):
+def test_another_wish_is_a_drift_and_what_is_only_elsewhere_is_moved(seen, wishes, value):
     found = seen(**wishes)
-    assert words in found["drift"]
+    assert value in found["drift"]
     assert found["movable"] is bool({"prefix", "link_dir"} & set(wishes))
 
 
@@ -106,30 +106,30 @@ def test_more_commands_are_built_with_those_that_are_there_and_a_plain_run_build
 
 def test_a_deleted_command_is_a_drift(seen, installation):
     (installation[0] / "bin" / "mrinfo").unlink()
-    assert "commands are missing" in seen()["drift"]
+    assert "mrinfo" in seen()["drift"]
 
 
 def test_a_deleted_link_is_made_again_without_another_build(seen, installation):
     (installation[1] / "mrinfo").unlink()
     found = seen()
-    assert "links are missing" in found["drift"] and found["movable"]
+    assert str(installation[1]) in found["drift"] and found["movable"]
 
 
 def test_a_command_that_no_longer_runs_is_a_drift(seen, installation):
     script(installation[0] / "bin" / "mrinfo", "exit 1")
     found = seen()
-    assert "do not run" in found["drift"] and not found["movable"]
+    assert str(installation[0] / "bin") in found["drift"] and not found["movable"]
 
 
 def test_an_installation_that_was_cut_off_is_a_drift(seen, tmp_path):
     found = seen({"pending": [{"report": {"prefix": str(tmp_path / "other"), "bin": str(tmp_path / "other/bin")}}]})
-    assert "cut off" in found["drift"] and not found["movable"]
+    assert found["drift"] and not found["converged"] and not found["movable"]
 
 
 def test_an_archive_whose_processor_is_not_known_is_taken_for_what_was_asked(seen, installation):
     noted = {"report": {**installation[2]["report"], "origin": "archive", "cpu": ""}, "archive_sha256": "ab"}
     assert seen(noted, cpu="x86-64-v3", archive={"url": "/a.tgz", "sha256": "AB"})["converged"]
-    assert "another archive" in seen(noted, archive={"url": "/b.tgz", "sha256": "cd"})["drift"]
+    assert "archive" in seen(noted, archive={"url": "/b.tgz", "sha256": "cd"})["drift"]
 
 
 def test_what_a_killed_first_run_has_left_is_there_to_be_removed(seen, installation, note):
@@ -206,20 +206,20 @@ def test_a_file_that_was_left_alone_in_the_folder_of_links_leads_past_it(seen, i
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "code", "value"),
     [
-        ({"f_flag": os.ST_NOEXEC}, "noexec"), ({"f_flag": os.ST_RDONLY}, "read-only"), ({"f_bavail": 10}, "full"),
-        ({"f_favail": 0}, "no more files"), ({}, ""), ({"f_blocks": 0, "f_bavail": 0}, ""),
+        ({"f_flag": os.ST_NOEXEC}, "noexec", "noexec"), ({"f_flag": os.ST_RDONLY}, "read-only", "read-only"),
+        ({"f_bavail": 10}, "disk-full", "0 MB"), ({"f_favail": 0}, "disk-full", ""),
+        ({}, "", ""), ({"f_blocks": 0, "f_bavail": 0}, "", ""),
     ],
 )  # fmt: skip
-def test_a_disk_that_takes_no_programs_is_named_before_anything_is_fetched(seen, monkeypatch, change, words):
+def test_a_disk_that_takes_no_programs_is_named_before_anything_is_fetched(seen, monkeypatch, change, code, value):
     disk = {"f_flag": 0, "f_bavail": 10**9, "f_bfree": 10**9, "f_frsize": 4096, "f_blocks": 10**9, "f_files": 9}
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(**{**disk, "f_favail": 9, **change}))
     found = seen(version="3.0.4")
-    code = {"noexec": "noexec", "read-only": "read-only", "": ""}.get(words, "disk-full")
     assert (found["refusal"] or [""])[-1] == code
     for problem in (" ".join(found["refusal"]), found["unfit"].get("source", "")):
-        assert words in problem if words else problem == ""
+        assert bool(problem) == bool(code) and value in problem
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_what_is_as_it_was_set_up_has_not_drifted_and_says_how_one_comes_in(mach
 def test_the_port_is_that_of_the_role_sshd_unless_told_otherwise(machine):
     assert look.look_at({**WANTED, "port": 0}, machine)["converged"]
     Path(machine["state"], "sshd.json").write_text(json.dumps({"wanted": {"port": 2200}}))
-    assert "reverse_ssh_port is another" in look.look_at({**WANTED, "port": 0}, machine)["drift"]
+    assert "reverse_ssh_port " in look.look_at({**WANTED, "port": 0}, machine)["drift"]
     assert look.look_at({**WANTED, "port": 0}, machine)["config"]["local_port"] == 2200
 
 
@@ -182,11 +182,8 @@ def test_status_tells_whether_it_is_up_and_at_which_port(machine, monkeypatch):
         and "[127.0.0.1]:40999" in look.now("reverse_ssh", report)["known_hosts"]
     )
     monkeypatch.setattr(look, "tunnel_answers", lambda folder: False)
-    assert look.now("reverse_ssh", report) == {
-        "state": "started",
-        "works": False,
-        "problem": "the gateway does not answer",
-    }
+    found = look.now("reverse_ssh", report)
+    assert (found["state"], found["works"], "gateway" in found["problem"]) == ("started", False, True)
 
 
 @pytest.mark.parametrize(
@@ -202,31 +199,31 @@ def test_one_comes_by_the_gateway_as_oneself_unless_told_otherwise(machine, jump
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "name"),
     [
-        ({"gateway_port": 2345}, "reverse_ssh_gateway_port is another"),
-        ({"identity": "0123"}, "reverse_ssh_identity is another"),
-        ({"max_seconds": 0}, "reverse_ssh_max_seconds is another"),
-        ({"known_hosts": f"gw.example.org {KEY} again"}, "known_hosts is another"),
+        ({"gateway_port": 2345}, "reverse_ssh_gateway_port"),
+        ({"identity": "0123"}, "reverse_ssh_identity"),
+        ({"max_seconds": 0}, "reverse_ssh_max_seconds"),
+        ({"known_hosts": f"gw.example.org {KEY} again"}, "known_hosts"),
     ],
 )
-def test_what_was_asked_for_otherwise_is_drift(machine, change, words):
+def test_what_was_asked_for_otherwise_is_drift(machine, change, name):
     found = look.look_at({**WANTED, **change}, machine)
-    assert not found["converged"] and words in found["drift"]
+    assert not found["converged"] and name in found["drift"]
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "words"),
+    ("name", "value", "word"),
     [
-        ("running", lambda pid_file: 0, "it does not run"),
-        ("offered_key", lambda host, port, seconds: "", "the SSH server at port 2222 does not answer"),
-        ("offered_key", lambda host, port, seconds: KEY[:-4] + "AAAA", "the SSH server at port 2222 is another"),
-        ("tunnel_answers", lambda folder: False, "the gateway does not answer"),
+        ("running", lambda pid_file: 0, "run"),
+        ("offered_key", lambda host, port, seconds: "", "answer"),
+        ("offered_key", lambda host, port, seconds: KEY[:-4] + "AAAA", "another"),
+        ("tunnel_answers", lambda folder: False, "gateway"),
     ],
 )
-def test_what_is_not_alive_is_drift(machine, monkeypatch, name, value, words):
+def test_what_is_not_alive_is_drift(machine, monkeypatch, name, value, word):
     monkeypatch.setattr(look, name, value)
-    assert look.look_at(WANTED, machine)["drift"] == words
+    assert word in look.look_at(WANTED, machine)["drift"]
 
 
 @pytest.mark.parametrize("name", ["config.json", "known_hosts", "reverse_tunnel.py", "id_ed25519", "id_ed25519.pub"])
@@ -236,33 +233,34 @@ def test_a_file_that_was_changed_is_drift(machine, name):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "code", "value"),
     [
-        ({"gateway": ""}, "reverse_ssh_gateway is missing"),
-        ({"gateway": "gw.example.org"}, "must be user@host"),
-        ({"known_hosts": ""}, "reverse_ssh_known_hosts is missing"),
-        ({"known_hosts": f"other.org {KEY}"}, "has no line for gw.example.org"),
-        ({"gateway": "tunnel@gw.example.org:2200"}, "has no line for [gw.example.org]:2200"),
-        ({"port": -1}, "reverse_ssh_port must be from 1"),
-        ({"gateway_port": 65536}, "reverse_ssh_gateway_port must be from 0"),
-        ({"max_seconds": -1}, "cannot be negative"),
+        ({"gateway": ""}, "bad-value", "reverse_ssh_gateway=user@host"),
+        ({"gateway": "gw.example.org"}, "bad-value", "'gw.example.org'"),
+        ({"known_hosts": ""}, "gateway-key-unknown", "ssh-keyscan -t ed25519 -p 22 gw.example.org"),
+        ({"known_hosts": f"other.org {KEY}"}, "gateway-key-unknown", " gw.example.org"),
+        ({"gateway": "tunnel@gw.example.org:2200"}, "gateway-key-unknown", "[gw.example.org]:2200"),
+        ({"port": -1}, "bad-value", "reverse_ssh_port"),
+        ({"gateway_port": 65536}, "bad-value", "reverse_ssh_gateway_port"),
+        ({"max_seconds": -1}, "bad-value", "reverse_ssh_max_seconds"),
     ],
 )
-def test_a_wish_that_cannot_be_met_is_one_sentence_and_what_to_do(machine, change, words):
-    message, hint = look.look_at({**WANTED, **change}, machine)["problem"]
-    assert words in message and hint
+def test_a_wish_that_cannot_be_met_is_one_sentence_and_what_to_do(machine, change, code, value):
+    message, hint, kind = look.look_at({**WANTED, **change}, machine)["problem"]
+    assert kind == code and value in f"{message} {hint}" and hint
 
 
 @pytest.mark.parametrize("line", [f"gw.example.org {KEY[:-8]}", f"@revoked gw.example.org {KEY}", "gw.example.org a b"])
 def test_a_line_of_the_gateway_without_a_key_to_trust_is_no_line(machine, line):
-    message, _hint = look.look_at({**WANTED, "known_hosts": line}, machine)["problem"]
-    assert "with a whole key that is not revoked" in message
+    message, _hint, code = look.look_at({**WANTED, "known_hosts": line}, machine)["problem"]
+    assert code == "bad-key" and "gw.example.org" in message
     assert look.look_at({**WANTED, "known_hosts": f"{line}\n{WANTED['known_hosts']}"}, machine)["problem"] == []
 
 
 def test_what_is_given_is_read_where_the_play_is_run_from_and_the_key_stays_there(tmp_path):
     wanted = {**WANTED, "folder": str(tmp_path), "known_hosts": "hosts", "identity": ""}
-    assert "neither a line" in look.read_here(wanted)["given_problem"][0]
+    message, _hint, code = look.read_here(wanted)["given_problem"]
+    assert code == "no-file" and str(tmp_path / "hosts") in message
     (tmp_path / "hosts").write_text(f"gw {KEY}\n")
     assert look.read_here(wanted)["known_hosts"] == f"gw {KEY}\n"
     text = "-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----\n"
@@ -276,15 +274,13 @@ def test_what_is_given_is_read_where_the_play_is_run_from_and_the_key_stays_ther
 def test_notes_that_are_broken_are_told_as_that_and_made_anew(machine, state):
     Path(machine["state"], "reverse_ssh", "reverse_ssh.pid").touch()
     Path(machine["state"], "reverse_ssh.json").write_text(state)
-    assert (
-        look.now("reverse_ssh", notes.read_state("reverse_ssh").get("report", {}))["problem"]
-        == "what was noted of it is lost"
-    )
+    found = look.now("reverse_ssh", notes.read_state("reverse_ssh").get("report", {}))
+    assert (found["state"], found["works"], "lost" in found["problem"]) == ("started", False, True)
     assert look.look_at(WANTED, machine)["drift"]
 
 
 def test_without_a_server_to_lead_to_nothing_is_begun(machine, monkeypatch):
     monkeypatch.setattr(look, "answers", lambda host, port, banner: False)
     monkeypatch.setattr(look, "running", lambda pid_file: 0)
-    message, hint = look.look_at(WANTED, machine)["problem"]
-    assert message == "No SSH server answers at port 2222 of 127.0.0.1" and "role sshd" in hint
+    message, hint, code = look.look_at(WANTED, machine)["problem"]
+    assert code == "no-ssh-server" and "2222" in message and "reverse_ssh_port" in hint

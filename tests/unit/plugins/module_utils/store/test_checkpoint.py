@@ -227,7 +227,7 @@ def test_a_broken_piece_is_no_error_and_what_came_before_it_is_there(shelf, tree
     found, count, problem = restored(shelf, tmp_path / "fresh")
     assert {name: found.get(name) for name in KEPT} == {name: whole[name] for name in KEPT}
     assert count >= len(KEPT)
-    assert "0002.tar.zst could not be used" in problem
+    assert "0002.tar.zst" in problem
     assert [path.name for path in pieces(shelf)] == ["0001.tar.zst", "0002.tar.zst.bad"]
 
 
@@ -254,7 +254,7 @@ def test_a_piece_of_endless_zeros_is_not_read_to_its_end(shelf, tree, tmp_path, 
     checkpoint(shelf, tree).keep()
     monkeypatch.setattr(checkpoints, "_LARGEST", 1000)
     found, count, problem = restored(shelf, tmp_path / "fresh")
-    assert (found, count) == ({}, 0) and "more than any build" in problem
+    assert (found, count) == ({}, 0) and "0001.tar.zst" in problem
 
 
 def test_what_is_kept_after_a_broken_piece_is_found_again(shelf, two, tmp_path):
@@ -309,7 +309,7 @@ def test_a_hostile_piece_is_no_error_and_writes_nothing_outside(shelf, tree, tmp
     put(fresh, "core/app.cpp", b"int x;\n")
     kept = checkpoint(shelf, fresh)
     kept.restore()
-    assert "0002.tar.zst could not be used" in kept.problem
+    assert "0002.tar.zst" in kept.problem
     assert set(content_of(fresh)) >= KEPT
     assert not (tmp_path / "outside").exists() and not Path("/outside").exists()
 
@@ -449,8 +449,9 @@ def test_a_store_that_fails_while_it_is_read_is_a_problem_and_no_more(shelf, two
 
 def test_a_piece_that_does_not_come_back_as_it_was_written_gets_no_name(shelf, tree, monkeypatch):
     monkeypatch.setattr(Source, "sha256", lambda source: "0" * 64)
-    with pytest.raises(StoreError, match="does not give back"):
+    with pytest.raises(StoreError) as caught:
         checkpoint(shelf, tree).keep()
+    assert caught.value.code == "bad-store" and str(shelf) in caught.value.message
     assert pieces(shelf) == []
 
 

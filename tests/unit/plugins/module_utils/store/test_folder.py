@@ -50,7 +50,7 @@ def test_a_drive_that_has_dropped_is_told_of(mount, monkeypatch):
     store = mount / "MyDrive/provision"
     drop(monkeypatch, mount)
     assert places.default_store() == str(store)
-    assert warning("auto", store).startswith(f"The store {store} is no longer mounted: this build will not be kept")
+    assert str(store) in warning("auto", store)
 
 
 @pytest.mark.parametrize("folder", ["MyDrive/provision", "My Drive/provision", "Shareddrives/us/builds", "MyDrive"])
@@ -59,7 +59,7 @@ def test_a_store_on_a_drive_that_is_not_mounted_is_told_of(mount, folder, is_the
     if not is_there:
         mount.rmdir()
     said = warning(str(mount / folder), mount / folder)
-    assert said.startswith(f"No Google Drive is mounted at {mount}, where the store {mount / folder} is: ")
+    assert f"{mount}, " in said and str(mount / folder) in said
     (mount / folder.split("/")[0]).mkdir(parents=True)
     assert warning(str(mount / folder), mount / folder) == ""
 
@@ -67,7 +67,8 @@ def test_a_store_on_a_drive_that_is_not_mounted_is_told_of(mount, folder, is_the
 def test_where_drive_was_mounted_and_is_no_more_it_is_told_that_the_cache_goes_with_the_machine(
     mount, tmp_path, monkeypatch
 ):
-    assert f"kept in {tmp_path}, and lost with this machine" in warning("auto", tmp_path)
+    said = warning("auto", tmp_path)
+    assert str(mount) in said and f"{tmp_path}, " in said and "provision.drive()" in said
     assert warning(str(tmp_path), tmp_path) == ""  # who has named a folder wants it
     monkeypatch.setattr(system, "on_colab", lambda: False)
     assert warning("auto", tmp_path) == ""
@@ -75,6 +76,6 @@ def test_where_drive_was_mounted_and_is_no_more_it_is_told_that_the_cache_goes_w
 
 def test_a_store_that_is_read_only_or_almost_full_is_told_of(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=12_345_678))
-    assert "has 12 MB free: this build will not be kept" in warning("auto", tmp_path)
+    assert str(tmp_path) in warning("auto", tmp_path) and "12 MB" in warning("auto", tmp_path)
     monkeypatch.setattr(disk, "writable", lambda _: False)
-    assert "cannot be written to: this build will not be kept" in warning("auto", tmp_path)
+    assert str(tmp_path) in warning("auto", tmp_path) and "12 MB" not in warning("auto", tmp_path)

@@ -23,8 +23,9 @@ from .packed import (
 
 
 def test_a_manifest_with_something_missing_is_not_packed(prefix, shelf):
-    with pytest.raises(StoreError, match="'glibc'"):
+    with pytest.raises(StoreError) as caught:
         packing.pack(str(prefix), str(shelf), {name: MANIFEST[name] for name in MANIFEST if name != "glibc"})
+    assert caught.value.code == "not-a-build" and "'glibc'" in caught.value.message
     assert not shelf.exists()
 
 
@@ -34,7 +35,7 @@ def test_a_manifest_of_other_types_is_refused(shelf, tmp_path, name):
     for wrong in ({}, None):
         manifest = {**told([]), name: wrong}
         Path(path).write_bytes(frame_of(tar_of(plain(manifests.MANIFEST, json.dumps(manifest).encode()))))
-        refuse(path, tmp_path, f"no right '{name}'")
+        refuse(path, tmp_path, "not-a-build", f"'{name}'")
 
 
 @pytest.mark.parametrize("changes", [{"complete": False, "asked": [1, 2]}, {"commands": [[]]}, {"cpu_flags": 3}])
@@ -42,4 +43,4 @@ def test_a_manifest_with_other_things_in_its_lists_is_refused(shelf, tmp_path, c
     path = crafted(shelf)
     manifest = {**told([]), **changes}
     Path(path).write_bytes(frame_of(tar_of(plain(manifests.MANIFEST, json.dumps(manifest).encode()))))
-    refuse(path, tmp_path, "no right")
+    refuse(path, tmp_path, "not-a-build", f"'{list(changes)[-1]}'")

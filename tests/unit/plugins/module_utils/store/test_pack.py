@@ -110,23 +110,29 @@ def test_how_far_it_is_ends_with_all_of_it(prefix, shelf):
 
 
 @pytest.mark.parametrize(
-    ("code", "words"),
-    [(errno.ENOSPC, "is full"), (errno.EROFS, "cannot be written to"), (errno.ENOTCONN, "is no longer mounted")],
+    ("number", "code"),
+    [
+        (errno.ENOSPC, "disk-full"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "not-permitted"),
+        (errno.ENOTCONN, "not-mounted"),
+        (errno.EIO, "store"),
+    ],
 )
 @pytest.mark.parametrize("call", ["write", "sync"])
 def test_a_store_that_fails_while_it_is_written_keeps_its_earlier_archive(
-    prefix, shelf, monkeypatch, code, words, call
+    prefix, shelf, monkeypatch, number, code, call
 ):
     path = Path(pack(prefix, shelf)["archive"])
     before, names = path.read_bytes(), sorted(os.listdir(shelf))
 
     def fail(*_):
-        raise OSError(code, os.strerror(code))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(*((packing._Sink, "_put") if call == "write" else (os, "fsync")), fail)
     with pytest.raises(StoreError) as caught:
         pack(prefix, shelf)
-    assert caught.value.message == f"The store {shelf} {words}." and caught.value.hint
+    assert caught.value.code == code and str(shelf) in caught.value.message and caught.value.hint
     assert sorted(os.listdir(shelf)) == names
     assert path.read_bytes() == before
     assert read_archive(str(path))["version"] == "3.0.8"
@@ -134,8 +140,9 @@ def test_a_store_that_fails_while_it_is_written_keeps_its_earlier_archive(
 
 def test_a_folder_that_cannot_be_made_is_told(prefix, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be written to"):
+    with pytest.raises(StoreError) as caught:
         pack(prefix, tmp_path / "file/store")
+    assert caught.value.code == "store" and str(tmp_path / "file/store") in caught.value.message
 
 
 def test_a_store_that_does_not_give_back_what_was_written_gets_no_archive(prefix, shelf, monkeypatch):
@@ -148,8 +155,9 @@ def test_a_store_that_does_not_give_back_what_was_written_gets_no_archive(prefix
         return Garbling(file, lambda: None) if mode == "wb" else file
 
     monkeypatch.setattr(packing, "open", open_, raising=False)
-    with pytest.raises(StoreError, match="does not give back what was written") as caught:
+    with pytest.raises(StoreError) as caught:
         pack(prefix, shelf)
+    assert caught.value.code == "bad-store" and str(shelf) in caught.value.message
     assert not isinstance(caught.value, BadArchive)
     assert visible(shelf) == []
 
@@ -184,8 +192,10 @@ def test_an_archive_from_elsewhere_is_adopted_under_its_own_name(prefix, shelf, 
 
 def test_an_archive_of_another_sha256_than_given_is_not_adopted(prefix, shelf, tmp_path):
     packed = pack(prefix, tmp_path / "other")
-    with pytest.raises(BadArchive, match="SHA-256"):
+    with pytest.raises(BadArchive) as caught:
         adopt(packed["archive"], str(shelf), "0" * 64)
+    assert caught.value.code == "wrong-checksum"
+    assert packed["sha256"] in caught.value.message and "0" * 64 in caught.value.message
     assert visible(shelf) == []
     assert os.path.exists(packed["archive"])
 
@@ -212,14 +222,14 @@ def test_a_store_that_fails_while_it_adopts_has_no_new_name(prefix, shelf, tmp_p
 def test_an_archive_to_adopt_that_is_not_there_is_not_laid_on_the_store(shelf, tmp_path):
     with pytest.raises(StoreError) as caught:
         adopt(str(tmp_path / "download"), str(shelf))
-    assert str(tmp_path / "download") in caught.value.message
+    assert caught.value.code == "no-file" and str(tmp_path / "download") in caught.value.message
 
 
 def test_a_python_that_cannot_pack_says_what_it_lacks_and_leaves_nothing(prefix, shelf, monkeypatch):
     monkeypatch.setattr(zstd, "zstandard", None)
-    with pytest.raises(StoreError, match="no zstandard") as caught:
+    with pytest.raises(StoreError) as caught:
         pack(prefix, shelf)
-    assert "zstandard" in caught.value.hint
+    assert caught.value.code == "no-zstd" and "pip install zstandard" in caught.value.hint
     assert visible(shelf) == []
 
 
@@ -232,8 +242,9 @@ def test_what_a_packer_is_writing_is_left_alone(prefix, shelf):
 
 def test_a_link_out_of_the_installation_is_named_and_not_packed(prefix, shelf):
     (prefix / "share/out").symlink_to("/etc/passwd")
-    with pytest.raises(StoreError, match=r"'share/out' points outside"):
+    with pytest.raises(StoreError) as caught:
         pack(prefix, shelf)
+    assert caught.value.code == "unsafe-archive" and "'share/out'" in caught.value.message
     assert not shelf.exists() or not archives(str(shelf))
 
 
@@ -242,5 +253,7 @@ def test_a_file_of_the_installation_that_cannot_be_read_is_not_blamed_on_the_sto
         raise PermissionError(errno.EACCES, "Permission denied", os.path.join(where, "bin/mrinfo"))
 
     monkeypatch.setattr(packing, "_write_members", members)
-    with pytest.raises(StoreError, match=r"bin/mrinfo cannot be packed: Permission denied"):
+    with pytest.raises(StoreError) as caught:
         pack(prefix, shelf)
+    assert caught.value.code == "not-permitted" and str(prefix / "bin/mrinfo") in caught.value.message
+    assert str(shelf) not in caught.value.message

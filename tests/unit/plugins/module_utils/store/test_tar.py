@@ -36,7 +36,7 @@ class Endless:
         self._start = io.BytesIO(start)
 
     def read(self, size):
-        assert size <= 1 << 20, f"{size} bytes are to be read at once"
+        assert size <= 1 << 16, f"{size} bytes are to be read at once"
         data = self._start.read(size)
         return data + bytes(size - len(data))
 
@@ -44,7 +44,7 @@ class Endless:
 @pytest.mark.parametrize("kind", [*b"xgLKX"])
 @pytest.mark.parametrize("size", [1 << 17, 1_500_000_000, (1 << 63) - 1])
 def test_a_header_that_is_too_long_is_not_read(kind, size):
-    with pytest.raises(tarfile.TarError, match="far too long"):
+    with pytest.raises(tarfile.ReadError):
         TarReader(Endless(header("h", bytes([kind]), size))).next()
 
 

@@ -84,7 +84,7 @@ def test_root_neither_takes_from_nor_writes_to_a_store_of_others(packed, shelf, 
             work()
         assert str(shelf) in caught.value.message and caught.value.hint
     assert sorted(os.listdir(shelf)) == before
-    assert folder.store_problem(str(shelf)).startswith(f"The store {shelf} ")
+    assert str(shelf) in folder.store_problem(str(shelf))
 
 
 @is_root
@@ -94,8 +94,9 @@ def test_root_unpacks_no_archive_of_others_unless_its_sum_is_given(packed, tmp_p
     spoil(path)
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-    with pytest.raises(NotTrusted, match="The archive"):
+    with pytest.raises(NotTrusted) as caught:
         read_archive(path, str(tmp_path / "one"))
+    assert caught.value.code == "store-not-trusted" and path in caught.value.message
     assert os.listdir(tmp_path / "one") == []
     assert read_archive(path)["sha256"] == packed["sha256"]  # to look at it harms nobody
     read_archive(path, str(tmp_path / "other"), sha256=packed["sha256"])
@@ -106,8 +107,9 @@ def test_root_unpacks_no_archive_of_others_unless_its_sum_is_given(packed, tmp_p
 def test_another_archive_than_that_of_the_sum_is_refused(packed, tmp_path):
     give(packed["archive"])
     (tmp_path / "new").mkdir()
-    with pytest.raises(BadArchive, match="SHA-256"):
+    with pytest.raises(BadArchive) as caught:
         read_archive(packed["archive"], str(tmp_path / "new"), sha256="0" * 64)
+    assert caught.value.code == "wrong-checksum" and packed["sha256"] in caught.value.message
 
 
 @is_root

@@ -1,5 +1,6 @@
 """Zip archives: what is refused, and how what is in them is written."""
 
+import errno
 import os
 import stat
 import zipfile
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from plugins.module_utils.provision.store.members import unpack
+from plugins.module_utils.provision.store.members import UnsafeError, unpack
 
 LINK, DEVICE = stat.S_IFLNK | 0o777, stat.S_IFCHR | 0o666
 
@@ -54,16 +55,18 @@ def test_what_is_in_it_is_written_with_plain_modes(tmp_path):
 def test_what_would_get_out_of_the_folder_is_refused_and_nothing_of_it_is_written(tmp_path, member):
     made = zipped(tmp_path / "a.zip", [member])
     (tmp_path / "in").mkdir()
-    with pytest.raises(ValueError, match="cannot be unpacked"):
+    with pytest.raises(ValueError) as caught:
         unpack(made, str(tmp_path / "in"))
+    assert isinstance(caught.value.__cause__, UnsafeError) and repr(member[0]) in str(caught.value)
     assert os.listdir(tmp_path / "in") == [] and sorted(os.listdir(tmp_path)) == ["a.zip", "in"]
 
 
 def test_nothing_is_written_through_a_link_of_the_same_archive(tmp_path):
     made = zipped(tmp_path / "a.zip", [("door", "inner", LINK), ("door/key", "x", stat.S_IFREG | 0o644)])
     (tmp_path / "in").mkdir()
-    with pytest.raises(ValueError, match="outside"):
+    with pytest.raises(ValueError) as caught:
         unpack(made, str(tmp_path / "in"))
+    assert isinstance(caught.value.__cause__, UnsafeError) and "door/key" in str(caught.value)
 
 
 @pytest.mark.parametrize("at", [40, 60, -5])
@@ -73,14 +76,16 @@ def test_what_is_damaged_is_refused(tmp_path, at):
     data[at] ^= 0xFF
     (tmp_path / "a.zip").write_bytes(data[: at if at == -5 else None])
     (tmp_path / "in").mkdir()
-    with pytest.raises(ValueError, match="cannot be unpacked"):
+    with pytest.raises(ValueError) as caught:
         unpack(made, str(tmp_path / "in"))
+    assert made in str(caught.value) and not isinstance(caught.value.__cause__, UnsafeError)
 
 
 def test_what_is_larger_than_the_disk_is_not_begun(tmp_path, monkeypatch):
     made = zipped(tmp_path / "a.zip", [("text", "words" * 99, stat.S_IFREG | 0o644)])
     (tmp_path / "in").mkdir()
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=9, total=10))
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError) as caught:
         unpack(made, str(tmp_path / "in"))
+    assert caught.value.errno == errno.ENOSPC
     assert os.listdir(tmp_path / "in") == []

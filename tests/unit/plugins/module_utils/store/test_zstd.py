@@ -57,23 +57,24 @@ def test_what_is_written_can_be_read_by_any_reader_and_has_a_checksum(level, mon
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"),
+    ("damage", "kind", "words"),
     [
-        (lambda frame: frame[:-1], "ends too early"),
-        (lambda frame: frame[: len(frame) // 2], "ends too early"),
-        (lambda frame: b"", "ends too early"),
-        (lambda frame: frame + b"x", "follows"),
-        (lambda frame: frame + frame, "follows"),
-        (lambda frame: b"PK" + frame, None),
-        (lambda frame: frame[:-1] + bytes([frame[-1] ^ 1]), "checksum"),
-        (lambda frame: frame[:5000] + bytes([frame[5000] ^ 1]) + frame[5001:], None),
+        (lambda frame: frame[:-1], zstd.CutOffError, None),
+        (lambda frame: frame[: len(frame) // 2], zstd.CutOffError, None),
+        (lambda frame: b"", zstd.CutOffError, None),
+        (lambda frame: frame + b"x", zstd.ZstdError, None),
+        (lambda frame: frame + frame, zstd.ZstdError, None),
+        (lambda frame: b"PK" + frame, zstd.ZstdError, None),
+        (lambda frame: frame[:-1] + bytes([frame[-1] ^ 1]), zstd.ZstdError, "checksum"),  # libzstd's own word
+        (lambda frame: frame[:5000] + bytes([frame[5000] ^ 1]) + frame[5001:], zstd.ZstdError, None),
     ],
     ids=["a byte less", "half", "nothing", "a byte more", "twice", "another kind", "checksum", "content"],
 )
-def test_a_frame_that_is_not_whole_is_told(reader, damage, words):
+def test_a_frame_that_is_not_whole_is_told(reader, damage, kind, words):
     frame = frame_of(random.Random(4).randbytes(20_000))
-    with pytest.raises(zstd.ZstdError, match=words):
+    with pytest.raises(zstd.ZstdError, match=words) as caught:
         reader(damage(frame)).finish()
+    assert type(caught.value) is kind
 
 
 def test_a_frame_that_looks_back_too_far_is_refused(reader):

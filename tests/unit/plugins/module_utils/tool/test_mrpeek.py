@@ -29,22 +29,23 @@ def test_a_picture_with_the_left_on_the_right_and_a_strip_beside_it_is_right(mon
 
 
 @pytest.mark.parametrize(
-    ("rows", "words"),
+    ("rows", "values"),
     [
-        ([RIGHT[::-1]] * 8, "its grey levels are"),
-        ([[50] * 8] * 8, "its grey levels are"),
-        ([RIGHT] * 7 + [[9, *RIGHT[1:]]], "its rows differ"),
-        ([RIGHT] * 6, "6 rows of 8"),
-        ([RIGHT[:7]] * 8, "8 rows of 7"),
+        ([RIGHT[::-1]] * 8, [str(RIGHT[::-1])]),
+        ([[50] * 8] * 8, [str([50] * 8)]),
+        ([RIGHT] * 7 + [[9, *RIGHT[1:]]], ["rows"]),
+        ([RIGHT] * 6, ["6 ", " 8"]),
+        ([RIGHT[:7]] * 8, ["8 ", " 7"]),
     ],
     ids=["mirrored", "flat", "uneven", "low", "narrow"],
 )
-def test_another_picture_is_told_by_what_is_wrong(monkeypatch, rows, words):
-    assert words in told(monkeypatch, rows)
+def test_another_picture_is_told_by_what_is_wrong(monkeypatch, rows, values):
+    problem = told(monkeypatch, rows)
+    assert problem and all(value in problem for value in values)
 
 
 def test_output_without_a_picture_is_told(monkeypatch):
-    assert "no sixel picture" in told(monkeypatch, [RIGHT] * 8, b"8 x 8\n")
+    assert "sixel" in told(monkeypatch, [RIGHT] * 8, b"8 x 8\n")
 
 
 def program(tmp_path, text):
@@ -56,18 +57,21 @@ def program(tmp_path, text):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("echo 'mrpeek: no such option' >&2; exit 1", "no such option"), ("exit 3", "exit code 3")],
+    [("echo 'mrpeek: no such option' >&2; exit 1", "no such option"), ("exit 3", "3")],
 )
 def test_a_viewer_that_fails_is_told_in_its_own_words(tmp_path, text, words):
-    with pytest.raises(InstallError, match=f"mrpeek does not run: .*{words}"):
+    with pytest.raises(InstallError) as caught:
         module.draw(program(tmp_path, text))
+    assert caught.value.code == "does-not-run" and words in caught.value.message
 
 
 def test_a_viewer_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(InstallError, match="mrpeek does not run"):
+    with pytest.raises(InstallError) as caught:
         module.draw(str(tmp_path / "none"))
+    assert caught.value.code == "does-not-run" and str(tmp_path / "none") in caught.value.message
 
 
 def test_a_decoder_that_cannot_be_loaded_is_told(tmp_path):
-    with pytest.raises(InstallError, match="libsixel cannot be loaded"):
+    with pytest.raises(InstallError) as caught:
         module.decode(SIXEL, str(tmp_path / "libsixel.so.1"))
+    assert caught.value.code == "no-library" and str(tmp_path / "libsixel.so.1") in caught.value.message
