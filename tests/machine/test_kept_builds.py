@@ -75,28 +75,26 @@ def test_the_result_tells_what_the_store_saved_and_which_builds_did_not_fit(book
     said = box.run(f"./bootstrap provision {RESTORE.replace('3.0.3', 'any')} -v").stdout
     assert "origin: store" in said and "(building it took" in said
     done = box.run(f"./bootstrap provision {RESTORE} --commands mrcat -v", check=False)
-    assert "it lacks mrcat" in done.stdout + done.stderr
+    assert "mrcat" in done.stdout + done.stderr
     box.run("ls /srv/store | diff - /srv/before")
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"),
+    "damage",
     [
-        ("truncate -s -100 $A", "bytes, not "),
-        (": > $A", "ends too early"),
-        ("printf x | dd of=$A bs=1 seek=100000 conv=notrunc status=none", ""),
+        "truncate -s -100 $A",
+        ": > $A",
+        "printf x | dd of=$A bs=1 seek=100000 conv=notrunc status=none",
     ],
 )
-def test_a_bad_archive_is_set_aside_and_the_installation_stays_as_it_was(
-    bookworm_with_store: Box, damage: str, words: str
-) -> None:
+def test_a_bad_archive_is_set_aside_and_the_installation_stays_as_it_was(bookworm_with_store: Box, damage: str) -> None:
     box = bookworm_with_store
     provision(box, RESTORE)
     box.run("rm /opt/mrtrix3/bin/mrinfo")
     before = snapshot(box)
     box.run(f"A={only_archive(box)}; {damage}")
     error = refused(box, f"{RESTORE} --origin store")
-    assert words in error["message"] and ".bad" in error["message"]
+    assert error["code"] == "no-origin" and ".bad" in error["message"]
     assert box.run("ls /srv/store/*.tar.zst", check=False).stdout == ""
     assert box.run("ls /srv/store/*.tar.zst.bad").stdout
     assert snapshot(box) == before

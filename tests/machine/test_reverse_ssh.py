@@ -79,7 +79,7 @@ def world(machines: Machines) -> Iterator[SimpleNamespace]:
         provision(machine, f"run sshd --port 2341 --authorized-keys '{key}'")
         # As long as the gateway does not know the machine's key, what to do about it is the line to paste there.
         error = refused(machine, line())
-        assert "refuses this machine's key for tunnel@127.0.0.1:2340" in error["message"]
+        assert error["code"] == "gateway-refuses-key" and "tunnel@127.0.0.1:2340" in error["message"]
         assert machine.run(RUNNING, check=False).stdout == ""
         authorize(world, error["hint"].partition(": ")[2])
         yield world
@@ -276,7 +276,7 @@ def test_a_killed_server_is_seen_and_one_run_puts_both_right(world: SimpleNamesp
     world.machine.run(f"kill -9 {json.loads(world.machine.read('/var/lib/provision/sshd/sshd.pid'))['pid']}")
     assert look(world.machine)["drift"] == "the SSH server at port 2341 does not answer"
     error = refused(world.machine, line())
-    assert "No SSH server answers at port 2341" in error["message"] and "role sshd" in error["hint"]
+    assert error["code"] == "no-ssh-server" and "2341" in error["message"] and "sshd" in error["hint"]
     both = f"{line('sshd reverse_ssh')} --authorized-keys '{world.key}' --sshd-port 2341"
     assert up(world, both) == report
     assert ssh(world, report, "true").returncode == 0
@@ -301,7 +301,7 @@ def test_a_port_of_ones_own_is_had_and_the_key_limited_to_it(world: SimpleNamesp
     assert (report["port"], report["authorize"]) == (2345, narrow)
     error = refused(world.machine, line(gateway_port=2346))
     authorize(world, before)
-    assert "does not forward the port 2346" in error["message"]
+    assert error["code"] == "gateway-port-taken" and "2346" in error["message"]
     assert error["hint"].endswith(before.replace("127.0.0.1:*", "127.0.0.1:2346"))
 
 
@@ -325,23 +325,23 @@ def test_a_key_that_was_given_is_used_on_every_machine(world: SimpleNamespace) -
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "code"),
     [
-        ({"known_hosts": ""}, "reverse_ssh_known_hosts is missing"),
-        ({"known_hosts": "/srv/none"}, "/srv/none, which is neither"),
-        ({"known_hosts": "[127.0.0.1]:2340 {other}"}, "has another host key"),
-        ({"gateway": "nobody-there@127.0.0.1:2340"}, "refuses this machine's key for nobody-there@"),
-        ({"gateway": "tunnel@127.0.0.1:2359"}, "cannot be reached: Connection refused"),
-        ({"gateway": "tunnel@127.0.0.1:2342"}, "opens forwarded ports to everybody"),
-        ({"gateway": "tunnel@127.0.0.1:2343"}, "forwards no port"),
-        ({"port": 2358}, "No SSH server answers at port 2358"),
-        ({"identity": "/srv/none"}, "/srv/none, which cannot be read"),
-        ({"identity": "/srv/locked"}, "a key with a passphrase"),
+        ({"known_hosts": ""}, "gateway-key-unknown"),
+        ({"known_hosts": "/srv/none"}, "no-file"),
+        ({"known_hosts": "[127.0.0.1]:2340 {other}"}, "gateway-key-changed"),
+        ({"gateway": "nobody-there@127.0.0.1:2340"}, "gateway-refuses-key"),
+        ({"gateway": "tunnel@127.0.0.1:2359"}, "gateway-unreachable"),
+        ({"gateway": "tunnel@127.0.0.1:2342"}, "gateway-opens-to-all"),
+        ({"gateway": "tunnel@127.0.0.1:2343"}, "gateway-forwards-nothing"),
+        ({"port": 2358}, "no-ssh-server"),
+        ({"identity": "/srv/none"}, "no-file"),
+        ({"identity": "/srv/locked"}, "key-passphrase"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_cannot_be_is_one_sentence_and_nothing_is_left_running(
-    world: SimpleNamespace, options: dict, words: str
+    world: SimpleNamespace, options: dict, code: str
 ) -> None:
     machine = world.machine
     if machine.run(RUNNING, check=False).stdout:
@@ -349,7 +349,7 @@ def test_what_cannot_be_is_one_sentence_and_nothing_is_left_running(
     machine.run("test -e /srv/locked || ssh-keygen -q -t ed25519 -N secret -f /srv/locked")
     given = {name: str(value).format(other=world.key) for name, value in options.items()}
     error = refused(machine, line(**given))
-    assert words in error["message"] and error["hint"] and "\n" not in error["message"]
+    assert error["code"] == code and error["hint"] and "\n" not in error["message"]
     assert machine.run(RUNNING, check=False).stdout == ""
 
 
