@@ -153,4 +153,6 @@ def unexpected(error: Exception, log: Path | None = None) -> ProvisionError:
 def no_such_file(path: Path, name: str) -> OptionError:
     """Return the error for a file that does not exist, which offers the nearest name in its folder."""
     names = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
-    return OptionError(f"There is no file {name}.", hint=did_you_mean(path.name, names) or "Check the path.")
+    return OptionError(
+        f"There is no file {name}.", hint=did_you_mean(path.name, names) or "Check the path.", code="no-file"
+    )

@@ -14,4 +14,5 @@ def require(extra: str, what: str, *names: str, otherwise: str = "") -> None:
         raise ProvisionError(
             f"{what} need Python packages that are not installed: {', '.join(missing)}.",
             hint=f'Install them: pip install "mrtrix-provision[{extra}]"{otherwise}.',
+            code="missing-packages",
         )

@@ -167,7 +167,8 @@ class ActionModule(ActionBase):
         try:
             lock.keep(parent.pid if parent else os.getpid(), command, float(wait), Display().display)
         except ValueError:
-            return {"msg": f"provision_wait is {wait!r}, not a number of seconds.", "hint": "Use 0 to not wait at all."}
+            msg = f"provision_wait is {wait!r}, not a number of seconds."
+            return {"msg": msg, "hint": "Use 0 to not wait at all.", "code": "bad-value"}
         except _machine("file_lock").Locked as error:
             return {"msg": str(error), "hint": error.hint, "code": "locked"}
         except OSError as error:

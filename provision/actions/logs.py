@@ -13,6 +13,7 @@ from typing import Any
 from provision.display.tables import Cell, Table, Tabular
 from provision.engine import logbook
 from provision.errors import OptionError, ProvisionError
+from provision.machine import failures
 from provision.words import format_age
 
 _COUNTS = re.compile(r"^\S+ +: +ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.M)
@@ -49,8 +50,10 @@ class Log:
             return self.path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             why = (error.strerror or str(error)).lower()
-            hint = "Later runs delete the oldest logs." if isinstance(error, FileNotFoundError) else ""
-            raise ProvisionError(f"The log {self.path} cannot be read: {why}.", hint=hint) from error
+            gone = isinstance(error, FileNotFoundError)
+            hint = "Later runs delete the oldest logs." if gone else ""
+            code = "no-log" if gone else failures.failure(error)["code"]
+            raise ProvisionError(f"The log {self.path} cannot be read: {why}.", hint=hint, code=code) from error
 
     @property
     def outcome(self) -> str:
@@ -151,7 +154,7 @@ def log(number: int) -> Log:
     found = logs()
     if not 0 < number <= len(found):
         hint = f"There are {len(found)}; 1 is the last." if found else f"There are none in {found.folder}."
-        raise OptionError(f"There is no log {number}.", hint=hint)
+        raise OptionError(f"There is no log {number}.", hint=hint, code="no-log")
     return found[number - 1]
 
 

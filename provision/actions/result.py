@@ -13,6 +13,7 @@ from provision.actions import connection
 from provision.display.output import take_back
 from provision.display.tables import Cell, Table, Tabular
 from provision.errors import ProvisionError
+from provision.machine import failures
 from provision.notebook import in_notebook
 from provision.words import did_you_mean, format_bytes, format_seconds
 
@@ -67,12 +68,16 @@ class Report(Mapping):
         """Return the password, read at this moment: it is in its file and nowhere else."""
         path = Path(self._fields["password_file"])
         if not self._here:
-            raise ProvisionError(f"The password is on that machine, in {path}.", hint="Read it there, as its owner.")
+            raise ProvisionError(
+                f"The password is on that machine, in {path}.", hint="Read it there, as its owner.", code="not-here"
+            )
         try:
             return path.read_text(encoding="utf-8").strip()
         except OSError as error:
             why = (error.strerror or str(error)).lower()
-            raise ProvisionError(f"The password cannot be read from {path}: {why}.", hint=_READ_PASSWORD) from error
+            code = "no-file" if isinstance(error, FileNotFoundError) else failures.failure(error)["code"]
+            message = f"The password cannot be read from {path}: {why}."
+            raise ProvisionError(message, hint=_READ_PASSWORD, code=code) from error
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{name!r} cannot be set, because a report is read-only.")

@@ -37,7 +37,9 @@ def checked_inventory(on: str | os.PathLike | None) -> Path | None:
         return None
     path = paths.absolute(on)
     if not path.exists():
-        raise OptionError(f"There is no inventory {path}.", hint="Give the path of an Ansible inventory file.")
+        raise OptionError(
+            f"There is no inventory {path}.", hint="Give the path of an Ansible inventory file.", code="no-file"
+        )
     inventory.check(path)
     return path
 

@@ -34,7 +34,7 @@ def refuse_unknown(rest: Iterable[str], allowed: Sequence[str], whose: str) -> N
     if unknown:
         long = [flag for flag in allowed if flag.startswith("--")]
         hint = f"{did_you_mean(unknown, long)} The options are {', '.join(long)}.".strip()
-        raise OptionError(f"There is no option {unknown} of {whose}.", hint=hint)
+        raise OptionError(f"There is no option {unknown} of {whose}.", hint=hint, code="no-option")
 
 
 def add_json(parser: argparse._ActionsContainer, about: str = "print one JSON object") -> None:

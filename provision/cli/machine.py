@@ -109,7 +109,7 @@ def _remove(arguments: argparse.Namespace) -> Any:
 
 def _ask(what: str, on: str | None) -> None:
     """Return when a person at a terminal has typed yes."""
-    unsaid = OptionError("Nothing was removed.", hint="Type yes when asked, or pass --yes.")
+    unsaid = OptionError("Nothing was removed.", hint="Type yes when asked, or pass --yes.", code="declined")
     if not sys.stdin.isatty():
         raise unsaid
     where = f"the machines of {on}" if on else "this machine"

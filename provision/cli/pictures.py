@@ -94,7 +94,9 @@ def _one(kind: type, text: str, what: str) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise OptionError(f"{text!r} is not {what}.", hint="Write numbers such as 3 or 0.5.") from None
+        raise OptionError(
+            f"{text!r} is not {what}.", hint="Write numbers such as 3 or 0.5.", code="bad-value"
+        ) from None
 
 
 def _numbers(text: str) -> list[float | None]:

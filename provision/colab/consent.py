@@ -86,7 +86,7 @@ def _given_token(variables: Mapping[str, Any]) -> str:
 
 def _asked_for_token() -> str:
     hint = f"Copy it from {_TOKEN_PAGE}, and give it in the variable {TOKEN_VARIABLE}, as a Colab secret of that name, "
-    missing = Declined("ngrok needs the authtoken of your account.", hint=f"{hint}or when asked.")
+    missing = Declined("ngrok needs the authtoken of your account.", hint=f"{hint}or when asked.", code="no-token")
     token = typed_unseen(f"authtoken of ngrok ({_TOKEN_PAGE}): ").strip()
     if not token:
         raise missing

@@ -124,7 +124,9 @@ def drive(*, flush: bool = False) -> Drive:
         with _outside(mountpoint):
             why_not = _mount(mountpoint, flush=flush and bool(found) and not dropped)
         if dropped and why_not:
-            raise ProvisionError(f"Google Drive at {mountpoint} is no longer connected (Errno 107).", hint=why_not)
+            raise ProvisionError(
+                f"Google Drive at {mountpoint} is no longer connected (Errno 107).", hint=why_not, code="drive-lost"
+            )
         if dropped:
             notes.append(
                 f"Google Drive at {mountpoint} was no longer connected (Errno 107) and has been mounted again: what "
@@ -175,6 +177,7 @@ def _flush(module: ModuleType) -> None:
         raise ProvisionError(
             f"Google Drive could not be flushed: {_reason(error)}.",
             hint="Do not end the session before drive.google.com shows the files; provision.store.ls() tells which.",
+            code="drive-not-flushed",
         ) from error
 
 

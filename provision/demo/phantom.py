@@ -88,7 +88,9 @@ def make_phantom(shape: Sequence[int] = SHAPE, *, snr: float = 40.0, seed: int =
 
     shape = _checked_shape(shape)
     if not snr > 0:
-        raise OptionError(f"The signal-to-noise ratio is {snr:g}; it must be more than 0.", hint="Take 40, or inf.")
+        raise OptionError(
+            f"The signal-to-noise ratio is {snr:g}; it must be more than 0.", hint="Take 40, or inf.", code="bad-value"
+        )
     table = get_3shell_gtab()  # 193 volumes, b = 0, 1000, 2000, 3500 s/mm²
     tissue, directions = _geometry(shape)
     signal = tensor_signal(table.bvals, table.bvecs, tissue, directions)
@@ -167,6 +169,7 @@ def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
         raise OptionError(
             f"The phantom's size is {'x'.join(map(str, sides))}; three numbers of at least 8, 8 and 4 are needed.",
             hint=f"The default is {'x'.join(map(str, SHAPE))}.",
+            code="bad-value",
         )
     return sides
 

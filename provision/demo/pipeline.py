@@ -22,6 +22,7 @@ from provision import __version__, extras
 from provision.demo import report, sample
 from provision.engine.events import Step
 from provision.errors import ProvisionError
+from provision.machine import failures
 
 if TYPE_CHECKING:
     import numpy as np
@@ -222,6 +223,7 @@ def check_limits(angles: Mapping[str, Angles], log: Path) -> None:
             "the default size and SNR a sound MRtrix3 passes: install another version or origin, and run this again.",
             task="sh2peaks",
             log=log,
+            code="wrong-fibres",
         )
 
 
@@ -238,6 +240,7 @@ def run_command(argv: Sequence[str], *, folder: Path, environment: Mapping[str, 
             hint="Install MRtrix3 with `provision run mrtrix3`.",
             task=line,
             log=log,
+            code="not-installed",
         )
     started = time.monotonic()
     with log.open("ab") as sink:
@@ -299,7 +302,9 @@ def _made(folder: Path) -> Path:
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise ProvisionError(
-            f"The demo cannot write to the folder {folder}: {error.strerror}.", hint="Name another folder."
+            f"The demo cannot write to the folder {folder}: {error.strerror}.",
+            hint="Name another folder.",
+            code=failures.failure(error)["code"],
         ) from error
     return folder.resolve()
 
@@ -474,7 +479,10 @@ def _waited(argv: list[str], line: str, sink: BinaryIO, folder: Path, environmen
         )
     except OSError as error:
         raise ProvisionError(
-            f"The command {argv[0]} could not be started: {error.strerror}.", task=line, log=Path(sink.name)
+            f"The command {argv[0]} could not be started: {error.strerror}.",
+            task=line,
+            log=Path(sink.name),
+            code="does-not-run",
         ) from error
     try:
         return process.wait()
@@ -497,10 +505,12 @@ def _failure(name: str, line: str, code: int, output: str, log: Path) -> Provisi
     how = f"was ended by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"failed with exit code {code}"
     last = [text.strip() for text in output.splitlines() if text.strip()][-_LAST_LINES:]
     # The kernel ends a process that wants more memory than there is with this signal; nothing is written then.
-    memory = " The machine may have run out of memory." if code == -signal.SIGKILL else ""
+    killed = code == -signal.SIGKILL
+    memory = " The machine may have run out of memory." if killed else ""
     return ProvisionError(
         "\n".join([f"{name} {how}{':' if last else '.'}", *last]),
         hint=f"All of its output is in {log}.{memory}",
         task=line,
         log=log,
+        code="killed" if killed else "failed",
     )

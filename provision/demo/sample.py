@@ -11,6 +11,7 @@ from pathlib import Path
 
 from provision import extras, notebook, paths
 from provision.errors import OptionError, ProvisionError
+from provision.machine import failures
 from provision.words import did_you_mean
 
 NAMES = ("phantom", "sherbrooke_3shell")
@@ -120,7 +121,7 @@ def check(name: str) -> None:
     """Refuse a name that no data have."""
     if name not in NAMES:
         hint = f"{did_you_mean(str(name), NAMES)} Choose from: {', '.join(NAMES)}.".strip()
-        raise OptionError(f"There are no data called {name!r}.", hint=hint)
+        raise OptionError(f"There are no data called {name!r}.", hint=hint, code="bad-value")
 
 
 def fetched() -> Sample:
@@ -147,6 +148,7 @@ def _unreachable(error: Exception, folder: Path) -> ProvisionError:
         hint="Check the network and run this again, or download HARDI193.nii.gz, HARDI193.bval and HARDI193.bvec "
         f"elsewhere and put them into {folder}, or take the phantom, which needs no network.",
         task="fetch_sherbrooke_3shell",
+        code="unreachable",
     )
 
 
@@ -158,6 +160,8 @@ def _made(folder: Path) -> Sample:
         make_phantom().write(folder)
     except OSError as error:
         raise ProvisionError(
-            f"The phantom cannot be written to {folder}: {error.strerror}.", hint="Name another folder."
+            f"The phantom cannot be written to {folder}: {error.strerror}.",
+            hint="Name another folder.",
+            code=failures.failure(error)["code"],
         ) from error
     return Sample("phantom", *(folder / name for name in ("dwi.nii.gz", "bvecs", "bvals")))

@@ -81,7 +81,7 @@ def role(name: str) -> Role:
     known = roles()
     if name not in known:
         hint = f"{did_you_mean(str(name), known)} The roles are {', '.join(known)}.".strip()
-        raise OptionError(f"There is no role {name!r}.", hint=hint)
+        raise OptionError(f"There is no role {name!r}.", hint=hint, code="no-role")
     return known[name]
 
 
@@ -98,7 +98,8 @@ def variables(names: Sequence[str], options: Mapping[str, Any], *, spell: Callab
     for given, value in options.items():
         option = _meant(given, asked, spell)
         if option.name in found:
-            raise OptionError(f"{spell(option.name)} is given twice.", hint="Give either its short or its full name.")
+            hint = "Give either its short or its full name."
+            raise OptionError(f"{spell(option.name)} is given twice.", hint=hint, code="given-twice")
         found[option.name] = _checked(option, value, spell(given))
     return found
 
@@ -179,7 +180,7 @@ def _meant(given: str, asked: Sequence[Role], spell: Callable[[str], str]) -> Op
         return options.get(given) or next(iter(options.values()))
     if options:
         full = " or ".join(map(spell, options))
-        raise OptionError(f"{spell(given)} has several meanings here.", hint=f"Write {full}.")
+        raise OptionError(f"{spell(given)} has several meanings here.", hint=f"Write {full}.", code="ambiguous")
     owners = [role for role in roles().values() if given in role.options]
     if not owners:
         raise _unknown(given, asked, spell)
@@ -190,6 +191,7 @@ def _meant(given: str, asked: Sequence[Role], spell: Callable[[str], str]) -> Op
         f"{spell(given)} would have no effect: it is an option of {names}, and what runs is "
         f"{', '.join(one.name for one in asked)}.",
         hint=f"Leave it out, or run {owners[0].name} as well.",
+        code="no-effect",
     )
 
 
@@ -204,7 +206,8 @@ def _unknown(given: str, asked: Sequence[Role], spell: Callable[[str], str]) -> 
     usual = [spell(name) for name in usual_names(asked)]
     full = [spell(name) for one in asked for name in one.options]
     hint = f"{did_you_mean(spell(given), usual + full)} The options are {', '.join(usual)}.".strip()
-    return OptionError(f"There is no option {spell(given)} of {', '.join(one.name for one in asked)}.", hint=hint)
+    whose = ", ".join(one.name for one in asked)
+    return OptionError(f"There is no option {spell(given)} of {whose}.", hint=hint, code="no-option")
 
 
 def _checked(option: Option, value: Any, spelled: str) -> Any:
@@ -275,7 +278,8 @@ def _list(value: Any) -> list:
 
 def _wrong_type(option: Option, value: Any, spelled: str) -> OptionError:
     shown = "something else" if option.secret else repr(value)
-    return OptionError(f"{spelled} takes {option.kind}, but was given {shown}.", hint=_way_out(option, value))
+    message = f"{spelled} takes {option.kind}, but was given {shown}."
+    return OptionError(message, hint=_way_out(option, value), code="bad-value")
 
 
 def _way_out(option: Option, value: Any) -> str:
@@ -290,4 +294,4 @@ def _wrong_choice(option: Option, value: Any, spelled: str) -> OptionError:
     shown = "something else" if option.secret else repr(value)
     near = "" if option.secret else did_you_mean(str(value), map(str, option.choices))
     hint = f"{near} Choices: {', '.join(map(str, option.choices))}.".strip()
-    return OptionError(f"{spelled} was given {shown}, which is not one of its choices.", hint=hint)
+    return OptionError(f"{spelled} was given {shown}, which is not one of its choices.", hint=hint, code="bad-value")

@@ -23,7 +23,8 @@ _here = threading.local()
 def checked(wait: float) -> float:
     """Return how many seconds to wait; refuse what is not a number of seconds."""
     if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not wait >= 0:
-        raise OptionError(f"wait={wait!r} is not a number of seconds.", hint="Use 0 to not wait at all.")
+        message = f"wait={wait!r} is not a number of seconds."
+        raise OptionError(message, hint="Use 0 to not wait at all.", code="bad-value")
     return wait
 
 

@@ -237,5 +237,6 @@ def _calling(explorer: Explorer) -> Callable[[Any], None]:
 def _checked_number(what: str, number: Any, count: int) -> int:
     whole = slices.whole(number)
     if whole is None or not 0 <= whole < count:
-        raise OptionError(f"The {what} is {number!r}, but it is a whole number from 0 to {count - 1}.")
+        message = f"The {what} is {number!r}, but it is a whole number from 0 to {count - 1}."
+        raise OptionError(message, code="bad-value")
     return whole

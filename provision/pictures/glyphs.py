@@ -209,14 +209,14 @@ def glyphs(
 def _axes(plane: str) -> tuple[int, int, int]:
     if not isinstance(plane, str) or plane not in PLANES:
         hint = did_you_mean(str(plane), PLANES) or f"The planes are {', '.join(PLANES)}."
-        raise OptionError(f"There is no plane {plane!r}.", hint=hint)
+        raise OptionError(f"There is no plane {plane!r}.", hint=hint, code="bad-value")
     return PLANES[plane]
 
 
 def _check_positive(name: str, value: Any) -> None:
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not (is_number and 0 < value < math.inf):
-        raise OptionError(f"{name} is {value!r}, but must be a number greater than 0.")
+        raise OptionError(f"{name} is {value!r}, but must be a number greater than 0.", code="bad-value")
 
 
 def _loaded(fod: Image) -> tuple[np.ndarray, np.ndarray]:
@@ -225,11 +225,14 @@ def _loaded(fod: Image) -> tuple[np.ndarray, np.ndarray]:
 
     array, affine = loaded(fod)
     if array.ndim != 4:
-        raise OptionError(f"FODs are a 4-D image, but this one has {array.ndim} dimensions: {_times(array.shape)}.")
+        raise OptionError(
+            f"FODs are a 4-D image, but this one has {array.ndim} dimensions: {_times(array.shape)}.", code="not-fods"
+        )
     if array.shape[3] not in _COUNTS:
         raise OptionError(
             f"The image has {array.shape[3]} volumes, which is no number of coefficients of even spherical harmonics.",
             hint=f"FODs have {', '.join(map(str, _COUNTS[:7]))}, ... volumes, for an lmax of 0, 2, 4, ...",
+            code="not-fods",
         )
     _check_coefficients(array)
     return array, affine
@@ -299,12 +302,15 @@ def _window(
         (x0, x1), (y0, y1) = ((operator.index(bound) for bound in bounds) for bounds in region)
     except (TypeError, ValueError) as error:
         raise OptionError(
-            f"The region {region!r} is not a pair of pairs of whole numbers.", hint="Write ((x0, x1), (y0, y1))."
+            f"The region {region!r} is not a pair of pairs of whole numbers.",
+            hint="Write ((x0, x1), (y0, y1)).",
+            code="bad-value",
         ) from error
     if not (0 <= x0 < x1 <= sizes[0] and 0 <= y0 < y1 <= sizes[1]):
         raise OptionError(
             f"The region {region!r} is not within the {plane} slices, which have {_times(sizes)} voxels.",
             hint=f"The largest is ((0, {sizes[0]}), (0, {sizes[1]})).",
+            code="bad-value",
         )
     return (x0, y0), (x1 - x0, y1 - y0)
 
@@ -316,17 +322,19 @@ def _index(slice: int | None, filled: np.ndarray, plane: str) -> int:
     full = np.flatnonzero(filled)
     if slice is None:
         if not len(full):
-            raise OptionError("There is nothing to show: every voxel is zero or not finite.")
+            raise OptionError("There is nothing to show: every voxel is zero or not finite.", code="nothing-to-show")
         return int(full[len(full) // 2])
     try:
         index = operator.index(slice)
     except TypeError as error:
-        raise OptionError(f"The slice is {slice!r}, but must be a whole number.") from error
+        raise OptionError(f"The slice is {slice!r}, but must be a whole number.", code="bad-value") from error
     if not 0 <= index < len(filled):
-        raise OptionError(f"There is no {plane} slice {index}.", hint=f"They are counted from 0 to {len(filled) - 1}.")
+        hint = f"They are counted from 0 to {len(filled) - 1}."
+        raise OptionError(f"There is no {plane} slice {index}.", hint=hint, code="bad-value")
     if not filled[index]:
         others = f"There is something in the slices {_ranges(full)}." if len(full) else "Nor is there in any other."
-        raise OptionError(f"There is nothing to show in {plane} slice {index}.", hint=others)
+        message = f"There is nothing to show in {plane} slice {index}."
+        raise OptionError(message, hint=others, code="nothing-to-show")
     return index
 
 
@@ -349,6 +357,7 @@ def _pixels_per_mm(affine: np.ndarray, axes: Sequence[int], shape: Sequence[int]
         raise OptionError(
             f"The picture would be {longest:.0f} pixels wide or high, but {_LARGEST_SIDE} is the most.",
             hint="Take a smaller zoom or size, or a region.",
+            code="too-large",
         )
     return longest / max(np.linalg.norm(affine[:3, axes[:2]], axis=0) * shape)
 
@@ -366,12 +375,14 @@ def _behind(background: Image | None, fod: Image, shown: _Slice) -> np.ndarray:
         raise OptionError(
             "The background is an array, which does not say where its voxels are.",
             hint="Give it as a path or a nibabel image.",
+            code="bad-value",
         )
     array, affine = loaded(background)
     volume = array.reshape(*array.shape[:3], -1)[..., 0]
     values = _interpolated(volume, _transformed(np.linalg.inv(affine) @ shown.affine, shown.voxels()))
     if np.isnan(values).all():
-        raise OptionError("The background does not overlap with the slice.", hint="Is it an image of the same head?")
+        hint = "Is it an image of the same head?"
+        raise OptionError("The background does not overlap with the slice.", hint=hint, code="wrong-image")
     low, high = np.nanpercentile(values, (1, 99))
     return _BACKGROUND * np.clip(np.nan_to_num(values - low) / (high - low or 1), 0, 1)
 
@@ -434,7 +445,8 @@ def _scene(
 
     peaks = _peaks(coefficients)
     if not (peaks > 0).any():
-        raise OptionError(f"There is nothing to show in slice {shown.index}: no amplitude is greater than zero.")
+        message = f"There is nothing to show in slice {shown.index}: no amplitude is greater than zero."
+        raise OptionError(message, code="nothing-to-show")
     largest = np.percentile(peaks[peaks > 0], 99)
     drawn = peaks > _SMALLEST * largest
     fitting = scale * shown.spacing.min() / 2 / np.maximum(largest, peaks[drawn] / _LARGEST)
@@ -467,6 +479,7 @@ def _frequency(count: int, pixels: float) -> int:
         raise OptionError(
             f"The slice has {count} FODs, but at most {_MOST_VERTICES // (10 * _ROUGH**2)} can be drawn.",
             hint="Take a region: region=((x0, x1), (y0, y1)).",
+            code="too-large",
         )
     return min(affordable, max(_WELL, min(_SMOOTH, round(pixels / _PIXELS_PER_PART))))
 
@@ -505,13 +518,16 @@ def _failure(process: subprocess.CompletedProcess[str]) -> ProvisionError:
     """Return the error for a process that drew nothing."""
     if process.returncode == -signal.SIGKILL:
         return ProvisionError(
-            "The process that draws FODs was killed, as happens where memory is short.", hint="Take a region."
+            "The process that draws FODs was killed, as happens where memory is short.",
+            hint="Take a region.",
+            code="out-of-memory",
         )
     last = (process.stderr.strip().splitlines() or [""])[-1]
     if process.returncode < 0 or "cannot open shared object" in last:
         return ProvisionError(
             "VTK cannot draw on this machine, because it finds no OpenGL library that works without a display.",
             hint='Install Mesa\'s: provision.run("deps", groups=["glyphs"]).',
+            code="no-library",
         )
     return ProvisionError(f"VTK could not draw the FODs: {last}")
 

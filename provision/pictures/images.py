@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from provision import extras
 from provision.errors import OptionError, ProvisionError, no_such_file
-from provision.machine import system
+from provision.machine import failures, system
 from provision.words import format_bytes
 
 if TYPE_CHECKING:
@@ -189,7 +189,9 @@ def on_disk(image: Image, folder: str | os.PathLike) -> Path:
         with _reading(name):
             opened = _opened_file(path, name)
     elif "[" in path.name:
-        raise OptionError(f"{name} cannot be opened, because to MRtrix3 a [ stands for a series.", hint="Rename it.")
+        raise OptionError(
+            f"{name} cannot be opened, because to MRtrix3 a [ stands for a series.", hint="Rename it.", code="bad-value"
+        )
     with _reading(name):
         _check_whole(opened, path)
         _check_finite(_numbers(opened, path), name)
@@ -278,7 +280,9 @@ def _opened(image: Image) -> SpatialImage:
     elif isinstance(image, SpatialImage):
         opened = image if image.affine is not None else SpatialImage(image.dataobj, np.eye(4))
     else:
-        raise OptionError(f"An image is a path, a nibabel image or a numpy array, not a {type(image).__name__}.")
+        raise OptionError(
+            f"An image is a path, a nibabel image or a numpy array, not a {type(image).__name__}.", code="bad-value"
+        )
     with _reading(_name(image)):
         _check_header(opened, _name(image))
     return opened
@@ -304,17 +308,22 @@ def _mif():
 
 def _check_file(path: Path, name: str) -> None:
     if path.is_dir():
-        raise OptionError(f"{name} is a folder, not an image.", hint=f"For DICOM: mrconvert {name} image.mif.")
+        raise OptionError(
+            f"{name} is a folder, not an image.", hint=f"For DICOM: mrconvert {name} image.mif.", code="not-a-file"
+        )
     if not path.parent.is_dir():
-        raise OptionError(f"There is no folder {path.parent}.", hint="Check the path.")
+        raise OptionError(f"There is no folder {path.parent}.", hint="Check the path.", code="no-folder")
     if not path.exists():
         raise no_such_file(path, name)
     if not path.is_file():
-        raise OptionError(f"{name} is not a file that can be read again and again.", hint="Copy it into a file.")
+        raise OptionError(
+            f"{name} is not a file that can be read again and again.", hint="Copy it into a file.", code="not-a-file"
+        )
     if not path.name.endswith(EXTENSIONS):
         raise OptionError(
             f"{name} is not an image by its name, which ends in none of {', '.join(EXTENSIONS)}.",
             hint="Convert it with mrconvert, or give an image of nibabel or a numpy array.",
+            code="unknown-format",
         )
 
 
@@ -326,18 +335,17 @@ def _reading(name: str) -> Iterator[None]:
     except ProvisionError:
         raise
     except FileNotFoundError as error:
-        raise _bad_image(
-            f"{name} has its voxels in {error.filename}, which does not exist.", hint="Copy both files together."
-        ) from error
+        message = f"{name} has its voxels in {error.filename}, which does not exist."
+        raise OptionError(message, hint="Copy both files together.", code="no-file") from error
     except (EOFError, zlib.error, OSError) as error:
         # An error of nibabel's own has no number.
         if isinstance(error, OSError) and error.errno:
-            raise OptionError(f"{name} cannot be read: {error.strerror}.") from error
-        raise _bad_image(
-            f"{name} is damaged or cut off: {_reason(error)}.", hint="Copy it, or make it, again."
-        ) from error
+            code = failures.failure(error)["code"]
+            raise OptionError(f"{name} cannot be read: {error.strerror}.", code=code) from error
+        message = f"{name} is damaged or cut off: {_reason(error)}."
+        raise OptionError(message, hint="Copy it, or make it, again.", code="damaged") from error
     except MemoryError as error:
-        raise OptionError(f"{name} needs more memory than is free.", hint=_TAKE_A_PART) from error
+        raise OptionError(f"{name} needs more memory than is free.", hint=_TAKE_A_PART, code="out-of-memory") from error
     except Exception as error:  # whatever a header makes nibabel or numpy stumble over
         raise _bad_image(
             f"{name} does not hold an image in the format that its name says: {_reason(error)}.",
@@ -362,7 +370,7 @@ def _check_header(opened: SpatialImage, name: str) -> None:
     _check_values(np.dtype(data.dtype), name)
     size = " x ".join(map(str, opened.shape))
     if len(opened.shape) < 3:
-        raise OptionError(f"{name} has the size {size}, but an image has three dimensions or more.")
+        raise OptionError(f"{name} has the size {size}, but an image has three dimensions or more.", code="wrong-image")
     if min(opened.shape) < 1:
         raise _bad_image(f"{name} has the size {size}, so there are no voxels in it.")
     if not _is_a_place(opened.affine):
@@ -385,9 +393,13 @@ def _is_a_place(affine: np.ndarray) -> bool:
 
 def _check_values(dtype: np.dtype, name: str) -> None:
     if dtype.kind == "c":
-        raise OptionError(f"{name} holds complex numbers, which have no brightness.", hint="Take the magnitude.")
+        raise OptionError(
+            f"{name} holds complex numbers, which have no brightness.", hint="Take the magnitude.", code="wrong-image"
+        )
     if dtype.kind not in "biuf" or dtype.itemsize > _MOST_BYTES:
-        raise OptionError(f"{name} holds {dtype.name}, but whole or real numbers of up to 64 bits are needed.")
+        raise OptionError(
+            f"{name} holds {dtype.name}, but whole or real numbers of up to 64 bits are needed.", code="wrong-image"
+        )
 
 
 def _check_finite(parts: Iterator[np.ndarray] | list[np.ndarray], name: str) -> None:
@@ -397,7 +409,7 @@ def _check_finite(parts: Iterator[np.ndarray] | list[np.ndarray], name: str) -> 
     for part in parts:
         if part.dtype.kind != "f" or np.isfinite(part).any():
             return
-    raise OptionError(f"{name} has no finite value in any voxel, so there is nothing to show.")
+    raise OptionError(f"{name} has no finite value in any voxel, so there is nothing to show.", code="nothing-to-show")
 
 
 def _check_memory(opened: SpatialImage, name: str) -> None:
@@ -411,6 +423,7 @@ def _check_memory(opened: SpatialImage, name: str) -> None:
         raise OptionError(
             f"{name} needs {format_bytes(needed)} of memory, and {format_bytes(free)} are free.",
             hint=_TAKE_A_PART,
+            code="out-of-memory",
         )
 
 
@@ -502,6 +515,7 @@ def _decompressed(opened: SpatialImage, path: Path, name: str, folder: Path) -> 
         raise OptionError(
             f"{name} needs {format_bytes(stored.end)} of room in {folder}, and {format_bytes(free)} are free.",
             hint=_TAKE_A_PART,
+            code="disk-full",
         )
     # A name that MRtrix3 cannot take for a series.
     suffix = ".mgh" if path.suffix == ".mgz" else Path(path.stem).suffix
@@ -539,12 +553,13 @@ def _written(opened: SpatialImage, name: str, path: Path) -> Path:
         values = _values(opened, opened)
     _check_finite([values], name)
     if values.ndim > _MOST_AXES:
-        raise OptionError(f"{name} has {values.ndim} dimensions; a file has {_MOST_AXES} at most.")
+        raise OptionError(f"{name} has {values.ndim} dimensions; a file has {_MOST_AXES} at most.", code="wrong-image")
     kind = nibabel.Nifti1Image if max(values.shape) <= _LONGEST_AXIS else nibabel.Nifti2Image
     try:
         nibabel.save(kind(_storable(values), opened.affine), path)
     except OSError as error:
-        raise ProvisionError(f"{name} cannot be written to {path}: {error.strerror or error}.") from error
+        message = f"{name} cannot be written to {path}: {error.strerror or error}."
+        raise ProvisionError(message, code=failures.failure(error)["code"]) from error
     return path
 
 

@@ -82,7 +82,8 @@ class Picture:
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in _CHANNELS or not pixels.size:
             raise OptionError(
                 f"A picture is made of uint8 pixels of the shape (H, W, 3) or (H, W, 4), not of {pixels.dtype} of the "
-                f"shape {pixels.shape}."
+                f"shape {pixels.shape}.",
+                code="bad-value",
             )
         stream = io.BytesIO()
         Image.fromarray(pixels).save(stream, format="PNG")
@@ -144,11 +145,13 @@ class Picture:
 def _checked_path(path: Path) -> Path:
     absolute(path)
     if path.suffix.lower() != ".png":
-        raise OptionError(f"A picture is written as .png, not as {path.name}.", hint=f"Take {path.stem}.png.")
+        raise OptionError(
+            f"A picture is written as .png, not as {path.name}.", hint=f"Take {path.stem}.png.", code="unknown-format"
+        )
     if path.is_dir():
-        raise OptionError(f"{path} is a folder.", hint=f"Take {path / 'picture.png'}.")
+        raise OptionError(f"{path} is a folder.", hint=f"Take {path / 'picture.png'}.", code="not-a-file")
     if not path.parent.is_dir():
         names = [other.name for other in path.parent.parent.iterdir()] if path.parent.parent.is_dir() else []
         hint = did_you_mean(path.parent.name, names) or "Make it first."
-        raise OptionError(f"There is no folder {path.parent}.", hint=hint)
+        raise OptionError(f"There is no folder {path.parent}.", hint=hint, code="no-folder")
     return path

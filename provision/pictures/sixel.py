@@ -31,7 +31,9 @@ def decode(data: bytes, library: str | os.PathLike | None = None) -> np.ndarray:
     functions = _functions(str(library) if library else "")
     pictures = [_decoded(found.group(), functions) for found in _binding.PICTURE.finditer(data)]
     if not pictures:
-        raise ProvisionError("There is no whole sixel picture in these data.", hint="Run it again.")
+        raise ProvisionError(
+            "There is no whole sixel picture in these data.", hint="Run it again.", code="mrpeek-failed"
+        )
     return _stacked(pictures)
 
 
@@ -74,7 +76,7 @@ def _functions(library: str) -> ctypes.CDLL:
         with suppress(OSError):
             return _binding.load(name)
     what = f"libsixel cannot be loaded from {library}." if library else "libsixel is not installed."
-    raise ProvisionError(what, hint='Install it: provision.run("mrpeek").')
+    raise ProvisionError(what, hint='Install it: provision.run("mrpeek").', code="no-library")
 
 
 def _decoded(data: bytes, functions: ctypes.CDLL) -> np.ndarray:
@@ -84,7 +86,7 @@ def _decoded(data: bytes, functions: ctypes.CDLL) -> np.ndarray:
     try:
         width, height, indices, palette = _binding.decode(data, functions)
     except _binding.SixelError as error:
-        raise ProvisionError(f"{error}.", hint="Run it again.") from error
+        raise ProvisionError(f"{error}.", hint="Run it again.", code="mrpeek-failed") from error
     table = np.frombuffer(palette, np.uint8).reshape(-1, 3)
     return table[np.frombuffer(indices, np.uint8).reshape(height, width)]
 

@@ -108,7 +108,7 @@ def drawn(path: Path, header: Header, view: View, name: str) -> Picture:
         view = replace(view, range=flat_range(_value(done)))
         done = _run(command, path, view, name)
     if done.returncode != 0:
-        raise ProvisionError(f"mrpeek could not show {name}: {_last_line(done)}.")
+        raise ProvisionError(f"mrpeek could not show {name}: {_last_line(done)}.", code="mrpeek-failed")
     return Picture.of(sixel.decode(done.stdout, library), _words(view, done, name))
 
 
@@ -231,7 +231,8 @@ def checked(header, plane, focus, volume, range, percentiles, colourmap, zoom, c
     if plot is not None:
         _check_plot(header, plot)
     if range is not None and percentiles is not None:
-        raise OptionError("A range and percentiles were given, but only one of them can be.", hint="Leave one out.")
+        message = "A range and percentiles were given, but only one of them can be."
+        raise OptionError(message, hint="Leave one out.", code="given-twice")
     return View(
         plane=plane,
         focus=_checked_focus(header, focus),
@@ -248,7 +249,9 @@ def checked(header, plane, focus, volume, range, percentiles, colourmap, zoom, c
 def _check_choice(what: str, value: Any, choices: Sequence[str]) -> None:
     if not (isinstance(value, str) and value in choices):
         raise OptionError(
-            f"There is no {what} {value!r}; it is one of {', '.join(choices)}.", hint=did_you_mean(str(value), choices)
+            f"There is no {what} {value!r}; it is one of {', '.join(choices)}.",
+            hint=did_you_mean(str(value), choices),
+            code="bad-value",
         )
 
 
@@ -257,7 +260,8 @@ def _check_plot(header: Header, plot: Any) -> None:
     axis = PLOTS.index(plot)
     size = header.shape[axis] if axis < len(header.shape) else 1
     if size < 2:
-        raise OptionError(f"Values cannot be plotted along {plot}, where the image ({_sized(header)}) has only one.")
+        message = f"Values cannot be plotted along {plot}, where the image ({_sized(header)}) has only one."
+        raise OptionError(message, code="bad-value")
 
 
 def _sized(header: Header) -> str:
@@ -277,7 +281,8 @@ def _checked_focus(header: Header, focus: Any) -> tuple[int, ...]:
     if not allowed:
         raise OptionError(
             f"The focus is {focus!r}, but it is three voxel numbers from (0, 0, 0) to ({', '.join(map(str, limits))}), "
-            f"because the image is {_sized(header)}."
+            f"because the image is {_sized(header)}.",
+            code="bad-value",
         )
     return tuple(given)
 
@@ -289,7 +294,8 @@ def _checked_volume(header: Header, volume: Any) -> int | None:
     if number is None or not 0 <= number < header.volumes:
         raise OptionError(
             f"The volume is {volume!r}, but it is a whole number from 0 to {header.volumes - 1}, because the image is "
-            f"{_sized(header)}."
+            f"{_sized(header)}.",
+            code="bad-value",
         )
     return number if len(header.shape) > 3 else None
 
@@ -349,7 +355,9 @@ def _checked_pair(what: str, pair: Any, least: float, most: float) -> tuple[floa
         allowed = False
     if not allowed:
         limits = f" from {least:g} to {most:g}" if math.isfinite(most) else ""
-        raise OptionError(f"The {what} {pair!r}, but two numbers{limits} are needed, the lower one first.")
+        raise OptionError(
+            f"The {what} {pair!r}, but two numbers{limits} are needed, the lower one first.", code="bad-value"
+        )
     return low, high
 
 
@@ -364,7 +372,8 @@ def _checked_zoom(header: Header, plane: str | None, plot: str | None, zoom: Any
     if not allowed:
         raise OptionError(
             f"The zoom is {zoom!r}, but it is a number from {least:.2g} to {most:.0f}, because the image is "
-            f"{_sized(header)}."
+            f"{_sized(header)}.",
+            code="bad-value",
         )
     return float(zoom)
 
@@ -377,7 +386,7 @@ def _commands() -> tuple[Path, str | None]:
         return installed, report.get("decoder")
     if found := shutil.which("mrpeek"):
         return Path(found), None
-    raise ProvisionError("mrpeek is not installed.", hint='Install it: provision.run("mrpeek").')
+    raise ProvisionError("mrpeek is not installed.", hint='Install it: provision.run("mrpeek").', code="not-installed")
 
 
 def _run(command: Path, path: Path, view: View, name: str) -> subprocess.CompletedProcess:
@@ -390,10 +399,13 @@ def _run(command: Path, path: Path, view: View, name: str) -> subprocess.Complet
                 stdin=subprocess.DEVNULL, capture_output=True, env=environment, timeout=_SECONDS, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
-            raise ProvisionError(f"mrpeek took more than {_SECONDS} s for {name}, and was stopped.") from error
+            message = f"mrpeek took more than {_SECONDS} s for {name}, and was stopped."
+            raise ProvisionError(message, code="mrpeek-failed") from error
         except OSError as error:
             raise ProvisionError(
-                f"{command} cannot be started: {error.strerror}.", hint='Install it again: provision.run("mrpeek").'
+                f"{command} cannot be started: {error.strerror}.",
+                hint='Install it again: provision.run("mrpeek").',
+                code="does-not-run",
             ) from error
 
 

@@ -32,10 +32,11 @@ _ABLE = "xterm -ti vt340, foot, mlterm, WezTerm, iTerm2, Windows Terminal from 1
 def check(instead: str) -> None:
     """Refuse a standard output that is no terminal, or one that cannot show pictures, with what to do instead."""
     if not sys.stdout.isatty():
-        raise ProvisionError("Standard output is no terminal.", hint=f"Write a file: {instead}.")
+        raise ProvisionError("Standard output is no terminal.", hint=f"Write a file: {instead}.", code="no-terminal")
     if not shows_sixel():
         hint = f"Write a file: {instead}. Terminals that can: {_ABLE}."
-        raise ProvisionError("This terminal cannot show pictures: it has no sixel graphics.", hint=hint)
+        message = "This terminal cannot show pictures: it has no sixel graphics."
+        raise ProvisionError(message, hint=hint, code="no-sixel")
 
 
 def shows_sixel() -> bool:

@@ -137,7 +137,8 @@ def view(
     """
     items = [_item(source, number) for number, source in enumerate(sources, 1)]
     if not items:
-        raise OptionError("There is nothing to show.", hint='Give an image: provision.view("fa.nii.gz").')
+        hint = 'Give an image: provision.view("fa.nii.gz").'
+        raise OptionError("There is nothing to show.", hint=hint, code="nothing-to-show")
     shown = [item for item in items if isinstance(item, _Item)]
     tracks = [item for item in items if isinstance(item, _Tracks)]
     opacities = _opacities(opacity, items)
@@ -177,6 +178,7 @@ def _item(source: Image, number: int) -> _Item | _Tracks:
             f"{source} is neither an image ({', '.join(images.EXTENSIONS)}) nor tracks ({', '.join(TRACKS)}) by the "
             "end of its name.",
             hint="Convert it with mrconvert or tckconvert.",
+            code="unknown-format",
         )
     return _Item(path, path.name, images.header(source))
 
@@ -186,11 +188,12 @@ def _check_tracks(path: Path) -> None:
         raise no_such_file(path, str(path))
     size = path.stat().st_size
     if not size:
-        raise OptionError(f"{path} is empty.", hint="Make it again.")
+        raise OptionError(f"{path} is empty.", hint="Make it again.", code="damaged")
     if size > LARGEST:
         raise OptionError(
             f"{path} has {format_bytes(size)}, and a browser takes {format_bytes(LARGEST)} of tracks.",
             hint=f"Take some of them: tckedit {path.name} fewer.tck -number 10000.",
+            code="too-large",
         )
     try:
         fits = _looks_like_tracks(path)
@@ -231,7 +234,7 @@ def _opacities(opacity: float | Sequence[float] | None, items: list[_Item | _Tra
     for value in values:
         is_number = isinstance(value, Real) and not isinstance(value, bool)
         if not (is_number and 0 <= value <= 1):
-            raise OptionError(f"An opacity is a number from 0 to 1, not {value!r}.")
+            raise OptionError(f"An opacity is a number from 0 to 1, not {value!r}.", code="bad-value")
     return dict(zip(items, map(float, values), strict=True))
 
 
@@ -251,21 +254,25 @@ def _one_each(value: Any, default: list, option: str, things: str) -> list:
     if not isinstance(value, list | tuple):
         return [*default[:1], *[value] * (len(default) - 1)] if len(default) > 1 else [value] * len(default)
     if len(value) != len(default):
-        raise OptionError(f"There are {len(value)} values of {option} for {len(default)} {things}; give one for each.")
+        message = f"There are {len(value)} values of {option} for {len(default)} {things}; give one for each."
+        raise OptionError(message, code="bad-value")
     return list(value)
 
 
 def _check_choice(name: Any, allowed: Sequence[str], option: str) -> None:
     if name not in allowed:
         hint = did_you_mean(name, allowed) if isinstance(name, str) else ""
-        raise OptionError(f"There is no {option} {name!r}; there are {', '.join(allowed)}.", hint=hint)
+        raise OptionError(
+            f"There is no {option} {name!r}; there are {', '.join(allowed)}.", hint=hint, code="bad-value"
+        )
 
 
 def _check_height(height: Any) -> None:
     least, most = HEIGHTS
     is_whole = isinstance(height, Integral) and not isinstance(height, bool)
     if not (is_whole and least <= height <= most):
-        raise OptionError(f"The height is a whole number of pixels from {least} to {most}, not {height!r}.")
+        message = f"The height is a whole number of pixels from {least} to {most}, not {height!r}."
+        raise OptionError(message, code="bad-value")
 
 
 def _frames(item: _Item, volume: int | Sequence[int]) -> list[int] | None:
@@ -275,15 +282,17 @@ def _frames(item: _Item, volume: int | Sequence[int]) -> list[int] | None:
         return None
     if len(header.shape) > 4:
         size = " x ".join(map(str, header.shape))
-        raise OptionError(f"{item.name} has the size {size}, but no more than four axes can be shown.")
+        message = f"{item.name} has the size {size}, but no more than four axes can be shown."
+        raise OptionError(message, code="wrong-image")
     frames = [volume] if isinstance(volume, str) or not isinstance(volume, Iterable) else list(volume)
     for frame in frames:
         if isinstance(frame, bool) or not isinstance(frame, Integral) or not 0 <= frame < header.volumes:
             raise OptionError(
-                f"{item.name} has {header.volumes} volumes, 0 to {header.volumes - 1}, and none of them is {frame!r}."
+                f"{item.name} has {header.volumes} volumes, 0 to {header.volumes - 1}, and none of them is {frame!r}.",
+                code="bad-value",
             )
     if not frames:
-        raise OptionError("A volume at least is to be chosen.", hint="The first is volume=0.")
+        raise OptionError("A volume at least is to be chosen.", hint="The first is volume=0.", code="bad-value")
     return frames
 
 
@@ -295,6 +304,7 @@ def _check_size(item: _Item, frames: list[int] | None) -> None:
         raise OptionError(
             f"{item.name} has {size} voxels, and a browser takes {LONGEST_SIDE} along one axis.",
             hint=_WAYS_OUT,
+            code="too-large",
         )
     count = len(frames) if frames else 1
     # The colours of a voxel take four bytes, and so does a value of float32.
@@ -304,6 +314,7 @@ def _check_size(item: _Item, frames: list[int] | None) -> None:
         raise OptionError(
             f"{item.name} has {number} voxels, {format_bytes(needed)}, and a browser takes {format_bytes(LARGEST)}.",
             hint="Choose fewer volumes." if count > 1 else _WAYS_OUT,
+            code="too-large",
         )
 
 
@@ -326,6 +337,7 @@ def _check_notebook() -> None:
         raise ProvisionError(
             "There is no notebook here that could show this.",
             hint="Call it in a cell of JupyterLab or Google Colab; provision.peek shows slices in a terminal.",
+            code="no-notebook",
         )
 
 
@@ -445,10 +457,11 @@ def _plain_tck(item: _Tracks) -> bytes:
     ends = np.flatnonzero(np.isinf(points[:, 0]))
     if not len(ends):
         raise OptionError(
-            f"{item.name} is cut off: the mark of its end is missing.", hint="Make or copy it again.", code="bad-tracks"
+            f"{item.name} is cut off: the mark of its end is missing.", hint="Make or copy it again.", code="damaged"
         )
     if not np.isfinite(points[: ends[0]]).any():
-        raise OptionError(f"{item.name} has no track in it.", hint="See with tckinfo -count how many it should have.")
+        hint = "See with tckinfo -count how many it should have."
+        raise OptionError(f"{item.name} has no track in it.", hint=hint, code="nothing-to-show")
     start = b"mrtrix tracks\ndatatype: Float32LE\nfile: . 64\nEND\n".ljust(64, b"\n")
     return start + points[: ends[0] + 1].astype("<f4").tobytes()
 

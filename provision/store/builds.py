@@ -72,7 +72,9 @@ def folder(store: str | os.PathLike | None = None) -> Path:
     # What keeps a folder from being looked at is told by whoever reads it, in the words that suit.
     with suppress(OSError):
         if not stat.S_ISDIR(place.stat().st_mode):
-            raise OptionError(f"The store {place} is a file.", hint="Name the folder that the builds are in.")
+            raise OptionError(
+                f"The store {place} is a file.", hint="Name the folder that the builds are in.", code="store"
+            )
     return place
 
 
@@ -175,7 +177,9 @@ def prune(keep: int, store: str | os.PathLike | None = None, wait: float = lock.
     """
     if not isinstance(keep, int) or isinstance(keep, bool) or keep < 0:
         raise OptionError(
-            f"{keep!r} is no number of builds to keep.", hint="Give a whole number, such as 2; 0 keeps none."
+            f"{keep!r} is no number of builds to keep.",
+            hint="Give a whole number, such as 2; 0 keeps none.",
+            code="bad-value",
         )
     place, too_old = folder(store), time.time() - DAYS_UNFINISHED * 86_400
     freed: dict[Path, int] = {}
@@ -288,6 +292,7 @@ def import_(
             raise ProvisionError(
                 f"This archive is not the one it should be: its SHA-256 is {found}, not {wanted}.",
                 hint="Compare it with what provision store export told, or fetch the archive again.",
+                code="wrong-checksum",
             )
         with lock.held("provision store import", wait, tell):
             manifest = adopt(str(archive), str(place), wanted)
@@ -358,15 +363,16 @@ def _named(key: str, listing: Listing) -> Build:
     key = key.removesuffix(SUFFIX)
     builds = {build.key: build for build in listing}
     if not builds:
-        raise OptionError(f"There are no builds in {listing.folder}.", hint="Name another store.")
+        raise OptionError(f"There are no builds in {listing.folder}.", hint="Name another store.", code="no-build")
     near = [key] if key in builds else [name for name in builds if name.startswith(key)]
     near = list({_identity(builds[name]): name for name in reversed(near)}.values())[::-1]  # of copies the first
     if len(near) > 1:
-        raise OptionError(f"{key!r} may mean several builds.", hint=f"Write more of the name: {', '.join(near)}.")
+        hint = f"Write more of the name: {', '.join(near)}."
+        raise OptionError(f"{key!r} may mean several builds.", hint=hint, code="ambiguous")
     if not near:
         meant = did_you_mean(key, _beginnings(builds))
         hint = f"{meant} The builds are {', '.join(builds)}.".strip()
-        raise OptionError(f"There is no build {key!r} in {listing.folder}.", hint=hint)
+        raise OptionError(f"There is no build {key!r} in {listing.folder}.", hint=hint, code="no-build")
     return builds[near[0]]
 
 
@@ -429,7 +435,8 @@ def _copy(source: Path, target: Path, wanted: str, tell: Work) -> None:
     """Copy a file of a known SHA-256, and give the copy its name once it has been read back."""
     if target.exists():
         if not target.is_file() or _sum(target, tell) != wanted:
-            raise OptionError(f"{target} is there already, with other content.", hint="Delete it, or name another.")
+            message = f"{target} is there already, with other content."
+            raise OptionError(message, hint="Delete it, or name another.", code="file-exists")
         return
     with _new_file(target.parent) as (new, copy):
         with source.open("rb") as file:
@@ -437,7 +444,8 @@ def _copy(source: Path, target: Path, wanted: str, tell: Work) -> None:
         copy.flush()
         os.fsync(copy.fileno())
         if _sum(new, lambda *_: None) != wanted:
-            raise ProvisionError(f"{target.parent} does not give back what was written.", hint="Name another folder.")
+            message = f"{target.parent} does not give back what was written."
+            raise ProvisionError(message, hint="Name another folder.", code="store")
         _files.set_mode(copy.fileno(), 0o644)
         new.replace(target)
 
@@ -447,9 +455,10 @@ def _target(key: str, dest: Path) -> Path:
     if dest.is_dir():
         return dest / (key + SUFFIX)
     if not dest.name.endswith(SUFFIX):
-        raise OptionError(f"There is no folder {dest}.", hint=f"Name one that exists, or a file that ends in {SUFFIX}.")
+        hint = f"Name one that exists, or a file that ends in {SUFFIX}."
+        raise OptionError(f"There is no folder {dest}.", hint=hint, code="no-folder")
     if not dest.parent.is_dir():
-        raise OptionError(f"There is no folder {dest.parent}.", hint="Make it first.")
+        raise OptionError(f"There is no folder {dest.parent}.", hint="Make it first.", code="no-folder")
     return dest
 
 
@@ -482,7 +491,8 @@ def _existing(path: str) -> Path:
         archive.open("rb").close()
     except OSError as error:
         why = f"{archive} cannot be read: {error.strerror}."
-        raise OptionError(why, hint="Give the path of one archive, or its URL.") from error
+        code = "not-a-file" if error.errno == errno.EISDIR else "no-file"
+        raise OptionError(why, hint="Give the path of one archive, or its URL.", code=code) from error
     return archive
 
 
@@ -491,6 +501,7 @@ def _checked_sum(sha256: str) -> str:
         raise OptionError(
             f"{sha256!r} is no SHA-256, which has 64 hexadecimal digits.",
             hint="provision store export tells it to whoever exports a build.",
+            code="bad-value",
         )
     return sha256.lower()
 
@@ -549,7 +560,7 @@ def _plainly(what: str = "") -> Iterator[None]:
         raise kind(error.message, hint=error.hint, code=error.code) from error
     except OSError as error:
         message, hint = failures.explain(error)
-        raise ProvisionError(message, hint=hint) from error
+        raise ProvisionError(message, hint=hint, code=failures.failure(error)["code"]) from error
 
 
 @contextmanager

@@ -330,9 +330,9 @@ def test_what_a_killed_run_has_noted_or_anything_else_keeps_nobody_out(lock_plac
 def test_who_holds_it_without_a_note_that_can_be_read_is_another_run(hold, lock_place, note):
     process = hold()
     (lock_place / "held").write_text(note)
-    with pytest.raises(ProvisionError, match="by another run") as caught, lock.held("x", wait=0):
+    with pytest.raises(ProvisionError) as caught, lock.held("x", wait=0):
         pass
-    assert caught.value.code == "locked" and lock.in_words(lock.holder()) == lock.in_words({})
+    assert caught.value.code == "locked" and caught.value.message == lock.in_words(lock.holder()) == lock.in_words({})
     process.communicate()
 
 
@@ -442,10 +442,7 @@ def taken(tmp_path):
 def test_a_module_waits_no_longer_than_it_says_and_names_the_holder(taken, tmp_path):
     path = str(tmp_path / "state.json.lock")
     process, begin = taken(path), time.monotonic()
-    with (
-        pytest.raises(file_lock.Locked, match=rf"is locked by process {process.pid} \(python"),
-        file_lock.locked(path, 0.5),
-    ):
+    with pytest.raises(file_lock.Locked, match=rf"{process.pid} \(python"), file_lock.locked(path, 0.5):
         pass
     assert 0.5 <= time.monotonic() - begin < 5
 
@@ -532,8 +529,9 @@ def test_ansible_playbook_holds_it_until_it_ends_and_a_run_waits(playbook, tmp_p
     process = playbook()
     until(lambda: log(tmp_path) == ["begin"])
     assert lock.holder()["command"] == "ansible-playbook play.yml" and lock.holder()["pid"] == process.pid
-    with pytest.raises(ProvisionError, match=r"ansible-playbook play\.yml"), lock.held("x", wait=0):
+    with pytest.raises(ProvisionError) as caught, lock.held("x", wait=0):
         pass
+    assert caught.value.code == "locked" and "ansible-playbook play.yml" in caught.value.message
     (tmp_path / "go").touch()
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 0, said
@@ -570,7 +568,7 @@ def test_ansible_playbook_fails_with_the_holder_where_it_is_not_to_wait(playbook
     said = playbook("-e", "provision_wait=0").communicate(timeout=60)[0]
     assert '"code": "locked"' in said and f"process {holder.pid}" in said and log(tmp_path) == []
     said = playbook("-e", "provision_wait=soon").communicate(timeout=60)[0]
-    assert "not a number of seconds" in said and "Traceback" not in said
+    assert '"code": "bad-value"' in said and "'soon'" in said and "Traceback" not in said
 
 
 @pytest.mark.parametrize("words", [["--check"], ["-e", "provision_lock=true"]])

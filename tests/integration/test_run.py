@@ -18,8 +18,9 @@ def test_a_run_tells_it_before_anything_is_downloaded_or_installed(tmp_path, mon
     # It ends where the sources would be fetched. /gdrive is where the blog mounts Drive.
     store = "/gdrive/MyDrive/none-of-ours"
     options = {"origin": "source", "repo": str(tmp_path / "none"), "prefix": str(tmp_path / "opt"), "link_dir": "none"}
-    with pytest.raises(ProvisionError, match="could not be reached"):
+    with pytest.raises(ProvisionError) as failed:
         run("mrtrix3", store=store, progress=steps.append, **options)
+    assert failed.value.code == "unreachable" and options["repo"] in failed.value.message
     told = [step.task for step in steps if step.kind == "task"]
     (note,) = [step for step in steps if step.note]
     assert note.note.startswith(f"Note: No Google Drive is mounted at /gdrive, where the store {store} is: ")

@@ -41,7 +41,7 @@ def test_every_flag_is_suggested_where_it_is_misspelt(capsys, command, flag):
     misspelt = f"{flag[:-1]}x"
     assert provision(f"{command} {NEEDED.get(command, '')} {misspelt} --json") == 2
     error = json.loads(capsys.readouterr().out)["error"]
-    assert error["code"] == "usage" and misspelt in error["message"]
+    assert error["code"] == "no-option" and misspelt in error["message"]
     question, mark, _ = error["hint"].partition("?")
     assert mark and flag in question
 
@@ -51,7 +51,7 @@ def test_every_flag_is_suggested_where_it_is_misspelt(capsys, command, flag):
 def test_a_flag_before_the_command_is_said_to_belong_behind_it(capsys, command, flag):
     assert provision(f"{flag} {command} {NEEDED.get(command, '')} --json") == 2
     error = json.loads(capsys.readouterr().out)["error"]
-    assert error["code"] == "usage" and error["hint"] == "Write it after the command."
+    assert error["code"] == "usage" and flag in error["message"] and error["hint"]
 
 
 def test_options_of_roles_are_suggested_too(capsys):

@@ -53,8 +53,9 @@ def test_every_command_has_help_with_examples_and_exit_codes(capsys, command):
 
 @pytest.mark.parametrize("command", machine.COMMANDS)
 def test_a_flag_that_does_not_exist_is_wrong_usage(capsys, command):
-    assert provision(f"{command} --jsno") == 2
-    assert f"There is no option --jsno of {command}." in capsys.readouterr().err
+    assert provision(f"{command} --jsno --json") == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "no-option" and "--jsno" in error["message"] and command in error["message"]
 
 
 @pytest.mark.parametrize("command", ["list", "describe", "status", "stop", "completion"])

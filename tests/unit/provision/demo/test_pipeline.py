@@ -1,6 +1,7 @@
 """The demo's plumbing, with stand-ins for MRtrix3's commands that find the true fibres, or fail as they are told."""
 
 import base64
+import errno
 import json
 import os
 import re
@@ -66,9 +67,10 @@ def test_turned_fibres_show_their_angle(tmp_path, commands):
 
 
 def test_order_and_sign_of_peaks_in_a_crossing_do_not_count(tmp_path, commands):
-    with pytest.raises(ProvisionError, match=r"90\.0 degrees \(single fibre, at most 3\)") as caught:
+    with pytest.raises(ProvisionError) as caught:
         run(tmp_path, commands, told={"SWAPPED": "1"})
-    assert "crossing" not in caught.value.message
+    assert caught.value.code == "wrong-fibres" and "90.0" in caught.value.message
+    assert "single fibre" in caught.value.message and "crossing" not in caught.value.message
 
 
 def test_peaks_whose_image_has_other_axes_are_compared_voxel_by_voxel(tmp_path, commands):
@@ -77,10 +79,11 @@ def test_peaks_whose_image_has_other_axes_are_compared_voxel_by_voxel(tmp_path, 
 
 
 def test_angle_beyond_the_limit_is_an_error_that_says_which(tmp_path, commands):
-    with pytest.raises(ProvisionError, match=r"is 5\.0 degrees \(single fibre, at most 3\)\.") as caught:
+    with pytest.raises(ProvisionError) as caught:
         run(tmp_path, commands, told={"TURNED": "5"})
     error = caught.value
-    assert "crossing" not in error.message
+    assert error.code == "wrong-fibres" and "5.0" in error.message and " 3)" in error.message
+    assert "single fibre" in error.message and "crossing" not in error.message
     assert (error.task, error.log) == ("sh2peaks", tmp_path / "demo" / "demo.log")
     assert "fod.png" in error.hint
 
@@ -103,6 +106,7 @@ def test_limits_are_the_last_values_that_pass(single, crossing, beyond, tmp_path
         return
     with pytest.raises(ProvisionError) as caught:
         check_limits(angles, tmp_path / "demo.log")
+    assert caught.value.code == "wrong-fibres"
     assert [kind for kind in ("single", "crossing") if kind in caught.value.message] == beyond
 
 
@@ -215,8 +219,10 @@ def test_slice_without_peaks_is_drawn(tmp_path):
 
 def test_path_that_is_a_file_is_an_error_and_the_file_stays(tmp_path, commands):
     (tmp_path / "demo").write_text("mine")
-    with pytest.raises(ProvisionError, match=r"cannot write to the folder .*demo: File exists"):
+    with pytest.raises(ProvisionError) as caught:
         run(tmp_path, commands)
+    assert caught.value.code == "system-error"
+    assert str(tmp_path / "demo") in caught.value.message and os.strerror(errno.EEXIST) in caught.value.message
     assert (tmp_path / "demo").read_text() == "mine"
 
 
@@ -226,8 +232,9 @@ def test_path_that_is_a_file_is_an_error_and_the_file_stays(tmp_path, commands):
 def test_missing_packages_are_all_named_with_the_command_that_installs_them(tmp_path, commands, monkeypatch):
     for name in ("nibabel", "dipy"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ProvisionError, match="nibabel, dipy") as caught:
+    with pytest.raises(ProvisionError) as caught:
         run(tmp_path, commands)
+    assert caught.value.code == "missing-packages" and "nibabel, dipy" in caught.value.message
     assert 'pip install "mrtrix-provision[demo]"' in caught.value.hint
     assert not (tmp_path / "demo").exists()
 
@@ -239,8 +246,9 @@ def test_importing_needs_no_package_of_the_extra():
 
 
 def test_unknown_data_are_an_option_error_that_lists_the_known(tmp_path):
-    with pytest.raises(OptionError, match="'head'") as caught:
+    with pytest.raises(OptionError) as caught:
         run(tmp_path, tmp_path, data="head")
+    assert caught.value.code == "bad-value" and "'head'" in caught.value.message
     assert "phantom, sherbrooke_3shell" in caught.value.hint
     assert not (tmp_path / "demo").exists()
 
@@ -251,8 +259,9 @@ def test_commands_of_the_named_folder_come_before_those_on_the_path(tmp_path, co
 
 
 def test_missing_command_is_an_error_that_says_how_to_get_it(tmp_path):
-    with pytest.raises(ProvisionError, match="mrinfo was not found") as caught:
+    with pytest.raises(ProvisionError) as caught:
         run(tmp_path, tmp_path, told={"PATH": str(tmp_path)})
+    assert caught.value.code == "not-installed" and "mrinfo" in caught.value.message
     assert "provision run mrtrix3" in caught.value.hint
 
 
@@ -260,10 +269,9 @@ def test_failing_command_is_an_error_with_its_last_lines(tmp_path, commands):
     with pytest.raises(ProvisionError) as caught:
         run(tmp_path, commands, told={"FAILING": "dwi2response"})
     error = caught.value
-    assert error.message.splitlines() == [
-        "dwi2response failed with exit code 3:",
-        *(f"line {n}" for n in range(15, 20)),
-    ]
+    first, *last = error.message.splitlines()
+    assert error.code == "failed" and first.startswith("dwi2response ") and " 3:" in first
+    assert last == [f"line {n}" for n in range(15, 20)]
     assert error.task.startswith("dwi2response dhollander dwi.mif")
     assert error.log == tmp_path / "demo" / "demo.log"
     assert str(error.log) in error.hint
@@ -295,8 +303,9 @@ def test_output_and_errors_of_commands_follow_each_other_in_the_log(tmp_path):
 def test_file_that_is_no_program_is_an_error(tmp_path):
     options = shell(tmp_path, "")
     (tmp_path / "shell" / "command").write_bytes(b"\x7fELF not really")
-    with pytest.raises(ProvisionError, match="could not be started: Exec format error"):
+    with pytest.raises(ProvisionError) as caught:
         run_command(["command"], **options)
+    assert caught.value.code == "does-not-run" and os.strerror(errno.ENOEXEC) in caught.value.message
 
 
 # The head that dipy downloads
@@ -328,24 +337,26 @@ def test_head_goes_through_the_pipeline_with_a_mask_and_without_angles(tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("failure", "message"),
+    ("failure", "values"),
     [
         (
             FetcherError(
                 "Failed to download https://workshop.dipy.org/services/data/HARDI193.nii.gz after 5 attempts. "
                 "Last error: <urlopen error [Errno -2] Name or service not known>"
             ),
-            "could not be fetched from workshop.dipy.org: [Errno -2] Name or service not known.",
+            ["workshop.dipy.org", ": [Errno -2] Name or service not known."],
         ),
-        (URLError("timed out"), "could not be fetched from the server of dipy's data: timed out."),
+        (URLError("timed out"), ["dipy", ": timed out."]),
     ],
     ids=["dipy names the host", "an older dipy does not"],
 )
-def test_head_that_cannot_be_fetched_is_an_error_that_names_the_host(tmp_path, commands, monkeypatch, failure, message):
+def test_head_that_cannot_be_fetched_is_an_error_that_names_the_host(tmp_path, commands, monkeypatch, failure, values):
     def fetch():
         raise failure
 
     monkeypatch.setattr(dipy.data, "fetch_sherbrooke_3shell", fetch)
-    with pytest.raises(ProvisionError, match=re.escape(message)) as caught:
+    with pytest.raises(ProvisionError) as caught:
         run(tmp_path, commands, data="sherbrooke_3shell")
+    assert caught.value.code == "unreachable"
+    assert [value for value in values if value not in caught.value.message] == []
     assert "sherbrooke_3shell" in caught.value.hint and "phantom" in caught.value.hint

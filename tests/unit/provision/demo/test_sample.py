@@ -48,12 +48,13 @@ def test_where_the_head_cannot_be_had_the_phantom_is_and_that_is_told(unreachabl
     found = provision.sample(folder=tmp_path / "made")
     assert found.name == "phantom" and nibabel.load(found.image).shape == (8, 8, 4, 193)
     said = capsys.readouterr().err
-    assert "could not be fetched" in said and "timed out" in said and "phantom" in said
+    assert "sherbrooke_3shell" in said and "timed out" in said and "phantom" in said
 
 
 def test_who_asks_for_the_head_gets_no_phantom(unreachable, tmp_path):
-    with pytest.raises(ProvisionError, match="timed out"):
+    with pytest.raises(ProvisionError) as raised:
         provision.sample("sherbrooke_3shell", folder=tmp_path / "made")
+    assert raised.value.code == "unreachable" and "timed out" in raised.value.message
     assert not (tmp_path / "made").exists()
 
 
@@ -80,21 +81,24 @@ def test_a_shell_takes_the_arguments_as_four_words_whatever_the_folder_is_called
 
 
 def test_a_name_that_there_is_not_is_an_error_that_offers_the_nearest():
-    with pytest.raises(OptionError, match="'phantm'") as raised:
+    with pytest.raises(OptionError) as raised:
         provision.sample("phantm")
-    assert "Did you mean 'phantom'?" in raised.value.hint
+    assert raised.value.code == "bad-value" and "'phantm'" in raised.value.message
+    assert "'phantom'" in raised.value.hint
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ProvisionError, match=f"cannot be written to {tmp_path}/file/made"):
+    with pytest.raises(ProvisionError) as raised:
         provision.sample("phantom", folder=tmp_path / "file" / "made")
+    assert raised.value.code == "system-error" and f"{tmp_path}/file/made" in raised.value.message
 
 
 def test_missing_packages_are_named_with_what_installs_them(monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "dipy" else name)
-    with pytest.raises(ProvisionError, match="not installed: dipy") as raised:
+    with pytest.raises(ProvisionError) as raised:
         provision.sample("phantom")
+    assert raised.value.code == "missing-packages" and "dipy" in raised.value.message
     assert "mrtrix-provision[demo]" in raised.value.hint
 
 

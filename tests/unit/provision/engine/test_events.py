@@ -35,23 +35,23 @@ def test_an_ignored_failure_is_none():
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("said", "code", "values"),
     [
-        ("Missing sudo password", "sudo asks for a password"),
-        ("sudo: a password is required", "sudo asks for a password"),
-        ("cannot write: No space left on device", "disk is full"),
-        ("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1", "Another package manager"),
-        ("No package matching 'libfoo' is available", "no package 'libfoo'"),
-        ("Temporary failure resolving 'deb.debian.org'", "deb.debian.org could not be reached"),
-        ("Request failed: <urlopen error [Errno 2] No such file or directory: '/x.tgz'>", "There is no file /x.tgz"),
-        ("Request failed HTTP Error 404: Not Found", "the server answered 404: Not Found"),
-        ("The checksum for /x did not match aa11; it was bb22.", "its SHA-256 is bb22, not aa11"),
+        ("Missing sudo password", "sudo-password", []),
+        ("sudo: a password is required", "sudo-password", []),
+        ("cannot write: No space left on device", "disk-full", []),
+        ("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1", "apt-locked", []),
+        ("No package matching 'libfoo' is available", "no-package", ["'libfoo'"]),
+        ("Temporary failure resolving 'deb.debian.org'", "unreachable", ["deb.debian.org"]),
+        ("Request failed: <urlopen error [Errno 2] No such file or directory: '/x.tgz'>", "no-file", ["/x.tgz"]),
+        ("Request failed HTTP Error 404: Not Found", "http-error", ["404: Not Found"]),
+        ("The checksum for /x did not match aa11; it was bb22.", "wrong-checksum", ["aa11", "bb22"]),
     ],
 )
-def test_what_programs_say_is_told_in_a_sentence_with_what_to_do(said, words):
+def test_what_programs_say_is_told_in_a_sentence_with_what_to_do(said, code, values):
     found = events.failure(failed(msg="non-zero return code", stderr=said))
-    assert words in found.message
-    assert found.hint
+    assert found.code == code and said not in found.message and found.hint
+    assert [value for value in values if value not in found.message] == []
 
 
 CHECKSUM = "The checksum for /x did not match aa11; it was bb22."
@@ -80,7 +80,6 @@ def test_where_the_role_has_no_such_option_it_says_what_to_do_without_naming_one
     event["event_data"]["role"] = role
     hint = events.failure(event).hint
     assert role in hint
-    assert "Run it again" in hint
     assert not re.search(r"_(archive|sha256|url)\b", hint)
 
 
@@ -97,13 +96,14 @@ def test_a_known_error_in_a_sentence_that_has_its_own_hint_is_told_in_that_sente
 )
 def test_a_program_that_failed_is_named_with_its_exit_code(said, command, words):
     found = events.failure(failed(msg=said, rc=3, cmd=command, stderr="no such thing"))
-    assert (found.message, found.said) == (f"{words} failed with exit code 3.", ("no such thing",))
+    assert found.message.startswith(f"{words} ") and " 3" in found.message and found.said == ("no such thing",)
 
 
 def test_an_unreachable_host_is_named():
     event = failed(msg="Connection refused")
     event["event"] = "runner_on_unreachable"
-    assert events.failure(event).message.startswith("localhost could not be reached")
+    found = events.failure(event)
+    assert found.code == "host-unreachable" and "localhost" in found.message and "Connection refused" in found.message
 
 
 def test_a_task_without_words_still_gets_a_sentence():

@@ -36,8 +36,9 @@ def test_what_would_be_left_out_is_refused(tmp_path, text):
 def test_what_is_not_text_is_refused(tmp_path):
     path = tmp_path / "hosts.yml"
     path.write_bytes(b"\xff\xfe\x00all")
-    with pytest.raises(OptionError):
+    with pytest.raises(OptionError) as raised:
         inventory.check(path)
+    assert raised.value.code == "bad-inventory"
 
 
 @pytest.mark.parametrize(

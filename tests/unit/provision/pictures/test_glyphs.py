@@ -1,6 +1,7 @@
 """Fibre orientation distributions: what cannot be shown, and a process that draws nothing."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -38,62 +39,72 @@ FIBRES = volume({(1, 1, 2): X, (1, 1, 4): X, (1, 1, 5): X}, (4, 5, 6))
 
 
 @pytest.mark.parametrize(
-    ("image", "options", "message"),
+    ("image", "options", "code", "values"),
     [
-        (np.ones((3, 3, 3)), {}, "FODs are a 4-D image, but this one has 3 dimensions: 3 x 3 x 3."),
-        (np.ones((3, 3, 3, 1, 6)), {}, "FODs are a 4-D image, but this one has 5 dimensions: 3 x 3 x 3 x 1 x 6."),
-        (np.ones((3, 3, 3, 7)), {}, "The image has 7 volumes, which is no number .* 1, 6, 15, 28, 45, 66, 91"),
-        (FIBRES, {"plane": "axail"}, "There is no plane 'axail'. Did you mean 'axial'?"),
-        (FIBRES, {"plane": ["axial"]}, r"There is no plane \['axial'\]."),
-        (FIBRES, {"plane": "z"}, "The planes are axial, coronal, sagittal."),
-        (FIBRES, {"slice": 6}, "There is no axial slice 6. They are counted from 0 to 5."),
-        (FIBRES, {"slice": -1, "plane": "coronal"}, "There is no coronal slice -1. They are counted from 0 to 4."),
-        (FIBRES, {"slice": 1.5}, "The slice is 1.5, but must be a whole number."),
-        (FIBRES, {"slice": 0}, "nothing to show in axial slice 0. There is something in the slices 2, 4 to 5."),
-        (FIBRES, {"slice": 0, "region": ((2, 3), (2, 3))}, "nothing to show in axial slice 0. Nor is there in any"),
-        (FIBRES, {"region": ((0, 5), (0, 5))}, r"not within the axial slices, which have 4 x 5 voxels. The largest"),
-        (FIBRES, {"region": ((2, 2), (0, 5))}, "not within the axial slices"),
-        (FIBRES, {"region": ((-1, 2), (0, 5))}, "not within the axial slices"),
-        (FIBRES, {"region": (0, 2)}, r"The region \(0, 2\) is not a pair of pairs of whole numbers."),
-        (FIBRES, {"region": ((0, 2.5), (0, 5))}, "is not a pair of pairs of whole numbers."),
-        (FIBRES, {"zoom": 0}, "zoom is 0, but must be a number greater than 0."),
-        (FIBRES, {"scale": "big"}, "scale is 'big', but must be"),
-        (FIBRES, {"size": float("inf")}, "size is inf, but must be"),
-        (FIBRES, {"zoom": 20}, "The picture would be 19200 pixels wide or high, but 8192 is the most."),
-        (FIBRES * 0, {}, "There is nothing to show: every voxel is zero or not finite."),
-        (-FIBRES[..., :1], {}, "nothing to show in slice 4: no amplitude is greater than zero."),
-        (np.ones((180, 180, 1, 1)), {}, "The slice has 32400 FODs, but at most 25000 can be drawn. Take a region"),
-        (nibabel.Nifti1Image(FIBRES, np.eye(4)), {"background": np.ones((4, 5, 6))}, "does not say where its voxels"),
-        (FIBRES, {"background": nibabel.Nifti1Image(FIBRES, np.eye(4) + 99 * np.eye(4, k=3))}, "does not overlap"),
+        (np.ones((3, 3, 3)), {}, "not-fods", ["3 x 3 x 3"]),
+        (np.ones((3, 3, 3, 1, 6)), {}, "not-fods", ["3 x 3 x 3 x 1 x 6"]),
+        (np.ones((3, 3, 3, 7)), {}, "not-fods", ["7", "1, 6, 15, 28, 45, 66, 91"]),
+        (FIBRES, {"plane": "axail"}, "bad-value", ["'axail'", "'axial'"]),
+        (FIBRES, {"plane": ["axial"]}, "bad-value", ["['axial']"]),
+        (FIBRES, {"plane": "z"}, "bad-value", ["'z'", "axial, coronal, sagittal"]),
+        (FIBRES, {"slice": 6}, "bad-value", ["axial", " 6", "0 to 5"]),
+        (FIBRES, {"slice": -1, "plane": "coronal"}, "bad-value", ["coronal", "-1", "0 to 4"]),
+        (FIBRES, {"slice": 1.5}, "bad-value", ["slice", "1.5"]),
+        (FIBRES, {"slice": 0}, "nothing-to-show", ["axial", " 0", "2, 4 to 5"]),
+        (FIBRES, {"region": ((0, 5), (0, 5))}, "bad-value", ["axial", "4 x 5", "((0, 4), (0, 5))"]),
+        (FIBRES, {"region": ((2, 2), (0, 5))}, "bad-value", ["((2, 2), (0, 5))", "4 x 5"]),
+        (FIBRES, {"region": ((-1, 2), (0, 5))}, "bad-value", ["((-1, 2), (0, 5))", "4 x 5"]),
+        (FIBRES, {"region": (0, 2)}, "bad-value", ["(0, 2)", "((x0, x1), (y0, y1))"]),
+        (FIBRES, {"region": ((0, 2.5), (0, 5))}, "bad-value", ["((0, 2.5), (0, 5))", "((x0, x1), (y0, y1))"]),
+        (FIBRES, {"zoom": 0}, "bad-value", ["zoom", "0"]),
+        (FIBRES, {"scale": "big"}, "bad-value", ["scale", "'big'"]),
+        (FIBRES, {"size": float("inf")}, "bad-value", ["size", "inf"]),
+        (FIBRES, {"zoom": 20}, "too-large", ["19200", "8192"]),
+        (FIBRES * 0, {}, "nothing-to-show", []),
+        (-FIBRES[..., :1], {}, "nothing-to-show", ["4"]),
+        (np.ones((180, 180, 1, 1)), {}, "too-large", ["32400", "25000", "region=((x0, x1), (y0, y1))"]),
+        (nibabel.Nifti1Image(FIBRES, np.eye(4)), {"background": np.ones((4, 5, 6))}, "bad-value", ["background"]),
+        (FIBRES, {"background": nibabel.Nifti1Image(FIBRES, np.eye(4) + 99 * np.eye(4, k=3))}, "wrong-image", []),
     ],
 )
 @pytest.mark.usefixtures("undrawn")
-def test_what_cannot_be_shown_is_an_option_error_that_says_why(image, options, message):
-    with pytest.raises(OptionError, match=message):
+def test_what_cannot_be_shown_is_an_option_error_that_says_why(image, options, code, values):
+    with pytest.raises(OptionError) as refused:
         glyphs(image, **options)
+    assert refused.value.code == code
+    assert [value for value in values if value not in str(refused.value)] == []
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_where_there_is_nothing_in_any_slice_none_is_offered():
+    with pytest.raises(OptionError) as refused:
+        glyphs(FIBRES, slice=0, region=((2, 3), (2, 3)))
+    assert refused.value.code == "nothing-to-show" and not re.search(r"\d", refused.value.hint)
 
 
 def test_missing_vtk_is_an_error_that_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "vtkmodules" else name)
-    with pytest.raises(ProvisionError, match="vtkmodules") as caught:
+    with pytest.raises(ProvisionError) as caught:
         glyphs(FIBRES)
+    assert caught.value.code == "missing-packages" and "vtkmodules" in caught.value.message
     assert 'pip install "mrtrix-provision[view]"' in caught.value.hint
 
 
 @pytest.mark.parametrize(
-    ("code", "message"),
+    ("program", "code", "told"),
     [
-        ("import os; os.kill(os.getpid(), 11)", "no OpenGL library .* groups=..glyphs.."),
-        ("raise ImportError('libX11.so.6: cannot open shared object file: No such file')", "no OpenGL library"),
-        ("import os; os.kill(os.getpid(), 9)", "was killed, as happens where memory is short"),
-        ("raise ValueError('something else')", "VTK could not draw the FODs: ValueError: something else"),
+        ("import os; os.kill(os.getpid(), 11)", "no-library", 'provision.run("deps", groups=["glyphs"])'),
+        ("raise ImportError('libX11.so.6: cannot open shared object file: No such file')", "no-library", "OpenGL"),
+        ("import os; os.kill(os.getpid(), 9)", "out-of-memory", "region"),
+        ("raise ValueError('something else')", "failed", "ValueError: something else"),
     ],
 )
 @pytest.mark.usefixtures("undrawn")
-def test_process_that_draws_nothing_is_an_error_and_leaves_this_one_alive(drawer, code, message):
-    drawer(code)
-    with pytest.raises(ProvisionError, match=message):
+def test_process_that_draws_nothing_is_an_error_and_leaves_this_one_alive(drawer, program, code, told):
+    drawer(program)
+    with pytest.raises(ProvisionError) as caught:
         glyphs(FIBRES)
+    assert caught.value.code == code and told in str(caught.value)
 
 
 @pytest.mark.parametrize("chosen", [None, "vtkOSOpenGLRenderWindow"])
@@ -105,8 +116,9 @@ def test_process_that_draws_is_told_of_no_display_and_to_take_egl_if_nothing_els
     if chosen:
         monkeypatch.setenv("VTK_DEFAULT_OPENGL_WINDOW", chosen)
     drawer("import os; raise ValueError([os.environ.get(n) for n in ('DISPLAY', 'VTK_DEFAULT_OPENGL_WINDOW')])")
-    with pytest.raises(ProvisionError, match=rf"\[None, '{chosen or 'vtkEGLRenderWindow'}'\]"):
+    with pytest.raises(ProvisionError) as caught:
         glyphs(FIBRES)
+    assert str([None, chosen or "vtkEGLRenderWindow"]) in caught.value.message
 
 
 def test_importing_needs_neither_numpy_nor_vtk():
@@ -138,14 +150,15 @@ def tensors(unit: float, order=(0, 1, 2, 3, 4, 5)) -> np.ndarray:
     "order", [(0, 1, 2, 3, 4, 5), (0, 3, 4, 1, 5, 2), (0, 3, 1, 4, 5, 2)], ids=["MRtrix3", "FSL", "ITK"]
 )
 def test_a_diffusion_tensor_is_refused(unit, order):
-    with pytest.raises(OptionError, match="diffusion tensors") as caught:
+    with pytest.raises(OptionError) as caught:
         fod._check_coefficients(tensors(unit, order))
-    assert caught.value.code == "not-fods"
+    assert caught.value.code == "not-fods" and "tensors" in caught.value.message
 
 
 def test_a_diagonal_tensor_is_refused():
-    with pytest.raises(OptionError, match="diffusion tensors"):
+    with pytest.raises(OptionError) as caught:
         fod._check_coefficients(np.full((2, 2, 2, 6), [1.7e-3, 3e-4, 3e-4, 0, 0, 0]))
+    assert caught.value.code == "not-fods" and "tensors" in caught.value.message
 
 
 @pytest.mark.parametrize("size", [1.0, 1e-3, 1e3])
@@ -166,9 +179,9 @@ def test_fods_of_a_single_direction_and_those_the_same_everywhere_are_taken():
 @pytest.mark.parametrize("kind", [np.float32, np.int16])
 def test_a_series_of_volumes_is_refused(kind):
     series = np.random.default_rng(3).uniform(100, 1000, (4, 4, 4, 28)).astype(kind)
-    with pytest.raises(OptionError, match="28 volumes of intensities") as caught:
+    with pytest.raises(OptionError) as caught:
         fod._check_coefficients(series)
-    assert caught.value.code == "not-fods"
+    assert caught.value.code == "not-fods" and "28 volumes" in caught.value.message
 
 
 def test_without_the_packages_glyphs_is_one_sentence(tmp_path):

@@ -1,0 +1,446 @@
+"""The sentences of the errors that people meet most often, each from what raises it; other tests look at the codes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+from types import SimpleNamespace
+
+import nibabel
+import numpy as np
+import pytest
+
+import provision
+from provision import extras, paths
+from provision.actions.logs import Log
+from provision.cli import main as cli
+from provision.colab import consent, drive
+from provision.demo import pipeline
+from provision.engine import events, lock, runner
+from provision.errors import Interrupted, ProvisionError, unexpected
+from provision.machine import notes
+from provision.pictures import glyphs, images, slices, terminal
+from provision.pictures import view as webview
+
+ARRAY = np.ones((3, 4, 5), np.float32)
+# A port that nothing listens at.
+NOWHERE = "http://127.0.0.1:9/build.tar.zst"
+
+
+def written(path, text="text"):
+    path.write_text(text)
+    return path
+
+
+def command_line(words):
+    cli._do(words.split())
+
+
+def failed(kind="runner_on_failed", **result):
+    """Raise what a run raises for a task that failed so on the machine node1."""
+    event = {"event": kind, "event_data": {"host": "node1", "res": result}}
+    raise runner._as_error(events.failure(event), None)
+
+
+def unreachable(said):
+    failed("runner_on_unreachable", msg=f"Failed to connect to the host via ssh: {said}")
+
+
+def locked():
+    """Wait for a lock that is taken, for no time at all."""
+    with lock._lock.held("provision run mrtrix3"), lock.held("provision run deps", wait=0):
+        pass
+
+
+def gone(folder):
+    """Name a relative path in a working folder that is not there any more."""
+    (folder / "gone").mkdir()
+    os.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    paths.absolute("out")
+
+
+def cut(folder):
+    nibabel.save(nibabel.Nifti1Image(ARRAY, np.eye(4)), folder / "a.nii")
+    os.truncate(folder / "a.nii", 400)
+    images.loaded(folder / "a.nii")
+
+
+def run_command(folder, script):
+    """Run a program of a demo, which is this shell script."""
+    written(folder / "dwi2fod", f"#!/bin/sh\n{script}\n").chmod(0o755)
+    environment = {"PATH": f"{folder}:/usr/bin:/bin"}
+    pipeline.run_command(["dwi2fod"], folder=folder, environment=environment, log=folder / "demo.log")
+
+
+def on_no_terminal():
+    with contextlib.redirect_stdout(io.StringIO()):
+        terminal.check("provision peek a.nii -o picture.png")
+
+
+def not_flushed():
+    def refuse():
+        raise OSError("it is full")
+
+    drive._flush(SimpleNamespace(flush_and_unmount=refuse))
+
+
+def mistaken():
+    raise unexpected(KeyError("x"))
+
+
+# What raises it, the code, the sentence, and what to do; the test's own folder is FOLDER.
+ROWS = [
+    (
+        lambda _: provision.run("mrtrix"),
+        "no-role",
+        "There is no role 'mrtrix'.",
+        "Did you mean 'mrtrix3'? The roles are deps, mrtrix3, mrpeek, sshd, ngrok, reverse_ssh.",
+    ),
+    (
+        lambda _: provision.run(),
+        "usage",
+        "No role was named.",
+        "The roles are deps, mrtrix3, mrpeek, sshd, ngrok, reverse_ssh.",
+    ),
+    (
+        lambda _: provision.run("reverse_ssh", gatway="me@host"),
+        "no-option",
+        "There is no option gatway of reverse_ssh.",
+        (
+            "Did you mean 'gateway'? The options are gateway, known_hosts, identity, port, gateway_port, "
+            "jump, max_seconds, accept_colab_policy, state."
+        ),
+    ),
+    (
+        lambda _: provision.run("deps", "mrtrix3", state="present"),
+        "ambiguous",
+        "state has several meanings here.",
+        "Write deps_state or mrtrix3_state.",
+    ),
+    (
+        lambda _: provision.run("deps", mrtrix3_version="any"),
+        "no-effect",
+        "mrtrix3_version would have no effect: it is an option of mrtrix3, and what runs is deps.",
+        "Leave it out, or run mrtrix3 as well.",
+    ),
+    (
+        lambda _: provision.run("mrtrix3", version="3.0.8", mrtrix3_version="any"),
+        "given-twice",
+        "mrtrix3_version is given twice.",
+        "Give either its short or its full name.",
+    ),
+    (
+        lambda _: provision.run("mrtrix3", version=3.1),
+        "bad-value",
+        "version takes text, but was given 3.1.",
+        'Write it in quotes: "3.1".',
+    ),
+    (
+        lambda _: provision.run("mrtrix3", state="presnt"),
+        "bad-value",
+        "state was given 'presnt', which is not one of its choices.",
+        "Did you mean 'present'? Choices: present, absent.",
+    ),
+    (
+        lambda _: provision.run("deps", on="fleet.yml"),
+        "no-file",
+        "There is no inventory FOLDER/fleet.yml.",
+        "Give the path of an Ansible inventory file.",
+    ),
+    (
+        lambda folder: provision.run("deps", on=written(folder / "fleet.yml", "all: {host: {a: }}")),
+        "bad-inventory",
+        "The inventory FOLDER/fleet.yml is not understood: the group 'all' has 'host'.",
+        "Did you mean 'hosts'? A group has hosts, vars and children; inventory/fleet.example.yml is an example.",
+    ),
+    (
+        lambda _: provision.run("deps", ask_become_pass=True),
+        "declined",
+        "No password for sudo was typed.",
+        "Run it in a terminal or a notebook, or as root.",
+    ),
+    (
+        lambda _: consent.complete(["sshd", "ngrok"], {}, local=True, check=False),
+        "no-token",
+        "ngrok needs the authtoken of your account.",
+        (
+            "Copy it from https://dashboard.ngrok.com/get-started/your-authtoken, and give it in the "
+            "variable NGROK_AUTHTOKEN, as a Colab secret of that name, or when asked."
+        ),
+    ),
+    (
+        gone,
+        "no-working-folder",
+        "The working folder is gone: it was deleted, or its drive is no longer mounted.",
+        "Change to an existing folder: cd, or in a notebook %cd /content.",
+    ),
+    (
+        lambda _: locked(),
+        "locked",
+        "This machine is being changed by provision run mrtrix3 (PROCESS).",
+        "Wait for it to finish, then run it again.",
+    ),
+    (
+        lambda _: failed(msg="Missing sudo password"),
+        "sudo-password",
+        "Installing packages needs an administrator, and sudo asks for a password.",
+        "Run it with --ask-become-pass, or as root.",
+    ),
+    (
+        lambda _: failed(msg="cp: cannot write: No space left on device"),
+        "disk-full",
+        "The disk is full.",
+        "Free some space and run it again.",
+    ),
+    (
+        lambda _: failed(msg="E: Could not get lock /var/lib/dpkg/lock-frontend."),
+        "apt-locked",
+        "Another package manager is running and did not end in time.",
+        "Wait for it to end and run it again.",
+    ),
+    (
+        lambda _: failed(msg="Temporary failure resolving 'deb.debian.org'"),
+        "unreachable",
+        "deb.debian.org could not be reached.",
+        "Check the network and run it again.",
+    ),
+    (
+        lambda _: failed(msg="MODULE FAILURE", rc=137, module_stderr="Killed"),
+        "killed",
+        "This step was killed, perhaps because memory ran out.",
+        "Run it again to resume.",
+    ),
+    (
+        lambda _: unreachable("Host key verification failed."),
+        "host-key-unknown",
+        "node1 could not be reached: its host key is not known here.",
+        "Connect once with ssh and compare the fingerprint, or add the key to ~/.ssh/known_hosts.",
+    ),
+    (
+        lambda _: unreachable("me@node1: Permission denied (publickey)."),
+        "ssh-denied",
+        "node1 could not be reached: it lets this user in with none of the keys here.",
+        "Try ssh by hand.",
+    ),
+    (
+        lambda _: command_line("rnu mrtrix3"),
+        "usage",
+        "There is no command 'rnu'.",
+        (
+            "Did you mean 'run'? The commands are run, list, describe, demo, status, stop, sample, store, "
+            "peek, glyphs, completion, doctor, logs, remove."
+        ),
+    ),
+    (
+        lambda _: command_line("stop --jsno"),
+        "no-option",
+        "There is no option --jsno of stop.",
+        "Did you mean '--json'? The options are --on, --wait, --no-wait, --json, --help.",
+    ),
+    (
+        lambda _: command_line("list deps"),
+        "usage",
+        "'deps' is too much for list.",
+        "See provision list --help.",
+    ),
+    (
+        lambda _: command_line("remove"),
+        "declined",
+        "Nothing was removed.",
+        "Type yes when asked, or pass --yes.",
+    ),
+    (
+        lambda _: command_line("logs 7"),
+        "no-log",
+        "There is no log 7.",
+        "There are none in FOLDER/provision/logs.",
+    ),
+    (
+        lambda folder: Log(folder / "a.log", 0.0, ()).text,
+        "no-log",
+        "The log FOLDER/a.log cannot be read: no such file or directory.",
+        "Later runs delete the oldest logs.",
+    ),
+    (
+        lambda folder: provision.Result(0, 1.0, {"node1": {"sshd": {"password_file": folder / "x"}}}).sshd.password,
+        "no-file",
+        "The password cannot be read from FOLDER/x: no such file or directory.",
+        'Only who started the server can read it; provision.run("sshd") makes one that is missing.',
+    ),
+    (
+        lambda _: extras.require("view", "Pictures of images", "no_such_package"),
+        "missing-packages",
+        "Pictures of images need Python packages that are not installed: no_such_package.",
+        'Install them: pip install "mrtrix-provision[view]".',
+    ),
+    (
+        lambda _: slices._commands(),
+        "not-installed",
+        "mrpeek is not installed.",
+        'Install it: provision.run("mrpeek").',
+    ),
+    (
+        lambda folder: images.loaded(folder / "a.nii"),
+        "no-file",
+        "There is no file FOLDER/a.nii.",
+        "Check the path.",
+    ),
+    (
+        lambda folder: images.loaded(folder),
+        "not-a-file",
+        "FOLDER is a folder, not an image.",
+        "For DICOM: mrconvert FOLDER image.mif.",
+    ),
+    (
+        lambda folder: images.loaded(written(folder / "a.txt")),
+        "unknown-format",
+        (
+            "FOLDER/a.txt is not an image by its name, which ends in none of .nii, .nii.gz, .mif, .mif.gz, "
+            ".mih, .mgh, .mgz, .img, .hdr."
+        ),
+        "Convert it with mrconvert, or give an image of nibabel or a numpy array.",
+    ),
+    (
+        lambda folder: images.loaded(written(folder / "a.mif")),
+        "bad-image",
+        "FOLDER/a.mif does not hold an image in the format that its name says: its first line is not 'mrtrix image'.",
+        "Check what it is, and give it the name that fits.",
+    ),
+    (
+        cut,
+        "damaged",
+        "FOLDER/a.nii is damaged or cut off: it holds 400 B where its header announces 592 B.",
+        "Copy it, or make it, again.",
+    ),
+    (
+        lambda _: glyphs._loaded(ARRAY),
+        "not-fods",
+        "FODs are a 4-D image, but this one has 3 dimensions: 3 x 4 x 5.",
+        "",
+    ),
+    (
+        lambda _: on_no_terminal(),
+        "no-terminal",
+        "Standard output is no terminal.",
+        "Write a file: provision peek a.nii -o picture.png.",
+    ),
+    (
+        lambda _: provision.view(),
+        "nothing-to-show",
+        "There is nothing to show.",
+        'Give an image: provision.view("fa.nii.gz").',
+    ),
+    (
+        lambda _: webview._check_notebook(),
+        "no-notebook",
+        "There is no notebook here that could show this.",
+        "Call it in a cell of JupyterLab or Google Colab; provision.peek shows slices in a terminal.",
+    ),
+    (
+        lambda _: provision.store.export("mrtrix3", ".", "store"),
+        "no-build",
+        "There are no builds in FOLDER/store.",
+        "Name another store.",
+    ),
+    (
+        lambda folder: provision.store.import_(written(folder / "a.tar.zst"), "0" * 64, "store", progress=print),
+        "wrong-checksum",
+        (
+            "This archive is not the one it should be: its SHA-256 is "
+            "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1, not "
+            "0000000000000000000000000000000000000000000000000000000000000000."
+        ),
+        "Compare it with what provision store export told, or fetch the archive again.",
+    ),
+    (
+        lambda _: provision.store.import_(NOWHERE, "0" * 64, "store", progress=print),
+        "unreachable",
+        "http://127.0.0.1:9/build.tar.zst could not be reached: Connection refused.",
+        "Check the URL and the network, and run it again.",
+    ),
+    (
+        lambda _: provision.sample("phantm"),
+        "bad-value",
+        "There are no data called 'phantm'.",
+        "Did you mean 'phantom'? Choose from: phantom, sherbrooke_3shell.",
+    ),
+    (
+        lambda folder: run_command(folder, "echo no; exit 3"),
+        "failed",
+        "dwi2fod failed with exit code 3:\nno",
+        "All of its output is in FOLDER/demo.log.",
+    ),
+    (
+        lambda folder: run_command(folder, "kill -9 $$"),
+        "killed",
+        "dwi2fod was ended by signal 9 (Killed).",
+        "All of its output is in FOLDER/demo.log. The machine may have run out of memory.",
+    ),
+    (
+        lambda folder: pipeline.check_limits({"crossing": pipeline.Angles(9, 15.0, 20.0, 10.0)}, folder / "demo.log"),
+        "wrong-fibres",
+        "The found fibres miss the true ones: the median angle is 15.0 degrees (crossing, at most 10).",
+        (
+            "Look at FOLDER/fod.png: lines across the ring mean that the gradients were turned. With the "
+            "default size and SNR a sound MRtrix3 passes: install another version or origin, and run this "
+            "again."
+        ),
+    ),
+    (
+        lambda _: not_flushed(),
+        "drive-not-flushed",
+        "Google Drive could not be flushed: it is full.",
+        "Do not end the session before drive.google.com shows the files; provision.store.ls() tells which.",
+    ),
+    (
+        lambda _: mistaken(),
+        "internal",
+        "This is a mistake in provision: KeyError: 'x'.",
+        "Please report it.",
+    ),
+]
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch, tmp_path):
+    """A machine with nothing on it, nobody at a terminal, and a working folder of the test's own."""
+    for name in ("NGROK_AUTHTOKEN", "COLAB_RELEASE_TAG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr(notes, "read_state", lambda _: {})
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.chdir(tmp_path)
+
+
+def as_written(text, folder):
+    """Return a sentence with what differs from run to run as the table has it."""
+    return re.sub(r"process \d+, since [\d:]+", "PROCESS", text.replace(str(folder), "FOLDER"))
+
+
+@pytest.mark.parametrize(("provoke", "code", "message", "hint"), ROWS, ids=[row[1] for row in ROWS])
+def test_an_error_is_told_in_this_sentence_with_this_to_do(tmp_path, provoke, code, message, hint):
+    with pytest.raises(ProvisionError) as raised:
+        provoke(tmp_path)
+    found = as_written(raised.value.message, tmp_path), as_written(raised.value.hint, tmp_path)
+    assert (raised.value.code, *found) == (code, message, hint)
+
+
+def test_an_interrupted_cell_is_told_in_this_sentence():
+    assert str(Interrupted()) == (
+        "Interrupted: all that was started has been stopped. Run the cell again, and it goes on from here."
+    )
+
+
+def test_an_interrupted_command_is_told_in_these_sentences(monkeypatch, capsys):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("provision.status", interrupt)
+    assert cli.main(["status"]) == cli.INTERRUPTED
+    assert capsys.readouterr().err == "Error: Interrupted.\nThe same command goes on from here.\n"
