@@ -443,4 +443,4 @@ def test_an_interrupted_command_is_told_in_these_sentences(monkeypatch, capsys):
 
     monkeypatch.setattr("provision.status", interrupt)
     assert cli.main(["status"]) == cli.INTERRUPTED
-    assert capsys.readouterr().err == "Error: Interrupted.\nThe same command goes on from here.\n"
+    assert capsys.readouterr().err == "Interrupted. Run the same command to resume.\n"

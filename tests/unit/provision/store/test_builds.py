@@ -482,13 +482,16 @@ def test_what_is_no_sum_is_refused_before_anything_is_fetched(tmp_path, sha256):
     assert refused.value.code == "bad-value" and repr(sha256) in refused.value.message
 
 
-@pytest.mark.parametrize("spoil", [cut, damage, lambda path: path.write_text("hello")])
-def test_a_broken_archive_is_not_taken_even_with_its_sum(tmp_path, pack, spoil):
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [(cut, "cut-off"), (damage, "bad-archive"), (lambda path: path.write_text("hello"), "bad-archive")],
+)
+def test_a_broken_archive_is_not_taken_even_with_its_sum(tmp_path, pack, spoil, code):
     archive = pack()
     spoil(archive)
     with pytest.raises(ProvisionError) as refused:
         builds.import_(archive, sum_of(archive), tmp_path / "theirs", progress=silent)
-    assert refused.value.code == "bad-archive"
+    assert refused.value.code == code
     assert files(tmp_path / "theirs") == {}
 
 
@@ -573,14 +576,14 @@ def test_a_store_that_cannot_be_written_to_is_told_with_what_to_do(tmp_path, pac
     monkeypatch.setattr(builds.tempfile, "mkstemp", fail)
     monkeypatch.setattr(Path, "unlink", fail)
     (tmp_path / "usb").mkdir()
-    for call, kind in (
-        (functools.partial(builds.prune, 0, tmp_path / "store"), code),
-        (functools.partial(builds.export, KEY, tmp_path / "usb", tmp_path / "store", progress=silent), code),
-        (functools.partial(builds.import_, archive, sum_of(archive), tmp_path / "theirs", progress=silent), "store"),
+    for call in (
+        functools.partial(builds.prune, 0, tmp_path / "store"),
+        functools.partial(builds.export, KEY, tmp_path / "usb", tmp_path / "store", progress=silent),
+        functools.partial(builds.import_, archive, sum_of(archive), tmp_path / "theirs", progress=silent),
     ):
         with pytest.raises(ProvisionError) as failed:
             call()
-        assert failed.value.code == kind and failed.value.message.endswith(".") and failed.value.hint
+        assert failed.value.code == code and failed.value.message.endswith(".") and failed.value.hint
         assert "Errno" not in failed.value.message
     assert files(tmp_path / "usb") == {}
 
