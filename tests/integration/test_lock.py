@@ -510,6 +510,7 @@ def playbook(tmp_path, lock_place):
     environment = {
         **os.environ, "LC_ALL": "C.UTF-8", "HOME": str(tmp_path), "ANSIBLE_HOME": str(tmp_path / "ansible"),
         "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
+        "PYTHONUNBUFFERED": "1",  # Ansible leaves it to Python when what it says reaches a pipe
     }  # fmt: skip
     with contextlib.ExitStack() as stack:
 
