@@ -1,9 +1,9 @@
-"""Make the documentation's site: write what is said elsewhere as pages, and build all of them with Zensical.
+"""Make the documentation's site with Zensical.
 
     python docs/site.py SITE
 
-Pages of the repository are copied to a folder for the time, beside what is made of the roles, README.md, the docstrings
-and the command line, so that each thing is said in one place. Links between files become links between pages.
+The pages of the repository are copied to a temporary folder, beside those that are made from the roles, the docstrings
+and the command line, so that everything is written in one place. Links between files become links between pages.
 """
 
 from __future__ import annotations
@@ -72,7 +72,6 @@ def write(folder: Path) -> None:
 def pages() -> dict[str, str]:
     """Return the pages that are made, by their places in the site."""
     return {
-        "figures.md": f"# Figures\n\n{_section('What was measured')}\n{_section('What can only be checked elsewhere')}",
         "contributing.md": _text("CONTRIBUTING.md"),
         "changelog.md": _text("CHANGELOG.md"),
         "reference/python.md": python_page(),
@@ -100,14 +99,14 @@ def role_page(name: str) -> str:
     role = catalog.role(name)
     parts = [_text(f"roles/{name}/README.md").rstrip(), "## Options", *map(_option, role.options.values())]
     if name == "ngrok":
-        parts += ["## What ngrok refuses", _refusals()]
+        parts += ["## ngrok's error codes", _refusals()]
     return "\n\n".join(parts) + "\n"
 
 
 def python_page() -> str:
     """Return the page of the Python package: what `provision` names as public, in directives of mkdocstrings."""
     names = sorted(provision.__all__, key=str.lower)
-    return "\n\n".join(["# Python", "`import provision`, and these are there.", *(f"::: provision.{n}" for n in names)])
+    return "\n\n".join(["# Python", "What `import provision` offers.", *(f"::: provision.{n}" for n in names)])
 
 
 def command_line_page() -> str:
@@ -137,17 +136,10 @@ def _text(path: str) -> str:
     return (ROOT / path).read_text("utf-8")
 
 
-def _section(title: str) -> str:
-    """Return a section of README.md with its heading."""
-    return re.search(rf"^## {title}\n.*?(?=^## |\Z)", _text("README.md"), re.M | re.S)[0]
-
-
 def _origin(uri: str) -> str:
     """Return the file of the repository that a page shows."""
     if uri in ("contributing.md", "changelog.md"):
         return uri.removesuffix(".md").upper() + ".md"
-    if uri == "figures.md":
-        return "README.md"
     role = posixpath.basename(uri).removesuffix(".md")
     if posixpath.dirname(uri) == "reference" and role in catalog.roles():
         return f"roles/{role}/README.md"

@@ -90,10 +90,10 @@ def test_wheel_has_the_content_and_no_tests(clone: Path, wheel: Path) -> None:
     assert [name for name in names if "test" in name] == []
 
 
-def test_sdist_has_all_of_the_clone_but_what_serves_its_host(clone: Path, tmp_path: Path) -> None:
+def test_sdist_has_all_of_the_clone_but_the_pictures_and_what_serves_its_host(clone: Path, tmp_path: Path) -> None:
     wanted = {str(path.relative_to(clone)) for path in clone.rglob("*") if path.is_file() and path.suffix != ".pyc"}
-    for name in (".ci", ".github"):
-        (clone / name).mkdir()
+    for name in (".ci", ".github", "docs/pictures"):
+        (clone / name).mkdir(parents=True)
         (clone / name / "test.yml").touch()
     call(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, cwd=clone)
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as tar:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import html
+import json
 import os
 import re
 import shutil
@@ -75,10 +76,24 @@ def test_every_refusal_of_ngrok_is_told_with_what_to_do(site: Path) -> None:
     assert [code for code in ngrok_errors.KNOWN if f"ERR_NGROK_{code}<" not in text] == []
 
 
-def test_the_figures_are_those_of_the_readme(site: Path) -> None:
-    table = re.search(r"^## What was measured\n(.*?)^## ", (ROOT / "README.md").read_text(), re.M | re.S)[1]
-    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
-    assert page(site, "figures").count("<tr>") > len(rows) > 10
+def test_pictures_are_on_the_pages_that_show_them(site: Path) -> None:
+    for name in (".", "pictures"):
+        sources = re.findall(r'<img\b[^>]*\bsrc="([^"]+\.png)"', page(site, name))
+        assert sources and [source for source in sources if not (site / name / source).is_file()] == []
+
+
+def test_code_has_a_button_that_copies_it(site: Path) -> None:
+    assert "content.code.copy" in page(site, "pictures")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["tensor", "uninstall", "eddy", "several subjects", "dpi", "overlay", "upgrad", "sudo", "patient", "offline"],
+)
+def test_what_people_search_for_is_a_heading(site: Path, words: str) -> None:
+    index = json.loads((site / "search.json").read_text())
+    titles = [entry["title"].lower() for entry in index["items"]]
+    assert [title for title in titles if words in title]
 
 
 def test_the_site_fetches_nothing_from_elsewhere(site: Path) -> None:

@@ -86,6 +86,14 @@ def test_extras_are_added_to_those_there(ready_bookworm: Box) -> None:
     assert ready_bookworm.run("tail -n 1 .venv/.provision").stdout == "demo view\n"
 
 
+def test_a_command_brings_the_extra_that_it_needs(plain: Box) -> None:
+    plain.run("./bootstrap provision sample phantom --folder /tmp/phantom && test -s /tmp/phantom/dwi.nii.gz")
+    plain.run("./bootstrap python docs/site.py /tmp/site && test -s /tmp/site/index.html")
+    refused = plain.run("./bootstrap provision glyphs nowhere.mif", check=False)
+    assert "nowhere.mif" in refused.stderr and "pip install" not in refused.stderr
+    assert plain.run("tail -n 1 .venv/.provision").stdout == "demo docs view\n"
+
+
 def test_killed_while_preparing_is_repaired(plain: Box) -> None:
     preparing = plain.popen("PROVISION_EXTRAS=view ./bootstrap")
     wait_until(lambda: "unfinished" in plain.read(".venv/.provision"))

@@ -29,19 +29,21 @@ NOT_RUN = {
     r"run sshd ngrok": "it asks for a token of the reader's; tests/machine/test_ngrok.py has a service of its own",
     r"bootstrap (demo|test)": "the workflow types both on bare machines, and this is one of the tests",
     r"8a420c772|--version dev|--origin source": "it compiles for half an hour, and wants GitHub",
+    r"%pip install .*\.whl": "it wants the wheel that the reader has uploaded",
 }
 
 # The pages with something to execute, in the order in which it is: what removes comes late. Those with Drive in them
 # are typed on a machine dressed as Colab's.
 ON_COLAB = ("docs/start/colab.md", "docs/colab.md", "docs/store.md", "docs/howto/share.md")
 ORDER = (
-    "docs/start/ansible.md", "docs/howto/version.md", "docs/pictures.md", *ON_COLAB, "docs/troubleshooting.md",
-    "docs/howto/offline.md", "docs/access.md", "docs/collection.md", "README.md", "docs/howto/fleet.md",
-    "docs/machine.md", "docs/start/machine.md", "docs/changes.md",
+    "docs/start/ansible.md", "docs/howto/version.md", "docs/pictures.md", "docs/howto/subjects.md", "docs/howto/fsl.md",
+    *ON_COLAB, "docs/troubleshooting.md", "docs/howto/offline.md", "docs/install.md", "docs/access.md",
+    "docs/collection.md", "README.md", "docs/howto/fleet.md", "docs/machine.md", "docs/start/machine.md",
+    "docs/changes.md", "docs/howto/uninstall.md", "docs/howto/upgrade.md",
 )  # fmt: skip
 
 # The pages that download something. Elsewhere the machine is alone, so that nobody else has the ports.
-ONLINE = ("docs/howto/offline.md",)
+ONLINE = ("docs/howto/offline.md", "docs/install.md", "docs/howto/upgrade.md")
 BIN = "/root/project/.venv/bin"
 # What the page on work without a network has downloaded is all that pip has on the others.
 PIP_OF_THE_STICK = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/mnt/usb/wheels"}
@@ -57,6 +59,13 @@ for node in node1 node2; do
     echo 'ansible_connection: local' | tee host_vars/$node.example.org.yml > inventory/host_vars/$node.example.org.yml
 done
 PYTHONPATH=. python /root/documented/lay.py ~/.cache/provision
+provision sample phantom --folder /tmp/phantom
+for subject in sub-01 sub-02; do
+    mkdir -p $subject/dwi
+    cp /tmp/phantom/dwi.nii.gz $subject/dwi/${{subject}}_dwi.nii.gz
+    cp /tmp/phantom/bvecs $subject/dwi/${{subject}}_dwi.bvec
+    cp /tmp/phantom/bvals $subject/dwi/${{subject}}_dwi.bval
+done
 cp ~/.cache/provision/* /mnt/group/provision
 mkdir -p /srv/google-drive && cp -r ~/.cache/provision /srv/google-drive
 pip wheel -q --no-deps -w /srv/wheels .
@@ -146,7 +155,7 @@ def run_page(box: Box, name: str) -> dict[str, Outcome]:
 def run_shell(box: Box, block: Block, env: dict[str, str]) -> Outcome:
     """Type a block at a terminal."""
     box.write("/tmp/typed", executed(block))
-    done = box.run("python /root/documented/terminal.py /tmp/typed", env=env, check=False, timeout=120)
+    done = box.run("python /root/documented/terminal.py /tmp/typed", env=env, check=False, timeout=300)
     return Outcome(done.returncode != 0, done.stdout + done.stderr)
 
 
