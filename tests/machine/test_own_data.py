@@ -31,10 +31,10 @@ BIN = f"{Box.project}/.venv/bin"
 # Stops a scan for good while its FODs are estimated, as the end of a session does.
 KILLED = """
 export RESULTS=/content/made_up_fods
-rm $RESULTS/sub-01/*fod.mif work/sub-01/wm.mif
+rm $RESULTS/sub-01/finished work/sub-01/wm.mif
 setsid bash fods.sh work/sub-01 > /dev/null 2>&1 &
 for _ in $(seq 600); do pgrep -x dwi2fod && test -e work/sub-01/wm.mif && break; sleep 0.1; done
-sleep 0.5; kill -KILL -- -$(pgrep -o -f 'bash fods.sh work/sub-01')
+sleep 0.5; kill -KILL -- -$!
 test -e work/sub-01/wm.mif
 """
 
@@ -152,7 +152,9 @@ def test_a_scan_that_cannot_be_prepared_is_named_and_looks_like_one_that_is_not_
 
 def test_a_study_on_drive_is_prepared_and_its_results_reach_drive(on_drive: dict[str, list[dict]], box: Box) -> None:
     assert errors(on_drive) == {}
-    box.run("cd '/srv/google-drive/My study_fods' && test -s wm.txt && test -s sub-02_ses-1/csf.txt")
+    box.run(
+        "cd '/srv/google-drive/My study_fods' && test -s wm.txt && cd sub-02_ses-1 && test -s clean.mif -a -e prepared"
+    )
 
 
 def test_nothing_is_written_into_the_study(on_drive: dict, box: Box) -> None:
