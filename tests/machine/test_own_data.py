@@ -152,9 +152,8 @@ def test_a_scan_that_cannot_be_prepared_is_named_and_looks_like_one_that_is_not_
 
 def test_a_study_on_drive_is_prepared_and_its_results_reach_drive(on_drive: dict[str, list[dict]], box: Box) -> None:
     assert errors(on_drive) == {}
-    box.run(
-        "cd '/srv/google-drive/My study_fods' && test -s wm.txt && cd sub-02_ses-1 && test -s clean.mif -a -e prepared"
-    )
+    box.run("cd '/srv/google-drive/My study_fods' && test -s wm.txt && cd sub-02_ses-1 && test -s clean.mif")
+    box.run("test -e '/srv/google-drive/My study_fods/sub-02_ses-1/prepared'")
 
 
 def test_nothing_is_written_into_the_study(on_drive: dict, box: Box) -> None:
