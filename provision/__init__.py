@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from provision.checkup.doctor import doctor
     from provision.colab.drive import drive
     from provision.demo.sample import sample
+    from provision.demo.scans import scans
     from provision.pictures.glyphs import glyphs
     from provision.pictures.peek import peek
     from provision.pictures.view import view
@@ -25,7 +26,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "OptionError", "ProvisionError", "Result",
-    "doctor", "drive", "glyphs", "logs", "peek", "remove", "run", "sample", "status", "stop", "store", "view",
+    "doctor", "drive", "glyphs", "logs", "peek", "remove", "run", "sample", "scans", "status", "stop", "store",
+    "view",
 ]  # fmt: skip
 
 _LAZY = {
@@ -38,6 +40,7 @@ _LAZY = {
     "remove": "provision.actions.remove",
     "run": "provision.actions.run",
     "sample": "provision.demo.sample",
+    "scans": "provision.demo.scans",
     "status": "provision.actions.status",
     "stop": "provision.actions.stop",
     "view": "provision.pictures.view",

@@ -16,7 +16,7 @@ from provision import __version__
 from provision.cli import completion, flags, machine, pictures, roles, store, streams
 from provision.cli.answer import Answer
 from provision.cli.help import RUN_CODES, Parser, add_command, ending
-from provision.demo.sample import NAMES
+from provision.demo.sample import NAMES, SAMPLES
 from provision.engine import logbook
 from provision.errors import OptionError, ProvisionError, unexpected
 from provision.words import did_you_mean
@@ -61,6 +61,7 @@ _SAMPLE_EXAMPLES = """\
 examples:
   provision sample                             a human head, downloaded once; else a phantom
   provision sample phantom --folder data       make the phantom in a folder
+  provision sample bids --folder study         two small made-up subjects, in the layout of BIDS
   provision sample sherbrooke_3shell --json    the head alone, and its files for a program to read
 """
 
@@ -276,12 +277,12 @@ def _add_sample_arguments(parser: argparse.ArgumentParser) -> None:
         "name",
         nargs="?",
         default=None,  # what is suppressed here would be held to the choices
-        choices=NAMES,
+        choices=SAMPLES,
         metavar="NAME",
-        help="phantom, whose fibres are known, or sherbrooke_3shell, a human head, which is downloaded; without a name "
-        "the head, and where it cannot be downloaded the phantom",
+        help="phantom, whose fibres are known, bids, a folder with two such subjects, or sherbrooke_3shell, a human "
+        "head, which is downloaded; without a name the head, and where it cannot be downloaded the phantom",
     )
-    parser.add_argument("--folder", metavar="FOLDER", help="where the phantom's files go (default: phantom)")
+    parser.add_argument("--folder", metavar="FOLDER", help="where files made here go (default: phantom, or bids)")
     flags.add_json(parser)
 
 

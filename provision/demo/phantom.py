@@ -72,14 +72,22 @@ class Phantom:
     def write(self, folder: Path) -> None:
         """Write the phantom as a scanner's export would look, with the truth beside it in the layout of sh2peaks."""
         folder.mkdir(parents=True, exist_ok=True)
-        _save(self.data, self.affine, folder / "dwi.nii.gz")
+        self.write_image(folder / "dwi.nii.gz")
         _save(self.mask.astype(np.uint8), self.affine, folder / "mask.nii.gz")
         _save(self.tissue, self.affine, folder / "tissue.nii.gz")
         _save(self.directions.reshape(*self.tissue.shape, 6), self.affine, folder / "truth.nii.gz")
-        np.savetxt(folder / "bvals", self.bvals[np.newaxis], fmt="%g")
+        self.write_gradients(folder / "bvecs", folder / "bvals")
+
+    def write_image(self, path: Path) -> None:
+        """Write the volumes alone."""
+        _save(self.data, self.affine, path)
+
+    def write_gradients(self, bvecs: Path, bvals: Path) -> None:
+        """Write the gradient table by FSL's convention."""
+        np.savetxt(bvals, self.bvals[np.newaxis], fmt="%g")
         # FSL's b-vectors are relative to the axes of the image, with the first one mirrored where the determinant of
         # the affine is positive, as it is here (FSL's FAQ on FDT, "What conventions do the bvecs use?").
-        np.savetxt(folder / "bvecs", (self.bvecs * (-1, 1, 1)).T, fmt="%.8f")
+        np.savetxt(bvecs, (self.bvecs * (-1, 1, 1)).T, fmt="%.8f")
 
 
 def make_phantom(shape: Sequence[int] = SHAPE, *, snr: float = 40.0, seed: int = 0) -> Phantom:

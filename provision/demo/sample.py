@@ -15,7 +15,12 @@ from provision.machine import failures
 from provision.words import did_you_mean
 
 NAMES = ("phantom", "sherbrooke_3shell")
-"""What there is: made here, with fibres whose directions are known, or 193 volumes of a human head."""
+"""One image: made here, with fibres whose directions are known, or 193 volumes of a human head."""
+
+SAMPLES = (*NAMES, "bids")
+"""All that there is: one image, or a small BIDS folder of two made-up subjects."""
+
+_PHANTOM = ("dwi.nii.gz", "bvecs", "bvals")
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,9 +30,9 @@ class Sample:
     Attributes
     ----------
     name : str
-        One of `NAMES`.
+        One of `SAMPLES`; of the images in a BIDS folder the file's name without its ending.
     image : pathlib.Path
-        The volumes, compressed NIfTI.
+        The volumes, NIfTI.
     bvecs, bvals : pathlib.Path
         The gradient table by FSL's convention.
 
@@ -41,6 +46,11 @@ class Sample:
     image: Path
     bvecs: Path
     bvals: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the gradient table is: in the phantom's folder, and at the top of the BIDS folder that is made here."""
+        return self.bvals.parent
 
     @property
     def arguments(self) -> str:
@@ -72,26 +82,29 @@ class Sample:
         return f"<div>{escape(repr(self))}</div>"
 
 
-def sample(name: str | None = None, *, folder: str | os.PathLike = "phantom") -> Sample:
+def sample(name: str | None = None, *, folder: str | os.PathLike | None = None) -> Sample:
     """Give diffusion data to try things on.
 
     Parameters
     ----------
-    name : {"sherbrooke_3shell", "phantom"}, optional
-        A human head, which dipy downloads once (55 MB) into its own folder; or a ring of fibres that a bar crosses,
-        made here in a second. Without a name the head, and where it cannot be downloaded the phantom, which is told.
+    name : {"sherbrooke_3shell", "phantom", "bids"}, optional
+        A human head, which dipy downloads once (55 MB) into its own folder; a ring of fibres that a bar crosses, made
+        here in a second; or a BIDS folder with three small scans of such rings, from two subjects. Without a name the
+        head, and where it cannot be downloaded the phantom, which is told.
     folder : path-like, optional
-        Where the phantom's files go; a second call writes the same files again.
+        Where the files that are made here go, ``phantom`` or ``bids`` by default; a second call writes the same files
+        again.
 
     Returns
     -------
     Sample
-        Where the files are.
+        Where the files are; of the BIDS folder those of the first subject.
 
     Raises
     ------
     OptionError
-        For a name that there is not, and when the working folder is gone.
+        For a name that there is not, when the working folder is gone, and where a BIDS folder would be made in one that
+        holds something else.
     ProvisionError
         When dipy or nibabel is not installed, the folder cannot be written, and when the head was asked for by its
         name and cannot be downloaded.
@@ -103,24 +116,24 @@ def sample(name: str | None = None, *, folder: str | os.PathLike = "phantom") ->
     '/content/phantom/dwi.nii.gz -fslgrad /content/phantom/bvecs /content/phantom/bvals'
     """
     if name is not None:
-        check(name)
+        check(name, SAMPLES)
     paths.working_folder()  # refused where it is gone
     extras.require("demo", "Sample data", "nibabel", "dipy")
-    if name == "phantom":
-        return _made(Path(folder))
+    if name in ("phantom", "bids"):
+        return _made(name, folder)
     try:
         return fetched()
     except ProvisionError as error:
         if name:
             raise
         print(f"{error.message} The phantom is taken instead.", file=notebook.stream(), flush=True)
-        return _made(Path(folder))
+        return _made("phantom", folder)
 
 
-def check(name: str) -> None:
+def check(name: str, names: tuple[str, ...] = NAMES) -> None:
     """Refuse a name that no data have."""
-    if name not in NAMES:
-        hint = f"{did_you_mean(str(name), NAMES)} Choose from: {', '.join(NAMES)}.".strip()
+    if name not in names:
+        hint = f"{did_you_mean(str(name), names)} Choose from: {', '.join(names)}.".strip()
         raise OptionError(f"There are no data called {name!r}.", hint=hint, code="bad-value")
 
 
@@ -152,16 +165,21 @@ def _unreachable(error: Exception, folder: Path) -> ProvisionError:
     )
 
 
-def _made(folder: Path) -> Sample:
-    from provision.demo.phantom import make_phantom
+def _made(name: str, folder: str | os.PathLike | None) -> Sample:
+    """Write what is made here into its folder."""
+    from provision.demo import bids, phantom
 
-    folder = paths.absolute(folder)
+    place = paths.absolute(name if folder is None else folder)
     try:
-        make_phantom().write(folder)
+        if name == "phantom":
+            phantom.make_phantom().write(place)
+        else:
+            bids.write(place)
     except OSError as error:
         raise ProvisionError(
-            f"The phantom cannot be written to {folder}: {error.strerror}.",
+            f"The sample data cannot be written to {place}: {error.strerror}.",
             hint="Name another folder.",
             code=failures.failure(error)["code"],
         ) from error
-    return Sample("phantom", *(folder / name for name in ("dwi.nii.gz", "bvecs", "bvals")))
+    files = _PHANTOM if name == "phantom" else (bids.image_of(bids.SCANS[0]), "dwi.bvec", "dwi.bval")
+    return Sample(name, *(place / file for file in files))

@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 import yaml
 from documentation import FENCE, PAGES, ROOT, Block, blocks
+from IPython.core.inputtransformer2 import TransformerManager  # what makes Python of %pip and !mrinfo
 
 import provision
 from provision.actions.result import Result
@@ -85,8 +86,6 @@ def test_blocks_are_in_a_language_that_is_tried_or_is_for_reading() -> None:
 
 @having("python", *(block for page in PAGES for block in inline(page, CALL, "python")))
 def test_python_compiles_and_calls_what_there_is_with_options_that_are_taken(block: Block) -> None:
-    from IPython.core.inputtransformer2 import TransformerManager  # what makes Python of %pip and !mrinfo
-
     for line in re.findall(r"^[%!](.*)$", block.code, re.M):
         try_command(shlex.split(line, comments=True), Path())
     tree = ast.parse(TransformerManager().transform_cell(block.code))
@@ -105,7 +104,7 @@ def names_before(block: Block) -> set[str]:
     made = {"provision", "get_ipython", *dir(builtins)}
     for earlier in blocks(block.page):
         if earlier.language == "python" and earlier.line < block.line:
-            made |= stored(ast.parse(re.sub(r"^[%!].*$", "", earlier.code, flags=re.M)))
+            made |= stored(ast.parse(TransformerManager().transform_cell(earlier.code)))
     return made
 
 
@@ -255,7 +254,7 @@ def try_pip(arguments: list[str], _folder: Path) -> None:
     assert [word for word in arguments if word.startswith("-") and word not in said] == []
     folder_follows = ("--wheel-dir", "--find-links")
     for before, wanted in pairwise(arguments):
-        if wanted.startswith("-") or before in folder_follows:
+        if wanted.startswith(("-", "/")) or before in folder_follows or wanted in OF_OTHERS:
             continue
         name, extras, version = PACKAGE.fullmatch(wanted).groups()
         assert name in ("mrtrix-provision", WHEEL, ".") and (extras or "[demo]")[1:-1] in EXTRAS
@@ -270,7 +269,7 @@ def try_python(arguments: list[str], folder: Path) -> None:
 
 
 def try_mkdir(arguments: list[str], _folder: Path) -> None:
-    assert arguments[0] == "-p" and all(folder.startswith("~/") for folder in arguments[1:])
+    assert arguments[0] == "-p" and all(folder.startswith(("~/", "study/")) for folder in arguments[1:])
 
 
 def try_source(arguments: list[str], _folder: Path) -> None:
@@ -291,9 +290,18 @@ def try_mrtrix3(_arguments: list[str], _folder: Path) -> None:
     """MRtrix3's own commands are executed by tests/machine/test_documented_commands.py alone."""
 
 
+def try_nothing(_arguments: list[str], _folder: Path) -> None:
+    """It is the notebook's, or a program that is not ours."""
+
+
+# What the pages install besides the project.
+OF_OTHERS = ("dcm2niix",)
+# What they call of MRtrix3 in cells; what is in a script or a loop is not looked at here.
+MRTRIX3 = ("mrinfo", "dwi2mask", "dwi2response", "dwi2fod", "dwigradcheck", "for_each", "responsemean", "mrconvert")
 TRIES = {
     "provision": try_provision, "ansible-playbook": try_playbook, "ansible-galaxy": try_galaxy, "ansible-doc": try_doc,
-    "mkdir": try_mkdir, "pip": try_pip, **dict.fromkeys(("dwi2mask", "for_each", "mrconvert", "mrinfo"), try_mrtrix3),
+    "mkdir": try_mkdir, "pip": try_pip, **dict.fromkeys(MRTRIX3, try_mrtrix3),
+    **dict.fromkeys(("writefile", *OF_OTHERS), try_nothing),
     "pytest": try_pytest, "python": try_python, "python3": try_python, "source": try_source,
 }  # fmt: skip
 

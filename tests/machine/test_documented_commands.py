@@ -34,7 +34,7 @@ NOT_RUN = {
 
 # The pages with something to execute, in the order in which it is: what removes comes late. Those with Drive in them
 # are typed on a machine dressed as Colab's.
-ON_COLAB = ("docs/start/colab.md", "docs/colab.md", "docs/store.md", "docs/howto/share.md")
+ON_COLAB = ("docs/start/colab.md", "docs/colab.md", "docs/store.md", "docs/howto/share.md", "docs/howto/own_data.md")
 ORDER = (
     "docs/start/ansible.md", "docs/howto/version.md", "docs/pictures.md", "docs/howto/subjects.md", "docs/howto/fsl.md",
     *ON_COLAB, "docs/troubleshooting.md", "docs/howto/offline.md", "docs/install.md", "docs/access.md",
@@ -161,7 +161,7 @@ def run_shell(box: Box, block: Block, env: dict[str, str]) -> Outcome:
 
 def run_python(box: Box, todo: list[Block], env: dict[str, str]) -> dict[str, Outcome]:
     """Run blocks as the cells of one notebook."""
-    outputs = run_cells(box, ["import provision", *map(executed, todo)], seconds=300, env=env, timeout=120)[1:]
+    outputs = run_cells(box, ["import provision", *map(executed, todo)], seconds=300, env=env, timeout=300)[1:]
     return {str(block): Outcome(has_failed(one), said(one)) for block, one in zip(todo, outputs, strict=True)}
 
 

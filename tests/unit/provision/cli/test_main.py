@@ -290,7 +290,7 @@ def test_the_files_of_data_are_told_to_programs_with_what_commands_take(sample, 
 
 
 def test_sample_offers_the_data_that_there_are(capsys):
-    assert set(samples.NAMES) <= set(re.findall(r"\w+", help_of("sample --help", capsys)))
+    assert set(samples.SAMPLES) <= set(re.findall(r"\w+", help_of("sample --help", capsys)))
     assert provision("sample phantmo") == 2
     # Newer releases of Python print them without quotes.
     told = capsys.readouterr().err.replace("'", "")

@@ -105,3 +105,12 @@ def test_missing_packages_are_named_with_what_installs_them(monkeypatch):
 def test_a_notebook_shows_which_data_they_are(tmp_path):
     found = provision.sample("phantom", folder=tmp_path / "<b>")
     assert "phantom" in found._repr_html_() and "&lt;b&gt;/dwi.nii.gz" in found._repr_html_()
+
+
+def test_the_bids_folder_is_that_of_the_first_subject_with_the_table_that_all_inherit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = provision.sample("bids")
+    assert found.folder == tmp_path / "bids"
+    assert found.image == tmp_path / "bids/sub-01/dwi/sub-01_dwi.nii.gz"
+    assert (found.bvecs, found.bvals) == (found.folder / "dwi.bvec", found.folder / "dwi.bval")
+    assert provision.sample("bids") == found

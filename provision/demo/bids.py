@@ -1,0 +1,52 @@
+"""A small BIDS folder: two made-up subjects, three scans, and one gradient table for all of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from provision.demo.phantom import Phantom, make_phantom
+from provision.errors import OptionError
+
+SCANS = ("sub-01", "sub-02_ses-1", "sub-02_ses-2")
+"""Subject and session of each scan; the second subject came twice."""
+
+SHAPE = (18, 18, 12)
+"""Voxels of each scan: fewer, and ``dwi2response dhollander`` finds less than two for grey matter."""
+
+_DESCRIPTION = json.dumps({"Name": "A made-up phantom", "BIDSVersion": "1.9.0", "DatasetType": "raw"}, indent=2) + "\n"
+
+
+def image_of(name: str) -> Path:
+    """Return where in a BIDS folder the image of a scan is."""
+    return Path(*name.split("_"), "dwi", f"{name}_dwi.nii.gz")
+
+
+def write(folder: Path) -> None:
+    """Write the folder; its gradient table is at the top, where all images inherit it."""
+    description = folder / "dataset_description.json"
+    if folder.is_dir() and any(folder.iterdir()) and not _is_ours(description):
+        raise OptionError(f"{folder} holds other files.", hint="Name an empty folder, or one that does not exist.")
+    folder.mkdir(parents=True, exist_ok=True)
+    description.write_text(_DESCRIPTION, encoding="utf-8")
+    for seed, name in enumerate(SCANS):
+        scan = make_scan(seed)
+        (folder / image_of(name)).parent.mkdir(parents=True, exist_ok=True)
+        scan.write_image(folder / image_of(name))
+        scan.write_gradients(folder / "dwi.bvec", folder / "dwi.bval")
+
+
+def make_scan(seed: int) -> Phantom:
+    """Return one scan: b = 0, 16 directions at b = 1000 and 64 at b = 2000 s/mm²."""
+    whole = make_phantom(SHAPE, seed=seed)
+    shells = np.round(whole.bvals, -2)
+    kept = (shells == 0) | (shells == 2000)
+    kept[np.flatnonzero(shells == 1000)[::4]] = True
+    return replace(whole, data=whole.data[..., kept], bvals=whole.bvals[kept], bvecs=whole.bvecs[kept])
+
+
+def _is_ours(description: Path) -> bool:
+    return description.is_file() and description.read_text(encoding="utf-8", errors="replace") == _DESCRIPTION

@@ -1,0 +1,73 @@
+"""The diffusion-weighted images of a BIDS folder, each with the gradient table that belongs to it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from provision import paths
+from provision.demo.sample import Sample
+from provision.errors import OptionError
+
+_SUFFIXES = ("_dwi.nii.gz", "_dwi.nii")
+
+
+def scans(folder: str | os.PathLike) -> list[Sample]:
+    """Find the diffusion-weighted images of a BIDS folder and their gradient tables.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder with the subjects, ``sub-01`` and so on, with or without sessions.
+
+    Returns
+    -------
+    list of Sample
+        One per image, sorted by name. ``name`` is the file's without its ending, such as ``sub-02_ses-1``.
+
+    Raises
+    ------
+    OptionError
+        When the folder does not exist or holds no such images, and when an image has no gradient table.
+
+    Notes
+    -----
+    A ``.bvec`` or ``.bval`` file may be beside its image or in any folder above it, up to `folder`: the nearest one
+    whose name has no entity that the image lacks is taken. That is BIDS's inheritance principle.
+
+    Examples
+    --------
+    >>> scans("study")  # doctest: +SKIP
+    [sub-01: /content/study/sub-01/dwi/sub-01_dwi.nii.gz with gradients in /content/study/dwi.bvec and ...]
+    """
+    top = paths.absolute(folder)
+    if not top.is_dir():
+        raise OptionError(f"There is no folder {top}.", hint="Name the folder that holds sub-01, sub-02 and so on.")
+    images = sorted(path for path in top.glob("sub-*/**/*") if path.name.endswith(_SUFFIXES))
+    if not images:
+        raise OptionError(
+            f"There are no diffusion-weighted images in {top}.",
+            hint="BIDS names them sub-01/dwi/sub-01_dwi.nii.gz, or sub-01/ses-1/dwi/sub-01_ses-1_dwi.nii.gz.",
+        )
+    return [Sample(_name(image), image, _inherited(image, "bvec", top), _inherited(image, "bval", top))
+            for image in images]  # fmt: skip
+
+
+def _name(image: Path) -> str:
+    return image.name.partition("_dwi.nii")[0]
+
+
+def _inherited(image: Path, kind: str, top: Path) -> Path:
+    """Return the nearest file of that kind that applies to an image."""
+    entities = {*_name(image).split("_"), "dwi"}
+    for place in image.parents:
+        found = [path for path in place.glob(f"*dwi.{kind}") if entities.issuperset(path.stem.split("_"))]
+        if found:
+            # The more entities its name has, the closer it is to the image.
+            return max(found, key=lambda path: len(path.stem.split("_")))
+        if place == top:
+            break
+    raise OptionError(
+        f"{image} has no .{kind} file.",
+        hint=f"Put {_name(image)}_dwi.{kind} beside it, or dwi.{kind}, which serves all images, into {top}.",
+    )
