@@ -366,7 +366,7 @@ ROWS = [
         lambda _: provision.sample("phantm"),
         "bad-value",
         "There are no data called 'phantm'.",
-        "Did you mean 'phantom'? Choose from: phantom, sherbrooke_3shell.",
+        "Did you mean 'phantom'? Choose from: phantom, sherbrooke_3shell, bids.",
     ),
     (
         lambda folder: run_command(folder, "echo no; exit 3"),

@@ -28,8 +28,9 @@ def make_profile(name, environment):
 
 def drop_profile(state):
     """Remove the file that login shells read for an installation."""
-    with suppress(FileNotFoundError):
-        os.unlink(state.get("profile") or "")
+    if state.get("profile"):
+        with suppress(FileNotFoundError):
+            os.unlink(state["profile"])
 
 
 def environment_problem(report, state):

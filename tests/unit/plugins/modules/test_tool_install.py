@@ -33,6 +33,7 @@ from .built_tree import (
     KEY,
     MACHINE,
     MRINFO,
+    RESPONSE,
     TOOL,
     _shell_scripts_are_compiled,  # noqa: F401
     asked,
@@ -164,6 +165,7 @@ def test_all_files_of_a_build_have_one_time_so_that_building_a_module_makes_none
 
 
 def test_an_mrtrix3_that_is_there_stays_where_it_is(given, tree):
+    (tree / "bin" / "dwi2response").write_text(RESPONSE.replace("env python", "env python3"))
     state = TOOL.install({**given, "tree": None, "bin": str(tree / "bin"), "origin": "present", "version": "any"})
     assert state["report"]["bin"] == str(tree / "bin")
     TOOL.remove(given)
