@@ -78,7 +78,9 @@ apt-get install -y -qq --no-install-recommends ccache > /dev/null
 cat > /srv/g++ <<'END'
 #!/bin/sh
 case " $* " in *" -c "*) sleep 0.3 ;; esac
-CCACHE_DIR=/var/cache/ccache exec ccache "$(readlink -f /usr/bin/g++.real)" "$@"
+# What is precompiled of the headers is remembered, too.
+export CCACHE_DIR=/var/cache/ccache CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+exec ccache "$(readlink -f /usr/bin/g++.real)" "$@"
 END
 chmod 755 /srv/g++
 dpkg-divert --quiet --rename --divert /usr/bin/g++.real --add /usr/bin/g++
