@@ -29,7 +29,8 @@ def write(folder: Path) -> None:
     """Write the folder; its gradient table is at the top, where all images inherit it."""
     description = folder / "dataset_description.json"
     if folder.is_dir() and any(folder.iterdir()) and not _is_ours(description):
-        raise OptionError(f"{folder} holds other files.", hint="Name an empty folder, or one that does not exist.")
+        hint = "Name an empty folder, or one that does not exist."
+        raise OptionError(f"{folder} holds other files.", hint=hint, code="file-exists")
     folder.mkdir(parents=True, exist_ok=True)
     description.write_text(_DESCRIPTION, encoding="utf-8")
     for seed, name in enumerate(SCANS):

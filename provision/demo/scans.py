@@ -42,12 +42,14 @@ def scans(folder: str | os.PathLike) -> list[Sample]:
     """
     top = paths.absolute(folder)
     if not top.is_dir():
-        raise OptionError(f"There is no folder {top}.", hint="Name the folder that holds sub-01, sub-02 and so on.")
+        hint = "Name the folder that holds sub-01, sub-02 and so on."
+        raise OptionError(f"There is no folder {top}.", hint=hint, code="no-folder")
     images = sorted(path for path in top.glob("sub-*/**/*") if path.name.endswith(_SUFFIXES))
     if not images:
         raise OptionError(
             f"There are no diffusion-weighted images in {top}.",
             hint="BIDS names them sub-01/dwi/sub-01_dwi.nii.gz, or sub-01/ses-1/dwi/sub-01_ses-1_dwi.nii.gz.",
+            code="no-file",
         )
     return [Sample(_name(image), image, _inherited(image, "bvec", top), _inherited(image, "bval", top))
             for image in images]  # fmt: skip
@@ -70,4 +72,5 @@ def _inherited(image: Path, kind: str, top: Path) -> Path:
     raise OptionError(
         f"{image} has no .{kind} file.",
         hint=f"Put {_name(image)}_dwi.{kind} beside it, or dwi.{kind}, which serves all images, into {top}.",
+        code="no-file",
     )
