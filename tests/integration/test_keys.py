@@ -24,6 +24,7 @@ def line_of(kind: str, *parts: bytes) -> str:
 RSA = line_of("ssh-rsa", b"\1\0\1", b"\0" + b"\x80" * 256)
 
 
+@pytest.mark.needs("ssh-keygen")
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
 def test_what_ssh_keygen_makes_is_a_key(tmp_path, kind):
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", "key"], cwd=tmp_path, check=True)
@@ -39,6 +40,7 @@ def test_what_ssh_keygen_makes_is_a_key(tmp_path, kind):
 PASSPHRASE = ["ssh-keygen", "-q", "-t", "rsa", "-N", "secret", "-f", "key"]
 
 
+@pytest.mark.needs("ssh-keygen")
 @pytest.mark.parametrize("form", ["RFC4716", "PEM", "PKCS8"])
 def test_a_private_key_with_a_passphrase_is_known_before_anything_is_begun(tmp_path, form):
     subprocess.run([*PASSPHRASE, "-m", form], cwd=tmp_path, check=True)

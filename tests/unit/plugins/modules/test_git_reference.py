@@ -114,7 +114,7 @@ def run_module(capsys, repo, version, **more):
     return ended.value.code, json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+@pytest.mark.needs("git")
 def test_a_clone_on_this_machine_is_asked(tmp_path, capsys):
     repo = tmp_path / "a repo"
     who = ["-c", "user.name=a", "-c", "user.email=a@b"]
@@ -146,6 +146,7 @@ def clone(monkeypatch, tmp_path):
     return tmp_path / "clone"
 
 
+@pytest.mark.needs("git")
 @pytest.mark.parametrize("check", [False, True])
 def test_locks_that_a_killed_git_has_left_in_the_roles_own_clone_go(capsys, clone, check):
     for name in ("shallow.lock", "index.lock", "refs/x.lock"):
@@ -156,6 +157,7 @@ def test_locks_that_a_killed_git_has_left_in_the_roles_own_clone_go(capsys, clon
     assert (clone / ".git/HEAD").exists()
 
 
+@pytest.mark.needs("git")
 @pytest.mark.parametrize("missing", ["config", "HEAD", "objects", "refs", "."])
 def test_half_a_clone_that_a_killed_git_has_left_goes(capsys, clone, missing):
     (clone / "README").touch()

@@ -45,6 +45,7 @@ def test_an_address_that_never_answers_is_given_up_in_time():
     assert time.monotonic() - begin < 3
 
 
+@pytest.mark.needs("ssh")
 @pytest.mark.parametrize("user", ["ada", "jane@corp.example", "CORP\\jane", "jane doe", "a#b"])
 def test_a_person_can_copy_what_is_said_whatever_the_user_is_called(tmp_path, user):
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"

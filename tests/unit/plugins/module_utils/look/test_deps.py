@@ -175,7 +175,7 @@ def test_configuration_that_was_there_before_is_known(dpkg, monkeypatch, tmp_pat
     add("left")
     later = time.time() + 100
     os.utime(tmp_path / "new")
-    monkeypatch.setattr(look.os, "lstat", lambda path: os.stat_result((0,) * 9 + (later * ("new" in path),)))
+    monkeypatch.setattr(look.os, "lstat", lambda path: os.stat_result((0,) * 9 + (later * path.endswith("new"),)))
     begun = {**BEGUN, "names": ["old", "new", "left"], "configured": ["left", "other"], "time": later - 50}
     noted(monkeypatch, installed={}, begun=begun, configured=[])
     assert look.noted()[0]["configured"] == ["left", "old"]

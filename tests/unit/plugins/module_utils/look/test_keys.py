@@ -124,6 +124,7 @@ def test_a_file_without_a_key_that_lets_in_is_refused_and_says_why(tmp_path, tex
     assert "AAAA" not in message and "MII" not in message
 
 
+@pytest.mark.needs("ssh-keygen")
 def test_what_is_said_of_putty_s_form_is_true(tmp_path):
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "key"], cwd=tmp_path, check=True)
     for form, options in (("RFC4716", ["-i"]), ("PKCS8", ["-i", "-m", "PKCS8"])):
