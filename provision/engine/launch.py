@@ -26,7 +26,7 @@ TOKEN_VARIABLE = "NGROK_AUTHTOKEN"
 
 # The variables of Ansible's own that reach a run on other machines; none reaches one on this machine. All others could
 # change what a run does. `docs/howto/fleet.md` lists them.
-KEPT = ("ANSIBLE_PRIVATE_KEY_FILE", "ANSIBLE_REMOTE_USER", "ANSIBLE_VAULT_PASSWORD_FILE")
+KEPT = ("ANSIBLE_FORKS", "ANSIBLE_PRIVATE_KEY_FILE", "ANSIBLE_REMOTE_USER", "ANSIBLE_VAULT_PASSWORD_FILE")
 # What ansible-runner sets in each run, on top of whatever the caller has; those of `environment` that are empty make it
 # forget the caller's.
 _RUNNERS = (
