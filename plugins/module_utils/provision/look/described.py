@@ -6,6 +6,7 @@ import os
 
 from ..notes import read_state
 from ..reading import names_in
+from ..tool.environment import profile_of
 from ..tool.version import told_version
 from .tool import look_at_tool, notes_of
 
@@ -14,7 +15,7 @@ def now(role, report):
     """Return whether the commands still run, and what keeps a shell from finding them."""
     state = read_state(role)
     works = not report.get("bin") or bool(told_version(report["bin"], state["tool"])[0])
-    return {"works": works, **notes_of(report, state)}
+    return {"works": works, **notes_of(role, report, state)}
 
 
 def _differs(wanted, state):
@@ -26,8 +27,9 @@ def _differs(wanted, state):
         return "other commands are linked"
     if state.get("tool", {}).get("environment", {}) != (wanted.get("environment") or {}):
         return "it has another environment"
-    if state.get("profile") and not os.path.exists(state["profile"]):
-        return f"{state['profile']} is missing"
+    profile = profile_of(wanted["name"], state["report"].get("environment"))
+    if profile and not os.path.exists(profile):
+        return f"{profile} is missing"
     return ""
 
 

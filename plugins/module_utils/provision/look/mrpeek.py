@@ -41,7 +41,7 @@ def _runs(folder, foreign=False):
 
 def now(role, report):
     """Return whether the command still runs, and what keeps a shell from finding it."""
-    return {"works": not report.get("bin") or _runs(report["bin"]), **notes_of(report, read_state(role))}
+    return {"works": not report.get("bin") or _runs(report["bin"]), **notes_of(role, report, read_state(role))}
 
 
 def look_at(wanted, machine):

@@ -21,7 +21,7 @@ def version_in(folder, foreign=False):
 def now(role, report):
     """Return whether the commands still run, and what keeps a shell from finding them."""
     works = not report.get("bin") or bool(version_in(report["bin"], report.get("origin") == "present"))
-    return {"works": works, **notes_of(report, read_state(role))}
+    return {"works": works, **notes_of(role, report, read_state(role))}
 
 
 def _differs(wanted, state):

@@ -72,9 +72,9 @@ def refusal_of(tool, prefix, link_dir):
     return []
 
 
-def notes_of(report, state):
+def notes_of(name, report, state):
     """Return what somebody should know of an installation that works, as ``{"notes": [...]}``, or nothing."""
-    problems = [path_problem(report, state), environment_problem(report, state)]
+    problems = [path_problem(report, state), environment_problem(name, report.get("environment", {}))]
     return {"notes": list(filter(None, problems))} if any(problems) else {}
 
 
@@ -95,7 +95,7 @@ def look_at_tool(wanted, machine, differs, version_in, more=dict):
     misplaced = place_drift(state, prefix, link_dir) if is_own(state) else ""
     if not (drift or misplaced):
         # In a notebook's kernel, the run itself sees to it that what is in a prefix of its own is found.
-        notes = notes_of(result["report"], state) if wanted.get("shell", True) or not is_own(state) else {}
+        notes = notes_of(name, result["report"], state) if wanted.get("shell", True) or not is_own(state) else {}
         return dict(result, report={**result["report"], **notes}, **_keeping(wanted, state, machine))
     origins = tried(wanted)
     result.update(

@@ -6,7 +6,7 @@ import os
 import shlex
 from contextlib import suppress
 
-from ..files import write_text
+from ..files import drop_half_written, write_text
 
 _PROFILES = "/etc/profile.d"
 
@@ -16,28 +16,40 @@ def variables(tool, prefix):
     return {name: value.replace("PREFIX", prefix) for name, value in (tool.get("environment") or {}).items()}
 
 
+def profile_of(name, environment):
+    """Return the file in which login shells find a tool's variables, empty where none is needed or ours to write."""
+    ours = environment and not os.geteuid() and os.path.isdir(_PROFILES)
+    return _path(name) if ours else ""
+
+
+def _path(name):
+    return os.path.join(_PROFILES, f"provision-{name}.sh")
+
+
 def make_profile(name, environment):
-    """Have login shells set a tool's variables, where that is ours to say; return the file, empty where it is not."""
-    path = os.path.join(_PROFILES, f"provision-{name}.sh")
-    if not environment or os.geteuid() or not os.path.isdir(_PROFILES):
-        return ""
+    """Have login shells set a tool's variables, where that is ours to say, and no others."""
+    path = profile_of(name, environment)
+    if not path:
+        return drop_profile(name)
     lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
-    write_text(path, f"# Made by the role {name} of provision, which replaces and removes it.\n{lines}")
-    return path
+    drop_half_written(path)
+    return write_text(path, f"# Made by the role {name} of provision, which replaces and removes it.\n{lines}")
 
 
-def drop_profile(state):
-    """Remove the file that login shells read for an installation."""
-    if state.get("profile"):
-        with suppress(FileNotFoundError):
-            os.unlink(state["profile"])
+def drop_profile(name):
+    """Remove the file that login shells read for a tool, and what a killed run has left of it."""
+    if os.geteuid():
+        return  # root's
+    drop_half_written(_path(name))
+    with suppress(FileNotFoundError):
+        os.unlink(_path(name))
 
 
-def environment_problem(report, state):
-    """Return what a shell has to set for an installation's commands, with the line to type; else nothing."""
-    missing = {name: value for name, value in report.get("environment", {}).items() if os.environ.get(name) != value}
+def environment_problem(name, environment):
+    """Return what a shell has to set for a tool's commands, with the line to type; else nothing."""
+    missing = {name: value for name, value in environment.items() if os.environ.get(name) != value}
     if not missing:
         return ""
     line = " ".join(f"{name}={shlex.quote(value)}" for name, value in missing.items())
-    later = ", or open a login shell, which has it" if state.get("profile") else ""
+    later = ", or open a login shell, which has it" if profile_of(name, environment) else ""
     return f"Its commands need {', '.join(missing)}. Type: export {line}{later}"

@@ -138,7 +138,6 @@ class Tool:
         for former in (old, *old.get("pending", [])):
             same = former.get("link_dir") == state["link_dir"] and _bin_of(former) == report["bin"]
             drop_links(former, keep=state["commands"] if same else ())
-            drop_profile(former)
             if _prefix_of(former) != report["prefix"]:
                 drop_prefix(former)
         link_dir = state["link_dir"]
@@ -153,7 +152,7 @@ class Tool:
         environment = variables(self.about_it, state["report"]["prefix"])
         if environment:
             state["report"]["environment"] = environment
-            state["profile"] = make_profile(self.name, environment)
+        make_profile(self.name, environment)
 
     def what_changed(self, old, new):
         """Return notes on what of an installation that worked is no longer as it was."""
@@ -323,7 +322,7 @@ class Tool:
         for former in (state, *pending):
             drop_links(former)
             drop_prefix(former)
-        drop_profile(state)
+        drop_profile(self.name)
         for place in {prefix, *map(_prefix_of, (state, *pending))} - {""}:
             drop_leftovers(place)
         drop_half_written(given["state_file"])

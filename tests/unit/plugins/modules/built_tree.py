@@ -9,11 +9,11 @@ from ansible.module_utils.testing import patch_module_args
 
 from plugins.module_utils.provision.store import portable as portable
 from plugins.module_utils.provision.store.pack import pack
+from plugins.module_utils.provision.tool import environment, mrtrix3
 from plugins.module_utils.provision.tool import install as shared
-from plugins.module_utils.provision.tool import mrtrix3
 from provision.engine import content
 
-ABOUT = {"name": "mrtrix3", "title": "MRtrix3"}
+ABOUT = {"name": "mrtrix3", "title": "MRtrix3", "environment": {"MRTRIX_HOME": "PREFIX"}}
 TOOL = mrtrix3.MRtrix3(ABOUT)
 ROOT = str(content.root())
 MRINFO = "#!/bin/sh\n# compiled\necho '== mrinfo 3.0.8 =='\n"
@@ -21,13 +21,15 @@ RESPONSE = "#!/usr/bin/env python\nprint('== dwi2response 3.0.8 ==')\n"
 
 
 @pytest.fixture(autouse=True)
-def _shell_scripts_are_compiled(monkeypatch):
+def _shell_scripts_are_compiled(monkeypatch, tmp_path):
     def is_compiled(path):
         return not os.path.islink(path) and b"# compiled" in open(path, "rb").read()
 
     def is_python(path):
         return open(path, "rb").read(14) == b"#!/usr/bin/env"
 
+    (tmp_path / "profile.d").mkdir()
+    monkeypatch.setattr(environment, "_PROFILES", str(tmp_path / "profile.d"))
     monkeypatch.setattr(mrtrix3, "is_elf", is_compiled)
     monkeypatch.setattr(mrtrix3, "is_script", is_python)
     monkeypatch.setattr(portable, "strip", lambda paths: None)

@@ -234,7 +234,8 @@ def test_what_is_installed_is_moved_and_linked_elsewhere_without_another_build(g
     shutil.rmtree(tree)
     place = {"prefix": str(tmp_path / "data/mrtrix3"), "link_dir": str(tmp_path / "commands")}
     moved = TOOL.move({**given, **place, "origin": None, "tree": None, "version": "any", "move": True, "extra": {}})
-    report = {**state["report"], "prefix": place["prefix"], "bin": place["prefix"] + "/bin"}
+    environment = {"MRTRIX_HOME": place["prefix"]}
+    report = {**state["report"], "prefix": place["prefix"], "bin": place["prefix"] + "/bin", "environment": environment}
     assert moved == {**state, "report": report, "link_dir": place["link_dir"]}
     assert json.loads(Path(given["state_file"]).read_text()) == moved
     assert snapshot(tmp_path / "opt") == snapshot(tmp_path / "links") == []
@@ -348,6 +349,7 @@ def test_the_best_build_of_the_store_is_installed_and_reported(wanted, shelf, tm
     assert {**report, "seconds": 0} == {
         "version": "3.0.8", "prefix": str(tmp_path / "opt/mrtrix3"), "bin": str(tmp_path / "opt/mrtrix3/bin"),
         "origin": "store", "cpu": "x86-64-v3", "archive": best, "seconds": 0, "build_seconds": 1234.5,
+        "environment": {"MRTRIX_HOME": str(tmp_path / "opt/mrtrix3")},
     }  # fmt: skip
     assert report["seconds"] >= wanted["seconds"]
     assert (state["commands"], state["complete"], passed_over) == (["mrinfo", "dwi2response"], True, [])
