@@ -46,7 +46,7 @@ def _consent(roles: Sequence[str], variables: Mapping[str, Any]) -> dict[str, bo
     if not problem:
         return {}
     names = [f"{role}_accept_colab_policy" for role in roles]
-    print(". ".join(problem), file=notebook.stream(), flush=True)
+    print(". ".join(problem[:2]), file=notebook.stream(), flush=True)
     if not all(variables.get(name) for name in names) and not _typed_yes():
         raise Declined(
             "No tunnel was opened, because what Google Colab's terms say of them was not accepted.",

@@ -54,7 +54,7 @@ def fingerprint(key):
 
 
 def colab_policy_problem(accepted, option="accept_colab_policy"):
-    """Return why this machine may not be made reachable, and what to do, as two texts; none where it may."""
+    """Return why this machine may not be made reachable, and what to do, and a code, as three texts; none where it may."""
     if accepted or not on_colab():
         return []
     return [
@@ -62,4 +62,5 @@ def colab_policy_problem(accepted, option="accept_colab_policy"):
         "have paid for, and connecting to remote proxies to nobody",
         "Permitted are pictures in the notebook (provision.peek, provision.view), Colab's own terminal, and "
         f"its own command `colab ssh`. Who may all the same says so with {option}=true.",
+        "declined",
     ]

@@ -134,9 +134,9 @@ def ngrok_drift(wanted, state, folder, pid, key):
 
 def ngrok_problem(wanted, folder, agent, key):
     """Return what is wrong with what was asked for, what to do, and a code, as three texts; none when nothing is."""
-    policy = colab_policy_problem(wanted["accept_colab_policy"] or wanted.get("can_ask"), "ngrok_accept_colab_policy")
+    consents = wanted["accept_colab_policy"] or wanted.get("can_ask")
     return (
-        (policy and [*policy, "declined"])
+        colab_policy_problem(consents, "ngrok_accept_colab_policy")
         or _wrong_number(wanted)
         or _wrong_service(wanted)
         or _wrong_download(wanted)

@@ -174,7 +174,7 @@ def tunnel_problem(wanted, gateway, known):
     """Return what is wrong with what was asked for, what to do, and a code, as three texts; none when nothing is."""
     consents = wanted["accept_colab_policy"] or wanted.get("can_ask")
     policy = colab_policy_problem(consents, "reverse_ssh_accept_colab_policy")
-    return (policy and [*policy, "declined"]) or _wrong_gateway(wanted, gateway, known) or _wrong_number(wanted)
+    return policy or _wrong_gateway(wanted, gateway, known) or _wrong_number(wanted)
 
 
 def _wrong_gateway(wanted, gateway, known):
