@@ -1,4 +1,4 @@
-"""What can go wrong, as one plain sentence and what to do about it."""
+"""Errors: one plain sentence, and what to do about it."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import copy
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from provision.words import did_you_mean, printable
+from provision.words import did_you_mean, no_such, printable
 
 
 class ProvisionError(Exception):
-    """A run that did not reach its end.
+    """An error with a sentence for people and a code for programs.
 
     Parameters
     ----------
     message : str
-        One sentence that says what was wrong.
+        What went wrong, in one sentence.
     hint : str, optional
         What to do about it.
     role, task, host : str, optional
-        Where it happened; empty when nothing was started.
+        Where it happened; empty if nothing was started.
     log : pathlib.Path, optional
-        The file with all that Ansible said; None when nothing was started.
+        The file with Ansible's output; None if nothing was started.
     said : sequence of str, optional
-        The last lines of what the program said that failed.
+        The last lines that the failed program printed.
     code : str, optional
-        A short name of the kind of error that stays the same from version to version, such as ``"disk-full"``.
+        A short name for the kind of error, such as ``"disk-full"``. It stays the same from version to version.
 
     Attributes
     ----------
     errors : dict of str to ProvisionError
-        With an inventory, the error of each machine whose run failed.
+        With an inventory, the error of each host that failed.
     hosts : dict of str to dict
-        With an inventory, what the roles reported of the machines, ``{host: {role: {...}}}``.
+        With an inventory, what the roles reported, ``{host: {role: {...}}}``.
 
     Examples
     --------
@@ -63,13 +63,13 @@ class ProvisionError(Exception):
         self.errors: dict[str, ProvisionError] = {}
 
     def __str__(self) -> str:
-        """Return the sentence, and what to do where that is known."""
+        """Return the sentence and the hint."""
         return f"{self.message} {self.hint}".strip()
 
     def to_dict(self) -> dict:
         """Return what ``--json`` prints: ``{"error": {...}}`` with plain values.
 
-        With an inventory there are ``hosts``, as in a result, and ``errors``, by host, too.
+        With an inventory it also has ``hosts``, as in a result, and ``errors`` by host.
         """
         names = ("code", "role", "task", "host", "message", "hint")
         fields = {name: getattr(self, name) for name in names}
@@ -77,24 +77,24 @@ class ProvisionError(Exception):
         return {"error": {**fields, "log": str(self.log) if self.log else None}, **(of_hosts if self.errors else {})}
 
     def _each(self) -> Iterable[tuple[str, ProvisionError]]:
-        """Give the error of each machine; what was raised is one of them."""
+        """Yield each host and its error; the one that was raised is among them."""
         for host, error in self.errors.items():
             alone = copy.copy(error)
             alone.errors = {}
             yield host, alone
 
     def lines(self) -> list[str]:
-        """Return all that a person wants to know, as lines of text.
+        """Return the error as lines of text.
 
         Returns
         -------
         list of str
-            What was wrong, what to do, where it happened, what was said last and the log's path, where these are known.
+            What went wrong, what to do, where it happened, the last output and the path of the log, as far as known.
 
         Examples
         --------
         >>> ProvisionError("It broke.", hint="Mend it.", role="deps", task="Install", said=["E: no"]).lines()
-        ['Error: It broke.', 'Mend it.', 'At: role deps, task Install', 'It said last:', '    E: no']
+        ['Error: It broke.', 'Mend it.', 'At: role deps, task Install', 'Last output:', '    E: no']
         """
         where = ", ".join(f"{name} {getattr(self, name)}" for name in ("role", "task", "host") if getattr(self, name))
         told = [f"Error: {self.message}", self.hint, where and f"At: {where}"]
@@ -102,41 +102,41 @@ class ProvisionError(Exception):
         done = {host: reports for host, reports in self.hosts.items() if host not in self.errors}
         told += [f"{host}: done, {', '.join(reports)}" for host, reports in done.items()]
         if self.said:
-            told += ["It said last:", *(f"    {line}" for line in self.said)]
+            told += ["Last output:", *(f"    {line}" for line in self.said)]
         if self.log:
             told.append(f"Log: {self.log}")
         return list(filter(None, told))
 
     def _render_traceback_(self) -> list[str]:
-        """Return what IPython shows: to a person the way through this package's code says nothing."""
+        """Return what IPython shows: the lines for people, without a traceback through this package."""
         first, *rest = map(printable, self.lines())
         return [f"\x1b[31m{first}\x1b[0m", *rest]
 
 
 class OptionError(ProvisionError, ValueError):
-    """A role or option that does not exist, or a value that is not allowed; nothing was started."""
+    """An unknown role or option, or a value that is not allowed; nothing was started."""
 
     code = "usage"
 
 
 class Declined(OptionError):
-    """What only a person can give was not given: a token, or the consent to open a tunnel; nothing was started."""
+    """A password, a token or the consent to open a tunnel was not given; nothing was started."""
 
     code = "declined"
 
 
 class Interrupted(KeyboardInterrupt):
-    """An interrupted cell of a notebook: all that it had started has ended.
+    """An interrupted notebook cell; everything it had started has been stopped.
 
     Examples
     --------
     >>> print(Interrupted())
-    Interrupted: all that was started has been stopped. Run the cell again, and it goes on from here.
+    Interrupted: everything that was running has been stopped. Run the cell again to resume.
     """
 
     def __str__(self) -> str:
-        """Return how to go on."""
-        return "Interrupted: all that was started has been stopped. Run the cell again, and it goes on from here."
+        """Return how to resume."""
+        return "Interrupted: everything that was running has been stopped. Run the cell again to resume."
 
     def _render_traceback_(self) -> list[str]:
         # A notebook breaks long lines of a traceback within words.
@@ -144,14 +144,29 @@ class Interrupted(KeyboardInterrupt):
 
 
 def unexpected(error: Exception, log: Path | None = None) -> ProvisionError:
-    """Return the error for what nobody has thought of: a sentence for a person, and its traceback in a file."""
+    """Return the error for a bug in this package; the traceback is in the log."""
     said = " ".join(f"{type(error).__name__}: {error}".split())
     hint = "Please report it with its log." if log else "Please report it."
-    return ProvisionError(f"This is a mistake in provision: {said}.", hint=hint, log=log, code="internal")
+    return ProvisionError(f"This is a bug in provision: {said}.", hint=hint, log=log, code="internal")
+
+
+def unknown(
+    kind: str,
+    name: object,
+    names: Iterable[str],
+    *,
+    where: str = "",
+    kinds: str = "",
+    near: Iterable[str] = (),
+    code: str = "bad-value",
+) -> OptionError:
+    """Return the error for a name that was looked up and does not exist; the arguments are those of `words.no_such`."""
+    message, hint = no_such(kind, name, names, where=where, kinds=kinds, near=near)
+    return OptionError(message, hint=hint, code=code)
 
 
 def no_such_file(path: Path, name: str) -> OptionError:
-    """Return the error for a file that does not exist, which offers the nearest name in its folder."""
+    """Return the error for a file that does not exist; it offers the nearest name in the folder."""
     names = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
     return OptionError(
         f"There is no file {name}.", hint=did_you_mean(path.name, names) or "Check the path.", code="no-file"

@@ -28,7 +28,7 @@ def format_bytes(number: float) -> str:
 
 
 def format_age(seconds: float) -> str:
-    """Return how long ago something was, in its largest unit: 59 s, 2 h, 2 d; never less than 0 s."""
+    """Return an age in its largest unit: 59 s, 2 h, 2 d; never less than 0 s."""
     for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= length:
             return f"{seconds // length:.0f} {unit}"
@@ -36,11 +36,30 @@ def format_age(seconds: float) -> str:
 
 
 def printable(line: str) -> str:
-    """Return a line from a machine with a space for each control character: terminals and notebooks obey them."""
+    """Replace each control character by a space: terminals and notebooks would obey them."""
     return "".join(letter if letter.isprintable() else " " for letter in line)
 
 
+def no_such(
+    kind: str, name: object, names: Iterable[str], *, where: str = "", kinds: str = "", near: Iterable[str] = ()
+) -> tuple[str, str]:
+    """Return the sentence for a name that does not exist, and a hint: the nearest name and the list of all.
+
+    `where` follows the name, `kinds` is an irregular plural, and `near` holds more names that may have been meant.
+    """
+    known = list(names)
+    plural = kinds or f"{kind}s"
+    return f"There is no {kind} {name!r}{where}.", choices(name, known, f"{plural[0].upper()}{plural[1:]}", near=near)
+
+
+def choices(name: object, names: Iterable[str], label: str, *, near: Iterable[str] = ()) -> str:
+    """Return the hint for a wrong name: the nearest one, and all of them after their label."""
+    known = list(names)
+    offered = f"{label}: {', '.join(known)}." if known else ""
+    return f"{did_you_mean(str(name), [*known, *near])} {offered}".strip()
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return a question that offers the nearest name, or nothing when none is near."""
+    """Return a question that offers the nearest name, or nothing if none is close."""
     near = difflib.get_close_matches(name.lower(), list(names), n=1)
     return f"Did you mean {near[0]!r}?" if near else ""

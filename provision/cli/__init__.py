@@ -1,1 +1,1 @@
-"""The door for a shell."""
+"""The command line."""

@@ -1,4 +1,4 @@
-"""What a command prints: for people, and as JSON for programs."""
+"""What a command prints, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command prints where that is not what its function returned.
+    """What a command prints if that differs from what its function returns.
 
     Attributes
     ----------
     data : mapping of str to object
         What ``--json`` prints.
     text : str
-        What is printed otherwise.
+        What is printed without it.
     ok : bool
         Whether the exit code is 0.
 

@@ -1,7 +1,7 @@
-"""Completion of the command line in bash, zsh and fish: at each press of the key the shell asks ``provision`` itself.
+"""Completion for bash, zsh and fish: at each press of Tab the shell asks ``provision`` itself.
 
-argcomplete has the scripts that ask, and finds from the parser what may follow. Somebody waits at each press, so that
-nothing heavy may be imported on the way to the answer.
+argcomplete provides the shell scripts and derives the answer from the parser. The user waits for it at each press, so
+nothing heavy may be imported on the way.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from provision.engine import catalog
 from provision.machine import releases
 
 SHELLS = ("bash", "zsh", "fish")
-"""Those that there is a completion for."""
+"""The shells with completion."""
 
 # argcomplete passes zsh's whole line, which may have sudo or other commands before this one; zsh knows this command's
 # words. And where nothing is offered, bash completes files by itself, and zsh has to be asked for that.
@@ -53,7 +53,7 @@ _PATHS = ("PATH", "FOLDER", "INVENTORY", "FILE", "FILE_OR_URL", "DEST")
 
 
 def script(shell: str) -> Answer:
-    """Return what a shell is to read."""
+    """Return the completion script of a shell."""
     text = shellcode(["provision"], shell=shell).strip()
     for theirs, ours in _ZSH.items() if shell == "zsh" else ():
         text = text.replace(theirs, ours)
@@ -62,12 +62,12 @@ def script(shell: str) -> Answer:
 
 
 def is_asked() -> bool:
-    """Tell whether a shell has started this process to learn what may follow on its command line."""
+    """Return whether a shell started this process to complete a command line."""
     return "_ARGCOMPLETE" in os.environ
 
 
 def answer(parser: argparse.ArgumentParser) -> NoReturn:
-    """Give the shell what may follow on its command line, and end the process; whatever is wrong, print nothing."""
+    """Print the completions and exit; print nothing if anything goes wrong."""
     with contextlib.suppress(Exception, KeyboardInterrupt):
         _, _, _, words, _ = split_line(os.environ["COMP_LINE"], int(os.environ["COMP_POINT"]))
         flags.subcommands(parser)["run"] = _Run(words)
@@ -77,7 +77,7 @@ def answer(parser: argparse.ArgumentParser) -> NoReturn:
 
 
 class _Values(BaseCompleter):
-    """What may be written for an argument that has no choices, by the name of its value in the help."""
+    """Completions for arguments without choices, by the name of their value in the help."""
 
     def __call__(
         self, *, prefix: str, action: argparse.Action, parsed_args: argparse.Namespace, **_rest: Any
@@ -98,7 +98,7 @@ class _Values(BaseCompleter):
 
 
 class _Run(Parser):
-    """The parser of ``provision run`` for a shell: it has the options of the roles named, and of no other."""
+    """The parser of ``provision run`` for completion: it knows only the options of the roles named."""
 
     def __init__(self, words: Sequence[str]):
         super().__init__(prog="provision run", add_help=False)

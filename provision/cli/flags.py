@@ -1,4 +1,4 @@
-"""Flags that several commands have, and the list of the flags that a command has."""
+"""Flags that commands share, and the list of flags that a command takes."""
 
 from __future__ import annotations
 
@@ -7,34 +7,32 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from provision.engine.lock import SECONDS, checked
-from provision.errors import OptionError
-from provision.words import did_you_mean
+from provision.errors import OptionError, unknown
 
 # At the end of every list of flags, because all commands have them.
 _LAST = ("--json", "--help")
 
 
 def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """Return the commands of a parser by name: the parser's own dict, so that what is put into it is parsed."""
+    """Return the commands of a parser by name: the parser's own dict, so that additions take effect."""
     found = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     return next((action.choices for action in found), {})
 
 
 def names(parser: argparse.ArgumentParser) -> list[str]:
-    """Return the flags that a command takes, in the order of its help, ``--json`` and ``--help`` last."""
+    """Return the flags of a command in the order of its help, with ``--json`` and ``--help`` last."""
     found = [flag for action in parser._actions for flag in action.option_strings]
     return [*(flag for flag in found if flag not in _LAST), *(flag for flag in _LAST if flag in found)]
 
 
 def refuse_unknown(rest: Iterable[str], allowed: Sequence[str], whose: str) -> None:
-    """Raise an error for the first flag that a parser has left over."""
-    unknown = next((word.partition("=")[0] for word in rest if word.startswith("-")), None)
-    if unknown in allowed:
-        raise OptionError(f"{unknown} stands before the command.", hint="Write it after the command.")
-    if unknown:
-        long = [flag for flag in allowed if flag.startswith("--")]
-        hint = f"{did_you_mean(unknown, long)} The options are {', '.join(long)}.".strip()
-        raise OptionError(f"There is no option {unknown} of {whose}.", hint=hint, code="no-option")
+    """Raise an error for the first flag that a parser did not recognise."""
+    flag = next((word.partition("=")[0] for word in rest if word.startswith("-")), None)
+    if flag in allowed:
+        raise OptionError(f"{flag} comes before the command.", hint="Put it after the command.")
+    if flag:
+        long = [name for name in allowed if name.startswith("--")]
+        raise unknown("option", flag, long, where=f" for {whose}", code="no-option")
 
 
 def add_json(parser: argparse._ActionsContainer, about: str = "print one JSON object") -> None:
@@ -44,31 +42,31 @@ def add_json(parser: argparse._ActionsContainer, about: str = "print one JSON ob
 
 def add_inventory(parser: argparse._ActionsContainer) -> None:
     """Add ``--on``."""
-    parser.add_argument("--on", metavar="INVENTORY", help="the machines, an Ansible inventory (default: this one)")
+    parser.add_argument("--on", metavar="INVENTORY", help="an Ansible inventory of the machines (default: this one)")
 
 
 def add_verbose(parser: argparse._ActionsContainer) -> None:
     """Add ``--verbose``."""
-    parser.add_argument("-v", "--verbose", action="store_true", help="show all that Ansible says")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show Ansible's own output")
 
 
 def add_ask(parser: argparse._ActionsContainer) -> None:
-    """Add ``--ask-become-pass``; `given` returns it."""
-    about = "ask for sudo's password first, and not only when it is needed"
+    """Add ``--ask-become-pass``; `given` returns its value."""
+    about = "ask for the sudo password up front, not only when it is needed"
     parser.add_argument("-K", "--ask-become-pass", action="store_true", default=argparse.SUPPRESS, help=about)
 
 
 def add_wait(parser: argparse._ActionsContainer) -> None:
-    """Add ``--wait`` and ``--no-wait``, how long to wait for another run; `given` returns it."""
+    """Add ``--wait`` and ``--no-wait``; `given` returns their value."""
     settings: dict[str, Any] = {"dest": "wait", "default": argparse.SUPPRESS}
-    about = f"how long to wait while another run changes this machine (default: {SECONDS:g})"
+    about = f"how long to wait while another run is changing this machine (default: {SECONDS:g})"
     parser.add_argument("--wait", metavar="SECONDS", type=_seconds, help=about, **settings)
-    about = "fail at once while another run changes this machine"
+    about = "fail at once if another run is changing this machine"
     parser.add_argument("--no-wait", action="store_const", const=0.0, help=about, **settings)
 
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what was said with the flags of `add_ask` and `add_wait`, as keyword arguments."""
+    """Return the values of the flags of `add_ask` and `add_wait` as keyword arguments."""
     return {name: value for name, value in vars(arguments).items() if name in ("ask_become_pass", "wait")}
 
 

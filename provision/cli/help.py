@@ -1,33 +1,33 @@
-"""Parsers of commands, and the end of each command's help: examples, and what its exit codes mean."""
+"""The parser of the commands, and the end of each command's help: examples and exit codes."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any, NoReturn
 
-from provision.errors import OptionError
+from provision.errors import OptionError, unknown
 
 CODES = """\
 exit codes:
   0    done
-  1    it could not be done, and the error says why
-  2    wrong usage: an argument, an option or a value that does not exist
+  1    failed; the error says why
+  2    wrong usage: an unknown argument or option, or a bad value
   130  interrupted
 """
-"""Those of commands that start no run."""
+"""The exit codes of commands that do not start a run."""
 
 RUN_CODES = """\
 exit codes:
   0    done
   1    the run failed
-  2    wrong usage: a role, an option or a value that does not exist
-  130  interrupted; the same command goes on from there
+  2    wrong usage: an unknown role or option, or a bad value
+  130  interrupted; run the same command again to resume
 """
-"""Those of commands that start a run."""
+"""The exit codes of commands that start a run."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are those of the whole package."""
+    """A parser that raises this package's errors."""
 
     def __init__(self, **settings: Any):
         # An abbreviated flag would change its meaning with the next option that a role gets.
@@ -37,15 +37,19 @@ class Parser(argparse.ArgumentParser):
         """Raise what argparse would print."""
         raise OptionError(f"{message[0].upper()}{message[1:]}.", hint=f"See {self.prog} --help.")
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise unknown(str(action.metavar or action.dest).lower(), value, map(str, action.choices), code="usage")
+
 
 def ending(examples: str, codes: str = CODES) -> str:
-    """Return the end of a command's help."""
+    """Return the end of a command's help: its examples and exit codes."""
     return examples if "exit codes:" in examples else f"{examples}\n{codes}"
 
 
 def add_command(
     commands: argparse._SubParsersAction, name: str, about: str, examples: str, codes: str = CODES, **settings: Any
 ) -> argparse.ArgumentParser:
-    """Add a command to those of a parser, with its help."""
+    """Add a command with its help."""
     description = f"{about[0].upper()}{about[1:]}."
     return commands.add_parser(name, help=about, description=description, epilog=ending(examples, codes), **settings)

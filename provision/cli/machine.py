@@ -1,4 +1,4 @@
-"""The commands that look at this machine: how they are written, and which function each of them is."""
+"""The commands ``doctor``, ``logs`` and ``remove``: their arguments, and the functions they call."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ examples:
   provision doctor --json
 
 exit codes:
-  0    all is well, or there are warnings alone
-  1    a check has failed
+  0    no check failed; there may be warnings
+  1    a check failed
   2    wrong usage
   130  interrupted
 """
 
 _REMOVE_EXAMPLES = """\
 examples:
-  provision remove                    take away all that was put here, after a typed yes
-  provision remove --yes              the same without a question, for scripts
-  provision remove --check            tell what would be removed, and change nothing
+  provision remove                    remove everything the roles installed, after asking
+  provision remove --yes              the same without asking, for scripts
+  provision remove --check            show what would be removed, without changing anything
   provision remove sshd --on hosts.yml
 
-What can be of use later is kept, and named with what removes it: builds in the store, sources, logs.
+Saved builds, sources and logs are kept; the command that removes each of them is printed.
 
 exit codes:
-  0    done, or nothing was there
-  1    something could not be removed; the same command goes on from there
+  0    done, or there was nothing to remove
+  1    something could not be removed; run the same command again to resume
   2    wrong usage, or the answer was not yes; nothing was removed
-  130  interrupted; the same command goes on from there
+  130  interrupted; run the same command again to resume
 """
 
 _LOGS_EXAMPLES = """\
 examples:
-  provision logs           the last runs, the newest first, and how they ended
-  provision logs 2         all that Ansible said in the run before the last
-  provision logs --last    the same of the last run
+  provision logs           list recent runs, newest first, and how they ended
+  provision logs 2         print Ansible's output of the run before last
+  provision logs --last    print that of the last run
   provision logs --json
 
 exit codes:
@@ -63,15 +63,15 @@ COMMANDS = ("doctor", "logs", "remove")
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the commands to the parser of ``provision``."""
-    _add(commands, "doctor", "tell whether this machine has what is needed, and change nothing", _DOCTOR_EXAMPLES)
-    logs = _add(commands, "logs", "tell of the last runs, or print what Ansible said", _LOGS_EXAMPLES)
-    logs.add_argument("number", nargs="?", type=int, metavar="N", help="which one to print; 1 is the last run")
-    logs.add_argument("--last", action="store_true", help="print that of the last run")
-    remove = _add(commands, "remove", "take away what the roles have put on this machine", _REMOVE_EXAMPLES)
-    remove.add_argument("roles", nargs="*", metavar="ROLE", help="whose (default: all)")
+    _add(commands, "doctor", "check whether this machine has what the roles need", _DOCTOR_EXAMPLES)
+    logs = _add(commands, "logs", "list recent runs, or print Ansible's output", _LOGS_EXAMPLES)
+    logs.add_argument("number", nargs="?", type=int, metavar="N", help="the run whose log to print; 1 is the last")
+    logs.add_argument("--last", action="store_true", help="print the log of the last run")
+    remove = _add(commands, "remove", "remove what the roles installed", _REMOVE_EXAMPLES)
+    remove.add_argument("roles", nargs="*", metavar="ROLE", help="the roles to remove (default: all)")
     flags.add_inventory(remove)
-    remove.add_argument("--check", action="store_true", help="tell what would be removed, and change nothing")
-    remove.add_argument("--yes", action="store_true", help="do not ask")
+    remove.add_argument("--check", action="store_true", help="show what would be removed, without changing anything")
+    remove.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     flags.add_ask(remove)
     flags.add_wait(remove)
     flags.add_verbose(remove)
@@ -84,7 +84,7 @@ def _add(commands: argparse._SubParsersAction, name: str, about: str, examples: 
 
 
 def call(arguments: argparse.Namespace) -> Any:
-    """Do what a command asks for."""
+    """Run a command."""
     functions: dict[str, Callable] = {"doctor": _doctor, "logs": _logs, "remove": _remove}
     return functions[arguments.command](arguments)
 
@@ -102,27 +102,27 @@ def _logs(arguments: argparse.Namespace) -> Any:
 
 def _remove(arguments: argparse.Namespace) -> Any:
     if not (arguments.check or arguments.yes):
-        _ask(", ".join(catalog.role(name).name for name in arguments.roles) or "all that was put there", arguments.on)
+        _ask(", ".join(catalog.role(name).name for name in arguments.roles) or "everything", arguments.on)
     settings = {name: getattr(arguments, name) for name in ("on", "check", "verbose")}
     return provision.remove(*arguments.roles, **settings, **flags.given(arguments))
 
 
 def _ask(what: str, on: str | None) -> None:
-    """Return when a person at a terminal has typed yes."""
+    """Return once somebody at a terminal has typed yes."""
     unsaid = OptionError("Nothing was removed.", hint="Type yes when asked, or pass --yes.", code="declined")
     if not sys.stdin.isatty():
         raise unsaid
-    where = f"the machines of {on}" if on else "this machine"
-    print(f"Remove {what} from {where}? Type yes: ", end="", file=sys.stderr, flush=True)
+    where = f"the machines in {on}" if on else "this machine"
+    print(f"Remove {what} from {where}? Type yes to confirm: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() != "yes":
         raise unsaid
 
 
 def text(result: Any) -> str:
-    """Return what a command prints of its result, in colours where standard output shows them."""
+    """Return a result as text, in colour if standard output supports it."""
     return result.table().text(colours=wants_colours()) if isinstance(result, Diagnosis) else str(result)
 
 
 def wants_colours() -> bool:
-    """Tell whether standard output is a terminal whose user has nothing against colours (https://no-color.org)."""
+    """Return whether standard output is a terminal and its user allows colours (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"

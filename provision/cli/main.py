@@ -18,8 +18,7 @@ from provision.cli.answer import Answer
 from provision.cli.help import RUN_CODES, Parser, add_command, ending
 from provision.demo.sample import NAMES, SAMPLES
 from provision.engine import logbook
-from provision.errors import OptionError, ProvisionError, unexpected
-from provision.words import did_you_mean
+from provision.errors import OptionError, ProvisionError, unexpected, unknown
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -28,20 +27,20 @@ PIPE_CLOSED = 141
 
 _EXAMPLES = """\
 examples:
-  provision run mrtrix3                       install MRtrix3, or see that it is there
-  provision run mrtrix3 --version any         take the version that is quickest to get
-  provision run mrtrix3 --check               tell what would change, and change nothing
-  provision run deps mrtrix3 --on hosts.yml   do it on the machines of an inventory
-  provision run mrtrix3 --help                all that mrtrix3 can be told
-  provision run sshd ngrok                    let people in through a tunnel, and tell how
+  provision run mrtrix3                       install MRtrix3; a second run changes nothing
+  provision run mrtrix3 --version any         install whichever version is quickest to get
+  provision run mrtrix3 --check               show what would change, without changing anything
+  provision run deps mrtrix3 --on hosts.yml   run on the machines of an inventory
+  provision run mrtrix3 --help                list the options of mrtrix3
+  provision run sshd ngrok                    allow SSH access through a tunnel
   provision stop                              close the tunnel and stop the SSH server
-  provision doctor                            whether this machine has what is needed
-  provision logs                              the last runs, and how they ended
-  provision remove                            take away all that was put here
-  provision status --json                     what is installed and running, for a program to read
-  provision sample phantom                    diffusion data to try things on
-  provision peek dwi.nii.gz -o dwi.png        slices of an image, as a picture
-  provision store ls                          which builds are kept, and which run here
+  provision doctor                            check whether this machine has what is needed
+  provision logs                              list recent runs and how they ended
+  provision remove                            remove everything the roles installed
+  provision status --json                     report what is installed and running, as JSON
+  provision sample phantom                    create diffusion data to try things on
+  provision peek dwi.nii.gz -o dwi.png        save slices of an image as a picture
+  provision store ls                          list saved builds and whether they run here
 """
 
 _DEMO_EXAMPLES = """\
@@ -59,10 +58,10 @@ examples:
 
 _SAMPLE_EXAMPLES = """\
 examples:
-  provision sample                             a human head, downloaded once; else a phantom
-  provision sample phantom --folder data       make the phantom in a folder
-  provision sample bids --folder study         two small made-up subjects, in the layout of BIDS
-  provision sample sherbrooke_3shell --json    the head alone, and its files for a program to read
+  provision sample                             a human head, downloaded once, or else a phantom
+  provision sample phantom --folder data       create the phantom in the folder data
+  provision sample bids --folder study         create a small BIDS study of two simulated subjects
+  provision sample sherbrooke_3shell --json    download the head and list its files as JSON
 """
 
 _STOP_EXAMPLES = """\
@@ -76,9 +75,9 @@ examples:
   provision completion bash > ~/.local/share/bash-completion/completions/provision
   provision completion zsh > ~/.zfunc/_provision            with ~/.zfunc in fpath, before compinit
   provision completion fish > ~/.config/fish/completions/provision.fish
-  eval "$(provision completion bash)"                       in this shell alone
+  eval "$(provision completion bash)"                       for this shell only
 
-The shell then asks provision itself, so the script stays as it is after an update.
+The script asks provision itself, so there is no need to renew it after an update.
 """
 
 
@@ -88,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        The arguments; the process's own when not given.
+        The arguments (default: those of the process).
 
     Returns
     -------
@@ -119,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _exit_code(argv: list[str]) -> int:
-    """Do what the words ask for; print the error where that cannot be done."""
+    """Run the command line; print the error if that fails."""
     try:
         return _do(argv)
     except SystemExit as end:  # argparse has printed a help text or the version
@@ -148,7 +147,7 @@ def _fail(error: ProvisionError, code: int, argv: list[str]) -> int:
 
 
 def _do(argv: list[str]) -> int:
-    """Do what the words ask for, print the result and return the exit code."""
+    """Run the command line, print the result and return the exit code."""
     # What each returns has to_dict() for programs and str() for people.
     calls: dict[str, Callable[[argparse.Namespace], Any]] = {
         "run": lambda arguments: roles.run(arguments, rest), "list": roles.list_, "describe": roles.describe,
@@ -157,15 +156,14 @@ def _do(argv: list[str]) -> int:
     }  # fmt: skip
     command = next((word for word in argv if not word.startswith("-")), None)
     if command and command not in calls:
-        hint = f"{did_you_mean(command, calls)} The commands are {', '.join(calls)}.".strip()
-        raise OptionError(f"There is no command {command!r}.", hint=hint)
+        raise unknown("command", command, calls, code="usage")
     if command == "store":
         store.check_command(argv[argv.index(command) + 1 :])
     parser = _parser(command, argv)
     arguments, rest = parser.parse_known_args(argv)
     if not command:
         flags.refuse_unknown(rest, flags.names(parser), "provision")
-        raise OptionError("No command was named.", hint=f"The commands are {', '.join(calls)}.")
+        raise OptionError("No command was given.", hint=f"Commands: {', '.join(calls)}.")
     if command != "run":
         _refuse_rest(rest, parser, arguments)
     elif arguments.help:
@@ -176,19 +174,20 @@ def _do(argv: list[str]) -> int:
         result = calls[command](arguments)
     print(json.dumps(result.to_dict()) if arguments.json else result)
     if command == "run" and arguments.check:
-        print("This was a check: nothing has been changed.", file=sys.stderr)
+        print("This was only a check: nothing was changed.", file=sys.stderr)
     return DONE if getattr(result, "ok", True) else FAILED
 
 
 def _refuse_rest(rest: list[str], parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """Raise an error for the first word that the parser of a command has left over."""
+    """Raise an error for the first word that the parser of a command did not recognise."""
     asked = flags.subcommands(parser)[arguments.command]
     if below := flags.subcommands(asked):
         asked = below[arguments.action]
-    name = asked.prog.removeprefix(f"{parser.prog} ")
-    flags.refuse_unknown(rest, flags.names(asked), name)
+    flags.refuse_unknown(rest, flags.names(asked), asked.prog.removeprefix(f"{parser.prog} "))
     if rest:
-        raise OptionError(f"{rest[0]!r} is too much for {name}.", hint=f"See {asked.prog} --help.")
+        takes = " and ".join(str(action.metavar) for action in asked._get_positional_actions())
+        message = f"Unexpected argument {rest[0]!r}: `{asked.prog}` takes {f'only {takes}' if takes else 'none'}."
+        raise OptionError(message, hint=f"See {asked.prog} --help.")
 
 
 # The commands that have no module of their own
@@ -228,24 +227,24 @@ def _picture(arguments: argparse.Namespace) -> Answer:
 
 
 def _parser(command: str | None, words: Sequence[str] = ()) -> Parser:
-    """Return the parser of all commands; that of ``run`` knows the options of roles where it is the one asked for."""
-    about = "Install MRtrix3 on a fresh machine, and show that it computes the right thing."
+    """Return the parser of all commands; for the command ``run`` it knows the options of the roles, too."""
+    about = "Install MRtrix3 on a fresh machine and check that it computes the right answer."
     parser = Parser(prog="provision", description=about, epilog=ending(_EXAMPLES, RUN_CODES))
     parser.add_argument("--version", action="version", version=f"provision {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     roles.add(commands)
     if command == "run":
         roles.add_options(commands.choices["run"], words)
-    about = "show that MRtrix3 computes the right thing"
+    about = "run MRtrix3 on a phantom and check the result"
     _add_demo_flags(add_command(commands, "demo", about, _DEMO_EXAMPLES, RUN_CODES))
-    about = "give diffusion data to try things on, and tell where they are"
+    about = "download or create sample diffusion data"
     _add_sample_arguments(add_command(commands, "sample", about, _SAMPLE_EXAMPLES))
-    flags.add_json(add_command(commands, "status", "tell what is installed, running and stored", _STATUS_EXAMPLES))
+    flags.add_json(add_command(commands, "status", "show what is installed, running and stored", _STATUS_EXAMPLES))
     stop = add_command(commands, "stop", "close the tunnels and stop the SSH server", _STOP_EXAMPLES, RUN_CODES)
     flags.add_inventory(stop)
     flags.add_wait(stop)
     flags.add_json(stop)
-    shell = add_command(commands, "completion", "print what completes this command line", _COMPLETION_EXAMPLES)
+    shell = add_command(commands, "completion", "print the completion script of a shell", _COMPLETION_EXAMPLES)
     shell.add_argument("shell", choices=completion.SHELLS, metavar="SHELL", help="bash, zsh or fish")
     flags.add_json(shell)
     pictures.add(commands)
@@ -255,17 +254,18 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> Parser:
 
 
 def _add_demo_flags(parser: argparse.ArgumentParser) -> None:
-    # What is not given is not passed on, so that a default stands in one place only, the function's.
+    # What is not given is not passed on, so that each default is in one place only, the function.
     parser.argument_default = argparse.SUPPRESS
-    parser.add_argument("--folder", metavar="FOLDER", help="where the results go")
+    parser.add_argument("--folder", metavar="FOLDER", help="the folder for the results (default: provision-demo)")
     parser.add_argument(
         "--data",
         choices=NAMES,
-        help="a phantom whose fibres are known (the default), or a human head, which is downloaded",
+        metavar="SAMPLE",
+        help="phantom, whose fibres are known (default), or sherbrooke_3shell, a human head to download",
     )
-    parser.add_argument("--size", metavar="X,Y,Z", type=_size, help="voxels of the phantom along each axis")
-    parser.add_argument("--snr", metavar="RATIO", type=float, help="signal-to-noise ratio of the phantom at b = 0")
-    parser.add_argument("--seed", metavar="NUMBER", type=int, help="seed of the phantom's noise")
+    parser.add_argument("--size", metavar="X,Y,Z", type=_size, help="the number of voxels of the phantom along each axis")
+    parser.add_argument("--snr", metavar="RATIO", type=float, help="the signal-to-noise ratio of the phantom at b = 0")
+    parser.add_argument("--seed", metavar="NUMBER", type=int, help="the seed of the phantom's noise")
     parser.add_argument("--version", metavar="TEXT", help="the version of MRtrix3 (default: any)")
     flags.add_wait(parser)
     flags.add_json(parser)
@@ -278,16 +278,16 @@ def _add_sample_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default=None,  # what is suppressed here would be held to the choices
         choices=SAMPLES,
-        metavar="NAME",
-        help="phantom, whose fibres are known, bids, a folder with two such subjects, or sherbrooke_3shell, a human "
-        "head, which is downloaded; without a name the head, and where it cannot be downloaded the phantom",
+        metavar="SAMPLE",
+        help="phantom, whose fibres are known; bids, a small study of two such subjects; or sherbrooke_3shell, a "
+        "human head to download (default: the head, or the phantom if it cannot be downloaded)",
     )
-    parser.add_argument("--folder", metavar="FOLDER", help="where files made here go (default: phantom, or bids)")
+    parser.add_argument("--folder", metavar="FOLDER", help="the folder for phantom and bids (default: that name)")
     flags.add_json(parser)
 
 
 def _size(text: str) -> tuple[int, ...]:
     sizes = text.split(",")
     if len(sizes) != 3 or not all(size.isdecimal() and int(size) for size in sizes):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 48,48,20")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 48,48,20")
     return tuple(map(int, sizes))

@@ -1,4 +1,4 @@
-"""The commands about roles, ``provision run``, ``list`` and ``describe``: how they are written, and what they print."""
+"""The commands ``run``, ``list`` and ``describe``: their arguments, and what they print."""
 
 from __future__ import annotations
 
@@ -57,28 +57,28 @@ _ASK = object()
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add the commands to the parser of ``provision``; `add_options` adds to ``run`` what the roles take."""
-    # Its help depends on the roles named, so that it is written when the whole line has been read.
-    add_run_flags(commands.add_parser("run", help="run roles, with options of theirs", add_help=False))
-    flags.add_json(add_command(commands, "list", "tell which roles there are", _LIST_EXAMPLES))
-    describe = add_command(commands, "describe", "tell what a role does and what it can be told", _DESCRIBE_EXAMPLES)
-    describe.add_argument("role", metavar="ROLE", help="its name, as provision list tells it")
+    """Add the commands to the parser of ``provision``; `add_options` adds the options of the roles to ``run``."""
+    # Its help depends on the roles named, so it is written once the whole line has been read.
+    add_run_flags(commands.add_parser("run", help="run one or more roles", add_help=False))
+    flags.add_json(add_command(commands, "list", "list the roles", _LIST_EXAMPLES))
+    describe = add_command(commands, "describe", "show what a role does and the options it takes", _DESCRIBE_EXAMPLES)
+    describe.add_argument("role", metavar="ROLE", help="the name of the role, see provision list")
     flags.add_json(describe)
 
 
 def add_run_flags(parser: argparse._ActionsContainer) -> None:
     """Add the flags of every run."""
     flags.add_inventory(parser)
-    parser.add_argument("--check", action="store_true", help="tell what would change, and change nothing")
+    parser.add_argument("--check", action="store_true", help="show what would change, without changing anything")
     flags.add_ask(parser)
     flags.add_wait(parser)
     flags.add_json(parser, "print one JSON object: the result, or the error")
     flags.add_verbose(parser)
-    parser.add_argument("-h", "--help", action="store_true", help="show this, with the options of the roles named")
+    parser.add_argument("-h", "--help", action="store_true", help="show this help, with the options of the roles named")
 
 
 def add_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Add the options of all roles to ``provision run``, because the roles may be named after their flags."""
+    """Add the options of all roles to ``provision run``: a role may be named after its flags."""
     # Which options the roles named have, and which one a short name means, is for the catalogue to say. Here it only
     # matters whether a flag takes a value, and the roles that seem to be named come first in that.
     roles = sorted(catalog.roles().values(), key=lambda role: role.name not in words)
@@ -91,7 +91,7 @@ def add_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 
 def add_option(parser: argparse._ActionsContainer, name: str, option: Option) -> argparse.Action:
-    """Add an option of a role as its help shows it."""
+    """Add an option of a role as the help shows it."""
     action = _action(option)
     if _how_read(option) in ("value", "list"):
         one = f"{{{','.join(map(str, option.choices))}}}" if option.choices else _METAVARS.get(option.type, "TEXT")
@@ -117,25 +117,25 @@ def run(arguments: argparse.Namespace, rest: Sequence[str]) -> Result:
 
 
 def run_help(rest: Sequence[str]) -> str:
-    """Return the help of ``provision run`` with the options of the roles named and of no other."""
+    """Return the help of ``provision run`` with the options of the roles named."""
     roles = [catalog.role(name) for name in _named(rest)]
     names = " ".join(role.name for role in roles) or "ROLE [ROLE ...]"
     about = "\n\n".join(f"{role.name}: {role.short_description}\n\n{_wrapped(role.description)}" for role in roles)
     parser = Parser(
         prog=f"provision run {names}",
         usage=f"provision run {names} [--OPTION VALUE ...]",
-        description=about or f"Run roles:\n\n{_lines()}",
+        description=about or f"Run one or more roles:\n\n{_lines()}",
         epilog=ending(_ROLE_EXAMPLES.format(names=names) if roles else _RUN_EXAMPLES, RUN_CODES),
         add_help=False,
     )
     spelt = {option.name: name for name, option in catalog.usual_names(roles).items()}
     for role in filter(lambda role: role.options, roles):
-        full = f"The full names, such as {_flag(next(iter(role.options)))}, may be written, too."
+        full = f"Full names, such as {_flag(next(iter(role.options)))}, work as well."
         group = parser.add_argument_group(f"options of {role.name}", full)
-        # An option that several roles share is in the first group alone.
+        # An option that several roles share is listed in the first group only.
         for name in filter(spelt.__contains__, role.options):
             add_option(group, spelt.pop(name), role.options[name])
-    add_run_flags(parser.add_argument_group("options of every run"))
+    add_run_flags(parser.add_argument_group("common options"))
     return parser.format_help()
 
 
@@ -146,7 +146,7 @@ def list_(arguments: argparse.Namespace) -> Answer:
 
 
 def describe(arguments: argparse.Namespace) -> Answer:
-    """Return what a role does and which options it takes."""
+    """Return what a role does and the options it takes."""
     role = catalog.role(arguments.role)
     parts = [f"{role.name}: {role.short_description}\n\n{_wrapped(role.description)}"]
     for option in role.options.values():
@@ -174,7 +174,7 @@ def _how_read(option: Option) -> str:
 
 
 def _action(option: Option) -> dict[str, Any]:
-    """Return how a flag is read, in argparse's terms."""
+    """Return how argparse reads a flag."""
     ways: dict[str, dict[str, Any]] = {
         "secret": {"nargs": "?", "const": _ASK, "type": _refuse_secret},
         "bool": {"action": argparse.BooleanOptionalAction},
@@ -185,11 +185,11 @@ def _action(option: Option) -> dict[str, Any]:
 
 
 def _refuse_secret(value: str) -> NoReturn:
-    raise argparse.ArgumentTypeError("its value could be seen by all users here; write the flag last, and be asked")
+    raise argparse.ArgumentTypeError("a value here could be seen by all users; put the flag last without one, and you are asked")
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that were given, as the catalogue takes them."""
+    """Return the options given, as the catalogue takes them."""
     options = {name.removeprefix(_DEST): value for name, value in vars(arguments).items() if name.startswith(_DEST)}
     return {name: _value(name, read) for name, read in options.items()}
 
@@ -200,11 +200,11 @@ def _value(name: str, read: Any) -> Any:
     return ",".join(read) if isinstance(read, list) else read
 
 
-# What is said of them
+# Texts about them
 
 
 def _default(option: Option) -> str:
-    """Return what holds when an option is not given; nothing where that would say nothing."""
+    """Return the default of an option in words; nothing if it has none worth showing."""
     if option.secret or option.required or option.default in (None, ""):
         return ""
     if isinstance(option.default, list):
@@ -217,7 +217,7 @@ def _lines() -> str:
 
 
 def _wrapped(text: str, indent: str = "") -> str:
-    # Lines of more than 100 letters are hard to read, however wide the terminal.
+    # Lines of more than 100 characters are hard to read, however wide the terminal.
     width = min(100, shutil.get_terminal_size().columns - 1)
     paragraphs = catalog.plain(text).split("\n")
     return "\n".join(textwrap.fill(line, width, initial_indent=indent, subsequent_indent=indent) for line in paragraphs)

@@ -1,4 +1,4 @@
-"""The commands of ``provision store``: how they are written, and which function each of them is."""
+"""The commands of ``provision store``: their arguments, and the functions they call."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from provision.cli import flags
 from provision.cli.help import add_command, ending
-from provision.errors import OptionError
-from provision.words import did_you_mean
+from provision.errors import OptionError, unknown
 
 if TYPE_CHECKING:
     from provision.store.listing import Build, Checked, Exported, Listing, Pruned
 
 _EXAMPLES = """\
 examples:
-  provision store ls                                  which builds there are, and which run here
-  provision store verify                              read all of them to the end
+  provision store ls                                  list saved builds and whether they run here
+  provision store verify                              check that all archives are intact
   provision store prune --keep 2                      delete all but the two newest of each tool
-  provision store export mrtrix3-3.0.8 /mnt/usb       copy one for somebody else
-  provision store import build.tar.zst --sha256 HEX   take one from somebody else
-  provision store ls --store /mnt/usb                 look into another folder
+  provision store export mrtrix3-3.0.8 /mnt/usb       copy a build to a folder
+  provision store import build.tar.zst --sha256 HEX   add a build from another machine
+  provision store ls --store /mnt/usb                 list another store
 """
 
 _LS_EXAMPLES = """\
@@ -36,8 +35,8 @@ examples:
   provision store verify --store /mnt/usb --json
 
 exit codes:
-  0    all builds are whole
-  1    one of them is not, or the store cannot be read
+  0    all builds are intact
+  1    a build is damaged, or the store cannot be read
   2    wrong usage
   130  interrupted
 """
@@ -66,23 +65,23 @@ COMMANDS = ("ls", "verify", "prune", "export", "import")
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add ``store`` and its commands to the parser of ``provision``."""
-    about = "keep builds for the next machine: list, verify, delete, hand on"
-    description = "Look at the store of builds, and hand builds on. Each of its commands has --help."
+    about = "manage saved builds"
+    description = "Manage saved builds: list, verify, delete, export and import them."
     parser = commands.add_parser("store", help=about, description=description, epilog=ending(_EXAMPLES))
     actions = parser.add_subparsers(dest="action", metavar="COMMAND", title="commands")
-    _add(actions, "ls", "tell which builds there are, and which run here", _LS_EXAMPLES)
-    _add(actions, "verify", "read all builds to the end, and change nothing", _VERIFY_EXAMPLES)
-    prune = _add(actions, "prune", "delete old builds, bad files and what was never finished", _PRUNE_EXAMPLES)
+    _add(actions, "ls", "list saved builds and whether they run here", _LS_EXAMPLES)
+    _add(actions, "verify", "check that all archives are intact", _VERIFY_EXAMPLES)
+    prune = _add(actions, "prune", "delete old builds, damaged archives and unfinished builds", _PRUNE_EXAMPLES)
     prune.add_argument(
-        "--keep", metavar="NUMBER", required=True, help="how many builds of each tool stay, the newest; 0 for none"
+        "--keep", metavar="NUMBER", required=True, help="how many builds of each tool to keep, newest first; 0 keeps none"
     )
     flags.add_wait(prune)
-    export = _add(actions, "export", "copy a build for somebody else", _EXPORT_EXAMPLES)
-    export.add_argument("key", metavar="KEY", help="the build's name, as ls tells it, or the beginning of it")
-    export.add_argument("dest", metavar="DEST", help="a folder that exists, or a new file that ends in .tar.zst")
-    take = _add(actions, "import", "take a build from somebody else", _IMPORT_EXAMPLES)
-    take.add_argument("source", metavar="FILE_OR_URL", help="an archive that was exported from a store")
-    take.add_argument("--sha256", metavar="HEX", required=True, help="its SHA-256, which export has told")
+    export = _add(actions, "export", "copy a build for another machine", _EXPORT_EXAMPLES)
+    export.add_argument("key", metavar="KEY", help="the name of the build, see ls, or the beginning of it")
+    export.add_argument("dest", metavar="DEST", help="an existing folder, or a new file whose name ends in .tar.zst")
+    take = _add(actions, "import", "add a build from another machine", _IMPORT_EXAMPLES)
+    take.add_argument("source", metavar="FILE_OR_URL", help="an exported archive")
+    take.add_argument("--sha256", metavar="HEX", required=True, help="its SHA-256, as printed by export")
     flags.add_wait(take)
 
 
@@ -91,27 +90,26 @@ def _add(actions: argparse._SubParsersAction, name: str, about: str, examples: s
     parser.add_argument(
         "--store",
         metavar="FOLDER",
-        help="the folder of builds (default: provision on Google Drive where that is mounted, else ~/.cache/provision)",
+        help="the store (default: the folder provision on Google Drive if mounted, else ~/.cache/provision)",
     )
     flags.add_json(parser)
     return parser
 
 
 def check_command(words: Sequence[str]) -> None:
-    """Do nothing when the first word after ``store`` is a command of its, or asks for help."""
-    known = f"The commands are {', '.join(COMMANDS)}."
+    """Refuse words after ``store`` that begin with neither a command nor ``--help``."""
+    known = f"Store commands: {', '.join(COMMANDS)}."
     command = next((word for word in words if not word.startswith("-")), None)
     if words and words[0] not in (command, "-h", "--help"):
-        raise OptionError(f"{words[0].partition('=')[0]} stands before a command of store.", hint=known)
+        raise OptionError(f"{words[0].partition('=')[0]} comes before the store command.", hint=known)
     if not words:
-        raise OptionError("No command of store was named.", hint=known)
+        raise OptionError("No store command was given.", hint=known)
     if command and command not in COMMANDS:
-        hint = f"{did_you_mean(command, COMMANDS)} {known}".strip()
-        raise OptionError(f"There is no command {command!r} of store.", hint=hint)
+        raise unknown("store command", command, COMMANDS, code="usage")
 
 
 def call(arguments: argparse.Namespace) -> Build | Checked | Exported | Listing | Pruned:
-    """Do what a command asks for."""
+    """Run a command."""
     from provision.store import builds
 
     functions: dict[str, Callable] = {
@@ -125,5 +123,5 @@ def call(arguments: argparse.Namespace) -> Build | Checked | Exported | Listing 
 
 
 def _number(text: str) -> Any:
-    """Return a number where it is one; what else was written is for the function to refuse."""
+    """Return a number if it is one; the function refuses anything else."""
     return int(text) if text.isdecimal() else text

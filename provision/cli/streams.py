@@ -1,4 +1,4 @@
-"""Standard input, output and error that are closed, full or no longer read."""
+"""Standard streams that are closed, full or no longer read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 @contextlib.contextmanager
 def tolerated() -> Iterator[None]:
-    """Have no command fail because a standard stream is closed, or because standard error cannot be written to."""
+    """Keep commands from failing because a standard stream is closed or standard error cannot be written."""
     _open_what_is_closed()
     said, sys.stderr = sys.stderr, _Tolerant(sys.stderr)
     try:
@@ -23,7 +23,7 @@ def tolerated() -> Iterator[None]:
 
 
 def drain(stream: TextIO, number: int) -> None:
-    """Have a stream that cannot be written to lead nowhere: Python flushes it when it ends, and would fail with 120."""
+    """Redirect a stream that cannot be written to /dev/null: Python flushes it on exit, and would fail with 120."""
     try:
         stream.flush()
     except OSError:
@@ -33,13 +33,13 @@ def drain(stream: TextIO, number: int) -> None:
 
 
 def failed_to_print(error: Exception) -> bool:
-    """Tell whether an error is that of printing, which has no file's name: a closed pipe, or a full disk behind it."""
+    """Return whether an error comes from printing, which names no file: a closed pipe, or a full disk behind it."""
     numbers = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF)
     return isinstance(error, OSError) and error.filename is None and error.errno in numbers
 
 
 class _Tolerant:
-    """Standard error that may be lost: a full disk, or a reader that has gone, takes no result away."""
+    """Standard error that may be lost: a full disk or a reader that has gone must not cost the result."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream
@@ -58,7 +58,7 @@ class _Tolerant:
 
 
 def _open_what_is_closed() -> None:
-    """Have standard input, output and error lead nowhere where the caller has closed them."""
+    """Connect standard streams that the caller has closed to /dev/null."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             null = os.open(os.devnull, os.O_RDWR)
