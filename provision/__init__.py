@@ -49,7 +49,7 @@ _LAZY_MODULES = ("colab", "store")
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for, so that importing this package costs nothing."""
+    """Import a public name on first use, so that importing this package costs nothing."""
     if name not in {*_LAZY, *_LAZY_MODULES}:
         raise AttributeError(f"module 'provision' has no attribute {name!r}")
     from importlib import import_module

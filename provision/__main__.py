@@ -1,4 +1,4 @@
-"""The command ``provision``, where Ctrl-C is one line from the start, while all else is still being imported."""
+"""The command ``provision``; Ctrl-C ends it in one line even while the rest is still being imported."""
 
 import sys
 

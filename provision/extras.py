@@ -1,4 +1,4 @@
-"""The packages that come with an extra, and how to get one that is missing."""
+"""The packages of the extras, and how to install missing ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from provision.errors import ProvisionError
 
 
 def require(extra: str, what: str, *names: str, otherwise: str = "") -> None:
-    """Raise an error that names the missing packages of an extra; `what`, a plural, is what needs them."""
+    """Raise an error that names the missing packages of an extra; `what`, a plural, needs them."""
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise ProvisionError(

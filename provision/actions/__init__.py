@@ -1,1 +1,1 @@
-"""What a person asks of machines: run, stop, status, remove, logs, and the result they get."""
+"""The actions: run, stop, status, remove and logs, and what they return."""

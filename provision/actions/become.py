@@ -1,4 +1,4 @@
-"""The password of sudo, for what only root can do: asked for when it is needed, and kept nowhere."""
+"""The sudo password, asked for when it is needed and never stored."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from provision.errors import Declined, ProvisionError
 Done = TypeVar("Done")
 
 PASSWORD = "ansible_become_password"
-"""The variable in which Ansible takes it; what starts a run passes its value on as a secret."""
+"""The Ansible variable for it; its value is treated as a secret."""
 
 _ASKED_AT_MOST = 2
 _WRONG = "wrong-sudo-password"
 
 
 def with_password(start: Callable[[dict[str, str]], Done], *, ask: bool, inventory: Path | None, check: bool) -> Done:
-    """Start a run; where it lacks the password of sudo, ask for that and start it again.
+    """Start a run; if it lacks the sudo password, ask for it and start again.
 
     Parameters
     ----------
     start : callable
-        Starts the run, and is given the variables to add.
+        Starts the run; it gets the variables to add.
     ask : bool
-        Whether to ask before it is known that a password is needed.
+        Whether to ask up front, before it is known that a password is needed.
     inventory : pathlib.Path or None
         The machines; None for this one.
     check : bool
-        Whether nothing will be changed, for which nobody is asked.
+        Whether this is only a check, which never asks.
 
     Returns
     -------
@@ -41,9 +41,9 @@ def with_password(start: Callable[[dict[str, str]], Done], *, ask: bool, invento
     Raises
     ------
     Declined
-        When it was to be asked for, and nobody is there to type it; nothing was started.
+        If it was to be asked for up front and was not typed; nothing was started.
     ProvisionError
-        When the run failed, also because the password was wrong once more.
+        If the run failed, for example because the password was wrong again.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def with_password(start: Callable[[dict[str, str]], Done], *, ask: bool, invento
     if ask:
         given, asked = _asked_for(inventory), 1
         if not given:
-            raise Declined("No password for sudo was typed.", hint="Run it in a terminal or a notebook, or as root.")
+            raise Declined("No sudo password was typed.", hint="Run it in a terminal or a notebook, or as root.")
     while True:
         try:
             return start(given)
@@ -71,7 +71,6 @@ def with_password(start: Callable[[dict[str, str]], Done], *, ask: bool, invento
 
 
 def _asked_for(inventory: Path | None, again: bool = False) -> dict[str, str]:
-    where = f"on the machines of {inventory}" if inventory else "on this machine"
-    first = "That was not the password. Once more, the" if again else "The"
-    password = consent.typed_unseen(f"{first} password for sudo {where}: ")
+    where = f"on the machines in {inventory}" if inventory else "on this machine"
+    password = consent.typed_unseen(f"{'Wrong password. ' if again else ''}Password for sudo {where}: ")
     return {PASSWORD: password} if password else {}

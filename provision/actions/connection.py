@@ -1,4 +1,4 @@
-"""How a person gets into a machine that lets them in: for a terminal, and as a box with a button in a notebook."""
+"""How to connect to a machine: lines for a terminal, and a box with a button for a notebook."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ export default {
 
 
 def way_in(reports: Mapping[str, Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
-    """Return which role's report says best how to get into a machine, and that report.
+    """Return the role whose report says best how to connect to a machine, and that report.
 
     Parameters
     ----------
     reports : mapping of str to mapping
-        What the roles report of one machine.
+        The reports of the roles on one machine.
 
     Returns
     -------
     role : str
-        ``ngrok``, ``reverse_ssh`` or ``sshd``; empty when nothing lets anybody in.
+        ``ngrok``, ``reverse_ssh`` or ``sshd``; empty if there is no way to connect.
     report : dict
-        Its report, with the ``password_file`` of sshd.
+        Its report, including the ``password_file`` of sshd.
 
     Examples
     --------
@@ -65,18 +65,18 @@ def way_in(reports: Mapping[str, Mapping[str, Any]]) -> tuple[str, dict[str, Any
 
 
 def ways_in() -> list[str]:
-    """Return the roles that say how to get in; what leads there from elsewhere goes before the server itself."""
+    """Return the roles that provide a connection, tunnels before the server itself."""
     ways = [role for role in catalog.roles().values() if role.lets_in]
     return [role.name for role in sorted(ways, key=lambda role: role.lets_in != "tunnel")]
 
 
 def lines(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Give how to get into a machine as lines of plain text; none when nothing lets anybody in.
+    """Yield how to connect to a machine as lines of plain text; none if there is no way to connect.
 
     Parameters
     ----------
     reports : mapping of str to mapping
-        What the roles report of one machine.
+        The reports of the roles on one machine.
 
     Yields
     ------
@@ -95,23 +95,23 @@ def lines(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield f"    {name:12} {first}"
         yield from (f"{'':17}{line}" for line in rest)
     if report.get("password_file"):
-        yield f"    {'password':12} in {report['password_file']}, for its owner alone"
+        yield f"    {'password':12} in {report['password_file']}, readable by its owner only"
 
 
 def box(reports: Mapping[str, Mapping[str, Any]], host: str = "") -> str:
-    """Return how to get into a machine as HTML; an empty string when nothing lets anybody in.
+    """Return how to connect to a machine as HTML; an empty string if there is no way to connect.
 
     Parameters
     ----------
     reports : mapping of str to mapping
-        What the roles report of one machine.
+        The reports of the roles on one machine.
     host : str
-        The machine's name, where there are several.
+        The name of the machine, if there are several.
 
     Returns
     -------
     str
-        A table. No password is in it, but a place of the class ``provision-password`` that says where it is.
+        A table. It does not contain the password; an element of the class ``provision-password`` says where that is.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def box(reports: Mapping[str, Mapping[str, Any]], host: str = "") -> str:
         where = f"<code>r.sshd.password</code> reads it from {escape(report['password_file'])}"
         rows.append(("password", f"<span class='provision-password'>{where}</span>"))
     cells = (f"<tr><th style='{_CELL}'>{name}</th><td style='{_CELL}'>{value}</td></tr>" for name, value in rows)
-    title = f"Get in{f' to {escape(host)}' if host else ''}"
+    title = f"Connect{f' to {escape(host)}' if host else ''}"
     return f"<div style='{_BOX}'><b>{title}</b><table style='margin:0'><tbody>{''.join(cells)}</tbody></table></div>"
 
 
@@ -137,19 +137,19 @@ _CODE = "margin:0;white-space:pre-wrap;overflow-wrap:anywhere;user-select:all;ba
 
 
 def with_button(html: str, read_password: Any) -> Any | None:
-    """Return a widget that shows a box with a button which shows the password.
+    """Return a widget that adds a button to a box, which reveals the password.
 
     Parameters
     ----------
     html : str
         What `box` returned.
     read_password : callable
-        Returns the password, or raises an exception whose text says why there is none.
+        Returns the password, or raises an exception that says why there is none.
 
     Returns
     -------
     anywidget.AnyWidget or None
-        None where anywidget is not installed.
+        None if anywidget is not installed.
 
     Examples
     --------
@@ -170,7 +170,7 @@ def with_button(html: str, read_password: Any) -> Any | None:
     def answer(widget, _message, _buffers) -> None:
         try:
             widget.send({"password": read_password()})
-        except Exception as error:  # told where it was asked for: nobody reads a kernel's log
+        except Exception as error:  # shown where it was asked for: nobody reads a kernel's log
             widget.send({"problem": str(error)})
 
     widget.on_msg(answer)
@@ -178,7 +178,7 @@ def with_button(html: str, read_password: Any) -> Any | None:
 
 
 def _rows(role: str, report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Give what there is to tell: its name and its text."""
+    """Yield the rows: a name and a text."""
     names = {
         "command": "from here" if role == "sshd" and _is_loopback(report.get("host")) else "ssh",
         "fingerprint": "fingerprint",
@@ -198,7 +198,7 @@ def _is_loopback(host: Any) -> bool:
 
 
 def _moment(text: str) -> str:
-    """Return a moment in ISO 8601 for people to read; what is none, as it is."""
+    """Return an ISO 8601 time in a readable form; anything else unchanged."""
     try:
         moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""The logs of past runs: when, what, how it ended, and all that Ansible said."""
+"""The logs of past runs: when, what, how it ended, and Ansible's output."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ _COUNTS = re.compile(r"^\S+ +: +ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed
 class Log:
     """The log of one run.
 
+    ``str(log)`` is Ansible's output.
+
     Attributes
     ----------
     path : pathlib.Path
-        The file, which its owner alone can read. Secrets were taken out before it was written.
+        The file, readable by its owner only. Secrets were removed before it was written.
     when : float
         When the run ended, in seconds since 1970.
     roles : tuple of str
@@ -39,12 +41,12 @@ class Log:
 
     @property
     def text(self) -> str:
-        """All that Ansible said.
+        """Ansible's output.
 
         Raises
         ------
         ProvisionError
-            When the file cannot be read.
+            If the file cannot be read.
         """
         try:
             return self.path.read_text(encoding="utf-8", errors="replace")
@@ -57,7 +59,7 @@ class Log:
 
     @property
     def outcome(self) -> str:
-        """How the run ended, in a few words: as Ansible's closing lines say, or that it did not come to them."""
+        """How the run ended, in a few words, taken from Ansible's closing lines; ``did not end`` if there are none."""
         counts = [tuple(map(int, found)) for found in _COUNTS.findall(self.text)]
         if not counts:
             return "did not end"
@@ -67,7 +69,7 @@ class Log:
         return {0: "nothing changed", 1: "1 change"}.get(changed, f"{changed} changes")
 
     def __str__(self) -> str:
-        """Return all that Ansible said."""
+        """Return Ansible's output."""
         return self.text.rstrip("\n")
 
     def to_dict(self) -> dict:
@@ -78,7 +80,7 @@ class Log:
 
 @dataclass(frozen=True, repr=False)
 class Logs(Tabular, Sequence):
-    """The logs of past runs, the newest first: a sequence of `Log`, shown as a table.
+    """The logs of past runs, newest first: a sequence of `Log`, shown as a table.
 
     Parameters
     ----------
@@ -108,18 +110,18 @@ class Logs(Tabular, Sequence):
         return Table(rows, [f"in {self.folder}" if rows else f"There are no logs in {self.folder}."])
 
     def to_dict(self) -> dict:
-        """Return what ``--json`` prints: plain values only, and of no log the text."""
+        """Return what ``--json`` prints: plain values only, without the texts of the logs."""
         logs = [{name: value for name, value in log.to_dict().items() if name != "text"} for log in self.logs]
         return {"folder": str(self.folder), "logs": logs}
 
 
 def logs() -> Logs:
-    """Return the logs of the last runs, the newest first.
+    """Return the logs of recent runs, newest first.
 
     Returns
     -------
     Logs
-        A sequence of `Log`: ``logs()[0].text`` is all that Ansible said in the last run.
+        A sequence of `Log`: ``logs()[0].text`` is Ansible's output of the last run.
 
     Examples
     --------
@@ -144,7 +146,7 @@ def log(number: int) -> Log:
     Raises
     ------
     OptionError
-        When there is no such log.
+        If there is no such log.
 
     Examples
     --------
@@ -153,7 +155,7 @@ def log(number: int) -> Log:
     """
     found = logs()
     if not 0 < number <= len(found):
-        hint = f"There are {len(found)}; 1 is the last." if found else f"There are none in {found.folder}."
+        hint = f"Logs: 1, the last run, to {len(found)}." if found else f"There are none in {found.folder}."
         raise OptionError(f"There is no log {number}.", hint=hint, code="no-log")
     return found[number - 1]
 

@@ -1,4 +1,4 @@
-"""Have the commands just installed found by the cells that come, with the variables they need."""
+"""Let the following cells find the commands just installed, with the variables they need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from provision.machine.tool import prefix
 
 
 def extend(hosts: dict) -> None:
-    """Make the commands just installed on this machine known to this process, and so to ``!`` in a notebook."""
+    """Make the commands just installed on this machine available to this process, and so to ``!`` in a notebook."""
     for report in (report for reports in hosts.values() for report in reports.values()):
         folder, folders = report.get("bin"), os.environ.get("PATH", os.defpath).split(os.pathsep)
         # A prefix of ours has no other commands, and those of its names that came before are not the ones meant.
@@ -22,7 +22,7 @@ def extend(hosts: dict) -> None:
 
 
 def _show_help_in_cells() -> None:
-    """Have ``!mrinfo -help`` print its page: a pager waits in a cell for keys that nobody can press."""
+    """Let ``!mrinfo -help`` print its page: a pager would wait for keys that nobody can press in a cell."""
     # What a user has in ~/.mrtrix.conf is read after this file, and what an administrator has is not replaced.
     if "MRTRIX_CONFIGFILE" not in os.environ and not Path("/etc/mrtrix.conf").exists():
         os.environ["MRTRIX_CONFIGFILE"] = str(Path(__file__).with_name("notebook.conf"))

@@ -1,4 +1,4 @@
-"""Take away what roles have put on a machine, and tell what is left on purpose."""
+"""Remove what roles installed, and list what is kept on purpose."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from provision.words import format_bytes, format_seconds
 
 @dataclass(frozen=True)
 class Kept:
-    """What is left on purpose.
+    """Something that is kept on purpose.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Kept:
     size : int
         Its bytes.
     command : str
-        What removes it, too.
+        The command that removes it.
     """
 
     what: str
@@ -39,32 +39,32 @@ class Kept:
     command: str
 
     def __str__(self) -> str:
-        """Return one line for a person."""
+        """Return one line for people."""
         return f"kept: {self.what} in {self.path}, {format_bytes(self.size)} - {self.command}"
 
 
 @dataclass(frozen=True, repr=False)
 class Removed(Result):
-    """What was taken away, and what was left on purpose.
+    """What was removed, and what was kept on purpose.
 
     Parameters
     ----------
     gone : sequence of str
-        The roles of which something was there. What that is, is in the reports of `hosts`.
+        The roles of which something was removed; the reports in `hosts` list what.
     kept : sequence of Kept
-        What is left, on this machine.
+        What is kept on this machine.
 
     Examples
     --------
     >>> Removed(0, 1.2, {"localhost": {"sshd": {"state": "absent"}}})
-    Nothing was there (1.2 s).
+    nothing to remove (1.2 s)
     """
 
     gone: Sequence[str] = ()
     kept: Sequence[Kept] = ()
 
     def table(self) -> Table:
-        """Return a row for each role of which something was there, what it came to, and what is kept."""
+        """Return a row for each role of which something was removed, and what is kept."""
         rows = [
             (Cell(host + role, "name"), Cell(_told(report))) for host, role, report in self._rows() if _things(report)
         ]
@@ -74,19 +74,19 @@ class Removed(Result):
         return self.table().text()
 
     def to_dict(self) -> dict:
-        """Return what ``--json`` prints: that of a `Result`, with ``gone`` and ``kept``."""
+        """Return what ``--json`` prints: that of a `Result`, plus ``gone`` and ``kept``."""
         return {**super().to_dict(), "gone": list(self.gone), "kept": [asdict(kept) for kept in self.kept]}
 
     def _headline(self) -> str:
         if not self.changed:
-            return f"Nothing was there ({format_seconds(self.seconds)})."
+            return f"nothing to remove ({format_seconds(self.seconds)})"
         verb = "would remove" if self.check else "removed"
         words = (verb, ", ".join(self.gone), "in", format_seconds(self.seconds))
         return f"{' '.join(filter(None, words))} - {self._changes()}"
 
 
 def gone(hosts: Mapping[str, Mapping[str, Mapping[str, Any]]], roles: Sequence[str]) -> list[str]:
-    """Return those of some roles of which something was there.
+    """Return the roles of which something was removed, or would be.
 
     Parameters
     ----------
@@ -110,12 +110,12 @@ def gone(hosts: Mapping[str, Mapping[str, Mapping[str, Any]]], roles: Sequence[s
 
 
 def _things(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what has gone of a role, or would: all that its report has besides the state."""
+    """Return what was removed of a role, or would be: everything in its report but the state."""
     return {name: value for name, value in report.items() if name != "state" and value}
 
 
 def _told(report: Mapping[str, Any]) -> str:
-    """Return that in words."""
+    """Return the same in words."""
     things = _things(report)
     packages = things.get("packages", [])
     told = [str(things[name]) for name in ("prefix", "folder") if name in things] + list(things.get("files", []))
@@ -125,12 +125,17 @@ def _told(report: Mapping[str, Any]) -> str:
 
 
 def kept() -> Iterator[Kept]:
-    """Give what there is on this machine that no role removes.
+    """Yield the folders on this machine that no role removes.
 
     Yields
     ------
     Kept
         A folder.
+
+    Examples
+    --------
+    >>> [str(folder) for folder in kept()]  # doctest: +SKIP
+    ['kept: 2 builds in /root/.cache/provision, 40.1 MB - provision store prune --keep 0']
     """
     store = status.stored()
     if store["builds"]:
@@ -152,19 +157,19 @@ def remove(
     wait: float = lock.SECONDS,
     ask_become_pass: bool = False,
 ) -> Removed:
-    """Take away what roles have put on this machine, or on those of an inventory.
+    """Remove what roles installed on this machine, or on those of an inventory.
 
-    What lets others in goes first, packages last. Files and packages that were there before stay, and so does what can
-    be of use on the next machine: the store of builds, the logs of runs, the sources of unfinished builds.
+    Tunnels and the SSH server go first, packages last. Files and packages that were there before stay, and so do the
+    store of builds, the logs, and the sources of unfinished builds.
 
     Parameters
     ----------
     *roles : str
-        Names of roles; all of them when none is named.
+        Names of roles (default: all).
     on : path-like, optional
-        An Ansible inventory. Without one, this machine.
+        An Ansible inventory (default: this machine).
     check : bool
-        Change nothing, only tell what would be removed.
+        Only show what would be removed.
     verbose : bool
         Show Ansible's own output.
     progress : callable, optional
@@ -177,14 +182,14 @@ def remove(
     Returns
     -------
     Removed
-        What has gone, and in ``kept`` what was left on purpose and what removes that.
+        What was removed, and in ``kept`` what was kept on purpose and the command that removes it.
 
     Raises
     ------
     OptionError
-        For a role that does not exist, or when there is no such inventory; nothing was started.
+        If a role or the inventory does not exist; nothing was started.
     ProvisionError
-        When something could not be removed; a second call goes on from there.
+        If something could not be removed; call it again to resume.
 
     Examples
     --------

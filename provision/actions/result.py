@@ -1,9 +1,9 @@
-"""What a run gives back: each role's report, host by host."""
+"""The result of a run: the reports of the roles, host by host."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,20 +15,20 @@ from provision.display.tables import Cell, Table, Tabular
 from provision.errors import ProvisionError
 from provision.machine import failures
 from provision.notebook import in_notebook
-from provision.words import did_you_mean, format_bytes, format_seconds
+from provision.words import choices, format_bytes, format_seconds, no_such
 
-# What would stand in the table of a notebook twice.
-_TOLD_BY_THE_BOX = ("command", "fingerprint", "known_hosts", "config", "password_file", "expires")
-_READ_PASSWORD = 'Only who started the server can read it; provision.run("sshd") makes one that is missing.'
+# What the box shows already.
+_IN_THE_BOX = ("command", "fingerprint", "known_hosts", "config", "password_file", "expires")
+_READ_PASSWORD = 'Only the user who started the server can read it; provision.run("sshd") replaces a missing one.'
 
 
 class Report(Mapping):
-    """What one role says about one host: a mapping that reads like an object and cannot be changed.
+    """The report of one role on one host: a read-only mapping whose fields are also attributes.
 
     Parameters
     ----------
     fields : mapping of str to object
-        What the role reported. Where that is a ``password_file``, the attribute ``password`` reads it.
+        What the role reported. If that includes a ``password_file``, the attribute ``password`` reads it.
     here : bool
         Whether the host is this machine.
 
@@ -65,11 +65,13 @@ class Report(Mapping):
         return self._fields[name]
 
     def _read_password(self) -> str:
-        """Return the password, read at this moment: it is in its file and nowhere else."""
+        """Return the password, read from its file at this moment."""
         path = Path(self._fields["password_file"])
         if not self._here:
             raise ProvisionError(
-                f"The password is on that machine, in {path}.", hint="Read it there, as its owner.", code="not-here"
+                f"The password is on the other machine, in {path}.",
+                hint="Read it there, as its owner.",
+                code="not-here",
             )
         try:
             return path.read_text(encoding="utf-8").strip()
@@ -80,7 +82,7 @@ class Report(Mapping):
             raise ProvisionError(message, hint=_READ_PASSWORD, code=code) from error
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"{name!r} cannot be set, because a report is read-only.")
+        raise AttributeError(f"{name!r} cannot be set: a report is read-only.")
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self._fields})
@@ -92,11 +94,11 @@ class Report(Mapping):
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.items())})"
 
     def _missing(self, name: str) -> str:
-        return _sentences(f"There is no field {name!r}.", did_you_mean(name, self), f"The fields are {_listed(self)}.")
+        return " ".join(filter(None, no_such("field", name, self)))
 
 
 class HostReports(Report):
-    """What the roles say about one host: a mapping of each role's name to its `Report`.
+    """The reports of one host: a mapping of each role's name to its `Report`.
 
     Parameters
     ----------
@@ -117,30 +119,30 @@ class HostReports(Report):
         super().__init__({role: Report(report, here) for role, report in fields.items()}, here)
 
     def _missing(self, name: str) -> str:
-        return _sentences(f"No role {name!r} was run.", did_you_mean(name, self), f"The roles run: {_listed(self)}.")
+        return f"No role {name!r} was run. {choices(name, self, 'Roles run')}".strip()
 
 
 @dataclass(frozen=True, repr=False)
 class Result(Tabular):
-    """What a run has done, and what it found.
+    """The result of a run.
 
-    With one host, its roles are attributes: ``result.mrtrix3.version``. With many, they are behind the host's name:
+    With one host, its roles are attributes: ``result.mrtrix3.version``. With several, go through the name of the host:
     ``result.hosts["node1"].mrtrix3.version``.
 
     Parameters
     ----------
     changed : int
-        How many tasks changed something; 0 says that all was as asked for.
+        How many tasks changed something; 0 if everything was already as asked for.
     seconds : float
         How long the run took.
     hosts : mapping of str to mapping
         The reports by host and role.
     check : bool, optional
-        Whether this was only a look at what a run would change.
+        Whether this was only a check of what a run would change.
     here : bool, optional
         Whether the host is this machine.
     notes : sequence of str, optional
-        What went less well than it could with the run itself, though nothing failed.
+        Warnings about the run itself.
 
     Examples
     --------
@@ -178,7 +180,7 @@ class Result(Tabular):
         Returns
         -------
         dict
-            ``{"changed": ..., "seconds": ..., "hosts": {host: {role: {...}}}}``, a copy, and ``notes`` if any.
+            A copy: ``{"changed": ..., "seconds": ..., "hosts": {host: {role: {...}}}}``, plus any ``notes``.
 
         Examples
         --------
@@ -201,7 +203,7 @@ class Result(Tabular):
         return "\n".join([table.text(), *self._ways_in()])
 
     def table(self) -> Table:
-        """Return a row for each role of each host, and what the run came to."""
+        """Return a row for each role of each host, and a summary of the run."""
         rows = [row(role, report, host, new=self.changed > 0) for host, role, report in self._rows()]
         return Table(rows, (self._end(), *self._notes()))
 
@@ -211,27 +213,27 @@ class Result(Tabular):
         return f"done in {format_seconds(self.seconds)} - {self._changes()}"
 
     def _notes(self) -> Iterator[str]:
-        """Give what went less well than it could, though nothing failed."""
-        # What is true of several roles, such as of the folder of their links, is told once.
+        """Yield the warnings."""
+        # One that several roles share, such as on the folder of their links, appears once.
         rows = [(host, note) for host, _, report in self._rows() for note in report.get("notes", ())]
         yield from dict.fromkeys(f"Note: {host}{note}" for host, note in [*(("", note) for note in self.notes), *rows])
 
     def _ways_in(self) -> Iterator[str]:
-        """Give how to get into the machines that let somebody in."""
+        """Yield how to connect to the machines."""
         for host, reports in self.hosts.items():
             found = list(connection.lines(reports))
             yield from ([f"{host}:"] if found and len(self.hosts) > 1 else [])
             yield from found
 
     def _repr_html_(self) -> str:
-        """Return the table for a notebook, and how to get in where somebody is let in."""
+        """Return the table for a notebook, and how to connect."""
         several = len(self.hosts) > 1
         boxes = (connection.box(reports, host if several else "") for host, reports in self.hosts.items())
         return "".join([super()._repr_html_(), *boxes])
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> dict:
-        """Return, in a notebook, the same with a button that shows the password, where there is one on this machine."""
-        # Below the cell whose run this is the display's closing line would say the same once more.
+        """Return the same with a button that reveals the password, if this is a notebook and there is one."""
+        # The closing line of the display below the cell would repeat this.
         take_back(repr(self))
         reports: Mapping[str, Any] = next(iter(self.hosts.values()), {})
         sshd = reports.get("sshd", {})
@@ -244,19 +246,19 @@ class Result(Tabular):
         return {name: value for name, value in data.items() if "widget" in name}
 
     def _rows(self) -> Iterator[tuple[str, str, Report]]:
-        """Give each role's report, with its host's name where there is more than one."""
+        """Yield the report of each role, with the name of its host if there are several."""
         for host, reports in self.hosts.items():
             for role, report in reports.items():
                 yield (f"{host}: " if len(self.hosts) > 1 else ""), role, report
 
     def _changes(self) -> str:
         if self.check:
-            return "nothing to change" if not self.changed else "only looked, nothing was changed"
+            return "nothing to change" if not self.changed else "check only, nothing was changed"
         return {0: "nothing changed", 1: "1 change"}.get(self.changed, f"{self.changed} changes")
 
 
 def sentence(role: str, report: Mapping[str, Any], seconds: float | None = None, *, new: bool = False) -> str:
-    """Return a role's report as one line, with the time that a build saved where one is `new`."""
+    """Return a role's report as one line; for a `new` build with the time that building it took."""
     words = [role, str(report.get("version") or ""), _state(report)]
     if seconds is not None:
         words.append(f"in {format_seconds(seconds)}")
@@ -269,7 +271,7 @@ def sentence(role: str, report: Mapping[str, Any], seconds: float | None = None,
 
 
 def _state(report: Mapping[str, Any]) -> str:
-    if not report:  # of a look at a machine that has nothing yet
+    if not report:  # a check of a machine that has nothing yet
         return "not installed"
     state = report.get("state", "present")
     if state not in ("present", "started"):
@@ -280,11 +282,11 @@ def _state(report: Mapping[str, Any]) -> str:
 
 
 def details(report: Mapping[str, Any]) -> list[str]:
-    """Return what is worth knowing of a role besides whether it works."""
+    """Return what is worth knowing about a role besides whether it works."""
     told = [str(report["problem"])] if report.get("problem") else []
     if report.get("packages"):
         count = len(report["packages"])
-        told.append(f"{count} packages of the distribution" if count > 1 else report["packages"][0])
+        told.append(f"{count} distribution packages" if count > 1 else report["packages"][0])
     if report.get("prefix") or report.get("bin"):
         told.append(str(report["prefix"] if report.get("size") else report.get("bin") or report["prefix"]))
     if report.get("size"):
@@ -298,8 +300,8 @@ def details(report: Mapping[str, Any]) -> list[str]:
 
 
 def row(role: str, report: Mapping[str, Any], host: str = "", new: bool = False) -> tuple[Cell, ...]:
-    """Return whether a role works, what is worth telling of it, and, behind a click, every field under its name."""
-    hidden = _TOLD_BY_THE_BOX if role in connection.ways_in() else ()
+    """Return whether a role works, some details, and, behind a click, every field by name."""
+    hidden = _IN_THE_BOX if role in connection.ways_in() else ()
     fields = {name: _shown(report[name]) for name in sorted(report) if report[name] and name not in hidden}
     works, short = report.get("works", True), report and {**report, "problem": ""}
     style = ("", "dim") if works else ("bad", "")
@@ -313,13 +315,5 @@ def _shown(value: Any) -> str:
 
 def _which_host(name: str, hosts: list[str]) -> str:
     if not hosts:
-        return f"There is no {name!r}, because the run reported nothing."
-    return f"There is no single {name!r}, because there are {len(hosts)} hosts: write .hosts[{hosts[0]!r}].{name}."
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names) or "none"
-
-
-def _sentences(*sentences: str) -> str:
-    return " ".join(filter(None, sentences))
+        return f"There is no {name!r}: the run reported nothing."
+    return f"{name!r} is ambiguous with {len(hosts)} hosts; use .hosts[{hosts[0]!r}].{name}."

@@ -26,45 +26,45 @@ def run(
     ask_become_pass: bool = False,
     **options: Any,
 ) -> Result:
-    """Run roles on this machine, or on those of an inventory, and return what they report.
+    """Run roles on this machine or on those of an inventory, and return their reports.
 
     Parameters
     ----------
     *roles : str
-        Names of roles; ``provision list`` shows them.
+        Names of roles; ``provision list`` lists them.
     on : path-like, optional
-        An Ansible inventory. Without one, this machine.
+        An Ansible inventory (default: this machine).
     check : bool
-        Change nothing, only count what would change.
+        Only show what would change.
     verbose : bool
-        Show Ansible's own output, on standard error; in a notebook on standard output.
+        Show Ansible's own output, on standard error, or on standard output in a notebook.
     progress : callable, optional
-        Called with each :class:`provision.engine.events.Step`; without it, progress is shown on standard error,
-        or below the cell of a notebook.
+        Called with each :class:`provision.engine.events.Step`. By default, progress is shown on standard error, or
+        below the cell of a notebook.
     optional : bool
-        Start nothing, and say why, when a tunnel would need a token or a consent that nobody gives: a notebook goes on
-        from there. Without it, that is an :class:`OptionError`.
+        If a tunnel needs a token or a consent that is not given, print why and start nothing, so that the notebook
+        continues. By default, that raises an :class:`OptionError`.
     wait : float
-        How many seconds to wait while another run of yours changes this machine; 0 to not wait.
+        How many seconds to wait while another run of yours is changing this machine; 0 not to wait.
     ask_become_pass : bool
-        Ask for the password of sudo first, unseen. Without it, that is asked for when it turns out to be needed.
+        Ask for the sudo password up front. By default, it is asked for only if it turns out to be needed.
     **options
-        Options of the roles, by their full name (``mrtrix3_version="3.0.8"``) or, where only one of the roles has
-        such an option, by their short one (``version="3.0.8"``). ``provision describe ROLE`` shows them.
+        Options of the roles, by their full name (``mrtrix3_version="3.0.8"``) or, if only one of the roles has such an
+        option, by their short one (``version="3.0.8"``). ``provision describe ROLE`` lists them.
 
     Returns
     -------
     Result
-        What changed, how long it took, and what each role reports: ``result.mrtrix3.version``.
+        What changed, how long it took, and the report of each role: ``result.mrtrix3.version``.
 
     Raises
     ------
     OptionError
-        For a role or option that does not exist, or a value that is not allowed; nothing was started.
+        If a role or option does not exist, or a value is not allowed; nothing was started.
     ProvisionError
-        When a task failed, or another run was not finished in time (code ``locked``).
+        If a task failed, or another run did not finish in time (code ``locked``).
     KeyboardInterrupt
-        When interrupted; a second run goes on from there.
+        If interrupted; run it again to resume.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def run(
     except Declined as error:
         if not optional:
             raise
-        print(f"Left out: {error}", file=notebook.stream(), flush=True)
+        print(f"Skipped: {error}", file=notebook.stream(), flush=True)
         return Result(0, 0.0, {})
     result = shared.run_shown(roles, variables, inventory, check, verbose, progress, wait, ask_become_pass)
     if inventory is None:

@@ -1,4 +1,4 @@
-"""What every action does around its work: refuse, wait, show the progress, and end in a line for people."""
+"""What all actions share: checks, the lock, the progress display, and errors for people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from provision.errors import Interrupted, OptionError, ProvisionError, unexpecte
 
 @contextlib.contextmanager
 def for_people() -> Iterator[None]:
-    """Have what ends early end in a line for people: an interrupted cell of a notebook, and a mistake of ours."""
+    """Turn an interrupted notebook cell, or a bug of ours, into a message for people."""
     try:
         yield
     except KeyboardInterrupt:
@@ -32,7 +32,7 @@ def for_people() -> Iterator[None]:
 
 
 def checked_inventory(on: str | os.PathLike | None) -> Path | None:
-    """Return the path of an inventory that can be used; None for this machine."""
+    """Return the path of a valid inventory; None for this machine."""
     if on is None:
         return None
     path = paths.absolute(on)
@@ -47,9 +47,9 @@ def checked_inventory(on: str | os.PathLike | None) -> Path | None:
 def run_shown(
     roles, variables, inventory, check, verbose, progress, wait, ask, playbook="site.yml", kind=Result, **more
 ):
-    """Run with the progress shown as the caller likes it; return what came of it as a `kind` of result.
+    """Run while showing progress as the caller likes; return a result of the class `kind`.
 
-    It has what `more` makes of the outcome while nothing else changes this machine.
+    `more` holds functions that compute further fields of it while nothing else can change this machine.
     """
     from provision.engine import runner
 
@@ -74,13 +74,13 @@ def run_shown(
 
 
 def alone(command, wait, inventory, check=False, **watchers) -> contextlib.AbstractContextManager:
-    """Return what lets nothing else of this user's change this machine, for what changes it."""
+    """Return a context that keeps other runs of this user from changing this machine, if this one may change it."""
     return contextlib.nullcontext() if check or inventory else lock.held(command, wait, **watchers)
 
 
 @contextlib.contextmanager
 def display(progress: Callable | None) -> Iterator[tuple[Callable, Callable]]:
-    """Give what takes steps, and what takes a result at the end and returns it: the caller's, or those of a display."""
+    """Yield a function that takes steps, and one that takes and returns the result: the caller's, or a display's."""
     if progress:
         yield progress, lambda result: result
         return

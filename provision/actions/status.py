@@ -1,4 +1,4 @@
-"""What is installed on this machine, what runs and what is stored: for people and for programs."""
+"""What is installed on this machine, running and stored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from provision.words import format_bytes
 
 
 class Status(Tabular, dict):
-    """What there is: ``{"hosts": {"localhost": {role: report}}, "store": {...}}``, and ``lock`` while a run changes it.
+    """A dict, ``{"hosts": {"localhost": {role: report}}, "store": {...}}``, with ``lock`` while a run is going on.
 
     Examples
     --------
@@ -34,17 +34,17 @@ class Status(Tabular, dict):
         return "\n".join([super().__repr__(), *ways_in])
 
     def _repr_html_(self) -> str:
-        """Return the table for a notebook, and how to get in where somebody is let in."""
+        """Return the table for a notebook, and how to connect."""
         return "".join([super()._repr_html_(), *map(connection.box, self["hosts"].values())])
 
     def table(self) -> Table:
-        """Return a row for each role, and what there is besides."""
+        """Return a row for each role, and lines about warnings, the store and the lock."""
         rows = [row(role, report) for role, report in self._reports()]
         empty = () if rows else ("Nothing is installed.",)
         return Table(rows, (*empty, *self._notes(), *self._stored(), *self._changing()))
 
     def to_dict(self) -> dict:
-        """Return what ``--json`` prints: plain values only, a copy."""
+        """Return what ``--json`` prints: a copy with plain values only."""
         return copy.deepcopy(dict(self))
 
     def _reports(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -52,7 +52,7 @@ class Status(Tabular, dict):
             yield from reports.items()
 
     def _notes(self) -> Iterator[str]:
-        """Give what somebody should know of what works."""
+        """Yield the warnings."""
         yield from dict.fromkeys(f"Note: {note}" for _, report in self._reports() for note in report.get("notes", ()))
 
     def _stored(self) -> Iterator[str]:
@@ -69,7 +69,7 @@ class Status(Tabular, dict):
 
 
 def packages() -> list[str]:
-    """Return the packages of the distribution that were installed for roles, and go when these are removed.
+    """Return the distribution packages that were installed for roles and are removed with them.
 
     Returns
     -------
@@ -86,20 +86,20 @@ def packages() -> list[str]:
 
 
 def measured(role: str, report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what can be seen of a role's work besides what it reported.
+    """Return what can be measured of a role besides its report.
 
     Parameters
     ----------
     role : str
-        Its name.
+        The name of the role.
     report : mapping of str to object
-        What it reported.
+        Its report.
 
     Returns
     -------
     dict of str to object
-        ``size``, bytes on disk, of what it has put in a prefix of its own; ``pid`` and ``since`` of the process that it
-        has started, in seconds since 1970, while that runs.
+        ``size``, the bytes on disk, if it has a prefix of its own; ``pid`` and ``since``, in seconds since 1970, if it
+        has a running process.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def measured(role: str, report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def size_of(folder: str) -> int:
-    """Return the bytes that a folder takes on its disk.
+    """Return how many bytes a folder takes on disk.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def size_of(folder: str) -> int:
     Returns
     -------
     int
-        0 when there is none.
+        0 if the folder does not exist.
 
     Examples
     --------
@@ -143,24 +143,24 @@ def size_of(folder: str) -> int:
 
 
 def _started(ticks: int) -> int:
-    """Return when a process began, in seconds since 1970; the kernel counts in ticks since its own start."""
+    """Return when a process started, in seconds since 1970; the kernel counts ticks since boot."""
     lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
     boot = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
     return boot + ticks // os.sysconf("SC_CLK_TCK")
 
 
 def stored(folder: str | None = None) -> dict[str, Any]:
-    """Return how many builds there are in the store, without reading any.
+    """Return how many builds are in the store, without reading them.
 
     Parameters
     ----------
     folder : str, optional
-        The store; the one that is used where none is named when not given.
+        The store (default: the one that runs use by default).
 
     Returns
     -------
     dict of str to object
-        ``folder``, ``builds`` and their ``size``; ``problem`` where it cannot be read.
+        ``folder``, ``builds`` and their ``size``; also ``problem`` if it cannot be read.
 
     Examples
     --------
@@ -178,15 +178,15 @@ def stored(folder: str | None = None) -> dict[str, Any]:
 
 
 def status() -> Status:
-    """Tell what is installed on this machine, what runs and what is stored, without starting Ansible.
+    """Return what is installed on this machine, running and stored, without starting Ansible.
 
     Returns
     -------
     Status
-        A dict, ``{"hosts": {"localhost": {role: report}}, "store": {...}}``. Each report has ``works`` besides, which
-        says whether it does at this moment: commands are run, servers and tunnels are connected to. Where it does not,
-        ``problem`` may say why. :func:`measured` and :func:`stored` say what else there is. While a run changes this
-        machine, ``lock`` is what :func:`provision.engine.lock.holder` returns.
+        A dict, ``{"hosts": {"localhost": {role: report}}, "store": {...}}``. In each report, ``works`` says whether it
+        works right now: commands are run, servers and tunnels are connected to. If not, ``problem`` may say why. For
+        the other fields see :func:`measured` and :func:`stored`. While a run is changing this machine, ``lock`` is
+        what :func:`provision.engine.lock.holder` returns.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Let nobody in any more."""
+"""Close the tunnels and stop the SSH server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from provision.actions.run import run
 from provision.actions.status import status
 from provision.engine import catalog, launch, lock
 
-# What leads to the server goes first, so that nobody finds a way to nowhere.
+# Tunnels go first, so that none is left leading nowhere.
 _WAVES = ("tunnel", "server")
 
 
@@ -20,14 +20,14 @@ _WAVES = ("tunnel", "server")
 def stop(
     on: str | os.PathLike | None = None, *, progress: Callable | None = None, wait: float = lock.SECONDS
 ) -> Result:
-    """Let nobody in any more: close the tunnels, then stop the SSH server.
+    """Close the tunnels, then stop the SSH server.
 
-    Sessions through a tunnel end with it; what they have started goes on, and all that was installed stays.
+    Sessions through a tunnel end with it. Programs started in them keep running, and nothing is uninstalled.
 
     Parameters
     ----------
     on : path-like, optional
-        An Ansible inventory. Without one, this machine.
+        An Ansible inventory (default: this machine).
     progress : callable, optional
         As for :func:`run`.
     wait : float
@@ -36,14 +36,14 @@ def stop(
     Returns
     -------
     Result
-        What was stopped: ``result.changed`` is 0 when nothing ran.
+        What was stopped; ``result.changed`` is 0 if nothing was running.
 
     Raises
     ------
     OptionError
-        When there is no such inventory.
+        If the inventory does not exist.
     ProvisionError
-        When something could not be stopped.
+        If something could not be stopped.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def stop(
 
 
 def _joined(results: list[Result], here: bool) -> Result:
-    """Return several runs as one."""
+    """Combine several results into one."""
     hosts: dict[str, Any] = {}
     for result in results:
         for host, reports in result.to_dict()["hosts"].items():

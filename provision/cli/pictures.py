@@ -39,14 +39,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     peek.add_argument("--volume", metavar="NUMBER", help="the volume of a 4-D image, counted from 0 (default: 0)")
     peek.add_argument("--range", metavar="LOW,HIGH", help="the intensities of the darkest and brightest colour")
     peek.add_argument("--percentiles", metavar="LOW,HIGH", help="the same as percentiles (default: 0.2,99.8)")
-    peek.add_argument("--colourmap", metavar="NAME", help="the colour map: gray, hot, cool, jet, inferno, viridis or pet")
+    peek.add_argument("--colourmap", metavar="NAME", help="gray, hot, cool, jet, inferno, viridis or pet")
     peek.add_argument("--no-crosshair", dest="crosshair", action="store_false", help="do not mark the focus")
     peek.add_argument("--plot", metavar="AXIS", help="also plot the values along x, y, z or volume")
     about = "draw fibre orientation distributions as 3-D glyphs"
     glyphs = _add(commands, "glyphs", about, "an image of FODs: NIfTI or MIF", _GLYPHS_EXAMPLES)
     glyphs.add_argument("--background", metavar="FILE", help="an image to show behind the glyphs")
     glyphs.add_argument("--slice", metavar="NUMBER", help="the slice, counted from 0 (default: the middle one)")
-    glyphs.add_argument("--region", metavar="X0,X1,Y0,Y1", help="draw only voxels X0 to X1 - 1 across and Y0 to Y1 - 1 up")
+    glyphs.add_argument("--region", metavar="X0,X1,Y0,Y1", help="only voxels X0 to X1 - 1 across and Y0 to Y1 - 1 up")
     glyphs.add_argument("--scale", metavar="FACTOR", help="the size of the glyphs (default: 1)")
     glyphs.add_argument("--size", metavar="PIXELS", help="the length of the picture's longer side (default: 960)")
 

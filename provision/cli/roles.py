@@ -79,8 +79,8 @@ def add_run_flags(parser: argparse._ActionsContainer) -> None:
 
 def add_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Add the options of all roles to ``provision run``: a role may be named after its flags."""
-    # Which options the roles named have, and which one a short name means, is for the catalogue to say. Here it only
-    # matters whether a flag takes a value, and the roles that seem to be named come first in that.
+    # The catalogue resolves short names and rejects options of other roles. Here it only matters whether a flag takes
+    # a value; where roles differ in that, those that seem to be named take precedence.
     roles = sorted(catalog.roles().values(), key=lambda role: role.name not in words)
     options: dict[str, Option] = {}
     for option in (option for role in roles for option in role.options.values()):
@@ -185,7 +185,9 @@ def _action(option: Option) -> dict[str, Any]:
 
 
 def _refuse_secret(value: str) -> NoReturn:
-    raise argparse.ArgumentTypeError("a value here could be seen by all users; put the flag last without one, and you are asked")
+    raise argparse.ArgumentTypeError(
+        "other users could see a value here; put the flag last, without one, and you are asked for it"
+    )
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     _add(actions, "verify", "check that all archives are intact", _VERIFY_EXAMPLES)
     prune = _add(actions, "prune", "delete old builds, damaged archives and unfinished builds", _PRUNE_EXAMPLES)
     prune.add_argument(
-        "--keep", metavar="NUMBER", required=True, help="how many builds of each tool to keep, newest first; 0 keeps none"
+        "--keep", metavar="NUMBER", required=True, help="how many builds of each tool to keep, the newest; 0 for none"
     )
     flags.add_wait(prune)
     export = _add(actions, "export", "copy a build for another machine", _EXPORT_EXAMPLES)

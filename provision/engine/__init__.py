@@ -1,1 +1,1 @@
-"""What finds the roles and runs them: the only place that imports Ansible."""
+"""Finds the roles and runs them: the only place that imports Ansible."""

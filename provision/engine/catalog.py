@@ -1,4 +1,4 @@
-"""Which roles there are and which options they take, read from the roles' own argument specs."""
+"""The roles and their options, read from the roles' own argument specs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from provision.engine import content
-from provision.errors import OptionError
-from provision.words import did_you_mean
+from provision.errors import OptionError, unknown
+from provision.words import choices
 
 # The list of all roles, which the playbooks read, too.
 _LIST = "playbooks/vars/roles.yml"
@@ -41,7 +41,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a role, as its argument spec gives it."""
+    """One option of a role, from its argument spec."""
 
     name: str  # in full, as the role's variable is called: "mrtrix3_version"
     short: str  # without the role, "version"; in full where the short one would mean something else
@@ -55,14 +55,14 @@ class Option:
 
     @property
     def kind(self) -> str:
-        """Return the type in words, for example ``"a list of text"``."""
+        """The type in words, for example ``"a list of text"``."""
         words = _WORDS.get(self.type, self.type)
         return f"{words} of {_WORDS.get(self.elements, self.elements)}" if self.elements else words
 
 
 @dataclass(frozen=True)
 class Role:
-    """One role: what it does and which options it takes."""
+    """One role: what it does and the options it takes."""
 
     name: str
     short_description: str = ""  # one line
@@ -72,53 +72,52 @@ class Role:
 
 
 def roles() -> dict[str, Role]:
-    """Return the roles by name, in the order in which they build on each other."""
+    """Return the roles by name, in the order in which they run."""
     return dict(_read(content.root()))
 
 
 def role(name: str) -> Role:
-    """Return one role; refuse a name that no role has."""
+    """Return a role; refuse an unknown name."""
     known = roles()
     if name not in known:
-        hint = f"{did_you_mean(str(name), known)} The roles are {', '.join(known)}.".strip()
-        raise OptionError(f"There is no role {name!r}.", hint=hint, code="no-role")
+        raise unknown("role", name, known, code="no-role")
     return known[name]
 
 
 def variables(names: Sequence[str], options: Mapping[str, Any], *, spell: Callable[[str], str] = str) -> dict[str, Any]:
-    """Return options, by short or full names, as variables of the roles named, each of the type of its argument spec.
+    """Return options, given by short or full name, as variables of the roles named, converted to their types.
 
-    Refused are options that do not exist, mean several things, are given twice or would have no effect because their
-    role is not run, and values that are not allowed. `spell` writes an option's name in an error as the caller does.
+    Options that are unknown, ambiguous, given twice or without effect, because their role is not run, are refused, and
+    so are values that are not allowed. `spell` writes the name of an option in errors as the caller does.
     """
     if not names:
-        raise OptionError("No role was named.", hint=f"The roles are {', '.join(roles())}.")
+        raise OptionError("No role was given.", hint=f"Roles: {', '.join(roles())}.")
     asked = [role(name) for name in names]
     found: dict[str, Any] = {}
     for given, value in options.items():
         option = _meant(given, asked, spell)
         if option.name in found:
-            hint = "Give either its short or its full name."
-            raise OptionError(f"{spell(option.name)} is given twice.", hint=hint, code="given-twice")
+            hint = "Use either its short or its full name."
+            raise OptionError(f"{spell(option.name)} was given twice.", hint=hint, code="given-twice")
         found[option.name] = _checked(option, value, spell(given))
     return found
 
 
 def secrets(variables: Mapping[str, Any]) -> list[str]:
-    """Return the values among role variables that must never be shown."""
+    """Return the values of role variables that must never be shown."""
     hidden = {option.name for known in roles().values() for option in known.options.values() if option.secret}
     return [str(value) for name, value in variables.items() if name in hidden and value]
 
 
 def usual_names(asked: Sequence[Role]) -> dict[str, Option]:
-    """Return the options of some roles by the shortest name that each can be given with."""
+    """Return the options of some roles by the shortest name that each can be given by."""
     meanings = _meanings(asked)
     options = [option for one in asked for option in one.options.values()]
     return {option.short if len(meanings[option.short]) == 1 else option.name: option for option in options}
 
 
 def plain(text: str) -> str:
-    """Return a description with Ansible's markup, such as ``C(code)`` and ``O(option)``, turned into backquotes."""
+    """Return a description with Ansible's markup, such as ``C(code)`` and ``O(option)``, turned into backticks."""
     return re.sub(r"\b[BCIOV]\(([^()]*)\)", r"`\1`", text)
 
 
@@ -164,7 +163,7 @@ def _paragraphs(text: str | list[str] | None) -> str:
 
 
 def _meanings(asked: Sequence[Role]) -> dict[str, dict[str, Option]]:
-    """Return each name, short or full, with the options, by full name, that it could mean."""
+    """Return for each name, short or full, the options it could mean, by full name."""
     meanings: dict[str, dict[str, Option]] = {}
     for one in asked:
         for option in one.options.values():
@@ -174,13 +173,13 @@ def _meanings(asked: Sequence[Role]) -> dict[str, dict[str, Option]]:
 
 
 def _meant(given: str, asked: Sequence[Role], spell: Callable[[str], str]) -> Option:
-    """Return the option that a name means among roles: a full one comes before a short one of another role."""
+    """Return the option that a name means: a full name takes precedence over a short one of another role."""
     options = _meanings(asked).get(given, {})
     if given in options or len(options) == 1:
         return options.get(given) or next(iter(options.values()))
     if options:
         full = " or ".join(map(spell, options))
-        raise OptionError(f"{spell(given)} has several meanings here.", hint=f"Write {full}.", code="ambiguous")
+        raise OptionError(f"{spell(given)} is ambiguous.", hint=f"Use {full}.", code="ambiguous")
     owners = [role for role in roles().values() if given in role.options]
     if not owners:
         raise _unknown(given, asked, spell)
@@ -188,7 +187,7 @@ def _meant(given: str, asked: Sequence[Role], spell: Callable[[str], str]) -> Op
         return owners[0].options[given]
     names = " and ".join(owner.name for owner in owners)
     raise OptionError(
-        f"{spell(given)} would have no effect: it is an option of {names}, and what runs is "
+        f"{spell(given)} would have no effect: it is an option of {names}, but the roles to run are "
         f"{', '.join(one.name for one in asked)}.",
         hint=f"Leave it out, or run {owners[0].name} as well.",
         code="no-effect",
@@ -196,7 +195,7 @@ def _meant(given: str, asked: Sequence[Role], spell: Callable[[str], str]) -> Op
 
 
 def _includes(name: str, other: str) -> bool:
-    """Return whether a role includes another, itself or by what it includes."""
+    """Return whether a role includes another, directly or indirectly."""
     texts = [path.read_text("utf-8") for path in (content.root() / "roles" / name / "tasks").glob("*.yml")]
     names = {found for text in texts for found in re.findall(r"include_role:\n +name: (\w+)\n", text)}
     return other in names or any(_includes(found, other) for found in names)
@@ -205,9 +204,8 @@ def _includes(name: str, other: str) -> bool:
 def _unknown(given: str, asked: Sequence[Role], spell: Callable[[str], str]) -> OptionError:
     usual = [spell(name) for name in usual_names(asked)]
     full = [spell(name) for one in asked for name in one.options]
-    hint = f"{did_you_mean(spell(given), usual + full)} The options are {', '.join(usual)}.".strip()
-    whose = ", ".join(one.name for one in asked)
-    return OptionError(f"There is no option {spell(given)} of {whose}.", hint=hint, code="no-option")
+    where = f" for {', '.join(one.name for one in asked)}"
+    return unknown("option", spell(given), usual, where=where, near=full, code="no-option")
 
 
 def _checked(option: Option, value: Any, spelled: str) -> Any:
@@ -232,7 +230,7 @@ def _converted(option: Option, value: Any, spelled: str) -> Any:
 
 
 def _convert(type_: str, value: Any) -> Any:
-    """Convert as Ansible does, but refuse what it would take for something that was not meant."""
+    """Convert as Ansible does, but refuse values that it would silently misread."""
     # A role's argument spec only checks: a template would still see the text "2" where a number is meant.
     from ansible.module_utils.common import validation
 
@@ -277,21 +275,20 @@ def _list(value: Any) -> list:
 
 
 def _wrong_type(option: Option, value: Any, spelled: str) -> OptionError:
-    shown = "something else" if option.secret else repr(value)
-    message = f"{spelled} takes {option.kind}, but was given {shown}."
+    shown = "the value given" if option.secret else repr(value)
+    message = f"{spelled} takes {option.kind}, not {shown}."
     return OptionError(message, hint=_way_out(option, value), code="bad-value")
 
 
 def _way_out(option: Option, value: Any) -> str:
     if value is None:
-        return "Leave it out to have its default."
+        return "Leave it out to use the default."
     if option.type in ("str", "path") and type(value) in (int, float):
         return "Write it in quotes." if option.secret else f'Write it in quotes: "{value}".'
     return plain(option.description)
 
 
 def _wrong_choice(option: Option, value: Any, spelled: str) -> OptionError:
-    shown = "something else" if option.secret else repr(value)
-    near = "" if option.secret else did_you_mean(str(value), map(str, option.choices))
-    hint = f"{near} Choices: {', '.join(map(str, option.choices))}.".strip()
-    return OptionError(f"{spelled} was given {shown}, which is not one of its choices.", hint=hint, code="bad-value")
+    shown, meant = ("the value given", "") if option.secret else (repr(value), value)
+    hint = choices(meant, map(str, option.choices), "Choices")
+    return OptionError(f"{spelled} cannot be {shown}.", hint=hint, code="bad-value")

@@ -1,4 +1,4 @@
-"""Where the playbooks, roles, plugins and inventories lie."""
+"""Where the playbooks, roles, plugins and inventories are."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ def root() -> Path:
     for folder in (package / "_ansible", package.parent):
         if (folder / "roles").is_dir():
             return folder
-    raise FileNotFoundError(f"{package} was installed without its Ansible roles; install mrtrix-provision again.")
+    raise FileNotFoundError(f"{package} was installed without its Ansible roles; reinstall mrtrix-provision.")

@@ -1,4 +1,4 @@
-"""What Ansible's events mean: functions from an event to a step, a failure or a report."""
+"""What Ansible's events mean: functions that turn an event into a step, a failure or a report."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from provision.engine import catalog
 
 @dataclass(frozen=True)
 class Step:
-    """One thing a person may want to see while a run goes on.
+    """One piece of progress during a run.
 
     Attributes
     ----------
     kind : {"task", "done", "work"}
-        A task has started, a task has ended, or a long task tells how far it is.
+        A task has started, has ended, or reports how far it is.
     role, task, host : str
         Where the run is now.
     changed : bool
@@ -23,13 +23,13 @@ class Step:
     skipped : bool
         For ``"done"``: whether the task had nothing to do.
     failed : bool
-        For ``"done"``: whether the task failed; the run may go on all the same, another way.
+        For ``"done"``: whether the task failed; the run may still continue another way.
     number, total : int
-        For ``"work"``: how many of how many units (compile steps, bytes) are done; total 0 means unknown.
+        For ``"work"``: how many units (compile steps, bytes) are done, and of how many; total 0 means unknown.
     unit : str
-        For ``"work"``: what is counted, for example ``"steps"``.
+        For ``"work"``: what the units are, for example ``"steps"``.
     note : str
-        For ``"done"``: what the task has to tell, in whole sentences; empty for most.
+        For ``"done"``: a note for people, in whole sentences; usually empty.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Failure:
-    """A task that failed, in words for a person."""
+    """A task that failed, in words for people."""
 
     message: str
     hint: str = ""
@@ -68,31 +68,31 @@ _KNOWN = (
     (
         r"Incorrect sudo password|Duplicate become password prompt|Sorry, try again",
         "sudo did not accept the password.",
-        "Type the one that you log in with, or ask an administrator.",
+        "Type your login password, or ask an administrator.",
         "wrong-sudo-password",
     ),
     (
         r"is not in the sudoers file|[Uu]ser \S+ is not allowed to (?:execute|run)",
         "sudo does not let this user install packages.",
-        "Ask an administrator to install them or to allow it; a build from a store needs no packages.",
+        "Ask an administrator to install them or to allow it; a saved build needs no packages.",
         "not-in-sudoers",
     ),
     (
         r"waiting for privilege escalation prompt",
-        "sudo did not ask for a password, nor did it answer.",
-        "See whether `sudo true` works on that machine, or run it as root.",
+        "sudo neither asked for a password nor answered.",
+        "Check that `sudo true` works on that machine, or run it as root.",
         "sudo-silent",
     ),
     (
         r"sudo: (?:command )?not found|No such file or directory: '?sudo",
-        "Installing packages needs an administrator, and there is no sudo.",
+        "Installing packages needs root, and sudo is not installed.",
         "Run it as root.",
         "no-sudo",
     ),
     (
         r"Missing sudo password|sudo: a password is required",
-        "Installing packages needs an administrator, and sudo asks for a password.",
-        "Run it with --ask-become-pass, or as root.",
+        "Installing packages needs root, and sudo asks for a password.",
+        "Run it again with --ask-become-pass, or as root.",
         "sudo-password",
     ),
     (
@@ -114,14 +114,14 @@ _KNOWN = (
     ),
     (
         r"Could not get lock|is held by process|Failed to lock (apt|directory)",
-        "Another package manager is running and did not end in time.",
-        "Wait for it to end and run it again.",
+        "Another package manager is running and did not finish in time.",
+        "Wait for it to finish and run it again.",
         "apt-locked",
     ),
     (
         r"No package matching '(?P<name>[^']+)'",
         "The distribution has no package '{name}'.",
-        "Its package lists may be old or cut down: see what apt-get update says, and /etc/apt/sources.list.",
+        "The package lists may be outdated: run apt-get update, and check /etc/apt/sources.list.",
         "no-package",
     ),
     (
@@ -135,7 +135,7 @@ _KNOWN = (
         # What follows when the lists could not be fetched, too.
         r"Unable to locate package (?P<name>\S+)",
         "The distribution has no package '{name}'.",
-        "Its package lists may be old or cut down: see what apt-get update says, and /etc/apt/sources.list.",
+        "The package lists may be outdated: run apt-get update, and check /etc/apt/sources.list.",
         "no-package",
     ),
     (
@@ -152,7 +152,7 @@ _KNOWN = (
     ),
     (
         r"The checksum for \S+ did not match (?P<name>\w+); it was (?P<name2>\w+)",
-        "The file is not the one it should be: its SHA-256 is {name2}, not {name}.",
+        "The file has the wrong SHA-256: {name2}, not {name}.",
         "checksum",
         "wrong-checksum",
     ),
@@ -164,17 +164,17 @@ _KNOWN = (
 _SSH = (
     (
         r"IDENTIFICATION HAS CHANGED",
-        "its host key is not the one that this machine knows.",
-        "If it was set up anew, forget the old key with ssh-keygen -R; otherwise somebody may be listening in.",
+        "its host key has changed.",
+        "If it was reinstalled, remove the old key with ssh-keygen -R; if not, the connection may be intercepted.",
         "host-key-changed",
     ),
     (
         r"Host key verification failed",
-        "its host key is not known here.",
+        "its host key is unknown.",
         "Connect once with ssh and compare the fingerprint, or add the key to ~/.ssh/known_hosts.",
         "host-key-unknown",
     ),
-    (r"Permission denied", "it lets this user in with none of the keys here.", "Try ssh by hand.", "ssh-denied"),
+    (r"Permission denied", "it accepts none of this user's keys.", "Try to connect with ssh.", "ssh-denied"),
 )
 
 # What is left of a module that ended without an answer, as Ansible words it.
@@ -188,18 +188,18 @@ _ADVICE = {
     "source": (
         ("_archive", "_url"),
         "Check {option}.",
-        "Run it again later; if it says the same, it is for the role {role} to name another place.",
+        "Run it again later; if it fails again, the role {role} needs another address.",
     ),
     "checksum": (
         ("_sha256",),
-        "Check {option}, or have the file made or downloaded again.",
-        "Run it again, in case the download was cut off; if it says the same, the role {role} expects another file.",
+        "Check {option}, or build or download the file again.",
+        "Run it again in case the download was cut off; if it fails again, the role {role} expects another file.",
     ),
 }
 
 
 def step(event: dict) -> Step | None:
-    """Return what an event means for somebody who watches; None for events that say nothing to a person."""
+    """Return the step that an event stands for; None for events that people need not see."""
     kind, data = event.get("event", ""), _mapping(event, "event_data")
     if kind == "playbook_on_task_start":
         return Step("task", *_where(data)[:2])
@@ -220,13 +220,13 @@ def step(event: dict) -> Step | None:
 
 
 class ToolNames:
-    """Gives the work of the role ``_tool`` the name of the tool: that of the role which has included it."""
+    """Labels the work of the role ``_tool`` with the role that included it."""
 
     def __init__(self):
         self._including = ""
 
     def put(self, event: dict) -> None:
-        """Name the tool in an event."""
+        """Set the role in an event."""
         data = _mapping(event, "event_data")
         if data.get("role") == "_tool":
             data["role"] = self._including
@@ -235,7 +235,7 @@ class ToolNames:
 
 
 def _mapping(data: dict, name: str) -> dict:
-    """Return a mapping that an event has, an empty one where it has something else: modules are other people's."""
+    """Return a mapping from an event, an empty one if it holds anything else: modules may return what they like."""
     value = data.get(name)
     return value if isinstance(value, dict) else {}
 
@@ -247,13 +247,13 @@ def _where(data: dict) -> tuple[str, str, str]:
 
 
 def _note(result: dict) -> str:
-    """Return what a task of `debug` tells a person who watches: what begins with Note."""
+    """Return the message of a debug task that is meant for people: one that begins with Note."""
     said = result.get("msg")
     return said if isinstance(said, str) and said.startswith("Note: ") else ""
 
 
 def explain(text: str, role: str = "") -> tuple[str, str, str]:
-    """Return what a program's error text means: a sentence, what to do and a code; empty strings when unknown."""
+    """Return a sentence, a hint and a code for a program's error text; empty strings if it is unknown."""
     for pattern, message, hint, code in _KNOWN:
         found = re.search(pattern, text)
         if found:
@@ -264,7 +264,7 @@ def explain(text: str, role: str = "") -> tuple[str, str, str]:
 
 
 def _advice(hint: str, role: str) -> str:
-    """Return what to do, with the option of the role that failed where the hint asks for one."""
+    """Return the hint, with the option of the failed role if it needs one."""
     if hint not in _ADVICE:
         return hint
     ends, with_option, without = _ADVICE[hint]
@@ -274,7 +274,7 @@ def _advice(hint: str, role: str) -> str:
 
 
 def failure(event: dict) -> Failure | None:
-    """Return what failed when an event is a failure that nothing in the playbook ignores."""
+    """Return the failure if an event is one that the playbook does not ignore."""
     kind, data = event.get("event", ""), _mapping(event, "event_data")
     if kind not in ("runner_on_failed", "runner_on_unreachable") or data.get("ignore_errors"):
         return None
@@ -287,7 +287,7 @@ def failure(event: dict) -> Failure | None:
     if not message and not result.get("hint"):
         message, hint, code = explain(said, where[0])
     if not message or said.startswith("apt cannot "):
-        told = str(result.get("msg") or said).strip() or "The task failed and said nothing."
+        told = str(result.get("msg") or said).strip() or "The task failed without a message."
         first, _, rest = told.partition("\n")
         message, hint = _exit(result) or first, str(result.get("hint") or rest.strip())
     if kind == "runner_on_unreachable":
@@ -300,30 +300,35 @@ def failure(event: dict) -> Failure | None:
 
 
 def _ended(said: str, result: dict) -> tuple[str, str, str]:
-    """Return what is wrong where a module ended without an answer; empty texts where it gave one."""
+    """Return what went wrong if a module ended without an answer; empty strings if it gave one."""
     if not re.search(_NO_ANSWER, said):
         return "", "", ""
     texts = (str(result.get(key) or "").strip() for key in ("module_stderr", "stderr", "module_stdout"))
-    lines = next(filter(None, texts), "it said nothing").splitlines()
+    lines = next(filter(None, texts), "it printed nothing").splitlines()
     why = _without_traceback(lines)[-1 if _TRACEBACK in lines else 0].strip()
     if result.get("rc") in _KILLED or lines[-1] == "Killed":
         return "This step was killed, perhaps because memory ran out.", "Run it again to resume.", "killed"
     if result.get("rc") == 127:
-        return f"Python could not be started there: {why}.", "Name one: ansible_python_interpreter.", "no-python"
-    return f"This step ended with an error of its own: {why}.", "Its log says more.", "module-error"
+        hint = "Set ansible_python_interpreter to a Python that works."
+        return f"Python could not be started on the machine: {why}.", hint, "no-python"
+    return f"This step crashed: {why}.", "See the log.", "module-error"
 
 
 def _unreachable(host: str, message: str, said: str) -> tuple[str, str, str]:
-    """Return why a machine could not be reached."""
+    """Return why a machine could not be reached, what to do and a code."""
     for pattern, why, hint, code in _SSH:
         if re.search(pattern, said):
             return f"{host} could not be reached: {why}", hint, code
     why = re.split("(?:via|over) ssh: ", message)[-1].strip().splitlines()[-1]
-    return f"{host} could not be reached: {why}", "Check the inventory and try ssh by hand.", "host-unreachable"
+    return (
+        f"{host} could not be reached: {why}",
+        "Check the inventory, and try to connect with ssh.",
+        "host-unreachable",
+    )
 
 
 def _exit(result: dict) -> str:
-    """Return in words that a command has failed, where Ansible says of it no more than that."""
+    """Return a sentence for a failed command if Ansible reports only its exit code."""
     if "non-zero return code" not in str(result.get("msg")).lower() or "rc" not in result:
         return ""
     command = result.get("cmd")
@@ -333,7 +338,7 @@ def _exit(result: dict) -> str:
 
 
 def _last_lines(result: dict) -> tuple[str, ...]:
-    """Return the last lines of what a program said, from the fields in which modules tell that."""
+    """Return the last lines of a program's output, from the fields that modules use for it."""
     texts = (result.get("lines"), result.get("stderr"), result.get("module_stderr"), result.get("stdout"))
     said = next(filter(None, texts), "")
     lines = map(str, said) if isinstance(said, list) else str(said).splitlines()
@@ -341,7 +346,7 @@ def _last_lines(result: dict) -> tuple[str, ...]:
 
 
 def _without_traceback(lines: list[str]) -> list[str]:
-    """Return the lines with no more of a traceback than its last one, which says what was wrong; the log has all."""
+    """Return the lines with a traceback reduced to its last line, which names the error; the log has all of it."""
     if _TRACEBACK not in lines:
         return lines
     begin = lines.index(_TRACEBACK)
@@ -349,7 +354,7 @@ def _without_traceback(lines: list[str]) -> list[str]:
 
 
 def report(event: dict) -> dict | None:
-    """Return what the roles reported, ``{host: {role: {...}}}``, from the event that ends a run, else None."""
+    """Return what the roles reported, ``{host: {role: {...}}}``, from the final event of a run; None for any other."""
     if event.get("event") != "playbook_on_stats":
         return None
     reports = _mapping(_mapping(_mapping(event, "event_data"), "artifact_data"), "provision")
@@ -357,18 +362,18 @@ def report(event: dict) -> dict | None:
 
 
 def changed(event: dict) -> int:
-    """Return how many tasks changed something, over all hosts, from the event that ends a run."""
+    """Return how many tasks changed something, over all hosts, from the final event of a run."""
     counts = _mapping(_mapping(event, "event_data"), "changed").values()
     return sum(count for count in counts if type(count) is int)
 
 
 def hosts(event: dict) -> set[str]:
-    """Return the machines that anything was done on, from the event that ends a run."""
+    """Return the hosts on which anything was done, from the final event of a run."""
     counts = ("ok", "changed", "failures", "dark", "skipped", "rescued", "ignored")
     return {host for count in counts for host in _mapping(_mapping(event, "event_data"), count)}
 
 
 def failed_hosts(event: dict) -> set[str]:
-    """Return the machines whose run failed or that could not be reached; none from an event that is missing."""
+    """Return the hosts that failed or could not be reached; none if the final event is missing."""
     data = _mapping(event, "event_data")
     return {host for count in ("failures", "dark") for host in _mapping(data, count)}

@@ -1,7 +1,7 @@
-"""Whether ansible-playbook waits for something that will not come.
+"""Whether ansible-playbook is waiting for something that will never happen.
 
-A worker of Ansible's that is killed, as happens where memory runs out, may have held the lock of the queue in which the
-workers report: then ansible-playbook sees that one has died, and waits for that lock for good.
+An Ansible worker that is killed, for example because memory runs out, may hold the lock of the queue through which
+workers report. ansible-playbook then notices that it died, and waits for the lock for ever.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import time
 from pathlib import Path
 
 SECONDS = 30.0
-"""For how long it has to have had no other process and done nothing at all."""
+"""How long a process must be idle, without children, to count as hung."""
 
 
 class Hung:
-    """Tells that a process does nothing and has nothing started that could."""
+    """Detects that a process has been idle, without children, for too long."""
 
     def __init__(self):
         self._since, self._used = 0.0, ""
 
     def __call__(self, pid: int) -> bool:
-        """Look at a process; the answer is right when this is asked every few seconds."""
+        """Return whether a process hangs; call this every few seconds."""
         used = _used(pid)
         if not used or used != self._used or _has_children(pid):
             self._since, self._used = time.monotonic(), used
@@ -28,7 +28,7 @@ class Hung:
 
 
 def _stat(pid: int | str) -> list[str]:
-    """Return the fields of a process from its state on, proc_pid_stat(5); none where it cannot be read."""
+    """Return the fields of proc_pid_stat(5) from the state onwards; none if it cannot be read."""
     try:
         return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
     except OSError:
@@ -41,6 +41,6 @@ def _used(pid: int) -> str:
 
 
 def _has_children(pid: int) -> bool:
-    """Tell whether a process has others that have not ended."""
+    """Return whether a process has running children."""
     stats = (_stat(entry.name) for entry in Path("/proc").glob("[0-9]*"))
     return any(fields[1] == str(pid) and fields[0] != "Z" for fields in stats if fields)

@@ -1,4 +1,4 @@
-"""Whether an inventory in YAML says what it seems to say: Ansible passes over what it does not know with a warning."""
+"""Checks of a YAML inventory: Ansible itself only warns about keys it does not know, and ignores them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GROUP = ("hosts", "vars", "children")
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads YAML with tags of Ansible's, such as ``!vault``, as plain values."""
+    """Reads YAML with Ansible's tags, such as ``!vault``, as plain values."""
 
 
 def _plain(loader: _Loader, _suffix: str, node: yaml.Node) -> Any:
@@ -28,7 +28,7 @@ _Loader.add_multi_constructor("!", _plain)
 
 
 def check(path: Path) -> None:
-    """Refuse an inventory in YAML of which Ansible would leave something out; others are left to Ansible."""
+    """Refuse a YAML inventory that Ansible would read only in part; other formats are left to Ansible."""
     if not path.is_file() or path.suffix not in (".yml", ".yaml", ".json"):
         return
     try:
@@ -47,16 +47,16 @@ def _check_group(path: Path, name: str, group: Any) -> None:
     if group is None:
         return
     if not isinstance(group, dict):
-        raise _wrong(path, f"the group {name!r} holds no {', '.join(_GROUP)}")
+        raise _wrong(path, f"the group {name!r} is not a mapping")
     for key, value in group.items():
         if key not in _GROUP:
-            raise _wrong(path, f"the group {name!r} has {key!r}", did_you_mean(str(key), _GROUP))
+            raise _wrong(path, f"the group {name!r} has an unknown key {key!r}", did_you_mean(str(key), _GROUP))
         if value is not None and not isinstance(value, dict):
-            raise _wrong(path, f"{key!r} of the group {name!r} is not a mapping of names")
+            raise _wrong(path, f"{key!r} of the group {name!r} is not a mapping")
     for child, of_child in (group.get("children") or {}).items():
         _check_group(path, str(child), of_child)
 
 
 def _wrong(path: Path, what: str, question: str = "") -> OptionError:
-    hint = f"{question} A group has hosts, vars and children; inventory/fleet.example.yml is an example.".strip()
-    return OptionError(f"The inventory {path} is not understood: {what}.", hint=hint, code="bad-inventory")
+    hint = f"{question} A group has hosts, vars and children; see inventory/fleet.example.yml.".strip()
+    return OptionError(f"The inventory {path} is invalid: {what}.", hint=hint, code="bad-inventory")

@@ -1,4 +1,4 @@
-"""What a run of Ansible is given: a folder of its own, a clean environment, and variables that are only text."""
+"""What a run of Ansible gets: a private folder, a clean environment, and variables as plain text."""
 
 from __future__ import annotations
 
@@ -48,32 +48,32 @@ _PREFIX = "provision-"
 
 
 def temporary_folder() -> Path:
-    """Return the folder for temporary files: the caller's, or the system's where Ansible could not use that."""
+    """Return the folder for temporary files: the caller's, or the system's if Ansible could not use that."""
     # As tempfile.gettempdir chooses, but without the file that it writes to find out: a run that is killed leaves that.
     named = (os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP"))
     given = next(filter(_takes_files, (*named, "/tmp", "/var/tmp")), "")
     if not given:
         raise ProvisionError(
-            "There is no folder for temporary files that can be written to.",
-            hint="Free some space in /tmp, or name another folder: TMPDIR.",
+            "No folder for temporary files is writable.",
+            hint="Free some space in /tmp, or set TMPDIR to another folder.",
             code="temporary",
         )
     return Path(given if _TEMPORARY.fullmatch(given) else "/tmp")
 
 
 def _takes_files(folder: str) -> bool:
-    """Tell whether a folder is there, this user's to write to, and not full."""
+    """Return whether a folder exists, is writable and is not full."""
     usable = bool(folder) and Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK)
     return usable and shutil.disk_usage(folder).free > _LEAST_SPACE
 
 
 def left_behind(temporary: Path) -> list[Path]:
-    """Return the folders that killed runs of this user have left in the one for temporary files."""
+    """Return the folders that killed runs of this user left among the temporary files."""
     return [path for path in sorted(temporary.glob(f"{_PREFIX}*")) if _is_left(path)]
 
 
 def _is_left(folder: Path) -> bool:
-    """Return whether a folder is of this user's run that has died: the kernel drops the lock of one that is killed."""
+    """Return whether a folder is of a dead run of this user: the kernel drops the lock of one that was killed."""
     # Others can make what they like in a folder for temporary files: nothing of theirs is opened, followed or deleted.
     try:
         found = folder.lstat()
@@ -92,7 +92,7 @@ def _is_left(folder: Path) -> bool:
 
 
 def clear_up(temporary: Path) -> None:
-    """Delete the folders that killed runs of this user have left in the one for temporary files."""
+    """Delete the folders that killed runs of this user left among the temporary files."""
     for left in left_behind(temporary):
         shutil.rmtree(left, ignore_errors=True)
 
@@ -102,14 +102,14 @@ def _make(folder: Path) -> None:
         folder.mkdir(0o700)
     except OSError as error:
         why = error.strerror or str(error)
-        hint = "Free some space there, or name another folder: TMPDIR."
-        message = f"No folder can be made in {folder.parent}: {why}."
+        hint = "Free some space there, or set TMPDIR to another folder."
+        message = f"Cannot create a folder in {folder.parent}: {why}."
         raise ProvisionError(message, hint=hint, code="temporary") from error
 
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """Give a folder of this run's, deleted at the end, and delete those that killed runs left."""
+    """Yield a folder for this run, deleted at the end, and delete those that killed runs left."""
     # In it are runner, for ansible-runner alone; content, a link to the roles and playbooks; and tmp, for temporary
     # files. Of root's all may use that: apt starts programs with fewer rights.
     temporary = temporary_folder()
@@ -136,7 +136,7 @@ def private_folder() -> Iterator[Path]:
 
 
 def as_text(value: Any) -> Any:
-    """Return a variable's value, all of whose texts Ansible reads as text and never as templates."""
+    """Return a variable's value marked so that Ansible never reads text in it as a template."""
     if isinstance(value, str):  # as Ansible reads a JSON file of variables: ansible._internal._json._profiles._legacy
         return {"__ansible_unsafe": value}
     if isinstance(value, Mapping):
@@ -148,7 +148,7 @@ def as_text(value: Any) -> Any:
 
 @contextlib.contextmanager
 def variables_file(private: Path, variables: Mapping[str, Any]) -> Iterator[Path]:
-    """Give a path where Ansible reads the variables, once: a pipe, so that a kill leaves nothing of them."""
+    """Yield a path from which Ansible reads the variables, once: a pipe, so that a killed run leaves none behind."""
     path = private / "runner" / "variables"
     os.mkfifo(path, 0o600)
     text = json.dumps({name: as_text(value) for name, value in variables.items()})
@@ -163,31 +163,31 @@ def variables_file(private: Path, variables: Mapping[str, Any]) -> Iterator[Path
 
 
 def _hand_over(path: Path, text: str) -> None:
-    """Write a text into a pipe as soon as somebody reads there."""
+    """Write a text into a pipe as soon as it is being read."""
     with contextlib.suppress(BrokenPipeError):
         path.write_text(text, encoding="utf-8")
 
 
 def command(arguments: list[str]) -> list[str]:
-    """Return the command that starts ansible-playbook and has it end with this process."""
+    """Return the command that starts ansible-playbook and ends it with this process."""
     program = shutil.which("ansible-playbook", path=search_path())
     if program is None:
         raise ProvisionError(
-            "ansible-playbook is not installed in this Python.",
-            hint='Install it with `pip install "ansible-core>=2.19"`.',
+            "ansible-playbook is not installed for this Python.",
+            hint='Install it: pip install "ansible-core>=2.19".',
             code="no-ansible",
         )
     return [sys.executable, "-IS", str(Path(launcher.__file__).resolve()), str(os.getpid()), program, *arguments]
 
 
 def search_path() -> str:
-    """Return the PATH of a run: the programs of this Python come first."""
+    """Return the PATH of a run: this Python's programs come first."""
     path = [sysconfig.get_path("scripts"), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     return os.pathsep.join(path)
 
 
 def environment(private: Path, *, local: bool) -> dict[str, str]:
-    """Return what a run sets in its environment: no settings or litter in the user's home."""
+    """Return what a run sets in its environment, so that it neither reads nor leaves anything in the user's home."""
     return {
         "PATH": search_path(),
         "LC_ALL": "C.UTF-8",
@@ -210,7 +210,7 @@ def environment(private: Path, *, local: bool) -> dict[str, str]:
 
 
 def cleaned(variables: Mapping[str, str], ours: Mapping[str, str], *, local: bool) -> dict[str, str]:
-    """Return an environment without what the caller exports for Ansible, so that a run always does the same."""
+    """Return an environment without the caller's settings for Ansible, so that runs are reproducible."""
     kept = {*ours, *_RUNNERS, *(() if local else KEPT)}
     return {
         name: value

@@ -1,7 +1,7 @@
-"""Starts ansible-playbook so that it ends with the process that asked for it: run as a program, never imported.
+"""Starts ansible-playbook so that it ends with its parent; run as a program, never imported.
 
-``python -IS launcher.py PARENT PROGRAM [ARGUMENT ...]`` turns into the program. The kernel interrupts that when the
-process PARENT dies, even of SIGKILL: otherwise it would go on compiling for nobody.
+``python -IS launcher.py PARENT PROGRAM [ARGUMENT ...]`` becomes the program. The kernel interrupts it when the process
+PARENT dies, even of SIGKILL: otherwise it would carry on compiling for nobody.
 """
 
 import ctypes

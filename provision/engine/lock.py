@@ -1,4 +1,4 @@
-"""One run at a time: what changes this machine waits for whatever else of this user's does so."""
+"""One run at a time: a run that changes this machine waits for any other run of the same user."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from provision.machine import failures, file_lock
 from provision.machine import lock as _lock
 
 SECONDS: float = _lock.SECONDS
-"""How long to wait for another run when nothing else is said."""
+"""How long to wait for another run by default."""
 
 # Whether this thread holds the lock: what it calls meanwhile is part of the same change.
 _here = threading.local()
 
 
 def checked(wait: float) -> float:
-    """Return how many seconds to wait; refuse what is not a number of seconds."""
+    """Return the number of seconds to wait; refuse anything else."""
     if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not wait >= 0:
         message = f"wait={wait!r} is not a number of seconds."
-        raise OptionError(message, hint="Use 0 to not wait at all.", code="bad-value")
+        raise OptionError(message, hint="Use 0 not to wait at all.", code="bad-value")
     return wait
 
 
@@ -35,7 +35,7 @@ def held(
     on_step: Callable[[Step], Any] | None = None,
     on_line: Callable[[str], Any] | None = None,
 ) -> Iterator[None]:
-    """Hold the lock of this machine while the block runs, or raise after `wait` seconds with the code ``locked``."""
+    """Hold the lock of this machine while the block runs, or fail after `wait` seconds with the code ``locked``."""
     if held_here():  # one block within another is part of it
         yield
         return
@@ -76,10 +76,10 @@ def _print(line: str) -> None:
 
 
 def holder() -> dict[str, Any] | None:
-    """Return who holds the lock of this machine: its command, pid, host and since when; None when nobody does."""
+    """Return the command, pid, host and start of the run that holds the lock; None if none does."""
     return _lock.holder()
 
 
 def in_words(found: dict[str, Any]) -> str:
-    """Return one sentence for what `holder` has returned."""
+    """Return what `holder` returned as a sentence."""
     return f"This machine is being changed by {_lock.in_words(found)}."

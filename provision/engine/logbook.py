@@ -1,4 +1,4 @@
-"""Where the logs of runs are kept, and how one is written."""
+"""Where the logs of runs are kept, and how they are written."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _KEPT = 20
 
 
 def place() -> Path:
-    """Return where the logs of past runs are; it may not exist."""
+    """Return the folder of the logs; it may not exist."""
     # Not of platformdirs, which takes HOME as it is: after sudo -E that is another user's.
     base = os.environ.get("XDG_STATE_HOME") or Path(places.home(), ".local", "state")
     return Path(base, "provision", "logs")
 
 
 def files() -> list[Path]:
-    """Return the logs of past runs, the oldest first; none where the folder is missing or cannot be read."""
+    """Return the logs of past runs, oldest first; none if the folder is missing or cannot be read."""
     try:
         found = [path for path in place().iterdir() if NAME.fullmatch(path.name)]
     except OSError:
@@ -37,10 +37,10 @@ def _order(path: Path) -> tuple[int, str]:
 
 
 def write(text: str, words: Sequence[str]) -> tuple[Path | None, str]:
-    """Keep what was said in a run of some roles, for its owner alone; return its file, and why there is none."""
+    """Save the output of a run, readable by its owner only; return the file, or why there is none."""
     folder = place()
     if problem():
-        return None, f"The log of this run was not kept: {problem()}."
+        return None, f"The log of this run was not saved: {problem()}."
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(exist_ok=True, mode=0o700)
@@ -53,15 +53,15 @@ def write(text: str, words: Sequence[str]) -> tuple[Path | None, str]:
         for old in before[: max(0, len(before) + 1 - _KEPT)]:
             old.unlink(missing_ok=True)
     except OSError as error:
-        return None, f"The log of this run was not kept: {folder} cannot be written to: {error.strerror or error}."
+        return None, f"The log of this run was not saved: {folder} is not writable: {error.strerror or error}."
     return path, ""
 
 
 def problem() -> str:
-    """Return why no log can be kept, as a clause; an empty string when nothing speaks against it."""
+    """Return why no log can be saved, as a clause; an empty string if it can."""
     there = place()
     while not there.is_dir() and there not in (Path(places.home()), there.parent):
         there = there.parent
     if not there.is_dir():
         return f"there is no home folder {there}"
-    return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written to"
+    return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} is not writable"

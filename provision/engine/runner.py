@@ -1,4 +1,4 @@
-"""One run of a playbook through ansible-runner: nothing leaks from it and nothing outlives it."""
+"""One run of a playbook through ansible-runner; nothing leaks from it and nothing outlives it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from provision.machine import failures
 
 # How long a run that was asked to stop may take before it is killed.
 _GRACE_SECONDS = 10.0
-# How long what it had started may go on after that: a package manager takes no signal while it unpacks and sets up.
+# How long its children may continue after that: a package manager ignores signals while it unpacks and sets up.
 _REST_SECONDS = 120.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
 class Outcome:
-    """What came of a run."""
+    """The outcome of a run."""
 
     changed: int  # tasks that changed something, over all hosts
     seconds: float
@@ -40,7 +40,7 @@ class Outcome:
 
 @dataclass
 class _Seen:
-    """What the events of one run have told so far."""
+    """What is known from the events of a run so far."""
 
     pid: int = 0
     stats: dict = field(default_factory=dict)
@@ -49,7 +49,7 @@ class _Seen:
 
 
 class _Stop:
-    """Asks a run to stop, once a signal has come: gently first, by force after the grace period."""
+    """Stops a run once a signal has arrived: gently at first, by force after the grace period."""
 
     def __init__(self, seen: _Seen):
         self.seen = seen
@@ -63,11 +63,11 @@ class _Stop:
         self.count += 1
 
     def give_up(self) -> None:
-        """Ask what was started to stop, as a signal would; nobody waits for it through ansible-runner any more."""
+        """Interrupt ansible-playbook directly; ansible-runner no longer waits for it."""
         _kill([self.seen.pid] if self.seen.pid else [], signal.SIGINT)
 
     def overdue(self) -> bool:
-        """Pass the signal on as soon as there is somebody to take it; tell whether the grace period is over."""
+        """Pass the signal on as soon as ansible-playbook runs; return whether the grace period is over."""
         if not self.signal:
             return False
         self._since = self._since or time.monotonic()
@@ -80,11 +80,11 @@ class _Stop:
 
 @contextlib.contextmanager
 def _signals(stop: _Stop) -> Iterator[None]:
-    """Send signals to `stop` while the block runs and put back what handled them before."""
+    """Send signals to `stop` while the block runs, and restore the earlier handlers."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may do this; a notebook's cells run there
         return
-    # What the caller ignores, as nohup does of SIGHUP, goes on being ignored.
+    # What the caller ignores, such as SIGHUP under nohup, stays ignored.
     taken = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in taken}
     try:
@@ -101,7 +101,7 @@ def _without(secrets: Sequence[str], text: str) -> str:
 
 
 def _rest(private: Path) -> dict[int, str]:
-    """Return the processes of a run that go on without it: their names by number. All carry its environment."""
+    """Return the names of the processes that a run left behind, by pid; they carry its environment."""
     mark = f"ANSIBLE_LOCAL_TEMP={private / 'local'}".encode()
     found = {}
     for environment in Path("/proc").glob("[0-9]*/environ"):
@@ -113,7 +113,7 @@ def _rest(private: Path) -> dict[int, str]:
 
 
 def _end_rest(private: Path, stop: _Stop, tell: Callable[[str], None]) -> None:
-    """Return when all that a stopped run had started has ended; kill it when another signal comes, or after a time."""
+    """Wait until everything that a stopped run started has ended; kill it on another signal, or after a while."""
     signals, end = stop.count, time.monotonic() + _REST_SECONDS
     told = False
     if not stop.signal:  # ansible-playbook, which would have passed it on, has been killed
@@ -121,7 +121,7 @@ def _end_rest(private: Path, stop: _Stop, tell: Callable[[str], None]) -> None:
     while rest := _rest(private):
         if not told:
             names = ", ".join(sorted(set(rest.values())))
-            tell(f"Stopping: {names} may finish, interrupt again to kill")
+            tell(f"Waiting for {names} to finish; interrupt again to kill")
             told = True
         if stop.count > signals or time.monotonic() > end:
             _kill(rest, signal.SIGKILL)
@@ -145,7 +145,7 @@ def run(
     on_step: Callable[[events.Step], None] = lambda step: None,
     on_line: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """Run a playbook for some roles, on this machine or those of an inventory, and return what came of it."""
+    """Run a playbook for some roles, on this machine or those of an inventory, and return the outcome."""
     seen = _Seen()
     stop = _Stop(seen)
     begin = time.monotonic()
@@ -186,7 +186,7 @@ def run(
 
 
 class _Watcher:
-    """Takes the events of a run and passes on what people want to see, without the secrets."""
+    """Takes the events of a run and passes on what people want to see, without secrets."""
 
     def __init__(
         self, seen: _Seen, on_step: Callable, on_line: Callable | None, progress: Path, secrets: Sequence[str]
@@ -197,7 +197,7 @@ class _Watcher:
         self.tools = events.ToolNames()
 
     def event(self, event: dict) -> bool:
-        """Take one event; False tells runner to write nothing to disk."""
+        """Take one event; False keeps runner from writing it to disk."""
         with self._keeping_errors():
             self._take(event)
         return False
@@ -231,14 +231,14 @@ class _Watcher:
             self.on_step(step)
 
     def tell(self, what: str) -> None:
-        """Say what is done at the end, as if it were a task."""
+        """Show what is happening at the end, as if it were a task."""
         with self._keeping_errors():
             self.on_step(events.Step("task", task=what))
             if self.on_line:
                 self.on_line(what)
 
     def tick(self) -> None:
-        """Look, twice a second, how far a long task is, which writes that into a file."""
+        """Read how far a long task is from the file that it writes; called twice a second."""
         try:
             text = self._progress.read_text()
             work = json.loads(text)
@@ -252,7 +252,7 @@ class _Watcher:
 
 
 def _start(private, arguments, inventory, watcher, stop):
-    """Run ansible-playbook through ansible-runner; return its exit code, None when it was killed, and what it said."""
+    """Run ansible-playbook through ansible-runner; return its exit code, None if it was killed, and its output."""
     import ansible_runner
     import pexpect
 
@@ -285,7 +285,7 @@ def _start(private, arguments, inventory, watcher, stop):
     except pexpect.TIMEOUT as error:
         # ansible-runner#1343: a busy machine can make it give up reading.
         raise ProvisionError(
-            "This machine was too busy to read what Ansible said.", hint="Run it again.", code="busy"
+            "This machine was too busy to read Ansible's output.", hint="Run it again.", code="busy"
         ) from error
     except OSError as error:
         # Its own files, such as a full disk has no space for: what it started is ended by who has called.
@@ -295,13 +295,13 @@ def _start(private, arguments, inventory, watcher, stop):
 
 
 def _no_hosts(inventory: Path | None, log: Path | None) -> ProvisionError:
-    """Return the error for an inventory that names no machine."""
-    hint = "List machines under `hosts:`, as inventory/fleet.example.yml does."
+    """Return the error for an inventory without hosts."""
+    hint = "List the machines under `hosts:`; see inventory/fleet.example.yml."
     return OptionError(f"The inventory {inventory} has no hosts.", hint=hint, log=log, code="no-hosts")
 
 
 def _error(seen: _Seen, said: str, log: Path | None, code: int | None, inventory: Path | None) -> ProvisionError:
-    """Return the error for a run that failed; of several machines with what came of each."""
+    """Return the error for a failed run; with an inventory, it holds the outcome of each host."""
     failed = _failed(seen)
     if failed:
         errors = {host: _as_error(failure, log) for host, failure in failed.items()}
@@ -316,21 +316,21 @@ def _error(seen: _Seen, said: str, log: Path | None, code: int | None, inventory
         )  # fmt: skip
     # A playbook or an inventory that cannot be read, or a program that cannot be started, ends without a task.
     problem = re.findall(r"^\s*(?:\[?ERROR\]?!?:?|ERROR!)\s*(.+)$", said, re.M) or said.strip().splitlines()[-1:]
-    why = problem[0].strip() if problem else "it said nothing"
+    why = problem[0].strip() if problem else "it printed nothing"
     if inventory and re.search("inventor|Unable to parse|parsed", why):
         return OptionError(f"The inventory {inventory} cannot be read: {why}", log=log, code="bad-inventory")
-    return ProvisionError(f"Ansible could not start: {why}", hint="Its log says more.", log=log, code="not-started")
+    return ProvisionError(f"Ansible could not start: {why}", hint="See the log.", log=log, code="not-started")
 
 
 def _failed(seen: _Seen) -> dict[str, events.Failure]:
-    """Return the last failure of each machine whose run ended with one, which no rescue took care of."""
+    """Return the last failure of each host that failed, except those that were rescued."""
     hosts = events.failed_hosts(seen.stats)
     last = {failure.host: failure for failure in seen.failures}
     return {host: _origin(seen, failure) for host, failure in last.items() if host in hosts}
 
 
 def _origin(seen: _Seen, last: events.Failure) -> events.Failure:
-    """Return the failure that a rescue could not mend, where it says that again: it knows no more of it."""
+    """Return the original failure where a rescue only repeats its message."""
     found = next(one for one in seen.failures if (one.host, one.first) == (last.host, last.first))
     return replace(found, hint=last.hint or found.hint) if last.code == "failed" else found
 
