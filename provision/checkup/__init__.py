@@ -1,1 +1,1 @@
-"""What speaks against this machine, found and told."""
+"""Checks of this machine."""

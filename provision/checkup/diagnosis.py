@@ -1,4 +1,4 @@
-"""What the doctor has found, told in a few lines, as a table, and for programs."""
+"""The findings of the doctor, as a table and for programs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _STYLES = {"ok": "good", "warn": "warn", "fail": "bad"}
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check has found.
+    """The finding of one check.
 
     Attributes
     ----------
     verdict : {"ok", "warn", "fail"}
-        Whether it is as it should be; ``warn`` where something will not work that not everybody needs.
+        ``ok``, ``fail``, or ``warn`` for a problem that does not matter to everybody.
     found : str
-        What is there, in one line.
+        What was found, in one line.
     advice : str
-        What to do; empty when it is ok.
+        What to do; empty if it is ok.
     """
 
     verdict: str
@@ -30,14 +30,14 @@ class Finding:
 
 
 class Diagnosis(Tabular, Mapping):
-    """What `doctor` has found: a mapping of each check's name to its `Finding`.
+    """The findings of `doctor`: a mapping of each check's name to its `Finding`.
 
     Parameters
     ----------
     findings : mapping of str to Finding
-        In the order in which they are told.
+        In the order in which they are shown.
     seconds : float
-        How long it took.
+        How long the checks took.
 
     Examples
     --------
@@ -60,11 +60,11 @@ class Diagnosis(Tabular, Mapping):
 
     @property
     def ok(self) -> bool:
-        """Whether no check has failed; a warning is none."""
+        """Whether no check failed; warnings are allowed."""
         return not self._count("fail")
 
     def table(self) -> Table:
-        """Return a row for each check, and one of advice below where there is any."""
+        """Return a row for each check, followed by its advice if there is any."""
         rows = []
         for name, finding in self.items():
             rows.append((Cell(finding.verdict, _STYLES[finding.verdict]), Cell(name, "name"), Cell(finding.found)))

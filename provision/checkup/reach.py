@@ -1,4 +1,4 @@
-"""Which servers a run would need, as apt and pip name them when asked, and whether they answer."""
+"""The servers that a run may need, as configured for apt and pip, and whether they answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from http.client import HTTPException
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 SECONDS = 1.5
-"""How long a server, or a program on this machine, has to answer."""
+"""How long a server, or a program on this machine, may take to answer."""
 
 # Where an agent of ngrok connects to by default (ngrok's documentation, agent/config/v3).
 NGROK = ("connect.ngrok-agent.com", 443)
@@ -28,7 +28,7 @@ _THERE = (405, 501)
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of asking a server."""
+    """The answer of a server."""
 
     host: str
     problem: str = ""  # why it gave no good answer, in a few words
@@ -36,7 +36,7 @@ class Answer:
 
 
 def ask(url: str, proxies: dict[str, str] | None = None, seconds: float = SECONDS) -> Answer:
-    """Ask a web server for the head of a page; a user and password in the URL are sent and not shown."""
+    """Ask a web server for the head of a page; a user and password in the URL are sent but never shown."""
     host = ""
     try:
         plain, headers = _without_user(url)
@@ -47,15 +47,15 @@ def ask(url: str, proxies: dict[str, str] | None = None, seconds: float = SECOND
             return Answer(host, "", _time(page.headers.get("Date")))
     except urllib.error.HTTPError as error:
         told = 0.0 if error.code in _GATEWAY else _time(error.headers.get("Date"))
-        return Answer(host, "" if error.code in _THERE else f"it answers {error.code} {error.reason}", told)
+        return Answer(host, "" if error.code in _THERE else f"it answered {error.code} {error.reason}", told)
     except OSError as error:
         return Answer(host, _why(error))
-    except (ValueError, HTTPException) as error:  # what is no address, or does not speak HTTP
-        return Answer(host, str(error).lower() or "it does not speak HTTP")
+    except (ValueError, HTTPException) as error:  # not an address, or not HTTP
+        return Answer(host, str(error).lower() or "not an HTTP server")
 
 
 def connect(host: str, port: int, seconds: float = SECONDS) -> Answer:
-    """Ask whether a server takes a connection."""
+    """Check whether a server accepts a connection."""
     try:
         with socket.create_connection((host, port), timeout=seconds):
             return Answer(host)
@@ -64,7 +64,7 @@ def connect(host: str, port: int, seconds: float = SECONDS) -> Answer:
 
 
 def apt_page() -> str:
-    """Return the first page that apt would read from a web server; empty when it reads from none."""
+    """Return the first page that apt would read from a web server; empty if it uses none."""
     # Otherwise it would first read all package lists, and write what it keeps of them.
     unread = ("-o", "Dir::State::Lists=/nonexistent", "-o", "Dir::Cache=/nonexistent")
     said = _said("apt-get", "indextargets", "--no-release-info", "--format", "$(BASE_URI)", *unread)
@@ -72,14 +72,14 @@ def apt_page() -> str:
 
 
 def apt_proxies() -> dict[str, str]:
-    """Return the proxies that apt goes through, by scheme, else those of the environment."""
+    """Return apt's proxies by scheme, else those of the environment."""
     given = dict(re.findall(r'^Acquire::(https?)::Proxy "([^"]+)";$', _said("apt-config", "dump", "Acquire"), re.M))
     proxies = {**urllib.request.getproxies(), **given}
     return {scheme: proxy for scheme, proxy in proxies.items() if proxy != "DIRECT"}
 
 
 def pip_page() -> str:
-    """Return a page of pip's index; empty when pip is not installed, or takes packages from this machine."""
+    """Return a page of pip's index; empty if pip is not installed, or its index is on this machine."""
     said = _said(sys.executable, "-m", "pip", "config", "list")
     given = dict(re.findall(r"^(\S+)\.index-url='(.+)'$", said, re.M))
     ranked = (given.get(section) for section in (":env:", "install", "global"))
@@ -96,7 +96,7 @@ def _default_index() -> str:
 
 
 def _said(*command: str) -> str:
-    """Return what a program prints, nothing when it is not installed; raise TimeoutError."""
+    """Return what a program prints, nothing if it is not installed; raise TimeoutError."""
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS)
     except OSError:
@@ -111,7 +111,7 @@ def _is_on_the_web(url: str) -> bool:
 
 
 def _without_user(url: str) -> tuple[str, dict[str, str]]:
-    """Return a URL without the user and password in it, and the header that says them."""
+    """Return a URL without its user and password, and the header that carries them."""
     parts = urlsplit(url)
     if not parts.username:
         return url, {}
@@ -130,12 +130,12 @@ def _time(date: str | None) -> float:
 
 
 def _why(error: OSError) -> str:
-    """Return why a connection was not made, in a few words."""
+    """Return why a connection failed, in a few words."""
     cause = getattr(error, "reason", error)
     if isinstance(cause, TimeoutError):
         return "no answer in time"
     if isinstance(cause, socket.gaierror):
-        return "its name cannot be looked up"
+        return "its name cannot be resolved"
     verify = getattr(cause, "verify_message", "")
     if verify:
         return f"its certificate is not trusted: {verify}"

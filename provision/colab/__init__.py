@@ -1,4 +1,4 @@
-"""The door for Google Colab."""
+"""Google Colab: Drive, secrets and consent."""
 
 from provision.colab.secrets import secret
 

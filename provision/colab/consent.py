@@ -1,4 +1,4 @@
-"""What a tunnel needs from a person before it is opened: a token, and on Google Colab a decision."""
+"""What a tunnel needs from a person before it is opened: a token, and on Google Colab consent."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from provision.errors import Declined
 from provision.machine.look import connection, ngrok
 
 _TOKEN_PAGE = "https://dashboard.ngrok.com/get-started/your-authtoken"
-# Nobody is there who could answer; the latter is what the kernel of a notebook says that runs without a page.
+# Nobody can answer; the latter is raised by the kernel of a notebook that runs without a page.
 _NO_ANSWER = (EOFError, NotImplementedError)
 
 
 def complete(roles: Sequence[str], variables: Mapping[str, Any], *, local: bool, check: bool) -> dict[str, Any]:
-    """Return the variables of a run with what only a person can add: ngrok's token, and the consent to tunnels."""
+    """Return the variables of a run, completed with ngrok's token and the consent to tunnels."""
     asked = [role for name, role in catalog.roles().items() if name in roles]
     opened = [role.name for role in asked if role.lets_in == "tunnel" and _starts(role, variables)]
     if not opened:
         return dict(variables)
-    if check:  # nobody is asked now; the roles are told that a person would be
+    if check:  # nobody is asked now; the roles learn that a person would be
         token = _given_token(variables) if "ngrok" in opened else ""
         asks = {"provision_can_ask": True} if local and _can_ask() else {}
         return {**variables, **asks, **({"ngrok_authtoken": token} if token else {})}
@@ -41,7 +41,7 @@ def _starts(role: catalog.Role, variables: Mapping[str, Any]) -> bool:
 
 
 def _consent(roles: Sequence[str], variables: Mapping[str, Any]) -> dict[str, bool]:
-    """Say on Google Colab what its terms allow, and return the consent to open tunnels all the same."""
+    """Print what Google Colab's terms allow, if this is Colab, and return the consent to open tunnels anyway."""
     problem = connection.colab_policy_problem(False)
     if not problem:
         return {}
@@ -49,8 +49,8 @@ def _consent(roles: Sequence[str], variables: Mapping[str, Any]) -> dict[str, bo
     print(". ".join(problem[:2]), file=notebook.stream(), flush=True)
     if not all(variables.get(name) for name in names) and not _typed_yes():
         raise Declined(
-            "No tunnel was opened, because what Google Colab's terms say of them was not accepted.",
-            hint="Pass accept_colab_policy=True, or type yes when asked.",
+            "No tunnel was opened: Google Colab's terms on tunnels were not accepted.",
+            hint="Type yes when asked, or pass accept_colab_policy=True.",
         )
     return dict.fromkeys(names, True)
 
@@ -59,20 +59,20 @@ def _typed_yes() -> bool:
     if not _can_ask():
         return False
     try:
-        return input("Type yes to open it all the same: ").strip().lower() == "yes"
+        return input("Type yes to open it anyway: ").strip().lower() == "yes"
     except _NO_ANSWER:
         return False
 
 
 def _token(variables: Mapping[str, Any], local: bool) -> str:
-    """Return the token of the ngrok account, an empty string where the role has one already."""
+    """Return the token of the ngrok account; an empty string if the role already has one."""
     given = _given_token(variables)
     if given:
         return given
     kept, problem = secrets.secret(TOKEN_VARIABLE) if local else ("", "")
     if kept:
         return kept
-    # One that was given before is in the agent's configuration, which the role can read and others cannot.
+    # An earlier one is in the agent's configuration, which only the role can read.
     if not local or ngrok.has_token():
         return ""
     if problem:
@@ -85,16 +85,15 @@ def _given_token(variables: Mapping[str, Any]) -> str:
 
 
 def _asked_for_token() -> str:
-    hint = f"Copy it from {_TOKEN_PAGE}, and give it in the variable {TOKEN_VARIABLE}, as a Colab secret of that name, "
-    missing = Declined("ngrok needs the authtoken of your account.", hint=f"{hint}or when asked.", code="no-token")
-    token = typed_unseen(f"authtoken of ngrok ({_TOKEN_PAGE}): ").strip()
+    token = typed_unseen(f"ngrok authtoken ({_TOKEN_PAGE}): ").strip()
     if not token:
-        raise missing
+        hint = f"Copy it from {_TOKEN_PAGE}, and set the variable or Colab secret {TOKEN_VARIABLE}."
+        raise Declined("ngrok needs the authtoken of your account.", hint=hint, code="no-token")
     return token
 
 
 def typed_unseen(question: str) -> str:
-    """Return what a person types unseen at a terminal or below a cell; nothing where nobody can be asked."""
+    """Return what a person types, unseen, in a terminal or below a cell; nothing if nobody can be asked."""
     if not _can_ask():
         return ""
     try:

@@ -1,4 +1,4 @@
-"""What of Google Colab is of use: a fact to find out, and not a fork of the code."""
+"""Google Drive, as the place where builds outlive a Colab machine."""
 
 from __future__ import annotations
 
@@ -23,37 +23,36 @@ if TYPE_CHECKING:
     from provision.store.listing import Listing
 
 MOUNT = "/content/drive"
-"""Where Drive is mounted when it is not mounted yet: where Colab's own examples mount it."""
+"""Where Drive is mounted unless it already is: as in Colab's own examples."""
 
 SHORT_OF_SPACE = 200_000_000
-"""So few free bytes are told of: one that is packed anew lies there twice, beside what was kept of it unfinished."""
+"""Warn below so many free bytes: while a build is packed again, two copies and its unfinished pieces need room."""
 
 _ANOTHER_FOLDER = (
-    'To keep builds where they outlive this machine, name a folder: provision.run("mrtrix3", '
-    'provision_store="/path/to/folder").'
+    'To keep builds beyond this machine, name a folder: provision.run("mrtrix3", provision_store="/path/to/folder").'
 )
 _ALLOW_IT = (
-    "Run provision.drive() again and allow the access, with the Google account that the notebook is open in; until "
-    "then builds are lost with this machine."
+    "Run provision.drive() again and allow access, with the Google account that the notebook is open in; until then "
+    "builds are lost with this machine."
 )
 
 
 @dataclass(frozen=True, repr=False)
 class Drive(Tabular):
-    """Where builds are kept, and what is kept there.
+    """Where builds are saved, and what is saved there.
 
     Attributes
     ----------
     folder : pathlib.Path or None
-        The user's folder of Google Drive; None where no Drive is mounted.
+        The user's folder on Google Drive; None if Drive is not mounted.
     store : pathlib.Path
-        The store of builds: ``provision`` in that folder, else in the user's cache.
+        The store: the folder ``provision`` there, else in the user's cache.
     free : int
-        Bytes that are free there.
+        Free bytes there.
     kept : provision.store.listing.Listing
         The builds in the store.
     notes : tuple of str
-        What a person should know, in whole sentences.
+        Warnings, in whole sentences.
 
     Examples
     --------
@@ -76,36 +75,36 @@ class Drive(Tabular):
         free = f"{format_bytes(self.free)} free"
         if self.folder:
             return f"Google Drive is mounted: {self.folder}, {free}"
-        return f"No Google Drive is mounted; builds are kept in {self.store}, {free}"
+        return f"Google Drive is not mounted; builds are saved in {self.store}, {free}"
 
     def table(self) -> Table:
-        """Return the builds as a table, with where they are kept."""
+        """Return the builds as a table, with the place where they are saved."""
         kept = self.kept.table()
         return replace(kept, lines=[self._place(), *kept.lines, *(f"Note: {note}" for note in self.notes)])
 
 
 def drive(*, flush: bool = False) -> Drive:
-    """Mount Google Drive where that is possible, and tell where builds are kept.
+    """Mount Google Drive if possible, and show where builds are saved.
 
-    A Drive that is mounted already is taken where it is, at ``/content/drive`` or at ``/gdrive``. Where none can be
-    mounted, on another machine or when nobody allows it, that is told as a note, and builds are kept in the user's
-    cache: a notebook goes on from there.
+    A Drive that is already mounted, at ``/content/drive`` or ``/gdrive``, stays where it is. If Drive cannot be
+    mounted, because this is not Colab or access was not allowed, a note says so, builds are saved in the user's cache,
+    and the notebook continues.
 
     Parameters
     ----------
     flush : bool
-        Wait until all that was written has reached Drive, by unmounting it, and mount it again. It is the only way to
-        be sure of that before the machine goes; Colab may ask once more whether it may use Drive.
+        Wait until everything written has reached Drive, by unmounting it and mounting it again. That is the only way to
+        be sure before the session ends; Colab may ask for permission once more.
 
     Returns
     -------
     Drive
-        Where the store of builds is, how much space is free, and what is kept there.
+        Where the store is, how much space is free, and which builds it holds.
 
     Raises
     ------
     ProvisionError
-        When Drive could not be flushed, when it has dropped and cannot be mounted again, and when the store cannot be
+        If Drive could not be flushed, if it was disconnected and cannot be mounted again, or if the store cannot be
         read.
 
     Examples
@@ -129,15 +128,15 @@ def drive(*, flush: bool = False) -> Drive:
             )
         if dropped:
             notes.append(
-                f"Google Drive at {mountpoint} was no longer connected (Errno 107) and has been mounted again: what "
-                "was written last may not have reached it."
+                f"Google Drive at {mountpoint} was disconnected (Errno 107) and has been mounted again: the last files "
+                "written may not have reached it."
             )
         notes += [why_not] if why_not else []
-    return _told(notes)
+    return _described(notes)
 
 
-def _told(notes: list[str]) -> Drive:
-    """Return what is to be told of the store."""
+def _described(notes: list[str]) -> Drive:
+    """Return the state of the store."""
     from provision.store import builds
     from provision.words import format_bytes
 
@@ -146,19 +145,18 @@ def _told(notes: list[str]) -> Drive:
     if free < SHORT_OF_SPACE:
         notes = [
             *notes,
-            f"Only {format_bytes(free)} are free. A build takes about 17 MB, and more while it is made: "
-            "provision.store.prune(keep=2) deletes old ones, which on Google Drive go to its bin and count until that "
-            "is emptied.",
+            f"Only {format_bytes(free)} is free. A build takes about 17 MB, and more while it is packed. "
+            "provision.store.prune(keep=2) deletes old builds; on Google Drive, empty the bin as well.",
         ]
     return Drive(Path(found) if found else None, kept.folder, free, kept, tuple(notes))
 
 
 def _mount(mountpoint: str, *, flush: bool) -> str:
-    """Mount Drive, flushed and unmounted before where that is wanted; return why it was not mounted and what to do."""
+    """Mount Drive, after flushing it if asked to; return why it could not be mounted, and what to do."""
     if not system.on_colab():
-        return f"Only Google Colab mounts Google Drive, and this is another machine. {_ANOTHER_FOLDER}"
+        return f"Google Drive can be mounted only on Google Colab. {_ANOTHER_FOLDER}"
     if not notebook.in_notebook():
-        return "Google Drive is mounted from a cell of the notebook, and this is none: run provision.drive() in one."
+        return "Google Drive can be mounted only from a cell of the notebook: run provision.drive() in one."
     module = importlib.import_module("google.colab.drive")
     if flush:
         _flush(module)
@@ -176,7 +174,7 @@ def _flush(module: ModuleType) -> None:
     except Exception as error:  # a runtime that cannot, or Drive that does not take it
         raise ProvisionError(
             f"Google Drive could not be flushed: {_reason(error)}.",
-            hint="Do not end the session before drive.google.com shows the files; provision.store.ls() tells which.",
+            hint="Keep the session open until drive.google.com shows the files that provision.store.ls() lists.",
             code="drive-not-flushed",
         ) from error
 
@@ -189,10 +187,10 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _outside(mountpoint: str) -> Iterator[None]:
-    """Be in another folder while a drive is unmounted, and back in the same, which is then a new one."""
+    """Leave the working folder while its drive is unmounted, and return to it afterwards."""
     try:
         here = Path.cwd()
-    except OSError:  # in a drive that has dropped, nobody knows any more where
+    except OSError:  # on a disconnected drive the folder is unknown
         here = Path(mountpoint)
     if not here.is_relative_to(mountpoint):
         yield

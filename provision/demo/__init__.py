@@ -1,1 +1,1 @@
-"""Data whose answer is known, and what MRtrix3 makes of it."""
+"""Data with a known answer, and the demo that runs MRtrix3 on it."""

@@ -1,4 +1,4 @@
-"""A small BIDS folder: two made-up subjects, three scans, and one gradient table for all of them."""
+"""A small BIDS folder: two simulated subjects, three scans, and one gradient table for all of them."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from provision.demo.phantom import Phantom, make_phantom
 from provision.errors import OptionError
 
 SCANS = ("sub-01", "sub-02_ses-1", "sub-02_ses-2")
-"""Subject and session of each scan; the second subject came twice."""
+"""Subject and session of each scan; the second subject has two sessions."""
 
 SHAPE = (18, 18, 12)
-"""Voxels of each scan: fewer, and ``dwi2response dhollander`` finds less than two for grey matter."""
+"""Voxels of each scan: with fewer, ``dwi2response dhollander`` finds fewer than two for grey matter."""
 
 _DESCRIPTION = json.dumps({"Name": "A made-up phantom", "BIDSVersion": "1.9.0", "DatasetType": "raw"}, indent=2) + "\n"
 
 
 def image_of(name: str) -> Path:
-    """Return where in a BIDS folder the image of a scan is."""
+    """Return the path of a scan's image in the BIDS folder."""
     return Path(*name.split("_"), "dwi", f"{name}_dwi.nii.gz")
 
 
 def write(folder: Path) -> None:
-    """Write the folder; its gradient table is at the top, where all images inherit it."""
+    """Write the folder; the gradient table is at the top, and all images inherit it."""
     description = folder / "dataset_description.json"
     if folder.is_dir() and any(folder.iterdir()) and not _is_ours(description):
-        hint = "Name an empty folder, or one that does not exist."
-        raise OptionError(f"{folder} holds other files.", hint=hint, code="file-exists")
+        hint = "Choose an empty or a new folder."
+        raise OptionError(f"{folder} contains other files.", hint=hint, code="file-exists")
     folder.mkdir(parents=True, exist_ok=True)
     description.write_text(_DESCRIPTION, encoding="utf-8")
     for seed, name in enumerate(SCANS):

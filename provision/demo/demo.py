@@ -1,4 +1,4 @@
-"""Install MRtrix3 and show that it computes the right thing."""
+"""Install MRtrix3 and check that it computes the right answer."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def demo(
     progress: Callable | None = None,
     wait: float = lock.SECONDS,
 ) -> DemoResult:
-    """Install MRtrix3 and show on data whose answer is known that it computes the right one.
+    """Install MRtrix3 and check its result on data with a known answer.
 
     Parameters
     ----------
     folder : path-like
-        Where the results go; a second run overwrites the files of the first and nothing else.
+        The folder for the results; a second run overwrites only the files of the first.
     version : str
-        The version of MRtrix3, as the role's option ``mrtrix3_version``.
+        The version of MRtrix3, as for the option ``mrtrix3_version`` of the role.
     data : {"phantom", "sherbrooke_3shell"}
-        A phantom with known fibre directions, or the human data of the blog post, which is downloaded. Its truth is not
-        known, and its voxels are some twenty times as many as the phantom's, so that it takes as much longer.
+        A phantom with known fibre directions, or a human head, which is downloaded. For the head there is no truth to
+        compare with, and it has some twenty times as many voxels, so it takes that much longer.
     size : sequence of three ints, optional
-        Voxels of the phantom along each axis.
+        Size of the phantom in voxels.
     snr : float
         Signal-to-noise ratio of the phantom at b = 0.
     seed : int
@@ -50,15 +50,14 @@ def demo(
     Returns
     -------
     provision.demo.pipeline.DemoResult
-        Angles, times and versions; ``results.json`` in the folder holds the same, and ``report.html`` shows it.
+        Angles, times and versions. They are also in ``results.json`` and ``report.html`` in the folder.
 
     Raises
     ------
     OptionError
-        When a value is not allowed, and when the working folder is gone; nothing was started.
+        If a value is not allowed, or the working folder no longer exists; nothing was started.
     ProvisionError
-        When something could not be installed or a command failed, when the data cannot be reached, and when the angles
-        are too large.
+        If the installation or a command fails, the data cannot be downloaded, or the angles are too large.
 
     Examples
     --------

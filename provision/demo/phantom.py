@@ -1,6 +1,6 @@
-r"""A digital phantom whose fibre directions are known, and how far found peaks lie from them.
+r"""A digital phantom with known fibre directions, and the angles between them and measured peaks.
 
-A ring of circular fibres is crossed by a bar of straight ones; fluid lies in the ring's middle, grey matter around it::
+A bar of straight fibres crosses a ring of circular ones, with fluid in the middle and grey matter around it::
 
          grey matter
         . - ~~~~~ - .
@@ -10,7 +10,7 @@ A ring of circular fibres is crossed by a bar of straight ones; fluid lies in th
         ` - ~~~~~ - '        ring
 
 The volume's axes are the scanner's. Directions, b-vectors and peaks are in the scanner's (world) frame everywhere in
-this module; only the files that :meth:`Phantom.write` makes follow FSL's convention.
+this module; only the files that :meth:`Phantom.write` writes follow FSL's convention.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _VOXEL = 2.0  # its edge in mm
 
 
 class Tissue(IntEnum):
-    """What a voxel of the phantom holds."""
+    """The tissue of a voxel."""
 
     BACKGROUND = 0
     GREY = 1
@@ -55,7 +55,7 @@ class Tissue(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
-    """Diffusion-weighted volumes and the truth they were made from."""
+    """Diffusion-weighted volumes, and the truth they were simulated from."""
 
     data: np.ndarray  # the signal, float32, shape (X, Y, Z, N)
     affine: np.ndarray  # voxel indices to scanner coordinates in mm, shape (4, 4)
@@ -70,7 +70,7 @@ class Phantom:
         return self.tissue != Tissue.BACKGROUND
 
     def write(self, folder: Path) -> None:
-        """Write the phantom as a scanner's export would look, with the truth beside it in the layout of sh2peaks."""
+        """Write the phantom like the export of a scanner, with the truth beside it in the layout of sh2peaks."""
         folder.mkdir(parents=True, exist_ok=True)
         self.write_image(folder / "dwi.nii.gz")
         _save(self.mask.astype(np.uint8), self.affine, folder / "mask.nii.gz")
@@ -79,11 +79,11 @@ class Phantom:
         self.write_gradients(folder / "bvecs", folder / "bvals")
 
     def write_image(self, path: Path) -> None:
-        """Write the volumes alone."""
+        """Write the volumes only."""
         _save(self.data, self.affine, path)
 
     def write_gradients(self, bvecs: Path, bvals: Path) -> None:
-        """Write the gradient table by FSL's convention."""
+        """Write the gradient table in FSL's convention."""
         np.savetxt(bvals, self.bvals[np.newaxis], fmt="%g")
         # FSL's b-vectors are relative to the axes of the image, with the first one mirrored where the determinant of
         # the affine is positive, as it is here (FSL's FAQ on FDT, "What conventions do the bvecs use?").
@@ -91,13 +91,13 @@ class Phantom:
 
 
 def make_phantom(shape: Sequence[int] = SHAPE, *, snr: float = 40.0, seed: int = 0) -> Phantom:
-    """Make diffusion-weighted volumes of a ring of fibres that a bar crosses; the same seed gives the same bytes."""
+    """Simulate diffusion-weighted volumes of a ring of fibres crossed by a bar; the same seed gives the same bytes."""
     from dipy.data import get_3shell_gtab
 
     shape = _checked_shape(shape)
     if not snr > 0:
         raise OptionError(
-            f"The signal-to-noise ratio is {snr:g}; it must be more than 0.", hint="Take 40, or inf.", code="bad-value"
+            f"The signal-to-noise ratio must be greater than 0, not {snr:g}.", hint="Use 40, or inf.", code="bad-value"
         )
     table = get_3shell_gtab()  # 193 volumes, b = 0, 1000, 2000, 3500 s/mm²
     tissue, directions = _geometry(shape)
@@ -109,7 +109,7 @@ def make_phantom(shape: Sequence[int] = SHAPE, *, snr: float = 40.0, seed: int =
 
 
 def tensor_signal(bvals: np.ndarray, bvecs: np.ndarray, tissue: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """Return the signal without noise: the mean of one tensor per fibre, or isotropic decay where there is no fibre."""
+    """Return the noise-free signal: the mean of one tensor per fibre, or isotropic decay where there is none."""
     signal = np.zeros((*tissue.shape, len(bvals)))
     signal[tissue == Tissue.GREY] = S0 * np.exp(-bvals * GREY)
     signal[tissue == Tissue.FLUID] = S0 * np.exp(-bvals * FLUID)
@@ -121,14 +121,14 @@ def tensor_signal(bvals: np.ndarray, bvecs: np.ndarray, tissue: np.ndarray, dire
 
 
 def add_rician_noise(signal: np.ndarray, sigma: float, seed: int) -> np.ndarray:
-    """Return the magnitude of a signal with Gaussian noise of that deviation in its real and imaginary channel."""
+    """Return the magnitude of a signal with Gaussian noise of that deviation in the real and imaginary channels."""
     # What a magnitude image holds: Gudbjartsson and Patz, Magnetic Resonance in Medicine 34:910-914 (1995).
     noise = np.random.default_rng(seed).normal(scale=sigma, size=(2, *signal.shape))
     return np.hypot(signal + noise[0], noise[1])
 
 
 def angle(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the degrees from 0 to 90 between axes, which have no front end; 90 where one is zero or not a number."""
+    """Return the angles between axes in degrees, from 0 to 90; 90 where an axis is zero or not a number."""
     # The arc tangent keeps its digits near 0 degrees, where the arc cosine of a scalar product loses half of them.
     sine = np.linalg.norm(np.cross(first, second), axis=-1)
     cosine = np.abs(np.sum(first * second, axis=-1))
@@ -137,7 +137,7 @@ def angle(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def peak_angles(peaks: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """Return the degrees between peaks (V, P, 3) and true fibres (V, 1 or 2, 3), of the worst fibre of each voxel."""
+    """Return the angles in degrees between peaks (V, P, 3) and true fibres (V, 1 or 2, 3): the worst of each voxel."""
     # They are paired so that the larger of the two angles is smallest: the order of the peaks does not count.
     fibres = directions.shape[1]
     peaks = peaks[:, :fibres]
@@ -171,19 +171,19 @@ def _geometry(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    """Return three whole numbers, or say which are allowed."""
+    """Return three whole numbers; refuse other sizes."""
     sides = tuple(int(side) for side in shape)
     if len(sides) != 3 or any(side < least for side, least in zip(sides, _SMALLEST, strict=True)):
         raise OptionError(
-            f"The phantom's size is {'x'.join(map(str, sides))}; three numbers of at least 8, 8 and 4 are needed.",
-            hint=f"The default is {'x'.join(map(str, SHAPE))}.",
+            f"The phantom's size must be three numbers of at least 8, 8 and 4, not {', '.join(map(str, sides))}.",
+            hint=f"The default is {', '.join(map(str, SHAPE))}.",
             code="bad-value",
         )
     return sides
 
 
 def _save(values: np.ndarray, affine: np.ndarray, path: Path) -> None:
-    """Write a NIfTI image whose sform and qform agree."""
+    """Write a NIfTI image with identical sform and qform."""
     import nibabel
 
     image = nibabel.Nifti1Image(values, affine)

@@ -1,4 +1,4 @@
-"""MRtrix3's multi-tissue pipeline on data whose answer is known, and whether it found that answer."""
+"""MRtrix3's multi-tissue pipeline on data with a known answer, and the comparison with that answer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from provision.demo.phantom import Phantom
 
 LIMITS = {"single fibre": 3.0, "crossing": 10.0}
-"""Largest median angles in degrees: MRtrix3 3.0.3 finds 0.4 and 1.4, and 37 and 15 where b-vectors are mirrored."""
+"""Largest median angles in degrees: MRtrix3 3.0.3 finds 0.4 and 1.4, or 37 and 15 if b-vectors are mirrored."""
 
 COMMANDS = [
     "mrinfo",
@@ -52,7 +52,7 @@ COMMANDS = [
     "dwi2fod",
     "dwi2response",
 ]
-"""What the pipeline calls, and what ``dwi2response dhollander`` of MRtrix3 3.0.3 to 3.0.8 calls itself."""
+"""What the pipeline calls, and what ``dwi2response dhollander`` of MRtrix3 3.0.3 to 3.0.8 calls."""
 
 _EXTRA = ("numpy", "nibabel", "dipy", "matplotlib")
 _LOG, _RESULTS, _PICTURE = "demo.log", "results.json", "fod.png"
@@ -66,16 +66,16 @@ _LAST_LINES = 5
 
 @dataclass(frozen=True)
 class Angles:
-    """How far the found peaks lie from the true fibres in one kind of voxel.
+    """The angles between found peaks and true fibres in one kind of voxel.
 
     Attributes
     ----------
     voxels : int
         How many voxels were compared.
     median, p95 : float
-        Median and 95th percentile of the angle in degrees; in a voxel of two fibres the larger angle counts.
+        Median and 95th percentile of the angle in degrees; in a voxel with two fibres, the larger angle counts.
     limit : float
-        Largest median that passes, in degrees.
+        The largest median that passes, in degrees.
     """
 
     voxels: int
@@ -91,20 +91,20 @@ class Angles:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What a demo found, and where its files are.
+    """The result of a demo, and where its files are.
 
     Attributes
     ----------
     folder : pathlib.Path
-        Where the data, the results and the log are.
+        The folder with the data, the results and the log.
     data : str
-        Which data were used.
+        The data that were used.
     angles : dict of str to Angles
-        Per kind of voxel; empty for data whose truth is not known.
+        The angles per kind of voxel; empty for data without a known answer.
     steps : dict of str to float
         Seconds per step, in order.
     versions : dict of str to str
-        Of MRtrix3, Python and the packages that took part.
+        The versions of MRtrix3, Python and the packages used.
     settings : dict
         Size, signal-to-noise ratio and seed of the phantom; empty for other data.
     """
@@ -118,12 +118,12 @@ class DemoResult:
 
     @property
     def passed(self) -> bool | None:
-        """Whether every median is within its limit; None where there was no truth to compare with."""
+        """Whether every median is within its limit; None for data without a known answer."""
         return all(angles.passed for angles in self.angles.values()) if self.angles else None
 
     @property
     def seconds(self) -> float:
-        """How long all steps took together."""
+        """How long all steps took."""
         return sum(self.steps.values())
 
     @property
@@ -133,12 +133,12 @@ class DemoResult:
 
     @property
     def glyphs(self) -> Path:
-        """The picture of the FODs of the middle slice; it is not there where VTK is not installed or cannot draw."""
+        """The picture of the FODs of the middle slice; missing if VTK is not installed or cannot draw."""
         return self.folder / _GLYPHS
 
     @property
     def report(self) -> Path:
-        """The page that tells all of it, with its pictures in it."""
+        """The report, an HTML page with its pictures embedded."""
         return self.folder / _REPORT
 
     @property
@@ -148,7 +148,7 @@ class DemoResult:
 
     @property
     def summary(self) -> str:
-        """One sentence for a person."""
+        """The result in one sentence."""
         took = f"in {self.seconds:.0f} s; see {self.report}"
         if not self.angles:
             return f"MRtrix3 {self.versions['mrtrix3']} made FODs of {self.data} {took}"
@@ -170,7 +170,7 @@ class DemoResult:
         }
 
     def _repr_html_(self) -> str:
-        """Return the main picture, the angles and where the report is, for a notebook."""
+        """Return the main picture, the angles and a link to the report, for a notebook."""
         return report.cell(self)
 
 
@@ -184,7 +184,7 @@ def run_demo(
     seed: int,
     on_step: Callable[[Step], None],
 ) -> DemoResult:
-    """Run MRtrix3 from raw volumes to fibre directions, and compare these with the truth where it is known."""
+    """Run MRtrix3 from raw volumes to fibre directions, and compare these with the truth if it is known."""
     # A gradient table of the wrong handedness, a command that does not start or a miscompiled one cannot pass.
     check(data)
     environment = {**os.environ, "PATH": os.pathsep.join([str(bin), os.environ.get("PATH", os.defpath)])}
@@ -210,7 +210,7 @@ def run_demo(
 
 
 def check_limits(angles: Mapping[str, Angles], log: Path) -> None:
-    """Refuse a median that is beyond its limit."""
+    """Refuse a median beyond its limit."""
     beyond = [
         f"{found.median:.1f} degrees ({kind}, at most {found.limit:g})"
         for kind, found in angles.items()
@@ -218,9 +218,9 @@ def check_limits(angles: Mapping[str, Angles], log: Path) -> None:
     ]
     if beyond:
         raise ProvisionError(
-            f"The found fibres miss the true ones: the median angle is {' and '.join(beyond)}.",
-            hint=f"Look at {log.with_name(_PICTURE)}: lines across the ring mean that the gradients were turned. With "
-            "the default size and SNR a sound MRtrix3 passes: install another version or origin, and run this again.",
+            f"The fibres found differ from the true ones: the median angle is {' and '.join(beyond)}.",
+            hint=f"Look at {log.with_name(_PICTURE)}: lines across the ring mean that the gradients were flipped. With "
+            "the default size and SNR a working MRtrix3 passes, so try another version or origin.",
             task="sh2peaks",
             log=log,
             code="wrong-fibres",
@@ -228,16 +228,16 @@ def check_limits(angles: Mapping[str, Angles], log: Path) -> None:
 
 
 def run_command(argv: Sequence[str], *, folder: Path, environment: Mapping[str, str], log: Path) -> str:
-    """Run one command to its end and return what it wrote; its line, its output and its time go to the log.
+    """Run a command and return its output; the command line, output and time go to the log.
 
-    An interrupted caller (Ctrl-C) ends the command and everything that it started.
+    If the caller is interrupted (Ctrl-C), the command and everything it started are stopped.
     """
     line = shlex.join(argv)
     program = shutil.which(argv[0], path=environment.get("PATH", os.defpath))
     if program is None:
         raise ProvisionError(
             f"The command {argv[0]} was not found.",
-            hint="Install MRtrix3 with `provision run mrtrix3`.",
+            hint="Install MRtrix3: provision run mrtrix3.",
             task=line,
             log=log,
             code="not-installed",
@@ -259,7 +259,7 @@ def run_command(argv: Sequence[str], *, folder: Path, environment: Mapping[str, 
 
 @dataclass
 class _Work:
-    """Where a demo works, with what environment, whom it tells, how long its steps took, and what was run."""
+    """The folder, environment, listener, times and commands of a demo."""
 
     folder: Path
     environment: Mapping[str, str]
@@ -274,7 +274,7 @@ class _Work:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Tell that a step starts, time it, and tell that it has ended."""
+        """Report the start and end of a step, and time it."""
         self.on_step(Step("task", role="demo", task=name))
         started = time.monotonic()
         yield
@@ -282,19 +282,19 @@ class _Work:
         self.on_step(Step("done", role="demo", task=name))
 
     def run(self, *argv: str) -> str:
-        """Run one command in the folder."""
+        """Run a command in the folder."""
         self.commands.append(shlex.join(argv))
         return run_command(argv, folder=self.folder, environment=self.environment, log=self.log)
 
 
 def check(data: str) -> None:
-    """Refuse data that are unknown, and say all together which packages of the demo extra are missing."""
+    """Refuse unknown data, and missing packages of the demo extra, all in one error."""
     sample.check(data)
     extras.require("demo", "The demos", *_EXTRA)
 
 
 def _made(folder: Path) -> Path:
-    """Make the folder with an empty log and no earlier results in it; return its full path."""
+    """Create the folder, with an empty log and no earlier results; return its full path."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _LOG).write_bytes(b"")
@@ -303,14 +303,14 @@ def _made(folder: Path) -> Path:
     except OSError as error:
         raise ProvisionError(
             f"The demo cannot write to the folder {folder}: {error.strerror}.",
-            hint="Name another folder.",
+            hint="Choose another folder.",
             code=failures.failure(error)["code"],
         ) from error
     return folder.resolve()
 
 
 def _versions(work: _Work) -> dict[str, str]:
-    """Return the versions of all that takes part; asking for MRtrix3's also shows that it starts."""
+    """Return the versions of everything used; asking MRtrix3 also shows that it starts."""
     answer = re.search(r"== mrinfo (\S+) ==", work.run("mrinfo", "-version"))
     packages = {name: importlib.metadata.version(name) for name in _EXTRA}
     return {
@@ -322,7 +322,7 @@ def _versions(work: _Work) -> dict[str, str]:
 
 
 def _phantom(work: _Work, size: Sequence[int] | None, snr: float, seed: int) -> Phantom:
-    """Make the phantom and write it into the folder."""
+    """Create the phantom and write it into the folder."""
     from provision.demo import phantom
 
     with work.step("phantom"):
@@ -332,7 +332,7 @@ def _phantom(work: _Work, size: Sequence[int] | None, snr: float, seed: int) -> 
 
 
 def _download(work: _Work) -> tuple[str, str, str]:
-    """Return the paths of the volumes, b-vectors and b-values of dipy's three-shell head, downloaded when needed."""
+    """Return the volumes, b-vectors and b-values of dipy's three-shell head, downloaded if need be."""
     with work.step("download"):
         try:
             head = sample.fetched()
@@ -343,7 +343,7 @@ def _download(work: _Work) -> tuple[str, str, str]:
 
 
 def _find_fibres(work: _Work, image: str, bvecs: str, bvals: str, mask: str | None = None) -> None:
-    """Go from volumes to response functions, FODs and peaks; without a mask, ``dwi2mask`` makes one."""
+    """Compute response functions, FODs and peaks from the volumes; without a mask, ``dwi2mask`` creates one."""
     with work.step("mrconvert"):
         work.run("mrconvert", image, "dwi.mif", "-fslgrad", bvecs, bvals, "-force")
     if mask is None:
@@ -382,7 +382,7 @@ def _compare(work: _Work, phantom: Phantom) -> dict[str, Angles]:
 
 
 def _aligned(image: SpatialImage, affine: np.ndarray) -> np.ndarray:
-    """Return an image's values along the voxel axes of an affine, whatever order and sign its own axes have."""
+    """Return an image's values along the voxel axes of an affine, whatever the order and sign of its own axes."""
     import nibabel
     import numpy as np
 
@@ -404,7 +404,7 @@ def _draw(work: _Work) -> None:
 
 
 def _pictures(work: _Work) -> dict[str, report.Drawn]:
-    """Draw what the report shows; where something cannot be drawn, its reason is there instead."""
+    """Draw the pictures of the report; where one cannot be drawn, its error takes its place."""
     with work.step("show"):
         return report.pictures(work.folder)
 
@@ -466,7 +466,7 @@ def _print_table(result: DemoResult) -> None:
 
 
 def _waited(argv: list[str], line: str, sink: BinaryIO, folder: Path, environment: Mapping[str, str]) -> int:
-    """Start a command in a session of its own and return its exit code."""
+    """Run a command in a session of its own and return its exit code."""
     try:
         process = subprocess.Popen(
             argv,
@@ -492,7 +492,7 @@ def _waited(argv: list[str], line: str, sink: BinaryIO, folder: Path, environmen
 
 
 def _end(process: subprocess.Popen) -> None:
-    """End a command and all that it started, leaving MRtrix3's scripts the time to remove their scratch folder."""
+    """Stop a command and everything it started, giving MRtrix3's scripts time to remove their scratch folders."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
@@ -501,15 +501,15 @@ def _end(process: subprocess.Popen) -> None:
 
 
 def _failure(name: str, line: str, code: int, output: str, log: Path) -> ProvisionError:
-    """Return the error for a command that ended with a code other than 0."""
-    how = f"was ended by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"failed with exit code {code}"
+    """Return the error for a command that failed."""
+    how = f"was stopped by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"failed with exit code {code}"
     last = [text.strip() for text in output.splitlines() if text.strip()][-_LAST_LINES:]
     # The kernel ends a process that wants more memory than there is with this signal; nothing is written then.
     killed = code == -signal.SIGKILL
     memory = " The machine may have run out of memory." if killed else ""
     return ProvisionError(
         "\n".join([f"{name} {how}{':' if last else '.'}", *last]),
-        hint=f"All of its output is in {log}.{memory}",
+        hint=f"The full output is in {log}.{memory}",
         task=line,
         log=log,
         code="killed" if killed else "failed",

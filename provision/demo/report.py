@@ -1,4 +1,4 @@
-"""What a demo found as one HTML page that needs nothing but a browser, and as a notebook shows it."""
+"""The report of a demo: a self-contained HTML page, and a short form for a notebook."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _CELL = """\
 <p><b>{{ title }}</b></p>
 <img src="{{ picture|uri }}" alt="FODs of the middle slice" style="max-width: 480px; width: 100%">
 {{ angles(result.angles) if result.angles }}
-<p>All of it is in <a href="{{ result.report.as_posix() }}">{{ result.report }}</a>.</p>
+<p>Full report: <a href="{{ result.report.as_posix() }}">{{ result.report }}</a></p>
 </div>
 """
 
-# The policy keeps the promise that the page asks nobody for anything.
+# The policy enforces that the page loads nothing from elsewhere.
 _PAGE = """\
 {% from "angles" import angles, verdict %}
 <!DOCTYPE html>
@@ -107,7 +107,7 @@ pre { overflow-x: auto; padding: .8rem 1rem; border: 1px solid var(--line); bord
 {{ figure(pictures.peek, "As mrpeek shows them:") }}
 {% if result.settings %}
 <p>A phantom of {{ result.settings.size|join(" x ") }} voxels with a signal-to-noise ratio of
-{{ result.settings.snr }}, made with the seed {{ result.settings.seed }}.</p>
+{{ result.settings.snr }}, simulated with the seed {{ result.settings.seed }}.</p>
 {% else %}
 <p>{{ result.data }}.</p>
 {% endif %}
@@ -118,7 +118,7 @@ pre { overflow-x: auto; padding: .8rem 1rem; border: 1px solid var(--line); bord
 <tr><th>{{ name }}<td>{{ "%.1f"|format(seconds) }} s
 <td><div class="bar" style="width: {{ "%.1f"|format(100 * seconds / longest) }}%"></div></tr>
 {% endfor %}
-<tr><th>all<td>{{ "%.1f"|format(result.seconds) }} s<td></tr>
+<tr><th>total<td>{{ "%.1f"|format(result.seconds) }} s<td></tr>
 </table>
 
 <h2>Versions</h2>
@@ -129,7 +129,7 @@ pre { overflow-x: auto; padding: .8rem 1rem; border: 1px solid var(--line); bord
 </table></div>
 
 <h2>Commands</h2>
-<p class="note">Run in {{ result.folder }}; what they wrote is in {{ result.log.name }}.</p>
+<p class="note">Run in {{ result.folder }}; their output is in {{ result.log.name }}.</p>
 <pre>{{ commands|join("\n") }}</pre>
 </body>
 </html>
@@ -137,7 +137,7 @@ pre { overflow-x: auto; padding: .8rem 1rem; border: 1px solid var(--line); bord
 
 
 def pictures(folder: Path) -> dict[str, Drawn]:
-    """Draw a demo's pictures and save each as NAME.png; where one cannot be drawn, its error is in its place."""
+    """Draw a demo's pictures and save each as NAME.png; where one cannot be drawn, its error takes its place."""
     from provision.pictures.glyphs import glyphs
     from provision.pictures.images import header
     from provision.pictures.peek import peek
@@ -161,14 +161,14 @@ def _tried(draw: Callable[[], Any]) -> Drawn:
 
 
 def page(result: DemoResult, drawn: Mapping[str, Drawn], commands: Sequence[str]) -> str:
-    """Return the report: one HTML page with its pictures in it, which loads no other file and asks no server."""
+    """Return the report: an HTML page with its pictures embedded, which loads no other file."""
     longest = max(result.steps.values(), default=0) or 1
-    told = {"result": result, "pictures": drawn, "commands": commands, "longest": longest, "title": _title(result)}
-    return _templates().get_template("page").render(told).lstrip()
+    fields = {"result": result, "pictures": drawn, "commands": commands, "longest": longest, "title": _title(result)}
+    return _templates().get_template("page").render(fields).lstrip()
 
 
 def cell(result: DemoResult) -> str:
-    """Return a demo as a notebook shows it: the main picture, the angles, and where the report is."""
+    """Return the short form: the main picture, the angles, and a link to the report."""
     picture = (result.glyphs if result.glyphs.exists() else result.picture).read_bytes()
     return _templates().get_template("cell").render(result=result, picture=picture, title=_title(result))
 

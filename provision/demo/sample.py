@@ -1,4 +1,4 @@
-"""Sample data to try MRtrix3 on: a human head that dipy downloads, or a phantom that is made here."""
+"""Sample data for MRtrix3: a human head that dipy downloads, or simulated data."""
 
 from __future__ import annotations
 
@@ -10,31 +10,30 @@ from html import escape
 from pathlib import Path
 
 from provision import extras, notebook, paths
-from provision.errors import OptionError, ProvisionError
+from provision.errors import ProvisionError, unknown
 from provision.machine import failures
-from provision.words import did_you_mean
 
 NAMES = ("phantom", "sherbrooke_3shell")
-"""One image: made here, with fibres whose directions are known, or 193 volumes of a human head."""
+"""Single images: a phantom with known fibre directions, or 193 volumes of a human head."""
 
 SAMPLES = (*NAMES, "bids")
-"""All that there is: one image, or a small BIDS folder of two made-up subjects."""
+"""All samples: the single images, and a small BIDS folder of two simulated subjects."""
 
 _PHANTOM = ("dwi.nii.gz", "bvecs", "bvals")
 
 
 @dataclass(frozen=True, repr=False)
 class Sample:
-    """Diffusion-weighted volumes and their gradient table, as files.
+    """The files of a diffusion-weighted image and its gradient table.
 
     Attributes
     ----------
     name : str
-        One of `SAMPLES`; of the images in a BIDS folder the file's name without its ending.
+        One of `SAMPLES`; for an image in a BIDS folder, the name of the file without ``_dwi.nii.gz``.
     image : pathlib.Path
-        The volumes, NIfTI.
+        The image, NIfTI.
     bvecs, bvals : pathlib.Path
-        The gradient table by FSL's convention.
+        The gradient table in FSL's convention.
 
     Examples
     --------
@@ -49,12 +48,12 @@ class Sample:
 
     @property
     def folder(self) -> Path:
-        """Where the gradient table is: in the phantom's folder, and at the top of the BIDS folder that is made here."""
+        """The folder of the gradient table: that of the phantom, or the top of the simulated BIDS folder."""
         return self.bvals.parent
 
     @property
     def arguments(self) -> str:
-        """The volumes and their gradients as a command of MRtrix3 takes them, for a shell.
+        """The image and its gradient table as arguments of an MRtrix3 command, quoted for a shell.
 
         Examples
         --------
@@ -83,31 +82,29 @@ class Sample:
 
 
 def sample(name: str | None = None, *, folder: str | os.PathLike | None = None) -> Sample:
-    """Give diffusion data to try things on.
+    """Download or create sample diffusion data.
 
     Parameters
     ----------
     name : {"sherbrooke_3shell", "phantom", "bids"}, optional
-        A human head, which dipy downloads once (55 MB) into its own folder; a ring of fibres that a bar crosses, made
-        here in a second; or a BIDS folder with three small scans of such rings, from two subjects. Without a name the
-        head, and where it cannot be downloaded the phantom, which is told.
+        A human head, which dipy downloads once (55 MB) into its own folder; a phantom, a ring of fibres crossed by a
+        bar; or a BIDS folder with three small scans of such rings, from two subjects. By default the head, or, with a
+        message, the phantom if the head cannot be downloaded.
     folder : path-like, optional
-        Where the files that are made here go, ``phantom`` or ``bids`` by default; a second call writes the same files
-        again.
+        The folder for simulated data, ``phantom`` or ``bids`` by default; a second call writes the same files again.
 
     Returns
     -------
     Sample
-        Where the files are; of the BIDS folder those of the first subject.
+        The files; for the BIDS folder, those of the first subject.
 
     Raises
     ------
     OptionError
-        For a name that there is not, when the working folder is gone, and where a BIDS folder would be made in one that
-        holds something else.
+        If there is no such sample, the working folder no longer exists, or the BIDS folder contains other files.
     ProvisionError
-        When dipy or nibabel is not installed, the folder cannot be written, and when the head was asked for by its
-        name and cannot be downloaded.
+        If dipy or nibabel is not installed, the folder cannot be written, or the head was asked for by name and cannot
+        be downloaded.
 
     Examples
     --------
@@ -117,7 +114,7 @@ def sample(name: str | None = None, *, folder: str | os.PathLike | None = None) 
     """
     if name is not None:
         check(name, SAMPLES)
-    paths.working_folder()  # refused where it is gone
+    paths.working_folder()  # refused if it no longer exists
     extras.require("demo", "Sample data", "nibabel", "dipy")
     if name in ("phantom", "bids"):
         return _made(name, folder)
@@ -126,19 +123,18 @@ def sample(name: str | None = None, *, folder: str | os.PathLike | None = None) 
     except ProvisionError as error:
         if name:
             raise
-        print(f"{error.message} The phantom is taken instead.", file=notebook.stream(), flush=True)
+        print(f"{error.message} Using the phantom instead.", file=notebook.stream(), flush=True)
         return _made("phantom", folder)
 
 
 def check(name: str, names: tuple[str, ...] = NAMES) -> None:
-    """Refuse a name that no data have."""
+    """Refuse the name of an unknown sample."""
     if name not in names:
-        hint = f"{did_you_mean(str(name), names)} Choose from: {', '.join(names)}.".strip()
-        raise OptionError(f"There are no data called {name!r}.", hint=hint, code="bad-value")
+        raise unknown("sample", name, names)
 
 
 def fetched() -> Sample:
-    """Download dipy's three-shell head into dipy's folder, unless it is there."""
+    """Download dipy's three-shell head into dipy's folder, unless it is already there."""
     import dipy.data
     from dipy.data.fetcher import FetcherError, dipy_home
 
@@ -152,21 +148,21 @@ def fetched() -> Sample:
 
 
 def _unreachable(error: Exception, folder: Path) -> ProvisionError:
-    """Return the error that names the server which could not be reached, and what to do without it."""
+    """Return the error for a failed download, which names the server."""
     address = re.search(r"https?://([^/\s]+)", str(error))
     host = address[1] if address else "the server of dipy's data"
     reason = str(error).rsplit("Last error: ", 1)[-1].strip("<>. ").removeprefix("urlopen error ")
     return ProvisionError(
-        f"The data set sherbrooke_3shell could not be fetched from {host}: {reason}.",
-        hint="Check the network and run this again, or download HARDI193.nii.gz, HARDI193.bval and HARDI193.bvec "
-        f"elsewhere and put them into {folder}, or take the phantom, which needs no network.",
+        f"The sample sherbrooke_3shell could not be downloaded from {host}: {reason}.",
+        hint="Check the network and try again, or use the phantom, which needs none. You can also put HARDI193.nii.gz, "
+        f"HARDI193.bval and HARDI193.bvec into {folder} yourself.",
         task="fetch_sherbrooke_3shell",
         code="unreachable",
     )
 
 
 def _made(name: str, folder: str | os.PathLike | None) -> Sample:
-    """Write what is made here into its folder."""
+    """Write simulated data into a folder."""
     from provision.demo import bids, phantom
 
     place = paths.absolute(name if folder is None else folder)
@@ -178,7 +174,7 @@ def _made(name: str, folder: str | os.PathLike | None) -> Sample:
     except OSError as error:
         raise ProvisionError(
             f"The sample data cannot be written to {place}: {error.strerror}.",
-            hint="Name another folder.",
+            hint="Choose another folder.",
             code=failures.failure(error)["code"],
         ) from error
     files = _PHANTOM if name == "phantom" else (bids.image_of(bids.SCANS[0]), "dwi.bvec", "dwi.bval")

@@ -1,4 +1,4 @@
-"""The diffusion-weighted images of a BIDS folder, each with the gradient table that belongs to it."""
+"""The diffusion-weighted images of a BIDS folder, with their gradient tables."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def scans(folder: str | os.PathLike) -> list[Sample]:
     Returns
     -------
     list of Sample
-        One per image, sorted by name. ``name`` is the file's without its ending, such as ``sub-02_ses-1``.
+        One per image, sorted by name. ``name`` is such as ``sub-02_ses-1``.
 
     Raises
     ------
     OptionError
-        When the folder does not exist or holds no such images, and when an image has no gradient table.
+        If the folder does not exist, contains no such images, or an image has no gradient table.
 
     Notes
     -----
-    A ``.bvec`` or ``.bval`` file may be beside its image or in any folder above it, up to `folder`: the nearest one
-    whose name has no entity that the image lacks is taken. That is BIDS's inheritance principle.
+    Gradient tables follow the inheritance principle of BIDS: a ``.bvec`` or ``.bval`` file may be beside its image or
+    in any folder above it, up to `folder`. The nearest one whose name has no entity that the image lacks is used.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def scans(folder: str | os.PathLike) -> list[Sample]:
     """
     top = paths.absolute(folder)
     if not top.is_dir():
-        hint = "Name the folder that holds sub-01, sub-02 and so on."
+        hint = "Name the folder that contains sub-01, sub-02 and so on."
         raise OptionError(f"There is no folder {top}.", hint=hint, code="no-folder")
     images = sorted(path for path in top.glob("sub-*/**/*") if path.name.endswith(_SUFFIXES))
     if not images:
@@ -60,7 +60,7 @@ def _name(image: Path) -> str:
 
 
 def _inherited(image: Path, kind: str, top: Path) -> Path:
-    """Return the nearest file of that kind that applies to an image."""
+    """Return the nearest file of a kind that applies to an image."""
     entities = {*_name(image).split("_"), "dwi"}
     for place in image.parents:
         found = [path for path in place.glob(f"*dwi.{kind}") if entities.issuperset(path.stem.split("_"))]
@@ -71,6 +71,6 @@ def _inherited(image: Path, kind: str, top: Path) -> Path:
             break
     raise OptionError(
         f"{image} has no .{kind} file.",
-        hint=f"Put {_name(image)}_dwi.{kind} beside it, or dwi.{kind}, which serves all images, into {top}.",
+        hint=f"Put {_name(image)}_dwi.{kind} beside it, or dwi.{kind}, for all images, into {top}.",
         code="no-file",
     )

@@ -1,1 +1,1 @@
-"""What shows people that work goes on, and tables."""
+"""Progress displays and tables."""

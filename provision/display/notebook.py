@@ -1,4 +1,4 @@
-"""Progress below a notebook's cell: plain HTML that is shown anew in its place, so that it needs no widgets."""
+"""Progress below a notebook cell: plain HTML that is updated in place, so that no widgets are needed."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LINES_OF_DONE = 8
 
 
 class NotebookProgress(Display):
-    """A line for each task that is running, above them what was done, and in the end what the run came to.
+    """A line for each running task, above them finished ones, and at the end the result.
 
-    A thread of its own draws it: a step costs the run next to nothing, and the time goes on between two steps.
+    It is drawn in a thread of its own, so that steps cost the run next to nothing and the clock ticks between them.
     """
 
     def __init__(self, output: Output):
@@ -43,12 +43,12 @@ class NotebookProgress(Display):
         self._news.set()
 
     def look(self) -> None:
-        """Show the page anew if it would be another."""
+        """Update the page if it has changed."""
         with self._lock:
             self._show([*self._notes, *self._last_done(), *map(_line_of_running, self._running)])
 
     def end(self, text: str) -> None:
-        """Leave what the run came to, in as many lines as it has, in the place of the display."""
+        """Replace the display by the result."""
         self._halt()
         self._show([_line_of(line) for line in text.splitlines()])
         leave(text, self._output)
@@ -90,7 +90,7 @@ class NotebookProgress(Display):
         hidden = len(self._lines_done) - LINES_OF_DONE
         if hidden <= 1:  # one line says no less than that there is one
             return self._lines_done
-        return [_line_of(f"{hidden} more before"), *self._lines_done[-LINES_OF_DONE:]]
+        return [_line_of(f"{hidden} earlier steps"), *self._lines_done[-LINES_OF_DONE:]]
 
     def _show(self, lines: list[_Line]) -> None:
         if lines != self._shown:
@@ -99,7 +99,7 @@ class NotebookProgress(Display):
 
 
 class _Line(NamedTuple):
-    """A line for pages, and for what shows plain text only."""
+    """A line as HTML and as plain text."""
 
     html: str
     text: str
@@ -113,8 +113,9 @@ def _line_of(text: str) -> _Line:
 
 def _line_of_running(task: Task) -> _Line:
     bar = f"<progress value='{task.number}' max='{task.total}'></progress>" if task.total else ""
-    html = _html_line(escaped(task.label), span(task.time, "dim"), bar, escaped(task.progress))
-    return _Line(html, f"{task.label} - {', '.join(filter(None, (task.time, task.progress)))}")
+    label = task.running_label
+    html = _html_line(escaped(label), span(task.time, "dim"), bar, escaped(task.progress))
+    return _Line(html, f"{label} - {', '.join(filter(None, (task.time, task.progress)))}")
 
 
 def _html_line(*parts: str) -> str:

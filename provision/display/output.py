@@ -1,4 +1,4 @@
-"""Showing something below the cell of a notebook that changes while the cell runs."""
+"""Output below a notebook cell that changes while the cell runs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ _left_by_cell = 0
 
 
 class Output:
-    """Something shown below a cell, by an identity that lets it be shown anew in its place.
+    """An output below a cell that can be updated in place.
 
-    Every thread may show it, but only while the cell runs: what runs a notebook without a browser listens no longer.
+    Any thread may update it, but only while the cell runs: programs that run notebooks without a browser ignore later
+    updates.
 
     Examples
     --------
@@ -26,14 +27,14 @@ class Output:
         self._handle: Any = None
 
     def show(self, html: str, text: str) -> None:
-        """Show this, in the place of what was shown before.
+        """Show this instead of what was shown before.
 
         Parameters
         ----------
         html : str
             For pages.
         text : str
-            The same for what shows no HTML.
+            The same as plain text.
         """
         from IPython.display import display
 
@@ -45,14 +46,14 @@ class Output:
 
 
 def leave(text: str, output: Output) -> None:
-    """Note that an output of the cell that is running ends with this text, for `take_back`.
+    """Remember that an output of the running cell ends with this text, for `take_back`.
 
     Parameters
     ----------
     text : str
-        What it says.
+        The text.
     output : Output
-        What shows it.
+        The output that shows it.
     """
     global _left_by_cell
     if _left_by_cell != _cell():
@@ -62,12 +63,12 @@ def leave(text: str, output: Output) -> None:
 
 
 def take_back(text: str) -> None:
-    """Take away what an output of the cell that is running says, because the same is about to be shown better.
+    """Clear the output of the running cell that ends with this text, because a better view of it follows.
 
     Parameters
     ----------
     text : str
-        What it says. An output of another cell stays, and so does one that says something else.
+        The text. Outputs of other cells, and those with another text, stay.
     """
     output = _left.pop(text, None) if _left_by_cell == _cell() else None
     if output:
@@ -75,5 +76,5 @@ def take_back(text: str) -> None:
 
 
 def _cell() -> int:
-    """Return the number of the cell that is running."""
+    """Return the number of the running cell."""
     return getattr(notebook.shell(), "execution_count", 0)

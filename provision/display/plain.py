@@ -15,7 +15,7 @@ AGAIN_AFTER_SECONDS = 30.0
 
 
 class PlainProgress(Display):
-    """A line for each task that changed something or took long, and now and then one while it runs."""
+    """A line for each task that changed something or took long, and now and then one for a long one that is running."""
 
     def __init__(self, stream: TextIO):
         super().__init__()
@@ -30,12 +30,12 @@ class PlainProgress(Display):
             self.look()
 
     def look(self) -> None:
-        """Show the long tasks that have had no line lately."""
+        """Show long tasks that have not had a line for a while."""
         with self._lock:
             for task in self._tasks.running:
                 if self._is_due(task):
                     self._shown[task] = task.elapsed, task.number
-                    self._say(f"{task.label} - {task.progress or 'still running'}")
+                    self._say(f"{task.running_label} - {task.progress or 'still running'}")
 
     def _is_due(self, task: Task) -> bool:
         if task not in self._shown:

@@ -1,4 +1,4 @@
-"""Showing how far a run is: a live display in a terminal and in a notebook, plain lines anywhere else."""
+"""The progress of a run: a live display in a terminal or a notebook, plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from provision.notebook import in_notebook
 
 
 def progress(stream: TextIO | None = None) -> Display:
-    """Return what shows a run's steps in the way that suits where they go.
+    """Return the progress display that suits the place where it is shown.
 
     Parameters
     ----------
     stream : file object, optional
-        Where to write. When not given, below the cell of a notebook, else standard error.
+        Where to write (default: below the cell of a notebook, else standard error).
 
     Returns
     -------
@@ -39,7 +39,7 @@ def progress(stream: TextIO | None = None) -> Display:
     stream = stream or sys.stderr
     if not _is_live_terminal(stream):
         return PlainProgress(stream)
-    # rich is imported where it is needed alone.
+    # rich is imported only where it is needed.
     from rich.console import Console
 
     from provision.display.terminal import TerminalProgress
@@ -48,6 +48,6 @@ def progress(stream: TextIO | None = None) -> Display:
 
 
 def _is_live_terminal(stream: TextIO) -> bool:
-    """Return whether lines can be drawn anew there, and with more signs than ASCII has."""
+    """Return whether lines can be redrawn there, and contain characters other than ASCII."""
     utf = (stream.encoding or "").lower().startswith("utf")
     return utf and stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")

@@ -1,4 +1,4 @@
-"""Tables: their rows as data, and from these the text for a terminal or a pipe and the HTML for a page."""
+"""Tables: rows as data, shown as text in a terminal or a pipe and as HTML on a page."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Cell:
     Parameters
     ----------
     text : str
-        What it says. Control characters become spaces, and nothing in it is markup.
+        The text. Control characters become spaces, and markup is not interpreted.
     style : {"", "name", "number", "good", "warn", "bad", "dim"}
-        What the row is about, a number aligned to the right, a verdict, or something of less importance.
+        The subject of the row, a right-aligned number, a verdict, or something less important.
     fields : mapping of str to str
-        More that a page shows behind a click.
+        Further fields that a page shows behind a click.
     """
 
     text: str = ""
@@ -46,16 +46,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, and lines about all of it.
+    """A table, and lines below it.
 
     Parameters
     ----------
     rows : sequence of sequences of Cell
         All of one length.
     lines : sequence of str
-        They follow below the rows, or are their caption on a page.
+        The lines below the rows; on a page, the caption.
     head : sequence of Cell
-        The names of the columns, where they need any.
+        The names of the columns, if they need any.
 
     Examples
     --------
@@ -72,12 +72,12 @@ class Table:
     head: Sequence[Cell] = ()
 
     def text(self, colours: bool = False) -> str:
-        """Return one line for each row; only where standard output is a terminal that is too narrow, several.
+        """Return one line for each row; several if standard output is a terminal that is too narrow.
 
         Parameters
         ----------
         colours : bool
-            Whether to show styles in colours.
+            Whether to show styles in colour.
 
         Returns
         -------
@@ -95,7 +95,7 @@ class Table:
         Returns
         -------
         str
-            A ``<table>`` with the lines as its caption; without rows, the lines alone.
+            A ``<table>`` with the lines as its caption; without rows, only the lines.
         """
         caption = "<br>".join(map(escaped, self.lines))
         if not self.rows:
@@ -106,10 +106,10 @@ class Table:
 
 
 class Tabular:
-    """What is shown as a table wherever it is printed or ends the cell of a notebook."""
+    """Something that is shown as a table, in print and as the value of a notebook cell."""
 
     def table(self) -> Table:
-        """Return what is shown."""
+        """Return the table."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -121,20 +121,20 @@ class Tabular:
 
 
 def escaped(text: str) -> str:
-    """Return text for a page, where it can neither be markup nor move a cursor."""
+    """Return text for a page, without markup or control characters."""
     return escape(printable(text))
 
 
 def span(text: str, style: str) -> str:
-    """Return text for a page in the style of a `Cell`."""
+    """Return text for a page, in the style of a `Cell`."""
     return f"<span style='{_CSS[style]}'>{escaped(text)}</span>"
 
 
 def _width(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
+    """Return how many columns a text takes in a terminal."""
     if text.isascii():
         return len(text)
-    # Of rich only this: its tables would make every command 80 ms slower.
+    # Only this part of rich: its tables would make every command 80 ms slower.
     from rich.cells import cell_len
 
     return cell_len(text)

@@ -1,8 +1,9 @@
-"""What all displays of progress share: which tasks run, how far they are, and which are worth a line when done."""
+"""What all progress displays share: which tasks run, how far they are, and which deserve a line when done."""
 
 from __future__ import annotations
 
 import math
+import re
 import threading
 from dataclasses import dataclass
 from time import monotonic
@@ -11,20 +12,28 @@ from typing import Self
 from provision.engine.events import Step
 from provision.words import format_bytes, format_seconds, printable
 
-# A task that takes this many seconds is worth a line even when it changes nothing.
+# The verbs that task names begin with, and those of them that double their last letter.
+_VERBS = re.compile(
+    "Add|Build|Check|Clone|Close|Compile|Configure|Copy|Create|Delete|Download|Fetch|Find|Get|Hold|Install|Keep|Make|Mark|"
+    "Move|Open|Prepare|Read|Record|Remove|Report|Restore|Run|Save|Set|Skip|Start|Stop|Test|Try|Undo|Unpack|Update|Use|"
+    "Verify|Warn|Write"
+)
+_DOUBLED = ("Get", "Run", "Set", "Skip", "Stop")
+
+# A task that takes this many seconds is worth a line even if it changes nothing.
 LONG_TASK = 5.0
 
-# How often a display looks whether time alone has changed what it shows.
+# How often a display checks whether time alone has changed what it shows.
 LOOK_EVERY_SECONDS = 1.0
 
-# No time left is shown before this share of the work is done and this time has passed: a guess from less is worthless.
+# The time left is shown once this share of the work is done and this time has passed: earlier guesses are worthless.
 ESTIMATE_AFTER_SHARE = 0.05
 ESTIMATE_AFTER_SECONDS = 10.0
 ESTIMATE_SMOOTHING_SECONDS = 30.0
 
 
 class Display:
-    """A context manager that shows the steps of a run; each kind does it in its own way."""
+    """A context manager that shows the steps of a run."""
 
     def __init__(self):
         self._tasks = Tasks()
@@ -38,7 +47,7 @@ class Display:
         self._stop()
 
     def step(self, step: Step) -> None:
-        """Show what has happened."""
+        """Show a step."""
         with self._lock:
             task = self._tasks.follow(step)
             if step.note:
@@ -48,34 +57,34 @@ class Display:
                 self._done(task, step)
 
     def end(self, text: str) -> None:
-        """Show what the run came to where nobody else does: a terminal has it from the command."""
+        """Show the result of the run where nothing else does: in a terminal the command prints it."""
 
     def _start(self) -> None:
-        """Begin to show what runs."""
+        """Start the display."""
 
     def _stop(self) -> None:
-        """Show nothing any more."""
+        """Stop the display."""
 
     def _say(self, text: str) -> None:
-        """Show what a task has to say."""
+        """Show a note of a task."""
 
     def _done(self, task: Task, step: Step) -> None:
-        """Show that a task is done."""
+        """Show a finished task."""
 
 
 class Tasks:
-    """The tasks that are running, kept up to date by steps."""
+    """The running tasks, kept up to date by steps."""
 
     def __init__(self):
         self._running: dict[tuple[str, str, str], Task] = {}
 
     @property
     def running(self) -> list[Task]:
-        """Return a copy, so that a display's own thread can go through it while a step comes in."""
+        """A copy, so that a display's own thread can go through it while steps arrive."""
         return list(self._running.values())
 
     def follow(self, step: Step) -> Task:
-        """Take a step in and return the task that it belongs to."""
+        """Take in a step, and return the task that it belongs to."""
         key = (step.role, step.task, "" if step.host == "localhost" else step.host)
         everywhere = self._running.get((*key[:2], "")) if key[2] else None
         if step.kind == "task":
@@ -97,7 +106,7 @@ class Tasks:
 
 @dataclass(eq=False)
 class Task:
-    """A task that is running; what it says of itself cannot steer a terminal."""
+    """A running task; its texts are safe to print in a terminal."""
 
     role: str
     task: str
@@ -114,23 +123,31 @@ class Task:
 
     @property
     def label(self) -> str:
-        """Return its role, its name, and its host where that is another than this machine."""
-        title = f"{self.role}: {self.task}" if self.role else self.task
+        """The role and the name, and the host unless that is this machine."""
+        return self._labelled(self.task)
+
+    @property
+    def running_label(self) -> str:
+        """The same while the task is running: Checking what is installed."""
+        return self._labelled(under_way(self.task))
+
+    def _labelled(self, name: str) -> str:
+        title = f"{self.role}: {name}" if self.role else name
         return f"{title} on {self.host}" if self.host else title
 
     @property
     def elapsed(self) -> float:
-        """Return for how many seconds it has been running."""
+        """How many seconds it has been running."""
         return monotonic() - self.started
 
     @property
     def time(self) -> str:
-        """Return the same in words."""
+        """The same in words."""
         return format_seconds(self.elapsed)
 
     @property
     def amount(self) -> str:
-        """Return how much is done, empty when the task does not say."""
+        """How much is done; empty if the task does not report it."""
         if not self.unit:
             hosts = f"{self.hosts_done} host{'s' if self.hosts_done > 1 else ''}"
             return f"done on {hosts}" if self.hosts_done else ""
@@ -140,7 +157,7 @@ class Task:
 
     @property
     def left(self) -> str:
-        """Return how long the rest may take, no finer than a guess can be; empty when it is too early to say."""
+        """A rough guess of how long the rest will take; empty if it is too early to say."""
         left = self._estimate.left
         if left is None:
             return ""
@@ -150,7 +167,7 @@ class Task:
 
     @property
     def progress(self) -> str:
-        """Return how much is done and how long the rest may take."""
+        """How much is done and how long the rest may take."""
         return ", ".join(filter(None, (self.amount, self.left)))
 
     def work(self, step: Step) -> None:
@@ -159,13 +176,21 @@ class Task:
         self._estimate.update(self.number, self.total)
 
     def outcome(self, step: Step) -> str:
-        """Return how it ended, and after how long."""
+        """Return how the task ended, and after how long."""
         verb = "failed after" if step.failed else "changed in" if step.changed else "took"
         return f"{verb} {self.time}"
 
 
+def under_way(name: str) -> str:
+    """Return the name of a task as it reads while the task is running: Fetch the archive, Fetching the archive."""
+    verb, space, rest = name.partition(" ")
+    if not _VERBS.fullmatch(verb):
+        return name
+    return f"{verb + verb[-1] if verb in _DOUBLED else verb.removesuffix('e')}ing{space}{rest}"
+
+
 class Estimate:
-    """When a long task will be done."""
+    """An estimate of when a long task will be done."""
 
     # The mean speed since the first number seen gives an end; not since zero, because a build that was interrupted
     # resumes where it stopped. What is smoothed is that end: between two steps the time left runs down with the clock,
@@ -192,5 +217,5 @@ class Estimate:
 
     @property
     def left(self) -> float | None:
-        """Return the seconds left, or None when it is too early to say."""
+        """The seconds left, or None if it is too early to say."""
         return None if self._end is None else max(0.0, self._end - monotonic())

@@ -1,4 +1,4 @@
-"""Progress in a terminal: a live line for each task that is running, above them what was done."""
+"""Progress in a terminal: a live line for each running task, below finished ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WIDE, _WIDEST = 60, 80
 
 
 class TerminalProgress(Display):
-    """A live display that leaves a line of each task that changed something or took long."""
+    """A live display that leaves a line for each task that changed something or took long."""
 
     def __init__(self, console: Console):
         super().__init__()
@@ -49,7 +49,7 @@ class TerminalProgress(Display):
     def _done(self, task: Task, step: Step) -> None:
         sign = ("✗", "red") if step.failed else ("✓", "green") if step.changed else ("·", "dim")
         line = Table.grid(Column(no_wrap=True), Column(), Column(no_wrap=True), padding=(0, 1))
-        line.add_row(Text(*sign), _title(task), task.outcome(step))
+        line.add_row(Text(*sign), _title(task.label), task.outcome(step))
         self._console.print(line)
 
 
@@ -57,7 +57,8 @@ class _Lines(Progress):
     """A line for each task, with as many columns as the terminal has room for."""
 
     def __init__(self, console: Console):
-        self._terminal, spinner, title = console, SpinnerColumn(style="cyan"), _Column(_title, cut=True)
+        self._terminal, spinner = console, SpinnerColumn(style="cyan")
+        title = _Column(lambda task: _title(task.running_label), cut=True)
         time, bar = _Column(lambda task: Text(task.time, "dim")), _Column(_bar, cut=True)
         self._columns: dict[int, tuple[ProgressColumn, ...]] = {
             _WIDEST: (spinner, title, time, bar, _Column(lambda task: Text(task.progress))),
@@ -73,7 +74,7 @@ class _Lines(Progress):
 
 
 class _Column(ProgressColumn):
-    """A column of what a function makes of a task; those that may be cut share what room the others leave."""
+    """A column that shows a function of a task; columns that may be cut share the room that the others leave."""
 
     def __init__(self, show: Callable[[Task], RenderableType], cut: bool = False):
         super().__init__(Column(no_wrap=not cut))
@@ -83,8 +84,8 @@ class _Column(ProgressColumn):
         return self._show(row.fields["task"])
 
 
-def _title(task: Task) -> Text:
-    return Text(task.label, no_wrap=True, overflow="ellipsis")
+def _title(label: str) -> Text:
+    return Text(label, no_wrap=True, overflow="ellipsis")
 
 
 def _bar(task: Task) -> RenderableType:

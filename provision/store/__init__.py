@@ -1,4 +1,4 @@
-"""What a person does with saved builds: list them, read them through, delete old ones, carry them elsewhere."""
+"""Saved builds: list, verify, prune, export and import them."""
 
 from provision.store.builds import export, folder, import_, ls, prune, verify
 

@@ -1,4 +1,4 @@
-"""The store of builds: what is in it, whether it is whole, what may go, and how a build comes to somebody else."""
+"""The store of builds: list, verify and prune it, and exchange builds with other machines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from provision.engine import lock
 from provision.engine.events import Step
-from provision.errors import OptionError, ProvisionError
+from provision.errors import OptionError, ProvisionError, unknown
 from provision.machine import cpu, failures, places, system
 from provision.machine import download as _downloads
 from provision.machine import files as _files
@@ -31,14 +31,13 @@ from provision.machine.store.read import manifest_of, read_archive
 from provision.machine.store.trust import check_owner
 from provision.paths import absolute
 from provision.store.listing import Build, Checked, Exported, Leftover, Listing, Pruned
-from provision.words import did_you_mean
 
 DAYS_UNFINISHED = 7
-"""After so many days nobody is taken to go on with an unfinished build."""
+"""After so many days an unfinished build counts as abandoned."""
 
 _BLOCK = 1 << 18
 _UNFINISHED = "unfinished"
-# What the roles write into the folder of an unfinished build; whatever else is there is somebody else's.
+# What the roles write into the folder of an unfinished build; anything else there is not ours.
 _PIECES = ("[0-9][0-9][0-9][0-9].tar.zst", NEW + "*")
 
 Tell = Callable[[Step], Any]
@@ -46,22 +45,22 @@ Work = Callable[[int, int], Any]
 
 
 def folder(store: str | os.PathLike | None = None) -> Path:
-    """Return the folder that is meant by a store.
+    """Return the folder of a store.
 
     Parameters
     ----------
     store : path-like, optional
-        A folder. Without one it is ``provision`` on Google Drive where that is mounted, else ``~/.cache/provision``.
+        A folder (default: ``provision`` on Google Drive if that is mounted, else ``~/.cache/provision``).
 
     Returns
     -------
     pathlib.Path
-        An absolute path; nothing needs to be there.
+        An absolute path, which need not exist.
 
     Raises
     ------
     OptionError
-        When it is a file.
+        If it is a file.
 
     Examples
     --------
@@ -69,17 +68,17 @@ def folder(store: str | os.PathLike | None = None) -> Path:
     PosixPath('/mnt/builds')
     """
     place = absolute(places.default_store() if store is None else store)
-    # What keeps a folder from being looked at is told by whoever reads it, in the words that suit.
+    # Other problems are reported by whoever reads the folder.
     with suppress(OSError):
         if not stat.S_ISDIR(place.stat().st_mode):
             raise OptionError(
-                f"The store {place} is a file.", hint="Name the folder that the builds are in.", code="store"
+                f"The store {place} is a file, not a folder.", hint="Name the folder with the builds.", code="store"
             )
     return place
 
 
 def ls(store: str | os.PathLike | None = None) -> Listing:
-    """Tell which builds a store has, and which of them this machine can run.
+    """List the builds in a store, and whether they run on this machine.
 
     Parameters
     ----------
@@ -89,14 +88,14 @@ def ls(store: str | os.PathLike | None = None) -> Listing:
     Returns
     -------
     Listing
-        A sequence of :class:`provision.store.listing.Build`, shown as a table; empty when there is no such folder.
+        A sequence of :class:`provision.store.listing.Build`, shown as a table; empty if the folder does not exist.
 
     Raises
     ------
     OptionError
-        When the store is a file.
+        If the store is a file.
     ProvisionError
-        When it cannot be read.
+        If it cannot be read.
 
     Examples
     --------
@@ -110,27 +109,27 @@ def ls(store: str | os.PathLike | None = None) -> Listing:
 
 
 def verify(store: str | os.PathLike | None = None, progress: Tell | None = None) -> Checked:
-    """Read all archives of a store from beginning to end, as everybody who takes one does, and change nothing.
+    """Check that all archives in a store are intact, by reading them from beginning to end.
 
     Parameters
     ----------
     store : path-like, optional
         As for :func:`folder`.
     progress : callable, optional
-        Called with each :class:`provision.engine.events.Step`; without it, progress is shown on standard error.
+        Called with each :class:`provision.engine.events.Step`. By default, progress is shown on standard error, or
+        below the cell of a notebook.
 
     Returns
     -------
     Checked
-        A :class:`provision.store.listing.Listing` with ``ok``; the ``problem`` of each build says what is
-        wrong with it.
+        A :class:`provision.store.listing.Listing` with ``ok``; the ``problem`` of a build says what is wrong with it.
 
     Raises
     ------
     OptionError
-        When the store is a file.
+        If the store is a file.
     ProvisionError
-        When it cannot be read.
+        If it cannot be read.
 
     Examples
     --------
@@ -144,31 +143,31 @@ def verify(store: str | os.PathLike | None = None, progress: Tell | None = None)
 
 
 def prune(keep: int, store: str | os.PathLike | None = None, wait: float = lock.SECONDS) -> Pruned:
-    """Delete from a store all but the newest builds of each tool, and what is of no use to anybody.
+    """Delete all but the newest builds of each tool from a store, along with useless files.
 
-    That is what was set aside as bad, what packers left that were killed, and unfinished builds that were not touched
-    for a week. An archive that nobody can use is left alone, for it may be somebody else's.
+    Those are archives set aside as damaged, the remains of interrupted packing, and unfinished builds that have not
+    been touched for a week. Files that cannot be read as builds are kept, since they may not be ours.
 
     Parameters
     ----------
     keep : int
-        How many builds of each tool stay; 0 deletes all.
+        How many builds of each tool to keep; 0 deletes all.
     store : path-like, optional
         As for :func:`folder`.
     wait : float
-        How many seconds to wait while another run of yours changes this machine; 0 to not wait.
+        How many seconds to wait while another run of yours is changing this machine; 0 not to wait.
 
     Returns
     -------
     Pruned
-        What was deleted, and how many bytes that has freed.
+        What was deleted, and how many bytes that freed.
 
     Raises
     ------
     OptionError
-        When the number is none, or the store is a file.
+        If the number is not a whole number of 0 or more, or the store is a file.
     ProvisionError
-        When the store cannot be read or written to.
+        If the store cannot be read or written.
 
     Examples
     --------
@@ -177,8 +176,8 @@ def prune(keep: int, store: str | os.PathLike | None = None, wait: float = lock.
     """
     if not isinstance(keep, int) or isinstance(keep, bool) or keep < 0:
         raise OptionError(
-            f"{keep!r} is no number of builds to keep.",
-            hint="Give a whole number, such as 2; 0 keeps none.",
+            f"The number of builds to keep must be a whole number, not {keep!r}.",
+            hint="Use 0 to keep none.",
             code="bad-value",
         )
     place, too_old = folder(store), time.time() - DAYS_UNFINISHED * 86_400
@@ -186,7 +185,7 @@ def prune(keep: int, store: str | os.PathLike | None = None, wait: float = lock.
     with lock.held("provision store prune", wait), _plainly():
         found = ls(place)
         for build in _beyond(found, keep):
-            # An archive alone is still a build; what stands beside one is nothing without it.
+            # An archive alone is still a build; its manifest alone is not.
             freed[build.path] = _deleted(_beside(build.path)) + _deleted(build.path)
         for left in found.set_aside:
             beside = _beside(left.path.with_suffix(""))
@@ -201,15 +200,15 @@ def prune(keep: int, store: str | os.PathLike | None = None, wait: float = lock.
 def export(
     key: str, dest: str | os.PathLike, store: str | os.PathLike | None = None, progress: Tell | None = None
 ) -> Exported:
-    """Copy a build out of a store, whole or not at all, for somebody else to take.
+    """Copy a build out of a store, completely or not at all, for use on another machine.
 
     Parameters
     ----------
     key : str
-        The build's name, or the beginning of it where that is no other's.
+        The name of the build, or an unambiguous beginning of it.
     dest : path-like
-        A folder that exists, which gets the archive and its manifest and so is a store itself; or a file whose name
-        ends in ``.tar.zst``, which must not exist, unless it is the same.
+        An existing folder, which gets the archive and its manifest and so becomes a store; or a new file whose name
+        ends in ``.tar.zst``.
     store : path-like, optional
         As for :func:`folder`.
     progress : callable, optional
@@ -218,14 +217,14 @@ def export(
     Returns
     -------
     Exported
-        The copy, its size and SHA-256, and the lines with which somebody else takes it.
+        The copy, its size and SHA-256, and the commands that install it elsewhere.
 
     Raises
     ------
     OptionError
-        When there is no such build or folder, or another file is there already.
+        If the build or folder does not exist, or a different file of that name does.
     ProvisionError
-        When the archive is broken, or the copy cannot be written.
+        If the archive is damaged, or the copy cannot be written.
 
     Examples
     --------
@@ -253,16 +252,16 @@ def import_(
     progress: Tell | None = None,
     wait: float = lock.SECONDS,
 ) -> Build:
-    """Take a build from elsewhere into a store, under the name that its manifest gives.
+    """Add an exported build to a store, under the name in its manifest.
 
     Parameters
     ----------
     source : path-like or str
-        An archive that was exported from a store: its path, or a URL of http, https or file.
+        An exported archive: its path, or a URL (http, https or file).
     sha256 : str
-        What :func:`export` told of it.
+        Its SHA-256, as reported by :func:`export`.
     store : path-like, optional
-        As for :func:`folder`; made when it is missing. A build of the same name in it is replaced.
+        As for :func:`folder`; created if missing. A build of the same name is replaced.
     progress : callable, optional
         As for :func:`verify`.
     wait : float
@@ -276,10 +275,10 @@ def import_(
     Raises
     ------
     OptionError
-        When there is no such file, the URL is of another kind, or the SHA-256 is none.
+        If the file does not exist, the URL is of another kind, or the SHA-256 is not one.
     ProvisionError
-        When it cannot be downloaded, is broken or another than it should be, or the store cannot be written to. There
-        is nothing of it in the store then.
+        If it cannot be downloaded, is damaged or has another SHA-256, or the store cannot be written. The store is
+        then unchanged.
 
     Examples
     --------
@@ -290,8 +289,8 @@ def import_(
     with _plainly("This archive"), _shown(progress) as tell, _at_hand(source, place, tell) as (archive, found):
         if found != wanted:
             raise ProvisionError(
-                f"This archive is not the one it should be: its SHA-256 is {found}, not {wanted}.",
-                hint="Compare it with what provision store export told, or fetch the archive again.",
+                f"This archive has the wrong SHA-256: {found}, not {wanted}.",
+                hint="Compare it with the output of provision store export, or fetch the archive again.",
                 code="wrong-checksum",
             )
         with lock.held("provision store import", wait, tell):
@@ -307,7 +306,7 @@ def _machine() -> dict:
 
 
 def _build(path: Path, machine: dict) -> Build:
-    """Return what is known of an archive without reading all of it."""
+    """Return what is known about an archive without reading all of it."""
     key = _beside(path).name.removesuffix(".json")
     size, touched = _size_and_time(path)
     try:
@@ -322,7 +321,7 @@ def _build(path: Path, machine: dict) -> Build:
 
 
 def _problem(error: StoreError) -> str:
-    """Return what an error of the store says of one archive in it."""
+    """Return what is wrong with one archive, as a clause."""
     cause = error.__cause__
     return f"it cannot be read: {cause.strerror or cause}" if isinstance(cause, OSError) else error.message
 
@@ -344,7 +343,7 @@ def _pieces(build: Path) -> list[Path]:
 
 
 def _size_and_time(path: Path) -> tuple[int, float]:
-    """Return a file's size and when it was written, zeros for one that cannot be looked at or has just been deleted."""
+    """Return the size and time of a file; zeros if it cannot be examined or has just been deleted."""
     try:
         found = path.stat()
     except OSError as error:
@@ -359,30 +358,29 @@ def _beside(archive: Path) -> Path:
 
 
 def _named(key: str, listing: Listing) -> Build:
-    """Return the build of a name, or of the only one that begins like it."""
+    """Return the build with a name, or the only one whose name begins with it."""
     key = key.removesuffix(SUFFIX)
     builds = {build.key: build for build in listing}
     if not builds:
-        raise OptionError(f"There are no builds in {listing.folder}.", hint="Name another store.", code="no-build")
+        raise OptionError(f"There are no builds in {listing.folder}.", hint="Choose another store.", code="no-build")
     near = [key] if key in builds else [name for name in builds if name.startswith(key)]
     near = list({_identity(builds[name]): name for name in reversed(near)}.values())[::-1]  # of copies the first
     if len(near) > 1:
-        hint = f"Write more of the name: {', '.join(near)}."
-        raise OptionError(f"{key!r} may mean several builds.", hint=hint, code="ambiguous")
+        hint = f"Use more of the name: {', '.join(near)}."
+        raise OptionError(f"{key!r} is ambiguous.", hint=hint, code="ambiguous")
     if not near:
-        meant = did_you_mean(key, _beginnings(builds))
-        hint = f"{meant} The builds are {', '.join(builds)}.".strip()
-        raise OptionError(f"There is no build {key!r} in {listing.folder}.", hint=hint, code="no-build")
+        where, near_ones = f" in {listing.folder}", _beginnings(builds)
+        raise unknown("build", key, builds, where=where, near=near_ones, code="no-build")
     return builds[near[0]]
 
 
 def _identity(build: Build) -> tuple:
-    """Return what copies of one build have in common."""
+    """Return what identifies a build, and is the same for its copies."""
     return (build.tool, build.version, build.created, build.size)
 
 
 def _beginnings(keys: Iterable[str]) -> list[str]:
-    """Return the keys and what they begin with, word by word, which is what people write of them."""
+    """Return the keys and their beginnings, word by word, which is what people type."""
     words = [key.split("-") for key in keys]
     return list(dict.fromkeys("-".join(parts[:end]) for parts in words for end in range(1, len(parts) + 1)))
 
@@ -405,7 +403,7 @@ def _sum(path: Path, tell: Work) -> str:
 
 
 def _passed_on(file, write: Callable[[bytes], Any], total: int, tell: Work) -> str:
-    """Read a file to its end, pass each block on, and return the SHA-256 of all."""
+    """Read a file to its end, pass on each block, and return the SHA-256."""
     found, done = hashlib.sha256(), 0
     while data := file.read(_BLOCK):
         found.update(data)
@@ -417,7 +415,7 @@ def _passed_on(file, write: Callable[[bytes], Any], total: int, tell: Work) -> s
 
 @contextmanager
 def _new_file(place: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """Give a file under a name that nobody reads, and that pruning knows, gone at the end unless renamed."""
+    """Yield a file under a temporary name that pruning knows; it is deleted at the end unless renamed."""
     try:
         file, name = tempfile.mkstemp(prefix=".new-", dir=place)
     except OSError as error:
@@ -432,11 +430,11 @@ def _new_file(place: Path) -> Iterator[tuple[Path, BinaryIO]]:
 
 
 def _copy(source: Path, target: Path, wanted: str, tell: Work) -> None:
-    """Copy a file of a known SHA-256, and give the copy its name once it has been read back."""
+    """Copy a file with a known SHA-256; the copy gets its name once it has been read back."""
     if target.exists():
         if not target.is_file() or _sum(target, tell) != wanted:
-            message = f"{target} is there already, with other content."
-            raise OptionError(message, hint="Delete it, or name another.", code="file-exists")
+            message = f"{target} already exists, with different content."
+            raise OptionError(message, hint="Delete it, or choose another name.", code="file-exists")
         return
     with _new_file(target.parent) as (new, copy):
         with source.open("rb") as file:
@@ -444,27 +442,27 @@ def _copy(source: Path, target: Path, wanted: str, tell: Work) -> None:
         copy.flush()
         os.fsync(copy.fileno())
         if _sum(new, lambda *_: None) != wanted:
-            message = f"{target.parent} does not give back what was written."
-            raise ProvisionError(message, hint="Name another folder.", code="store")
+            message = f"{target.parent} does not return what was written to it."
+            raise ProvisionError(message, hint="Choose another folder.", code="store")
         _files.set_mode(copy.fileno(), 0o644)
         new.replace(target)
 
 
 def _target(key: str, dest: Path) -> Path:
-    """Return the file that a build of that name is to be copied to."""
+    """Return the file that a build is copied to."""
     if dest.is_dir():
         return dest / (key + SUFFIX)
     if not dest.name.endswith(SUFFIX):
-        hint = f"Name one that exists, or a file that ends in {SUFFIX}."
+        hint = f"Create it first, or name a file that ends in {SUFFIX}."
         raise OptionError(f"There is no folder {dest}.", hint=hint, code="no-folder")
     if not dest.parent.is_dir():
-        raise OptionError(f"There is no folder {dest.parent}.", hint="Make it first.", code="no-folder")
+        raise OptionError(f"There is no folder {dest.parent}.", hint="Create it first.", code="no-folder")
     return dest
 
 
 @contextmanager
 def _at_hand(source: str, place: Path, tell: Tell) -> Iterator[tuple[Path, str]]:
-    """Give (the file that a source is, its SHA-256), downloaded into the store where it is on a server."""
+    """Yield the local file of a source, downloaded into the store if need be, and its SHA-256."""
     path = _downloads.local_path(source)
     if path is not None:
         archive = _existing(path)
@@ -499,8 +497,8 @@ def _existing(path: str) -> Path:
 def _checked_sum(sha256: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", str(sha256)):
         raise OptionError(
-            f"{sha256!r} is no SHA-256, which has 64 hexadecimal digits.",
-            hint="provision store export tells it to whoever exports a build.",
+            f"{sha256!r} is not a SHA-256, which has 64 hexadecimal digits.",
+            hint="provision store export prints it.",
             code="bad-value",
         )
     return sha256.lower()
@@ -510,7 +508,7 @@ def _checked_sum(sha256: str) -> str:
 
 
 def _beyond(listing: Listing, keep: int) -> list[Build]:
-    """Return the builds that are not among the newest of their tool; copies of one build count as one."""
+    """Return the builds that are not among the newest of their tool; copies of a build count as one."""
     sound = sorted((build for build in listing if not build.problem), key=lambda build: (build.tool, -build.created))
     gone: list[Build] = []
     for _, found in groupby(sound, key=lambda build: build.tool):
@@ -521,7 +519,7 @@ def _beyond(listing: Listing, keep: int) -> list[Build]:
 
 
 def _deleted(path: Path) -> int:
-    """Delete a file and return its size, 0 when it was gone already."""
+    """Delete a file and return its size; 0 if it was already gone."""
     size, _ = _size_and_time(path)
     path.unlink(missing_ok=True)
     return size
@@ -531,13 +529,13 @@ def _deleted_build(path: Path) -> int:
     if path.is_symlink():
         return 0
     freed = sum(map(_deleted, _pieces(path)))
-    with suppress(OSError):  # there is something of somebody else's in it
+    with suppress(OSError):  # it holds something that is not ours
         path.rmdir()
     return freed
 
 
 def _dropped(place: Path) -> dict[Path, int]:
-    """Delete what killed packers have left, and return it with its sizes."""
+    """Delete the remains of interrupted packing; return them with their sizes."""
     sizes = {path: _size_and_time(path)[0] for path in place.glob(NEW + "*")}
     dropped = map(Path, drop_unfinished(str(place)))
     return {path: sizes.get(path, 0) for path in dropped}
@@ -548,12 +546,12 @@ def _dropped(place: Path) -> dict[Path, int]:
 
 @contextmanager
 def _plainly(what: str = "") -> Iterator[None]:
-    """Turn errors of an archive, of the store and of the system into those of the package."""
+    """Turn errors of an archive, the store or the system into those of the package."""
     try:
         yield
     except BadArchive as error:
         raise ProvisionError(
-            f"{what} cannot be used, because {error.message}.", hint="Make or download it again.", code=error.code
+            f"{what} cannot be used: {error.message}.", hint="Build or download it again.", code=error.code
         ) from error
     except (StoreError, _downloads.DownloadError) as error:
         kind = OptionError if error.code == "bad-url" else ProvisionError
@@ -565,7 +563,7 @@ def _plainly(what: str = "") -> Iterator[None]:
 
 @contextmanager
 def _shown(progress: Tell | None) -> Iterator[Tell]:
-    """Give what is told of each step: the caller's own, or a display."""
+    """Yield the function that takes steps: the caller's, or that of a display."""
     if progress is not None:
         yield progress
         return
@@ -577,7 +575,7 @@ def _shown(progress: Tell | None) -> Iterator[Tell]:
 
 @contextmanager
 def _task(tell: Tell, title: str) -> Iterator[Work]:
-    """Tell that a task starts and ends, and give what tells how many bytes of it are done."""
+    """Report the start and end of a task; yield a function that reports how many bytes are done."""
     where: dict[str, Any] = {"role": "store", "task": title}
     tell(Step("task", **where))
     try:

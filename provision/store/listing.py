@@ -1,4 +1,4 @@
-"""What a store of builds holds, told as a table, and what was done to it, told in a few lines."""
+"""The contents of a store as a table, and the results of pruning and exporting."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from provision.words import format_age, format_bytes, printable
 
 @dataclass(frozen=True)
 class Build:
-    """One archive of a store.
+    """One archive in a store.
 
     Attributes
     ----------
     key : str
-        Its name, such as ``"mrtrix3-3.0.8-debian12-x86_64-x86-64-v3"``.
+        The name, such as ``"mrtrix3-3.0.8-debian12-x86_64-x86-64-v3"``.
     path : pathlib.Path
         The archive.
     size : int
-        Its bytes.
+        The size in bytes.
     created : float
         When it was packed, in seconds since 1970.
     tool, version : str
-        What was built; empty when the archive cannot be read.
+        What was built; empty if the archive cannot be read.
     sha256 : str
-        Of the archive, empty when it was noted nowhere.
+        The SHA-256 of the archive; empty if it is not recorded.
     runs_here : bool
         Whether this machine can run it.
     why_not : str
-        Why it cannot; empty when it can, and when there is a problem.
+        Why not; empty if it can, or if there is a problem.
     problem : str
-        Why no machine can use it; empty for a sound one.
+        Why no machine can use it; empty for a sound archive.
     """
 
     key: str
@@ -51,7 +51,7 @@ class Build:
     problem: str = ""
 
     def __str__(self) -> str:
-        """Return one line for a person."""
+        """Return one line for people."""
         return printable(f"{self.path} ({format_bytes(self.size)}) - runs here: {self.verdict}")
 
     @property
@@ -66,14 +66,14 @@ class Build:
 
 @dataclass(frozen=True)
 class Leftover:
-    """What a store holds besides builds: a file set aside as bad, or the folder of an unfinished build.
+    """Something besides builds: an archive set aside as damaged, or the folder of an unfinished build.
 
     Attributes
     ----------
     path : pathlib.Path
         The file or folder.
     size : int
-        Its bytes.
+        The size in bytes.
     touched : float
         When it was last written to, in seconds since 1970.
     """
@@ -89,7 +89,7 @@ class Leftover:
 
 @dataclass(frozen=True, repr=False)
 class Listing(Tabular, Sequence):
-    """What a store holds: a sequence of `Build`, shown as a table.
+    """The contents of a store: a sequence of `Build`, shown as a table.
 
     Parameters
     ----------
@@ -98,9 +98,9 @@ class Listing(Tabular, Sequence):
     builds : sequence of Build
         One for each archive.
     set_aside : sequence of Leftover
-        Archives that were found to be bad when they were wanted.
+        Archives that turned out to be damaged when they were needed.
     unfinished : sequence of Leftover
-        Builds that were begun and not ended.
+        Unfinished builds.
 
     Examples
     --------
@@ -171,11 +171,11 @@ class Checked(Listing):
 
     @property
     def ok(self) -> bool:
-        """Whether all of them are whole."""
+        """Whether all archives are intact."""
         return not self._bad()
 
     def to_dict(self) -> dict:
-        """Return what ``--json`` prints: that of a `Listing`, and ``ok``."""
+        """Return what ``--json`` prints: that of a `Listing`, plus ``ok``."""
         return {"ok": self.ok, **super().to_dict()}
 
     def _bad(self) -> list[Build]:
@@ -187,7 +187,7 @@ class Checked(Listing):
     def _summary(self) -> str:
         if not self.builds:
             return super()._summary()
-        return f"whole: {len(self.builds) - len(self._bad())} of {_counted(self.builds)} in {self.folder}"
+        return f"{len(self.builds) - len(self._bad())} of {_counted(self.builds)} intact in {self.folder}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -199,11 +199,11 @@ class Pruned:
     folder : pathlib.Path
         The store.
     deleted : sequence of pathlib.Path
-        The archives, the other files, and the folders of unfinished builds.
+        The archives, other files, and folders of unfinished builds.
     freed : int
-        Bytes, with those of the files beside the archives.
+        Bytes freed, including the manifests.
     left_alone : sequence of Build
-        Archives that nobody can use, which may be somebody else's.
+        Files that cannot be read as builds, and may not be ours.
     """
 
     folder: Path
@@ -213,7 +213,7 @@ class Pruned:
 
     def __repr__(self) -> str:
         lines = [f"deleted {path.relative_to(self.folder)}" for path in self.deleted]
-        lines += [f"left alone {build.path.name} - {build.verdict}" for build in self.left_alone]
+        lines += [f"kept {build.path.name} - {build.verdict}" for build in self.left_alone]
         end = f"{format_bytes(self.freed)} freed" if self.deleted else "nothing to delete"
         return "\n".join(map(printable, [*lines, f"{end} in {self.folder}"]))
 
@@ -229,16 +229,16 @@ class Pruned:
 
 @dataclass(frozen=True, repr=False)
 class Exported:
-    """A build that was copied out of a store for somebody else.
+    """A build that was copied out of a store.
 
     Attributes
     ----------
     path : pathlib.Path
         The copy.
     size : int
-        Its bytes.
+        The size in bytes.
     sha256 : str
-        What the other one must know to trust it.
+        The SHA-256 of the copy, which import asks for.
     tool, version : str
         What was built.
     """
@@ -251,7 +251,7 @@ class Exported:
 
     @property
     def commands(self) -> list[str]:
-        """The lines with which somebody else takes it, from the folder that the file was brought to."""
+        """The commands that install it on another machine, from the folder that the file is in."""
         name = shlex.quote(self.path.name)
         return [
             f"provision store import {name} --sha256 {self.sha256}",
@@ -263,7 +263,7 @@ class Exported:
         return "\n".join([
             f"{self.path} ({format_bytes(self.size)})",
             f"SHA-256 {self.sha256}",
-            "Somebody else takes it with one of these, the file's name or its URL in it:",
+            "On the other machine, run one of these, with the file's path or URL:",
             *(f"  {line}" for line in self.commands),
         ])  # fmt: skip
 
