@@ -187,8 +187,7 @@ def _meant(given: str, asked: Sequence[Role], spell: Callable[[str], str]) -> Op
         return owners[0].options[given]
     names = " and ".join(owner.name for owner in owners)
     raise OptionError(
-        f"{spell(given)} would have no effect: it is an option of {names}, but the roles to run are "
-        f"{', '.join(one.name for one in asked)}.",
+        f"{spell(given)} would have no effect: {names} {'is' if len(owners) == 1 else 'are'} not being run.",
         hint=f"Leave it out, or run {owners[0].name} as well.",
         code="no-effect",
     )

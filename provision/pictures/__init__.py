@@ -1,1 +1,1 @@
-"""What shows images."""
+"""Viewers of images."""

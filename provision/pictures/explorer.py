@@ -25,29 +25,28 @@ _PLANE = "axial"
 
 
 class Explorer:
-    """One slice of an image, with sliders to go through its slices and volumes.
+    """A slice of an image, with sliders for the slice and the volume.
 
-    So that the brightness does not jump, one range of intensities holds for all slices and volumes: the one that the
-    caller gave, or the percentiles that the caller gave, (0.2, 99.8) by default, of values from all over the series.
-    In a diffusion series that is the range of the volumes without weighting, and strongly weighted ones are dark; set
-    `range` to see them better.
+    All slices and volumes share one range of intensities, so that the brightness does not jump: the range given, or
+    the percentiles given, (0.2, 99.8) by default, of values from the whole series. In a diffusion series, the volumes
+    at b = 0 determine that range and those at high b-values appear dark; set `range` to see them better.
 
-    An image that is compressed, or not in a file, is written to a temporary file once. It is deleted with the object,
-    with :meth:`close`, or when Python ends.
+    An image that is compressed, or not in a file, is written to a temporary file once. That is deleted with the object,
+    by :meth:`close`, or when Python exits.
 
     Parameters
     ----------
     image : path-like, nibabel image or numpy.ndarray
         As for :func:`provision.pictures.images.loaded`.
     view : provision.pictures.slices.View
-        What to show first; the axial plane when it has all three.
+        What to show first; the axial plane if it has all three.
 
     Raises
     ------
     provision.errors.OptionError
-        When the image cannot be shown.
+        If the image cannot be shown.
     provision.errors.ProvisionError
-        When ipywidgets, mrpeek, libsixel or nibabel is not installed, and when mrpeek failed.
+        If ipywidgets, mrpeek, libsixel or nibabel is not installed, or mrpeek failed.
 
     Examples
     --------
@@ -70,19 +69,19 @@ class Explorer:
         self._failure: Exception | None = None
         self._make_widgets(widgets)
         self._draw()
-        # What cannot be drawn at all is told at once; later failures are told below the sliders.
+        # If nothing can be drawn at all, that is raised at once; later failures appear below the sliders.
         self.picture  # noqa: B018
 
     @property
     def picture(self) -> Picture:
-        """The slice shown; what went wrong is raised when it could not be drawn."""
+        """The current picture; if it could not be drawn, the error is raised."""
         if self._failure is not None:
             raise self._failure
         return self._picture
 
     @property
     def plane(self) -> str:
-        """Which slice is shown: ``"axial"``, ``"coronal"`` or ``"sagittal"``; setting it draws it."""
+        """The current plane, ``"axial"``, ``"coronal"`` or ``"sagittal"``; setting it redraws the slice."""
         return slices.PLANES[self._axis]
 
     @plane.setter
@@ -92,7 +91,7 @@ class Explorer:
 
     @property
     def slice(self) -> int:
-        """Which slice of the plane is shown, counted from 0; setting it draws it."""
+        """The current slice of the plane, counted from 0; setting it redraws the slice."""
         return self._view.focus[self._axis]
 
     @slice.setter
@@ -101,7 +100,7 @@ class Explorer:
 
     @property
     def volume(self) -> int:
-        """Which volume is shown, counted from 0; setting it draws it."""
+        """The current volume, counted from 0; setting it redraws the slice."""
         return self._view.volume or 0
 
     @volume.setter
@@ -112,7 +111,7 @@ class Explorer:
 
     @property
     def range(self) -> tuple[float, float]:
-        """The intensities of the darkest and the brightest colour; setting it draws the slice anew."""
+        """The intensities of the darkest and brightest colour; setting it redraws the slice."""
         return self._range
 
     @range.setter
@@ -122,13 +121,13 @@ class Explorer:
 
     @property
     def widget(self) -> Any:
-        """The ``ipywidgets.VBox`` with the sliders and the picture, to be put among other widgets."""
-        # It is shown as long as the notebook likes, and the sliders need what is behind them.
+        """The ``ipywidgets.VBox`` with the sliders and the picture, for use among other widgets."""
+        # The notebook may show it for as long as it likes, and the sliders need this object.
         self._box.explorer = self
         return self._box
 
     def close(self) -> None:
-        """Take the sliders away and delete the temporary file."""
+        """Remove the sliders and delete the temporary file."""
         self._box.close()
         self._delete()
 
@@ -171,12 +170,12 @@ class Explorer:
             control.observe(self._callback, names="value")
 
     def _set(self, control: Any, value: Any) -> None:
-        """Move a slider, which draws, and tell what went wrong there."""
+        """Move a slider, which redraws the slice, and raise what went wrong there."""
         control.value = value
         self.picture  # noqa: B018
 
     def _moved(self, control: Any, value: Any) -> None:
-        """Take over what a slider says, and draw it."""
+        """Take over the value of a slider, and redraw the slice."""
         if control is self._plane_choice:
             self._view = replace(self._view, plane=value)
             self._show_slices()
@@ -189,7 +188,7 @@ class Explorer:
         self._draw()
 
     def _show_slices(self) -> None:
-        """Give the slider the slices of the plane, without its drawing them one after the other."""
+        """Adapt the slider to the slices of the plane, without drawing them meanwhile."""
         slider = self._slice_slider
         slider.unobserve(self._callback, names="value")
         # A slider's largest number must not fall below its value, not even for a moment.
@@ -199,12 +198,12 @@ class Explorer:
         slider.observe(self._callback, names="value")
 
     def _draw(self) -> None:
-        """Draw the slice, or tell below the sliders why it cannot be."""
+        """Draw the slice, or show below the sliders why it cannot be drawn."""
         view = replace(self._view, range=self._range)
         try:
             self._picture, self._failure = slices.drawn(self._file, self._header, view, self._name), None
         except Exception as error:
-            # A slider's callback has nobody to raise to: a notebook would lose it.
+            # An exception in a slider's callback would be lost in a notebook.
             self._failure = error
             self._message.value = f"<b>{escape(str(error) or type(error).__name__)}</b>"
             return
@@ -213,7 +212,7 @@ class Explorer:
 
 
 def _widgets() -> Any:
-    extras.require("view", "Sliders", "ipywidgets", otherwise=", or leave interactive=True out")
+    extras.require("view", "Sliders", "ipywidgets", otherwise=", or leave out interactive=True")
     import ipywidgets
 
     return ipywidgets
@@ -224,7 +223,7 @@ def _slider(widgets: Any, name: str, count: int, value: int) -> Any:
 
 
 def _calling(explorer: Explorer) -> Callable[[Any], None]:
-    """Return a callback that does not keep the explorer alive; ipywidgets itself keeps every widget."""
+    """Return a callback that does not keep the explorer alive; ipywidgets keeps every widget for ever."""
     known = weakref.ref(explorer)
 
     def moved(change: Any) -> None:
@@ -237,6 +236,6 @@ def _calling(explorer: Explorer) -> Callable[[Any], None]:
 def _checked_number(what: str, number: Any, count: int) -> int:
     whole = slices.whole(number)
     if whole is None or not 0 <= whole < count:
-        message = f"The {what} is {number!r}, but it is a whole number from 0 to {count - 1}."
+        message = f"The {what} must be a whole number from 0 to {count - 1}, not {number!r}."
         raise OptionError(message, code="bad-value")
     return whole

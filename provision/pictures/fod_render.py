@@ -1,8 +1,8 @@
-"""Fibre orientation distributions as surfaces, drawn by VTK in a process of its own.
+"""Fibre orientation distributions as surfaces, drawn by VTK in a separate process.
 
-VTK ends the process with a segmentation fault where it finds no OpenGL library, which would take a notebook's kernel
-with it; so :mod:`provision.pictures.glyphs` runs ``python -m provision.pictures.fod_render FOLDER``, which reads the
-folder's ``scene.npz`` and writes ``drawn.npy``.
+Without an OpenGL library VTK crashes with a segmentation fault, which would take a notebook's kernel with it. So
+:mod:`provision.pictures.glyphs` runs ``python -m provision.pictures.fod_render FOLDER``, which reads ``scene.npz`` in
+the folder and writes ``drawn.npy``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SCENE, DRAWN = "scene.npz", "drawn.npy"
-"""The names of the files by which the two processes speak."""
+"""The files through which the two processes communicate."""
 
 # Each pixel is the mean of this many squared, which smooths the edges alike with every driver of OpenGL.
 _SAMPLES = 2
@@ -24,17 +24,17 @@ _STEP = 1e-3
 
 
 def sphere(frequency: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a sphere of nearly equal triangles: an icosahedron whose edges are cut into equal parts.
+    """Return a sphere of nearly equal triangles: an icosahedron whose edges are divided into equal parts.
 
     Parameters
     ----------
     frequency : int
-        Parts of each edge, ``n``.
+        The number of parts of each edge, ``n``.
 
     Returns
     -------
     directions : numpy.ndarray
-        Unit vectors, shape (10 n**2 + 2, 3); each direction's opposite is among them.
+        Unit vectors, shape (10 n**2 + 2, 3), which include the opposite of each.
     triangles : numpy.ndarray
         Indices into the directions, counter-clockwise from outside, int32, shape (20 n**2, 3).
 
@@ -55,14 +55,14 @@ def sphere(frequency: int) -> tuple[np.ndarray, np.ndarray]:
     points = np.concatenate([weights @ corners[face] for face in faces])
     offsets = np.arange(len(faces))[:, np.newaxis, np.newaxis] * len(steps)
     triangles = (np.array(upright + inverted) + offsets).reshape(-1, 3)
-    # Neighbouring faces have the points of their common edge twice.
+    # Neighbouring faces duplicate the points of their common edge.
     _, first, same = np.unique(points.round(9), axis=0, return_index=True, return_inverse=True)
     points = points[first]
     return points / np.linalg.norm(points, axis=1, keepdims=True), same.reshape(-1)[triangles].astype(np.int32)
 
 
 def _icosahedron() -> tuple[np.ndarray, np.ndarray]:
-    """Return the 12 corners of an icosahedron, and its 20 faces counter-clockwise from outside."""
+    """Return the 12 corners of an icosahedron and its 20 faces, counter-clockwise from outside."""
     import itertools
 
     import numpy as np
@@ -77,7 +77,7 @@ def _icosahedron() -> tuple[np.ndarray, np.ndarray]:
 
 
 def sh_basis(directions: np.ndarray, lmax: int) -> np.ndarray:
-    """Return MRtrix3's real, symmetric spherical harmonics along some directions.
+    """Return MRtrix3's real, symmetric spherical harmonics along given directions.
 
     Parameters
     ----------
@@ -96,8 +96,8 @@ def sh_basis(directions: np.ndarray, lmax: int) -> np.ndarray:
     -----
     The basis is orthonormal: the normalised associated Legendre functions, with the sign (-1)^m, times sqrt(2) sin |m|
     phi for m < 0, 1 for m = 0 and sqrt(2) cos m phi for m > 0, as in MRtrix3's ``core/math/SH.h`` and ``legendre.h``
-    (after Tournier et al., NeuroImage 35, 2007). The powers of sin theta are drawn to the sines and cosines, of which
-    polynomials in x and y are made, so that nothing is undefined at the poles.
+    (after Tournier et al., NeuroImage 35, 2007). The powers of sin theta are combined with the sines and cosines into
+    polynomials in x and y, so that nothing is undefined at the poles.
 
     Examples
     --------
@@ -131,14 +131,14 @@ def sh_basis(directions: np.ndarray, lmax: int) -> np.ndarray:
 def surfaces(
     coefficients: np.ndarray, centres: np.ndarray, to_picture: np.ndarray, frequency: int
 ) -> tuple[np.ndarray, ...]:
-    """Return the surfaces whose distance from each centre, along each direction, is the amplitude there.
+    """Return the surfaces whose distance from each centre along a direction is the amplitude along that direction.
 
     Parameters
     ----------
     coefficients : numpy.ndarray
         Spherical harmonic coefficients, shape (G, N), in the scanner's frame, in the unit of the centres.
     centres : numpy.ndarray
-        Where in the picture each surface is, shape (G, 2).
+        The place of each surface in the picture, shape (G, 2).
     to_picture : numpy.ndarray
         The axes of the picture (to the right, up, towards the viewer) in the scanner's frame, one per row; (3, 3).
     frequency : int
@@ -172,7 +172,7 @@ def surfaces(
 
 
 def _tangents(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return two unit vectors for each direction that are at right angles to it and to each other."""
+    """Return for each direction two unit vectors perpendicular to it and to each other."""
     import numpy as np
 
     smallest = np.eye(3)[np.abs(directions).argmin(axis=1)]
@@ -187,18 +187,18 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def draw(scene: dict[str, np.ndarray]) -> np.ndarray:
-    """Draw the surfaces with a light at the viewer's, on nothing.
+    """Draw the surfaces, lit from the viewer, on a transparent background.
 
     Parameters
     ----------
     scene : dict of str to numpy.ndarray
         ``coefficients``, ``centres``, ``to_picture`` and ``frequency`` of :func:`surfaces`; ``pixels``, the picture's
-        width and height; ``height``, what it shows from bottom to top in the unit of the centres, about 0.
+        width and height; ``height``, the extent from bottom to top in the unit of the centres, centred on 0.
 
     Returns
     -------
     numpy.ndarray
-        Red, green, blue times opacity, and opacity; uint8, shape (H, W, 4), the first row on top.
+        Red, green and blue, premultiplied by opacity, and opacity; uint8, shape (H, W, 4), top row first.
     """
     # This registers what draws; without it the window is an abstract one.
     import vtkmodules.vtkRenderingOpenGL2  # noqa: F401
@@ -228,7 +228,7 @@ def draw(scene: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _actor(points: np.ndarray, normals: np.ndarray, colours: np.ndarray, triangles: np.ndarray) -> Any:
-    """Return the surfaces as VTK draws them."""
+    """Return the surfaces as a VTK actor."""
     import numpy as np
     from vtkmodules.util.numpy_support import numpy_to_vtk
     from vtkmodules.vtkCommonCore import vtkPoints
@@ -254,7 +254,7 @@ def _actor(points: np.ndarray, normals: np.ndarray, colours: np.ndarray, triangl
 
 
 def _look(renderer: Any, height: float) -> None:
-    """Look at the middle of the picture, along its third axis, without perspective."""
+    """Point the camera at the centre of the picture, along its third axis, without perspective."""
     camera = renderer.GetActiveCamera()
     camera.ParallelProjectionOn()
     camera.SetParallelScale(height / 2)
@@ -265,7 +265,7 @@ def _look(renderer: Any, height: float) -> None:
 
 
 def main(folder: Path) -> None:
-    """Draw what the folder's ``scene.npz`` holds into ``drawn.npy``."""
+    """Draw ``scene.npz`` in the folder into ``drawn.npy``."""
     import numpy as np
 
     with np.load(folder / SCENE) as scene:

@@ -1,4 +1,4 @@
-"""Fibre orientation distributions of one slice as glyphs, seen as MRtrix3's viewers show a slice."""
+"""Fibre orientation distributions of a slice as glyphs, oriented as in MRtrix3's viewers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision import extras
-from provision.errors import OptionError, ProvisionError
+from provision.errors import OptionError, ProvisionError, unknown
 from provision.paths import working_folder
 from provision.pictures import fod_render
 from provision.pictures.picture import Picture
-from provision.words import did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from provision.pictures.images import Image
 
 PLANES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
-"""Per plane the voxel axes that run across it, up in it and through it."""
+"""For each plane, the voxel axes that run across, up and through it."""
 
 _COUNTS = tuple((lmax + 1) * (lmax + 2) // 2 for lmax in range(0, 21, 2))
 # A million vertices take about 250 MB, and a second of a processor where no graphics card helps.
@@ -54,20 +53,20 @@ _BACKGROUND = 0.5
 
 @dataclass(frozen=True)
 class _Slice:
-    """A part of one slice, and how it lies in the picture.
+    """A part of a slice, and its place in the picture.
 
     Attributes
     ----------
     axes : tuple of int
         The voxel axes across, up and through.
     index : int
-        Of the slice.
+        The index of the slice.
     start, shape : tuple of int
         The first voxel and the number of voxels, across and up.
     affine : numpy.ndarray
-        Voxel indices to scanner coordinates in mm, shape (4, 4).
+        Maps voxel indices to scanner coordinates in mm, shape (4, 4).
     pixels_per_mm : float
-        How large it is shown.
+        The scale of the picture.
     """
 
     axes: tuple[int, int, int]
@@ -79,14 +78,14 @@ class _Slice:
 
     @property
     def spacing(self) -> np.ndarray:
-        """Edges of a voxel in mm, across and up."""
+        """The edges of a voxel in mm, across and up."""
         import numpy as np
 
         return np.linalg.norm(self.affine[:3, self.axes[:2]], axis=0)
 
     @property
     def pixels(self) -> tuple[int, int]:
-        """The picture's width and height."""
+        """The width and height of the picture."""
         sides = self.spacing * self.shape * self.pixels_per_mm
         return max(round(sides[0]), 1), max(round(sides[1]), 1)
 
@@ -99,14 +98,14 @@ class _Slice:
         return np.stack([-across, up, np.cross(-across, up)])
 
     def places(self, voxels: np.ndarray) -> np.ndarray:
-        """Return where in the picture voxels are, in mm from its middle; voxels across and up, shape (..., 2)."""
+        """Return the places of voxels in the picture, in mm from its centre; both across and up, shape (..., 2)."""
         import numpy as np
 
         middle = np.add(self.start, np.subtract(self.shape, 1) / 2)
         return (voxels - middle) * self.spacing * (-1, 1)
 
     def voxels(self) -> np.ndarray:
-        """Return the voxel indices (X, Y, Z), not rounded, of each pixel's middle, shape (H, W, 3)."""
+        """Return the unrounded voxel indices (X, Y, Z) of the centre of each pixel, shape (H, W, 3)."""
         import numpy as np
 
         width, height = self.pixels
@@ -131,52 +130,52 @@ def glyphs(
     scale: float = 1.0,
     size: int = 960,
 ) -> Picture:
-    """Draw the fibre orientation distributions (FODs) of one slice: in each voxel the amplitude along each direction.
+    """Draw the fibre orientation distributions (FODs) of one slice as 3-D glyphs.
 
-    The slice is seen as ``mrview`` and ``mrpeek`` show it: the patient's left is on the right of an axial and a coronal
-    slice, and the front on the left of a sagittal one; up is the front in an axial slice, the head in the others.
-    Directions are coloured by their magnitude along the scanner's axes: left-right red, front-back green, head-foot
-    blue. No display is needed and no graphics card, but Mesa's OpenGL.
+    In each voxel, the surface shows the amplitude along each direction. The slice is oriented as in ``mrview`` and
+    ``mrpeek``: the patient's left is on the right of an axial or coronal slice, and the front on the left of a sagittal
+    one; up is the front in an axial slice, and the head in the others. Colours show the direction: red is left-right,
+    green front-back, blue head-foot. It needs no display and no graphics card, only Mesa's OpenGL.
 
     Parameters
     ----------
     fod : path-like, nibabel image or numpy.ndarray
-        Coefficients of spherical harmonics as MRtrix3 has them, shape (X, Y, Z, N), N = 1, 6, 15, 28, 45, ...: real,
-        even degrees only, in the scanner's frame. An array's voxels are 1 mm wide and its axes the scanner's.
+        Spherical harmonic coefficients in MRtrix3's convention, shape (X, Y, Z, N) with N = 1, 6, 15, 28, 45, ...:
+        real, even degrees only, in the scanner's frame. An array has voxels of 1 mm along the scanner's axes.
     background : path-like, nibabel image or numpy.ndarray, optional
-        What is shown in grey behind the glyphs, on any grid; the first volume of a 4-D image. Black without it.
+        An image, on any grid, to show in grey behind the glyphs; of a 4-D image, the first volume. Black by default.
     plane : {"axial", "coronal", "sagittal"}, optional
-        Which slice, by the voxel axes that are the nearest.
+        The plane, taken along the nearest voxel axes.
     slice : int, optional
-        Its index in voxels, counted from the feet, the back or the left; by default the middle one of those in which
-        there is something.
+        The index of the slice, counted from the feet, the back or the left; by default the middle one of those that
+        are not empty.
     region : pair of pairs of int, optional
-        ``((x0, x1), (y0, y1))``: the voxels x0 to x1 - 1 across and y0 to y1 - 1 up, counted from the left or the back,
-        and from the back or the feet; by default all.
+        ``((x0, x1), (y0, y1))``: only voxels x0 to x1 - 1 across and y0 to y1 - 1 up, counted from the left or the
+        back, and from the back or the feet.
     zoom : float, optional
-        How many times larger the picture is than `size`.
+        How many times larger than `size` the picture is.
     scale : float, optional
-        How large the glyphs are. With 1 the 99th percentile of the slice's peaks just fits its voxel. All glyphs have
-        the same scale, so that amplitudes compare; only what is more than twice as large is made smaller.
+        The size of the glyphs. With 1, the 99th percentile of the slice's peaks just fits its voxel. All glyphs have
+        the same scale, so that amplitudes can be compared; only peaks more than twice as large are reduced.
     size : int, optional
-        Pixels of the picture's longer side.
+        The longer side of the picture in pixels.
 
     Returns
     -------
     provision.pictures.picture.Picture
-        The slice. Voxels that are zero or not finite, or whose peak is less than a hundredth of the largest, are left
-        empty, and negative amplitudes are left out.
+        The picture. Voxels that are zero or not finite, or whose peak is less than a hundredth of the largest, are
+        left empty, and negative amplitudes are not drawn.
 
     Raises
     ------
     provision.errors.OptionError
-        For an image that holds no FODs, a plane, slice or region that it does not have, or a background elsewhere.
+        If the image does not contain FODs, has no such plane, slice or region, or the background does not overlap.
     provision.errors.ProvisionError
-        When VTK or nibabel is missing, or VTK cannot draw on this machine.
+        If VTK or nibabel is not installed, or VTK cannot draw on this machine.
 
     Notes
     -----
-    For the basis see :func:`provision.pictures.fod_render.sh_basis`.
+    For the basis, see :func:`provision.pictures.fod_render.sh_basis`.
 
     Examples
     --------
@@ -208,29 +207,29 @@ def glyphs(
 
 def _axes(plane: str) -> tuple[int, int, int]:
     if not isinstance(plane, str) or plane not in PLANES:
-        hint = did_you_mean(str(plane), PLANES) or f"The planes are {', '.join(PLANES)}."
-        raise OptionError(f"There is no plane {plane!r}.", hint=hint, code="bad-value")
+        raise unknown("plane", plane, PLANES)
     return PLANES[plane]
 
 
 def _check_positive(name: str, value: Any) -> None:
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not (is_number and 0 < value < math.inf):
-        raise OptionError(f"{name} is {value!r}, but must be a number greater than 0.", code="bad-value")
+        raise OptionError(f"The {name} must be a number greater than 0, not {value!r}.", code="bad-value")
 
 
 def _loaded(fod: Image) -> tuple[np.ndarray, np.ndarray]:
-    """Return the coefficients, axes nearest to right, front and up, and the affine."""
+    """Return the coefficients, with axes nearest to right, front and up, and the affine."""
     from provision.pictures.images import loaded
 
     array, affine = loaded(fod)
     if array.ndim != 4:
         raise OptionError(
-            f"FODs are a 4-D image, but this one has {array.ndim} dimensions: {_times(array.shape)}.", code="not-fods"
+            f"FODs must be a 4-D image, but this one has {array.ndim} dimensions: {_times(array.shape)}.",
+            code="not-fods",
         )
     if array.shape[3] not in _COUNTS:
         raise OptionError(
-            f"The image has {array.shape[3]} volumes, which is no number of coefficients of even spherical harmonics.",
+            f"The image has {array.shape[3]} volumes, which does not match any lmax.",
             hint=f"FODs have {', '.join(map(str, _COUNTS[:7]))}, ... volumes, for an lmax of 0, 2, 4, ...",
             code="not-fods",
         )
@@ -239,7 +238,7 @@ def _loaded(fod: Image) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_coefficients(array: np.ndarray) -> None:
-    """Refuse other images that have as many volumes: a diffusion tensor, and a series of volumes."""
+    """Refuse other images that happen to have a matching number of volumes: diffusion tensors and series."""
     import numpy as np
 
     if array.shape[3] < 6:
@@ -257,29 +256,29 @@ def _check_coefficients(array: np.ndarray) -> None:
 
     if array.shape[3] > 6 and (array.dtype.kind != "f" or share((voxels > 0).all(axis=1)) > _NEARLY_ALL):
         raise OptionError(
-            f"The image has {array.shape[3]} volumes of intensities, which are not coefficients of FODs.",
-            hint="Make FODs of them: dwi2fod.", code="not-fods",
+            f"The image contains {array.shape[3]} volumes of intensities, not FODs.",
+            hint="Compute FODs first: dwi2fod.", code="not-fods",
         )  # fmt: skip
     tensors = max(share(_least_eigenvalues(voxels[:, order]) > 0) for order in _TENSORS)
     is_small = np.average(np.abs(voxels[:, :3]).max(axis=1), weights=weights) < _LARGEST_DIFFUSIVITY
     if array.shape[3] == 6 and tensors > _MOST and (is_small or share(~_are_moments(voxels)) > _SOME):
         raise OptionError(
-            "The image holds diffusion tensors, which are not FODs although they have 6 volumes as well.",
-            hint="Make FODs: dwi2fod.", code="not-fods",
+            "The image contains diffusion tensors, which have 6 volumes as well but are not FODs.",
+            hint="Compute FODs first: dwi2fod.", code="not-fods",
         )  # fmt: skip
 
 
 def _least_eigenvalues(tensors: np.ndarray) -> np.ndarray:
-    """Return the least eigenvalue of symmetric matrices that are given as xx, yy, zz, xy, xz, yz."""
+    """Return the smallest eigenvalues of symmetric matrices, given as xx, yy, zz, xy, xz, yz."""
     import numpy as np
 
     return np.linalg.eigvalsh(tensors[:, [[0, 3, 4], [3, 1, 5], [4, 5, 2]]])[:, 0]
 
 
 def _are_moments(voxels: np.ndarray) -> np.ndarray:
-    """Return of each voxel whether something that is nowhere negative can have the first six coefficients.
+    """Return for each voxel whether a non-negative function can have these first six coefficients.
 
-    Its second moments along the axes, xx, yy, zz, xy, xz, yz, are those of a matrix without negative eigenvalues.
+    Its second moments, xx, yy, zz, xy, xz, yz, then form a matrix without negative eigenvalues.
     """
     import numpy as np
 
@@ -295,28 +294,28 @@ def _are_moments(voxels: np.ndarray) -> np.ndarray:
 def _window(
     region: Sequence[Sequence[int]] | None, sizes: Sequence[int], plane: str
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the first voxel and the number of voxels of what is shown, across and up."""
+    """Return the first voxel and the number of voxels to show, across and up."""
     if region is None:
         return (0, 0), (sizes[0], sizes[1])
     try:
         (x0, x1), (y0, y1) = ((operator.index(bound) for bound in bounds) for bounds in region)
     except (TypeError, ValueError) as error:
         raise OptionError(
-            f"The region {region!r} is not a pair of pairs of whole numbers.",
-            hint="Write ((x0, x1), (y0, y1)).",
+            f"The region must be two pairs of whole numbers, not {region!r}.",
+            hint="Use ((x0, x1), (y0, y1)).",
             code="bad-value",
         ) from error
     if not (0 <= x0 < x1 <= sizes[0] and 0 <= y0 < y1 <= sizes[1]):
         raise OptionError(
-            f"The region {region!r} is not within the {plane} slices, which have {_times(sizes)} voxels.",
-            hint=f"The largest is ((0, {sizes[0]}), (0, {sizes[1]})).",
+            f"The region {region!r} is outside the {plane} slices, which have {_times(sizes)} voxels.",
+            hint=f"The largest region is ((0, {sizes[0]}), (0, {sizes[1]})).",
             code="bad-value",
         )
     return (x0, y0), (x1 - x0, y1 - y0)
 
 
 def _index(slice: int | None, filled: np.ndarray, plane: str) -> int:
-    """Return which slice is shown, out of those that have something to show."""
+    """Return the index of the slice to show, which must not be empty."""
     import numpy as np
 
     full = np.flatnonzero(filled)
@@ -327,12 +326,12 @@ def _index(slice: int | None, filled: np.ndarray, plane: str) -> int:
     try:
         index = operator.index(slice)
     except TypeError as error:
-        raise OptionError(f"The slice is {slice!r}, but must be a whole number.", code="bad-value") from error
+        raise OptionError(f"The slice must be a whole number, not {slice!r}.", code="bad-value") from error
     if not 0 <= index < len(filled):
-        hint = f"They are counted from 0 to {len(filled) - 1}."
+        hint = f"They are numbered from 0 to {len(filled) - 1}."
         raise OptionError(f"There is no {plane} slice {index}.", hint=hint, code="bad-value")
     if not filled[index]:
-        others = f"There is something in the slices {_ranges(full)}." if len(full) else "Nor is there in any other."
+        others = f"Slices that are not empty: {_ranges(full)}." if len(full) else "All other slices are empty, too."
         message = f"There is nothing to show in {plane} slice {index}."
         raise OptionError(message, hint=others, code="nothing-to-show")
     return index
@@ -355,8 +354,8 @@ def _pixels_per_mm(affine: np.ndarray, axes: Sequence[int], shape: Sequence[int]
 
     if longest > _LARGEST_SIDE:
         raise OptionError(
-            f"The picture would be {longest:.0f} pixels wide or high, but {_LARGEST_SIDE} is the most.",
-            hint="Take a smaller zoom or size, or a region.",
+            f"The picture would be {longest:.0f} pixels wide or high; the limit is {_LARGEST_SIDE}.",
+            hint="Use a smaller zoom or size, or a region.",
             code="too-large",
         )
     return longest / max(np.linalg.norm(affine[:3, axes[:2]], axis=0) * shape)
@@ -373,15 +372,15 @@ def _behind(background: Image | None, fod: Image, shown: _Slice) -> np.ndarray:
         return np.zeros((height, width), np.float32)
     if isinstance(background, np.ndarray) and not isinstance(fod, np.ndarray):
         raise OptionError(
-            "The background is an array, which does not say where its voxels are.",
-            hint="Give it as a path or a nibabel image.",
+            "The background is an array, which has no position in space.",
+            hint="Pass a path or a nibabel image.",
             code="bad-value",
         )
     array, affine = loaded(background)
     volume = array.reshape(*array.shape[:3], -1)[..., 0]
     values = _interpolated(volume, _transformed(np.linalg.inv(affine) @ shown.affine, shown.voxels()))
     if np.isnan(values).all():
-        hint = "Is it an image of the same head?"
+        hint = "Check that both images show the same head."
         raise OptionError("The background does not overlap with the slice.", hint=hint, code="wrong-image")
     low, high = np.nanpercentile(values, (1, 99))
     return _BACKGROUND * np.clip(np.nan_to_num(values - low) / (high - low or 1), 0, 1)
@@ -392,14 +391,14 @@ def _transformed(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _interpolated(volume: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Return values between voxels, trilinear; NaN outside the voxels' outer edges.
+    """Interpolate between voxels, trilinearly; NaN outside the outer edges of the volume.
 
     Parameters
     ----------
     volume : numpy.ndarray
         Shape (X, Y, Z).
     points : numpy.ndarray
-        Voxel indices, not rounded, shape (..., 3).
+        Unrounded voxel indices, shape (..., 3).
 
     Returns
     -------
@@ -412,7 +411,7 @@ def _interpolated(volume: np.ndarray, points: np.ndarray) -> np.ndarray:
 
     last = np.subtract(volume.shape, 1)
     result = np.full(points.shape[:-1], np.nan, np.float32)
-    # Indices of a grid turned there and back miss their whole numbers by rounding.
+    # Transforming a grid there and back introduces rounding errors.
     inside = ((points > -0.5 - 1e-6) & (points < last + 0.5 + 1e-6)).all(axis=-1)
     points = np.clip(points[inside], 0, last)
     below = np.minimum(points.astype(int), np.maximum(last - 1, 0))
@@ -428,16 +427,16 @@ def _interpolated(volume: np.ndarray, points: np.ndarray) -> np.ndarray:
 def _scene(
     coefficients: np.ndarray, voxels: np.ndarray, shown: _Slice, scale: float
 ) -> tuple[int, dict[str, np.ndarray]]:
-    """Return how many glyphs are drawn, and what `fod_render.draw` needs for it.
+    """Return how many glyphs are drawn, and the scene for `fod_render.draw`.
 
     Parameters
     ----------
     coefficients : numpy.ndarray
-        Of the voxels that have some, shape (G, N).
+        Of the voxels to show, shape (G, N).
     voxels : numpy.ndarray
         Their indices across and up, shape (G, 2).
     shown : _Slice
-        Where they are shown.
+        The slice.
     scale : float
         As for `glyphs`.
     """
@@ -445,7 +444,7 @@ def _scene(
 
     peaks = _peaks(coefficients)
     if not (peaks > 0).any():
-        message = f"There is nothing to show in slice {shown.index}: no amplitude is greater than zero."
+        message = f"There is nothing to show in slice {shown.index}: no amplitude is positive."
         raise OptionError(message, code="nothing-to-show")
     largest = np.percentile(peaks[peaks > 0], 99)
     drawn = peaks > _SMALLEST * largest
@@ -463,7 +462,7 @@ def _scene(
 
 
 def _peaks(coefficients: np.ndarray) -> np.ndarray:
-    """Return the largest amplitude of each voxel, shape (G,)."""
+    """Return the largest amplitude in each voxel, shape (G,)."""
     import numpy as np
 
     directions, _ = fod_render.sphere(8)
@@ -473,19 +472,19 @@ def _peaks(coefficients: np.ndarray) -> np.ndarray:
 
 
 def _frequency(count: int, pixels: float) -> int:
-    """Return how fine the glyphs can and need to be, given how many there are and how large in pixels one is."""
+    """Return how fine the glyphs can and need to be, given their number and their size in pixels."""
     affordable = math.isqrt(_MOST_VERTICES // count // 10)
     if affordable < _ROUGH:
         raise OptionError(
-            f"The slice has {count} FODs, but at most {_MOST_VERTICES // (10 * _ROUGH**2)} can be drawn.",
-            hint="Take a region: region=((x0, x1), (y0, y1)).",
+            f"The slice contains {count} FODs; at most {_MOST_VERTICES // (10 * _ROUGH**2)} can be drawn.",
+            hint="Draw a region: region=((x0, x1), (y0, y1)).",
             code="too-large",
         )
     return min(affordable, max(_WELL, min(_SMOOTH, round(pixels / _PIXELS_PER_PART))))
 
 
 def _draw(scene: dict[str, Any]) -> np.ndarray:
-    """Draw the scene in another process; return colours and opacity, uint8, shape (H, W, 4)."""
+    """Draw the scene in a separate process; return colours and opacity, uint8, shape (H, W, 4)."""
     import numpy as np
 
     with tempfile.TemporaryDirectory(prefix="provision-") as folder:
@@ -504,9 +503,9 @@ def _draw(scene: dict[str, Any]) -> np.ndarray:
 
 
 def _environment() -> dict[str, str]:
-    """Return this process's environment without a display, which is not needed and may not answer."""
+    """Return this process's environment without a display, which is not needed and may not respond."""
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    # VTK goes on from EGL to OSMesa where there is no EGL, but from X, its default, only where X is installed.
+    # VTK falls back from EGL to OSMesa if there is no EGL, but from X, its default, only if X is installed.
     environment.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
     # A notebook may have found this package, or numpy and VTK, by a path of its own.
     here = working_folder()
@@ -518,22 +517,22 @@ def _failure(process: subprocess.CompletedProcess[str]) -> ProvisionError:
     """Return the error for a process that drew nothing."""
     if process.returncode == -signal.SIGKILL:
         return ProvisionError(
-            "The process that draws FODs was killed, as happens where memory is short.",
-            hint="Take a region.",
+            "The process that draws FODs was killed, perhaps because memory ran out.",
+            hint="Draw a region.",
             code="out-of-memory",
         )
     last = (process.stderr.strip().splitlines() or [""])[-1]
     if process.returncode < 0 or "cannot open shared object" in last:
         return ProvisionError(
-            "VTK cannot draw on this machine, because it finds no OpenGL library that works without a display.",
-            hint='Install Mesa\'s: provision.run("deps", groups=["glyphs"]).',
+            "VTK cannot draw on this machine: it finds no OpenGL library that works without a display.",
+            hint='Install Mesa: provision.run("deps", groups=["glyphs"]).',
             code="no-library",
         )
     return ProvisionError(f"VTK could not draw the FODs: {last}")
 
 
 def _over(drawn: np.ndarray, behind: np.ndarray) -> np.ndarray:
-    """Return glyphs over a grey picture, uint8, shape (H, W, 3)."""
+    """Blend glyphs over a grey picture, uint8, shape (H, W, 3)."""
     import numpy as np
 
     clear = (255 - drawn[..., 3:].astype(np.float32)) * behind[..., np.newaxis]

@@ -1,4 +1,4 @@
-"""The images that pictures are made of: given as a path, a nibabel image or a numpy array, and checked."""
+"""The images to draw: a path, a nibabel image or a numpy array, checked and loaded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Image: TypeAlias = str | os.PathLike | SpatialImage | np.ndarray
 
 EXTENSIONS = (".nii", ".nii.gz", ".mif", ".mif.gz", ".mih", ".mgh", ".mgz", ".img", ".hdr")
-"""How the name of an image's file ends."""
+"""The file extensions of images."""
 
 _CHUNK = 1 << 20
 _SAMPLED_VOLUMES, _SAMPLED_VALUES = 16, 200_000
@@ -34,21 +34,21 @@ _MOST_BYTES = 8  # of one number that MRtrix3 reads
 _MOST_AXES = 7  # of NIfTI
 _LONGEST_AXIS = 32767  # of NIfTI-1
 _LONGEST_REASON = 200
-_TAKE_A_PART = "Take a part of it: mrconvert INPUT part.mif -coord 3 0."
+_TAKE_A_PART = "Use a part of it: mrconvert INPUT part.mif -coord 3 0."
 
 
 @dataclass(frozen=True)
 class Header:
-    """What an image says of itself, its axes in the order of MRtrix3: nearest to right, anterior, superior.
+    """The header of an image, with its axes in MRtrix3's order: nearest to right, anterior, superior.
 
     Attributes
     ----------
     shape : tuple of int
-        Voxels along each axis, three or more.
+        The number of voxels along each axis, three or more.
     spacing : tuple of float
-        Edges of a voxel in mm, three of them.
+        The edges of a voxel in mm, three of them.
     affine : numpy.ndarray
-        Voxel indices to scanner coordinates in mm, shape (4, 4).
+        Maps voxel indices to scanner coordinates in mm, shape (4, 4).
     """
 
     shape: tuple[int, ...]
@@ -57,12 +57,12 @@ class Header:
 
     @property
     def volumes(self) -> int:
-        """How many volumes there are along the fourth axis; 1 without such an axis."""
+        """The number of volumes along the fourth axis; 1 without such an axis."""
         return self.shape[3] if len(self.shape) > 3 else 1
 
 
 def header(image: Image) -> Header:
-    """Return what an image says of itself, without its voxels.
+    """Return the header of an image.
 
     Parameters
     ----------
@@ -72,14 +72,14 @@ def header(image: Image) -> Header:
     Returns
     -------
     Header
-        Its axes run to the right, to the front and up, as nearly as they can.
+        Its axes point to the right, the front and up, as nearly as possible.
 
     Raises
     ------
     provision.errors.OptionError
-        When it is not an image that can be shown; the sentence says why.
+        If the image cannot be shown; the message says why.
     provision.errors.ProvisionError
-        When nibabel is not installed.
+        If nibabel is not installed.
 
     Examples
     --------
@@ -102,29 +102,29 @@ def header(image: Image) -> Header:
 
 
 def loaded(image: Image) -> tuple[np.ndarray, np.ndarray]:
-    """Return an image's voxels and where they are.
+    """Return the voxels of an image and its affine.
 
     Parameters
     ----------
     image : path-like, nibabel image or numpy.ndarray
-        A file whose name ends in one of `EXTENSIONS`, an image of nibabel, or an array, whose voxels are taken to be
-        1 mm wide with the first one at the scanner's origin.
+        A file whose name ends in one of `EXTENSIONS`, a nibabel image, or an array, whose voxels are taken to be 1 mm
+        wide with the first one at the scanner's origin.
 
     Returns
     -------
     array : numpy.ndarray
-        The values, shape (X, Y, Z) or more, in memory. The first axis runs nearest to the right, the second nearest to
-        the front, the third nearest up, as ``nibabel.as_closest_canonical`` and MRtrix3 turn them. Whole numbers are
-        as they are stored; what has to be scaled is float32 or float64.
+        The values in memory, shape (X, Y, Z) or more. The first axis points nearest to the right, the second nearest
+        to the front, the third nearest up, as with ``nibabel.as_closest_canonical`` and in MRtrix3. Whole numbers keep
+        their type; scaled values are float32 or float64.
     affine : numpy.ndarray
-        Voxel indices to scanner coordinates in mm, shape (4, 4).
+        Maps voxel indices to scanner coordinates in mm, shape (4, 4).
 
     Raises
     ------
     provision.errors.OptionError
-        When it is not an image that can be shown, or is larger than the memory; the sentence says why.
+        If the image cannot be shown, or needs more memory than is free; the message says why.
     provision.errors.ProvisionError
-        When nibabel is not installed.
+        If nibabel is not installed.
 
     Examples
     --------
@@ -148,31 +148,29 @@ def loaded(image: Image) -> tuple[np.ndarray, np.ndarray]:
 
 
 def on_disk(image: Image, folder: str | os.PathLike) -> Path:
-    """Return the path of a file with this image that MRtrix3 opens at once.
+    """Return the path of a file with this image that MRtrix3 can open quickly.
 
-    A file is read no farther than to its first number, unless it is compressed: then it is decompressed into the
-    folder, which also shows whether it is whole. MRtrix3 would decompress all of it into memory whenever it opens it,
-    and does not notice all damage.
+    A file is read only up to its first finite number, unless it is compressed: then it is decompressed into the folder,
+    which also verifies it. MRtrix3 would decompress all of it into memory each time, without noticing all damage.
 
     Parameters
     ----------
     image : path-like, nibabel image or numpy.ndarray
         As for :func:`loaded`.
     folder : path-like
-        Where what is compressed, a nibabel image or an array is written to; for another path nothing is written.
+        The folder into which compressed files, nibabel images and arrays are written; other files are used in place.
 
     Returns
     -------
     pathlib.Path
-        The file, an absolute path.
+        The absolute path of the file.
 
     Raises
     ------
     provision.errors.OptionError
-        When it is not an image that can be shown, or is larger than the memory or the room in the folder; the sentence
-        says why.
+        If the image cannot be shown, or needs more memory or disk space than is free; the message says why.
     provision.errors.ProvisionError
-        When nibabel is not installed, or the folder cannot be written to.
+        If nibabel is not installed, or the folder cannot be written.
 
     Examples
     --------
@@ -190,7 +188,7 @@ def on_disk(image: Image, folder: str | os.PathLike) -> Path:
             opened = _opened_file(path, name)
     elif "[" in path.name:
         raise OptionError(
-            f"{name} cannot be opened, because to MRtrix3 a [ stands for a series.", hint="Rename it.", code="bad-value"
+            f"{name} cannot be opened: to MRtrix3, [ marks a series of files.", hint="Rename it.", code="bad-value"
         )
     with _reading(name):
         _check_whole(opened, path)
@@ -199,18 +197,18 @@ def on_disk(image: Image, folder: str | os.PathLike) -> Path:
 
 
 def sample(path: Path) -> np.ndarray:
-    """Return values from all over an image, few enough to be had at once.
+    """Return a sample of the values of an image, small enough to read quickly.
 
     Parameters
     ----------
     path : pathlib.Path
-        A file that is not compressed.
+        An uncompressed file.
 
     Returns
     -------
     numpy.ndarray
-        Its finite values in up to 16 volumes, spread evenly from the first to the last, and there in evenly spread
-        slices; in each volume about 200 000 values or one slice, shape (N,).
+        The finite values of evenly spaced slices in up to 16 evenly spaced volumes, about 200 000 values or one slice
+        per volume, shape (N,).
 
     Examples
     --------
@@ -231,7 +229,7 @@ def sample(path: Path) -> np.ndarray:
 
 
 def short_name(image: Image) -> str:
-    """Return how to speak of an image within a sentence.
+    """Return the name of an image for use within a sentence.
 
     Parameters
     ----------
@@ -241,7 +239,7 @@ def short_name(image: Image) -> str:
     Returns
     -------
     str
-        A file's name without its folder, or ``"an image"`` or ``"an array"``.
+        The name of the file without its folder, or ``"an image"`` or ``"an array"``.
 
     Examples
     --------
@@ -261,14 +259,14 @@ def _path(image: str | os.PathLike) -> Path:
 
 
 def _name(image: Image) -> str:
-    """Return how to speak of an image at the beginning of a sentence."""
+    """Return the name of an image for the beginning of a sentence."""
     if _is_path(image):
         return os.fspath(image)
     return "The image" if hasattr(image, "dataobj") else "The array"
 
 
 def _opened(image: Image) -> SpatialImage:
-    """Return an image whose voxels have not been read, or say what is wrong with it."""
+    """Return an image without reading its voxels; refuse one that cannot be shown."""
     import numpy as np
     from nibabel.spatialimages import SpatialImage
 
@@ -281,7 +279,7 @@ def _opened(image: Image) -> SpatialImage:
         opened = image if image.affine is not None else SpatialImage(image.dataobj, np.eye(4))
     else:
         raise OptionError(
-            f"An image is a path, a nibabel image or a numpy array, not a {type(image).__name__}.", code="bad-value"
+            f"An image must be a path, a nibabel image or a numpy array, not {type(image).__name__}.", code="bad-value"
         )
     with _reading(_name(image)):
         _check_header(opened, _name(image))
@@ -300,7 +298,7 @@ def _opened_file(path: Path, name: str) -> SpatialImage:
 
 
 def _mif():
-    """Return the reader of MRtrix3's formats; it imports numpy, so it is imported when it is needed."""
+    """Return the reader of MRtrix3's formats, imported on first use because it imports numpy."""
     from provision.pictures import mif
 
     return mif
@@ -316,20 +314,19 @@ def _check_file(path: Path, name: str) -> None:
     if not path.exists():
         raise no_such_file(path, name)
     if not path.is_file():
-        raise OptionError(
-            f"{name} is not a file that can be read again and again.", hint="Copy it into a file.", code="not-a-file"
-        )
+        raise OptionError(f"{name} is not a regular file.", hint="Copy it into a file first.", code="not-a-file")
     if not path.name.endswith(EXTENSIONS):
         raise OptionError(
-            f"{name} is not an image by its name, which ends in none of {', '.join(EXTENSIONS)}.",
-            hint="Convert it with mrconvert, or give an image of nibabel or a numpy array.",
+            f"{name} does not look like an image: its name does not end in {', '.join(EXTENSIONS[:-1])} or "
+            f"{EXTENSIONS[-1]}.",
+            hint="Convert it with mrconvert, or pass a nibabel image or a numpy array.",
             code="unknown-format",
         )
 
 
 @contextmanager
 def _reading(name: str) -> Iterator[None]:
-    """Turn what goes wrong while a file is read into one sentence."""
+    """Turn errors while reading a file into one sentence."""
     try:
         yield
     except ProvisionError:
@@ -343,13 +340,13 @@ def _reading(name: str) -> Iterator[None]:
             code = failures.failure(error)["code"]
             raise OptionError(f"{name} cannot be read: {error.strerror}.", code=code) from error
         message = f"{name} is damaged or cut off: {_reason(error)}."
-        raise OptionError(message, hint="Copy it, or make it, again.", code="damaged") from error
+        raise OptionError(message, hint="Copy or create it again.", code="damaged") from error
     except MemoryError as error:
         raise OptionError(f"{name} needs more memory than is free.", hint=_TAKE_A_PART, code="out-of-memory") from error
     except Exception as error:  # whatever a header makes nibabel or numpy stumble over
         raise _bad_image(
-            f"{name} does not hold an image in the format that its name says: {_reason(error)}.",
-            hint="Check what it is, and give it the name that fits.",
+            f"{name} is not an image in the format that its name suggests: {_reason(error)}.",
+            hint="Check its format, and rename it to match.",
         ) from error
 
 
@@ -366,21 +363,21 @@ def _check_header(opened: SpatialImage, name: str) -> None:
 
     data: Any = opened.dataobj
     if math.prod(opened.shape) * np.dtype(data.dtype).itemsize > sys.maxsize:
-        raise _bad_image(f"{name} has more voxels, by its header, than any disk holds.", hint="Make or copy it again.")
+        raise _bad_image(
+            f"{name} claims more voxels in its header than any disk can hold.", hint="Copy or create it again."
+        )
     _check_values(np.dtype(data.dtype), name)
     size = " x ".join(map(str, opened.shape))
     if len(opened.shape) < 3:
-        raise OptionError(f"{name} has the size {size}, but an image has three dimensions or more.", code="wrong-image")
+        raise OptionError(f"{name} has the size {size}, but an image needs three dimensions.", code="wrong-image")
     if min(opened.shape) < 1:
-        raise _bad_image(f"{name} has the size {size}, so there are no voxels in it.")
+        raise _bad_image(f"{name} has the size {size}, so it contains no voxels.")
     if not _is_a_place(opened.affine):
-        raise _bad_image(
-            f"{name} has voxels without a place in space: its affine is {opened.affine[:3].round(3).tolist()}."
-        )
+        raise _bad_image(f"{name} has an affine that cannot be inverted: {opened.affine[:3].round(3).tolist()}.")
 
 
 def _is_a_place(affine: np.ndarray) -> bool:
-    """Return whether voxels have edges of some length, in directions of their own."""
+    """Return whether an affine is finite and can be inverted."""
     import numpy as np
 
     with np.errstate(all="ignore"):
@@ -394,26 +391,28 @@ def _is_a_place(affine: np.ndarray) -> bool:
 def _check_values(dtype: np.dtype, name: str) -> None:
     if dtype.kind == "c":
         raise OptionError(
-            f"{name} holds complex numbers, which have no brightness.", hint="Take the magnitude.", code="wrong-image"
+            f"{name} contains complex numbers.",
+            hint="Use the magnitude: mrcalc INPUT -abs out.mif.",
+            code="wrong-image",
         )
     if dtype.kind not in "biuf" or dtype.itemsize > _MOST_BYTES:
         raise OptionError(
-            f"{name} holds {dtype.name}, but whole or real numbers of up to 64 bits are needed.", code="wrong-image"
+            f"{name} contains {dtype.name}, but must contain integers or floats of up to 64 bits.", code="wrong-image"
         )
 
 
 def _check_finite(parts: Iterator[np.ndarray] | list[np.ndarray], name: str) -> None:
-    """Refuse an image that has numbers nowhere; parts are looked at no farther than the first number."""
+    """Refuse an image without any finite number; parts are read only up to the first one."""
     import numpy as np
 
     for part in parts:
         if part.dtype.kind != "f" or np.isfinite(part).any():
             return
-    raise OptionError(f"{name} has no finite value in any voxel, so there is nothing to show.", code="nothing-to-show")
+    raise OptionError(f"There is nothing to show in {name}: it contains no finite value.", code="nothing-to-show")
 
 
 def _check_memory(opened: SpatialImage, name: str) -> None:
-    """Refuse voxels in a file that would not fit into the memory that is free."""
+    """Refuse an image file whose voxels would not fit into free memory."""
     import numpy as np
 
     if isinstance(opened.dataobj, np.ndarray):
@@ -421,14 +420,14 @@ def _check_memory(opened: SpatialImage, name: str) -> None:
     needed, free = _memory_needed(opened), system.memory_available()
     if free is not None and needed > free:
         raise OptionError(
-            f"{name} needs {format_bytes(needed)} of memory, and {format_bytes(free)} are free.",
+            f"{name} needs {format_bytes(needed)} of memory, but only {format_bytes(free)} is free.",
             hint=_TAKE_A_PART,
             code="out-of-memory",
         )
 
 
 def _memory_needed(opened: SpatialImage) -> int:
-    """Return the bytes of the voxels when they have been read, and scaled where they are."""
+    """Return how many bytes the voxels need once they are read and, if necessary, scaled."""
     import numpy as np
 
     data: Any = opened.dataobj
@@ -444,7 +443,7 @@ def _is_scaled(dataobj) -> bool:
 
 
 def _values(opened: SpatialImage, image: Image) -> np.ndarray:
-    """Return the voxels, in memory and in this machine's order of bytes."""
+    """Return the voxels in memory, in native byte order."""
     import numpy as np
     from nibabel.filebasedimages import SerializableImage
 
@@ -454,14 +453,14 @@ def _values(opened: SpatialImage, image: Image) -> np.ndarray:
         return _scaled(opened.dataobj)
     with _mif().opened(_path(image)) as stream:
         array = _scaled(type(opened).from_stream(stream).dataobj)
-        # Only at its end is the checksum compared.
+        # The checksum is compared only at the end.
         while stream.read(_CHUNK):
             pass
     return array
 
 
 def _scaled(dataobj) -> np.ndarray:
-    """Return values in memory; scaled ones as float32, or as float64 where that would lose digits."""
+    """Return values in memory; scaled ones as float32, or as float64 if that would lose digits."""
     import numpy as np
 
     if not _is_scaled(dataobj) or isinstance(dataobj, _mif().MifArray):
@@ -475,7 +474,7 @@ def _scaled(dataobj) -> np.ndarray:
 
 
 def _turned(affine: np.ndarray, axes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the affine of an image whose axes have been turned as ``apply_orientation`` does."""
+    """Return the affine of an image after ``apply_orientation``."""
     from nibabel.orientations import inv_ornt_aff
 
     return affine @ inv_ornt_aff(axes, shape[:3])
@@ -483,7 +482,7 @@ def _turned(affine: np.ndarray, axes: np.ndarray, shape: tuple[int, ...]) -> np.
 
 @dataclass(frozen=True)
 class _Stored:
-    """Where a file has its voxels: ``size`` bytes of ``dtype`` from ``offset`` on."""
+    """Where the voxels are in a file: ``size`` bytes of ``dtype`` from ``offset`` on."""
 
     file: Path
     offset: int
@@ -497,7 +496,7 @@ class _Stored:
         data: Any = opened.dataobj
         if isinstance(data, _mif().MifArray):
             return cls(data.file, data.offset, data.size_in_file, data.stored)
-        # An image in two files, .hdr and .img, has its voxels in the second.
+        # With two files, .hdr and .img, the voxels are in the second.
         file = Path(opened.file_map["image"].filename or path)
         size = int(np.prod(opened.shape, dtype=object)) * data.dtype.itemsize
         return cls(file, int(data.offset), size, data.dtype)
@@ -508,12 +507,12 @@ class _Stored:
 
 
 def _decompressed(opened: SpatialImage, path: Path, name: str, folder: Path) -> Path:
-    """Decompress a file into the folder, and see by its checksum that it is whole."""
+    """Decompress a file into the folder, which verifies its checksum."""
     stored = _Stored.of(opened, path)
     free = shutil.disk_usage(folder).free
     if stored.end > free:
         raise OptionError(
-            f"{name} needs {format_bytes(stored.end)} of room in {folder}, and {format_bytes(free)} are free.",
+            f"{name} needs {format_bytes(stored.end)} in {folder}, but only {format_bytes(free)} is free.",
             hint=_TAKE_A_PART,
             code="disk-full",
         )
@@ -530,11 +529,11 @@ def _check_whole(opened: SpatialImage, path: Path) -> None:
     stored = _Stored.of(opened, path)
     length = stored.file.stat().st_size
     if length < stored.end:
-        raise EOFError(f"it holds {format_bytes(length)} where its header announces {format_bytes(stored.end)}")
+        raise EOFError(f"it has {format_bytes(length)}, but its header implies {format_bytes(stored.end)}")
 
 
 def _numbers(opened: SpatialImage, path: Path) -> Iterator[np.ndarray]:
-    """Give a file's numbers as they are stored, bit by bit."""
+    """Yield the numbers of a file as they are stored, chunk by chunk."""
     import numpy as np
 
     stored = _Stored.of(opened, path)
@@ -545,7 +544,7 @@ def _numbers(opened: SpatialImage, path: Path) -> Iterator[np.ndarray]:
 
 
 def _written(opened: SpatialImage, name: str, path: Path) -> Path:
-    """Write an image that is not in a file, or that may differ from the file it was read from."""
+    """Write an image that is not in a file, or may differ from the file it was read from."""
     import nibabel
 
     _check_memory(opened, name)
@@ -553,7 +552,9 @@ def _written(opened: SpatialImage, name: str, path: Path) -> Path:
         values = _values(opened, opened)
     _check_finite([values], name)
     if values.ndim > _MOST_AXES:
-        raise OptionError(f"{name} has {values.ndim} dimensions; a file has {_MOST_AXES} at most.", code="wrong-image")
+        raise OptionError(
+            f"{name} has {values.ndim} dimensions, but NIfTI allows only {_MOST_AXES}.", code="wrong-image"
+        )
     kind = nibabel.Nifti1Image if max(values.shape) <= _LONGEST_AXIS else nibabel.Nifti2Image
     try:
         nibabel.save(kind(_storable(values), opened.affine), path)
@@ -564,7 +565,7 @@ def _written(opened: SpatialImage, name: str, path: Path) -> Path:
 
 
 def _storable(values: np.ndarray) -> np.ndarray:
-    """Return the values as a type that NIfTI has and MRtrix3 reads."""
+    """Return the values in a type that NIfTI supports and MRtrix3 reads."""
     import numpy as np
 
     kind, size = values.dtype.kind, values.dtype.itemsize

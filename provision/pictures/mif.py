@@ -1,4 +1,4 @@
-"""MRtrix3's own image formats, ``.mif``, ``.mif.gz`` and ``.mih``, read as nibabel reads the others.
+"""MRtrix3's own image formats, ``.mif``, ``.mif.gz`` and ``.mih``, read in the way of nibabel.
 
 The format is described in MRtrix3's documentation, "Images and other data", section "MRtrix image formats".
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
 
 EXTENSIONS = (".mif", ".mif.gz", ".mih")
-"""How the names of these files end."""
+"""The file extensions."""
 
 _FIRST_LINE = b"mrtrix image"
 _LONGEST_HEADER = 1 << 24
@@ -31,24 +31,24 @@ _KINDS = {"int": "i", "uint": "u", "float": "f", "cfloat": "c"}
 
 @dataclass(frozen=True)
 class MifArray:
-    """The voxels of a file, read when they are asked for: what nibabel calls an array proxy.
+    """The voxels of a file, read on access: an array proxy, in nibabel's terms.
 
     Attributes
     ----------
     shape : tuple of int
-        Voxels along each axis, in the order of the header.
+        The number of voxels along each axis, in the order of the header.
     stored : numpy.dtype
-        The numbers in the file; bool where eight of them share a byte.
+        The type of the numbers in the file; bool if eight of them share a byte.
     order : tuple of int
-        The axes from the one whose voxels lie next to each other to the one whose lie farthest apart.
+        The axes from the fastest to the slowest in the file.
     reversed : tuple of int
-        The axes that are stored from their end.
+        The axes that are stored in reverse.
     slope, inter : float
         A value is ``slope * stored + inter``.
     file : pathlib.Path
-        Where the numbers are.
+        The file with the numbers.
     offset : int
-        Where in it they begin, in bytes.
+        Where the numbers begin in it, in bytes.
     """
 
     shape: tuple[int, ...]
@@ -64,7 +64,7 @@ class MifArray:
 
     @property
     def ndim(self) -> int:
-        """How many axes there are."""
+        """The number of axes."""
         return len(self.shape)
 
     @property
@@ -74,13 +74,13 @@ class MifArray:
 
     @property
     def dtype(self) -> np.dtype:
-        """What the values are once they are read."""
+        """The type of the values once they are read."""
         stored = np.dtype(np.uint8) if self.is_bits else self.stored
         return stored if (self.slope, self.inter) == (1, 0) else np.result_type(stored, np.float32)
 
     @property
     def size_in_file(self) -> int:
-        """Bytes that the numbers take."""
+        """The size of the numbers in bytes."""
         count = int(np.prod(self.shape, dtype=object))
         return (count + 7) // 8 if self.is_bits else count * self.stored.itemsize
 
@@ -114,21 +114,21 @@ class MifArray:
             data = bytearray(self.size_in_file)
             if _fill(stream, data) < len(data):
                 raise EOFError("the file ends before its last voxel")
-            # Only at its end is the checksum of a compressed file compared.
+            # The checksum of a compressed file is compared only at the end.
             while is_compressed(self.file) and stream.read(1 << 20):
                 pass
         return data
 
     def _arranged(self, numbers: np.ndarray) -> np.ndarray:
-        """Give numbers in the order of the file the axes of the header."""
-        # The last axis of a C-ordered array is the one whose voxels lie next to each other.
+        """Arrange numbers in file order along the axes of the header."""
+        # The last axis of a C-ordered array is the fastest.
         slowest_first = self.order[::-1]
         array = numbers.reshape([self.shape[axis] for axis in slowest_first]).transpose(np.argsort(slowest_first))
         return np.flip(array, self.reversed)
 
 
 def load(path: Path) -> SpatialImage:
-    """Read a header; the voxels are read when they are asked for.
+    """Read the header of an image; its voxels are read on access.
 
     Parameters
     ----------
@@ -138,13 +138,13 @@ def load(path: Path) -> SpatialImage:
     Returns
     -------
     nibabel.spatialimages.SpatialImage
-        Its axes are those of the header, its affine leads from voxels to the scanner's mm, and its ``dataobj`` is a
-        `MifArray`.
+        An image with the axes of the header, an affine from voxels to scanner coordinates in mm, and a `MifArray` as
+        ``dataobj``.
 
     Raises
     ------
     ValueError
-        When it is not such an image; the message says why.
+        If it is not such an image; the message says why.
     OSError, EOFError, zlib.error
         When it cannot be read.
 
@@ -169,7 +169,7 @@ def load(path: Path) -> SpatialImage:
 
 
 def opened(path: Path) -> BufferedIOBase:
-    """Open a file to read what it holds, decompressed where its name says that it is compressed.
+    """Open a file for reading, decompressing it if its name says that it is compressed.
 
     Parameters
     ----------
@@ -179,13 +179,13 @@ def opened(path: Path) -> BufferedIOBase:
     Returns
     -------
     file object
-        Its bytes.
+        A binary stream.
     """
     return gzip.open(path) if is_compressed(path) else path.open("rb")
 
 
 def is_compressed(path: Path) -> bool:
-    """Return whether a file's name says that it is compressed by gzip.
+    """Return whether a file is gzip-compressed, according to its name.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ def is_compressed(path: Path) -> bool:
 
 
 def _fill(stream: BufferedIOBase, data: bytearray) -> int:
-    """Read until the buffer is full or the file ends, and return how much was read."""
+    """Fill the buffer as far as the file reaches, and return how many bytes were read."""
     view, done = memoryview(data), 0
     while count := stream.readinto(view[done:]):
         done += count
@@ -213,7 +213,7 @@ def _fill(stream: BufferedIOBase, data: bytearray) -> int:
 
 
 def _fields(path: Path) -> dict[str, list[str]]:
-    """Return the lines of the header by their key in lower case."""
+    """Return the lines of the header by their lower-case keys."""
     with opened(path) as stream:
         if stream.readline(80).rstrip() != _FIRST_LINE:
             raise ValueError(f"its first line is not {_FIRST_LINE.decode()!r}")
@@ -245,7 +245,7 @@ def _datatype(name: str) -> np.dtype:
 
 
 def _affine(fields: dict[str, list[str]], shape: tuple[int, ...]) -> np.ndarray:
-    """Return voxels to mm; without a transform the middle of the image is the scanner's origin, as in MRtrix3."""
+    """Return the affine in mm; without a transform, the centre of the image is the scanner's origin, as in MRtrix3."""
     spacing = np.ones(3)
     written = [float(number) for number in fields["vox"][0].split(",")][:3]
     spacing[: len(written)] = written
@@ -261,7 +261,7 @@ def _affine(fields: dict[str, list[str]], shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _layout(text: str, axes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the axes from the nearest voxels to the farthest, and those that are stored from their end."""
+    """Return the axes from the fastest to the slowest, and those that are stored in reverse."""
     words = [word.strip() for word in text.split(",")]
     ranks = [int(word.lstrip("+-")) for word in words]
     if sorted(ranks) != list(range(axes)):
@@ -271,11 +271,11 @@ def _layout(text: str, axes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _place(text: str, path: Path) -> tuple[Path, int]:
-    """Return the file that holds the voxels and where in it they begin."""
+    """Return the file with the voxels, and where they begin in it."""
     name, _, offset = text.rpartition(" ") if re.search(r"\s\d+$", text) else (text, "", "0")
     name = name.strip()
     place = path if name == "." else path.parent / name
-    # Opening a pipe would wait for somebody who writes into it.
+    # Opening a pipe would wait for a writer.
     if place.exists() and not place.is_file():
         raise ValueError(f"its voxels are in {name}, which is not a file")
     return place, int(offset)

@@ -30,48 +30,46 @@ def peek(
 ) -> Picture | Explorer:
     """Show slices of an image, drawn by mrpeek.
 
-    The patient's right is on the left of an axial or coronal slice, as radiologists have it, and the front is on the
-    left of a sagittal one. The bar beside the slices goes from the colour of the lowest intensity to that of the
-    highest.
+    Slices follow the radiological convention: the patient's right is on the left of an axial or coronal slice, and the
+    front on the left of a sagittal one. The bar beside them shows the colours from the lowest to the highest intensity.
 
     Parameters
     ----------
     image : path-like, nibabel image or numpy.ndarray
         As for :func:`provision.pictures.images.loaded`.
     plane : {"axial", "coronal", "sagittal"}, optional
-        Which slice to show; without it, a sagittal, a coronal and an axial one side by side.
+        The plane; by default a sagittal, a coronal and an axial slice side by side.
     focus : sequence of three numbers, optional
-        The voxel x, y, z that the slices go through, counted from 0 to the right, to the front and up, as mrview and
-        mrinfo do; None for the middle, of one axis or of all.
+        The voxel x, y, z that the slices pass through, counted from 0 to the right, the front and up, as in mrview and
+        mrinfo. None means the middle, of one axis or of all.
     volume : int, optional
-        Which volume of an image with four axes, counted from 0; the first one by default. Further axes are shown where
-        they begin.
+        The volume of a 4-D image, counted from 0 (default: the first). Along further axes, the first position is shown.
     range : (low, high), optional
-        The intensities of the darkest and the brightest colour.
+        The intensities of the darkest and brightest colour.
     percentiles : (low, high), optional
-        The same, as percentiles of the slice shown (of the axial one where there are three); (0.2, 99.8) by default.
+        The same, as percentiles of the slice, or of the axial one of three (default: (0.2, 99.8)).
     colourmap : {"gray", "hot", "cool", "jet", "inferno", "viridis", "pet"}
-        The colours.
+        The colour map.
     zoom : float, optional
-        Pixels for the shortest edge of a voxel. By default the largest whole number that suits a notebook's cell.
+        Pixels per shortest edge of a voxel (default: the largest whole number that fits a notebook cell).
     crosshair : bool
-        Whether lines show the focus.
+        Whether to mark the focus.
     plot : {"x", "y", "z", "volume"}, optional
-        Plot the values along this axis through the focus, below the slices.
+        An axis along which to plot the values through the focus, below the slices.
     interactive : bool
-        Whether to give sliders for the slice and the volume.
+        Whether to return sliders for the slice and the volume.
 
     Returns
     -------
     provision.pictures.picture.Picture or provision.pictures.explorer.Explorer
-        A picture, whose ``alt`` says what it shows and the range of intensities; with `interactive`, the sliders.
+        The picture, whose ``alt`` describes it and the range of intensities; with `interactive`, the sliders.
 
     Raises
     ------
     provision.errors.OptionError
-        When the image cannot be shown or a value is not allowed; mrpeek was not started.
+        If the image cannot be shown or a value is not allowed; mrpeek was not started.
     provision.errors.ProvisionError
-        When mrpeek, libsixel or nibabel is not installed, and when mrpeek failed.
+        If mrpeek, libsixel or nibabel is not installed, or mrpeek failed.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A picture for a notebook cell: PNG data, and what it shows in words."""
+"""A picture for a notebook cell: PNG data and a description."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Picture:
     width, height : int
         Its size in pixels.
     alt : str
-        What it shows, in words, for those who cannot see it and for a plain console.
+        A description of what it shows, for those who cannot see it and for a plain console.
 
     Examples
     --------
@@ -49,15 +49,14 @@ class Picture:
 
     @classmethod
     def of(cls, pixels: np.ndarray, alt: str) -> Picture:
-        """Make a picture of an array of pixels.
+        """Make a picture from an array of pixels.
 
         Parameters
         ----------
         pixels : numpy.ndarray
-            Red, green, blue and, when there is a fourth channel, opacity; uint8, shape (H, W, 3) or (H, W, 4), the
-            first row on top.
+            Red, green, blue and, optionally, opacity; uint8, shape (H, W, 3) or (H, W, 4), top row first.
         alt : str
-            What it shows, in words.
+            A description of what it shows.
 
         Returns
         -------
@@ -67,7 +66,7 @@ class Picture:
         Raises
         ------
         provision.errors.OptionError
-            For an array of another type or shape, or one without pixels.
+            If the array has another type or shape, or no pixels.
 
         Examples
         --------
@@ -81,8 +80,7 @@ class Picture:
         pixels = np.ascontiguousarray(pixels)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in _CHANNELS or not pixels.size:
             raise OptionError(
-                f"A picture is made of uint8 pixels of the shape (H, W, 3) or (H, W, 4), not of {pixels.dtype} of the "
-                f"shape {pixels.shape}.",
+                f"Pixels must be uint8 of shape (H, W, 3) or (H, W, 4), not {pixels.dtype} of shape {pixels.shape}.",
                 code="bad-value",
             )
         stream = io.BytesIO()
@@ -91,12 +89,12 @@ class Picture:
         return cls(stream.getvalue(), width, height, alt)
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Write the picture into a file, whole or not at all.
+        """Write the picture to a file, completely or not at all.
 
         Parameters
         ----------
         path : path-like
-            A name that ends in ``.png``, in a folder that is there; a file of that name is replaced.
+            A name that ends in ``.png``, in an existing folder; an existing file is replaced.
 
         Returns
         -------
@@ -106,9 +104,9 @@ class Picture:
         Raises
         ------
         provision.errors.OptionError
-            For a name that does not end in ``.png``, a folder that does not exist, and a path that is a folder.
+            If the name does not end in ``.png``, the folder does not exist, or the path is a folder.
         OSError
-            When the file cannot be written; one that was there before is as it was.
+            If the file cannot be written; an existing one is left unchanged.
 
         Examples
         --------
@@ -133,11 +131,11 @@ class Picture:
         return f"<Picture {self.width} x {self.height}: {self.alt}>"
 
     def _repr_png_(self) -> bytes:
-        """Return the PNG data, which a notebook shows."""
+        """Return the PNG data for a notebook."""
         return self.png
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
-        """Return the PNG data together with the words, which ``_repr_png_`` alone has no place for."""
+        """Return the PNG data with the description, for which ``_repr_png_`` has no place."""
         data = {"image/png": base64.b64encode(self.png).decode(), "text/plain": repr(self)}
         return data, {"image/png": {"alt": self.alt}}
 
@@ -146,12 +144,12 @@ def _checked_path(path: Path) -> Path:
     absolute(path)
     if path.suffix.lower() != ".png":
         raise OptionError(
-            f"A picture is written as .png, not as {path.name}.", hint=f"Take {path.stem}.png.", code="unknown-format"
+            f"Pictures are written as .png, not as {path.name}.", hint=f"Use {path.stem}.png.", code="unknown-format"
         )
     if path.is_dir():
-        raise OptionError(f"{path} is a folder.", hint=f"Take {path / 'picture.png'}.", code="not-a-file")
+        raise OptionError(f"{path} is a folder.", hint=f"Use {path / 'picture.png'}.", code="not-a-file")
     if not path.parent.is_dir():
         names = [other.name for other in path.parent.parent.iterdir()] if path.parent.parent.is_dir() else []
-        hint = did_you_mean(path.parent.name, names) or "Make it first."
+        hint = did_you_mean(path.parent.name, names) or "Create it first."
         raise OptionError(f"There is no folder {path.parent}.", hint=hint, code="no-folder")
     return path

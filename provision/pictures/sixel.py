@@ -1,4 +1,4 @@
-"""Sixel graphics, the pictures that a program writes for a terminal: decoded by libsixel, encoded here."""
+"""Sixel graphics, pictures for terminals: decoded by libsixel, encoded here."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-_COLOURS = 256  # as many as terminals have for a picture
-_BAND = 6  # rows that are written at once, with a bit of each byte for each
+_COLOURS = 256  # as many as a terminal has for a picture
+_BAND = 6  # rows written at once, one bit of each byte per row
 _RUN = re.compile(rb"(.)\1{3,}")
 
 
 def decode(data: bytes, library: str | os.PathLike | None = None) -> np.ndarray:
-    """Return what a terminal would draw, red, green and blue, uint8 (H, W, 3): the pictures one under the other.
+    """Return what a terminal would draw, as red, green and blue, uint8 (H, W, 3), with the pictures stacked.
 
-    The library is a file of libsixel; without it, the one that this system knows is taken.
+    `library` is the file of a libsixel (default: the system's).
     """
     functions = _functions(str(library) if library else "")
     pictures = [_decoded(found.group(), functions) for found in _binding.PICTURE.finditer(data)]
     if not pictures:
         raise ProvisionError(
-            "There is no whole sixel picture in these data.", hint="Run it again.", code="mrpeek-failed"
+            "The output does not contain a complete sixel picture.", hint="Run it again.", code="mrpeek-failed"
         )
     return _stacked(pictures)
 
 
 def without_pictures(data: bytes) -> bytes:
-    """Return what a program wrote for a terminal, with an end of line for each picture."""
+    """Return a program's output with each picture replaced by a newline."""
     return _binding.PICTURE.sub(b"\n", data)
 
 
 def encode(image: Image) -> bytes:
-    """Return what makes a terminal draw an image, in at most 256 colours, each to one per cent."""
+    """Return an image as sixel graphics, in at most 256 colours, each accurate to one per cent."""
     # textual-image has this under a private name alone: its public renderer scales an image to whole cells, and asks
     # the terminal what it can do as soon as it is imported.
     import numpy as np
@@ -56,7 +56,7 @@ def encode(image: Image) -> bytes:
 
 
 def _band(rows: np.ndarray) -> bytes:
-    """Return up to six rows of a picture, one colour over the other."""
+    """Return up to six rows of a picture, colour by colour."""
     import numpy as np
 
     sixels = np.full((_COLOURS, rows.shape[1]), ord("?"), np.uint8)
@@ -70,7 +70,7 @@ def _band(rows: np.ndarray) -> bytes:
 
 @functools.cache
 def _functions(library: str) -> ctypes.CDLL:
-    """Return the libsixel of a file, of this system when that is empty."""
+    """Return the libsixel in a file, or the system's if the name is empty."""
     names = [library] if library else [ctypes.util.find_library("sixel"), _binding.SONAME]
     for name in filter(None, names):
         with suppress(OSError):
@@ -92,7 +92,7 @@ def _decoded(data: bytes, functions: ctypes.CDLL) -> np.ndarray:
 
 
 def _stacked(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Put pictures one under the other."""
+    """Stack pictures vertically."""
     import numpy as np
 
     width = max(picture.shape[1] for picture in pictures)

@@ -1,4 +1,4 @@
-"""Pictures of an image's slices, as MRtrix3's terminal viewer mrpeek draws them."""
+"""Pictures of slices, as drawn by mrpeek, MRtrix3's terminal viewer."""
 
 from __future__ import annotations
 
@@ -14,25 +14,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision.errors import OptionError, ProvisionError
+from provision.errors import OptionError, ProvisionError, unknown
 from provision.machine import notes
 from provision.pictures import sixel
 from provision.pictures.picture import Picture
-from provision.words import did_you_mean
 
 if TYPE_CHECKING:
     from provision.pictures.images import Header
 
 PLANES = ("sagittal", "coronal", "axial")
-"""The planes, each at the place of the axis that is at right angles to it."""
+"""The planes, each at the index of the axis perpendicular to it."""
 
 COLOURMAPS = ("gray", "hot", "cool", "jet", "inferno", "viridis", "pet")
-"""What mrpeek calls its colour maps."""
+"""The names of mrpeek's colour maps."""
 
 PLOTS = ("x", "y", "z", "volume")
-"""Along what values can be plotted, each at the place of its axis."""
+"""The axes along which values can be plotted, each at its index."""
 
-# A sixel colour is told in percent, so that more than 101 shades of grey, from 0 to this, would not be told apart.
+# Sixel colours are given in per cent, so more than 101 shades of grey, from 0 to this, could not be distinguished.
 _LEVELS = 100
 # Pixels: what fits into a notebook's cell, and what no picture may exceed.
 _HEIGHT, _WIDTH, _LARGEST = 600, 1000, 12_000
@@ -43,26 +42,26 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 @dataclass(frozen=True)
 class View:
-    """What is shown of an image, already checked against it.
+    """What to show of an image, already checked against it.
 
     Attributes
     ----------
     plane : str or None
         One of `PLANES`; None for all three.
     focus : tuple of int
-        The voxel x, y, z that the slices go through.
+        The voxel x, y, z that the slices pass through.
     volume : int or None
-        Along the fourth axis; None for an image that has none.
+        The position along the fourth axis; None for a 3-D image.
     range : tuple of float or None
-        The intensities of the darkest and the brightest colour.
+        The intensities of the darkest and brightest colour.
     percentiles : tuple of float or None
         The same, as percentiles of the slice.
     colourmap : str
         One of `COLOURMAPS`.
     zoom : float or None
-        Pixels for the shortest edge of a voxel; None for a size that suits a notebook.
+        Pixels per shortest edge of a voxel; None for a size that fits a notebook.
     crosshair : bool
-        Whether lines show the focus.
+        Whether to mark the focus.
     plot : str or None
         One of `PLOTS`.
     """
@@ -79,18 +78,18 @@ class View:
 
 
 def drawn(path: Path, header: Header, view: View, name: str) -> Picture:
-    """Return the picture that mrpeek draws of a file.
+    """Draw a file with mrpeek.
 
     Parameters
     ----------
     path : pathlib.Path
-        What :func:`provision.pictures.images.on_disk` gave.
+        The result of :func:`provision.pictures.images.on_disk`.
     header : provision.pictures.images.Header
-        What the image says of itself.
+        The header of the image.
     view : View
         What to show.
     name : str
-        How to speak of the image.
+        The name of the image in messages.
 
     Returns
     -------
@@ -99,7 +98,7 @@ def drawn(path: Path, header: Header, view: View, name: str) -> Picture:
     Raises
     ------
     provision.errors.ProvisionError
-        When mrpeek or libsixel is not installed, or mrpeek failed.
+        If mrpeek or libsixel is not installed, or mrpeek failed.
     """
     command, library = _commands()
     view = replace(view, zoom=view.zoom or default_zoom(header, view.plane, view.plot))
@@ -113,22 +112,22 @@ def drawn(path: Path, header: Header, view: View, name: str) -> Picture:
 
 
 def default_zoom(header: Header, plane: str | None, plot: str | None = None) -> float:
-    """Return the zoom that makes a picture fit into a notebook's cell.
+    """Return the zoom with which a picture fits a notebook cell.
 
     Parameters
     ----------
     header : provision.pictures.images.Header
-        What the image says of itself.
+        The header of the image.
     plane : str or None
         One of `PLANES`, or None for all three.
     plot : str, optional
-        One of `PLOTS`, when there is a plot below the slices.
+        One of `PLOTS`, if there is a plot below the slices.
 
     Returns
     -------
     float
-        The largest whole number with which the picture is at most 600 pixels high and 1000 wide; 1 up to twice that,
-        and for larger ones the fraction that makes it fit.
+        The largest whole number with which the picture is at most 600 pixels high and 1000 wide; 1 for images up to
+        twice that size, and for larger ones the fraction that makes them fit.
 
     Examples
     --------
@@ -143,28 +142,28 @@ def default_zoom(header: Header, plane: str | None, plot: str | None = None) -> 
 
 
 def check_installed() -> None:
-    """Say so when there is no mrpeek.
+    """Raise an error if mrpeek is not installed.
 
     Raises
     ------
     provision.errors.ProvisionError
-        When it is not installed.
+        If it is not installed.
     """
     _commands()
 
 
 def check_plane(plane: Any) -> None:
-    """Say so when there is no such plane.
+    """Raise an error if there is no such plane.
 
     Parameters
     ----------
     plane : object
-        What was given.
+        The value given.
 
     Raises
     ------
     provision.errors.OptionError
-        When it is none of `PLANES`.
+        If it is not one of `PLANES`.
 
     Examples
     --------
@@ -174,12 +173,12 @@ def check_plane(plane: Any) -> None:
 
 
 def checked_range(range: Any) -> tuple[float, float]:
-    """Return the intensities of the darkest and the brightest colour, or say which are allowed.
+    """Return the intensities of the darkest and brightest colour; refuse anything else.
 
     Parameters
     ----------
     range : object
-        What was given.
+        The value given.
 
     Returns
     -------
@@ -189,56 +188,56 @@ def checked_range(range: Any) -> tuple[float, float]:
     Raises
     ------
     provision.errors.OptionError
-        When it is not two numbers, the lower one first.
+        If it is not two numbers, the lower one first.
 
     Examples
     --------
     >>> checked_range([0, 1000])
     (0.0, 1000.0)
     """
-    return _checked_pair("range is", range, -math.inf, math.inf)
+    return _checked_pair("range", range, -math.inf, math.inf)
 
 
 def _edges(header: Header) -> list[float]:
-    """Return how long the image is along each axis, in units of the shortest edge of a voxel."""
+    """Return the extent of the image along each axis, in units of the shortest edge of a voxel."""
     shortest = min(header.spacing)
     return [size * edge / shortest for size, edge in zip(header.shape[:3], header.spacing, strict=True)]
 
 
 def _size(header: Header, plane: str | None, plot: str | None) -> tuple[float, float]:
-    """Return the width and height of a picture with a zoom of 1."""
+    """Return the width and height of a picture at a zoom of 1."""
     x, y, z = _edges(header)
     width, height = {"sagittal": (y, z), "coronal": (x, z), "axial": (x, y), None: (y + x + x, max(y, z))}[plane]
     if plot is None:
         return width, height
-    # mrpeek makes a plot twice as wide as the image's longest side, and as high as the golden ratio wants it.
+    # mrpeek makes a plot twice as wide as the image's longest side, with the golden ratio.
     wide = 2 * max(x, y, z)
     return max(width, wide), height + wide / _GOLDEN
 
 
 def _least_zoom(header: Header, plane: str | None) -> float:
-    """Return the zoom with which no side of a slice is less than a pixel."""
+    """Return the smallest zoom at which no side of a slice is shorter than a pixel."""
     edges = _edges(header)
     shown = [edge for axis, edge in enumerate(edges) if plane is None or axis != PLANES.index(plane)]
     return 1 / min(shown)
 
 
 def checked(header, plane, focus, volume, range, percentiles, colourmap, zoom, crosshair, plot) -> View:
-    """Return what to show, or say which value is not allowed."""
+    """Return what to show; refuse values that are not allowed."""
     if plane is not None:
         check_plane(plane)
     _check_choice("colour map", colourmap, COLOURMAPS)
     if plot is not None:
         _check_plot(header, plot)
     if range is not None and percentiles is not None:
-        message = "A range and percentiles were given, but only one of them can be."
-        raise OptionError(message, hint="Leave one out.", code="given-twice")
+        message = "Both a range and percentiles were given."
+        raise OptionError(message, hint="Use only one of them.", code="given-twice")
     return View(
         plane=plane,
         focus=_checked_focus(header, focus),
         volume=_checked_volume(header, volume),
         range=None if range is None else checked_range(range),
-        percentiles=None if percentiles is None else _checked_pair("percentiles are", percentiles, 0, 100),
+        percentiles=None if percentiles is None else _checked_pair("percentiles", percentiles, 0, 100),
         colourmap=colourmap,
         zoom=_checked_zoom(header, plane, plot, zoom),
         crosshair=bool(crosshair),
@@ -246,21 +245,17 @@ def checked(header, plane, focus, volume, range, percentiles, colourmap, zoom, c
     )
 
 
-def _check_choice(what: str, value: Any, choices: Sequence[str]) -> None:
+def _check_choice(kind: str, value: Any, choices: Sequence[str], kinds: str = "") -> None:
     if not (isinstance(value, str) and value in choices):
-        raise OptionError(
-            f"There is no {what} {value!r}; it is one of {', '.join(choices)}.",
-            hint=did_you_mean(str(value), choices),
-            code="bad-value",
-        )
+        raise unknown(kind, value, choices, kinds=kinds)
 
 
 def _check_plot(header: Header, plot: Any) -> None:
-    _check_choice("plot", plot, PLOTS)
+    _check_choice("plot axis", plot, PLOTS, kinds="plot axes")
     axis = PLOTS.index(plot)
     size = header.shape[axis] if axis < len(header.shape) else 1
     if size < 2:
-        message = f"Values cannot be plotted along {plot}, where the image ({_sized(header)}) has only one."
+        message = f"Nothing can be plotted along {plot}: the image is {_sized(header)}."
         raise OptionError(message, code="bad-value")
 
 
@@ -280,8 +275,8 @@ def _checked_focus(header: Header, focus: Any) -> tuple[int, ...]:
         allowed = False
     if not allowed:
         raise OptionError(
-            f"The focus is {focus!r}, but it is three voxel numbers from (0, 0, 0) to ({', '.join(map(str, limits))}), "
-            f"because the image is {_sized(header)}.",
+            f"The focus must be three voxel indices from (0, 0, 0) to ({', '.join(map(str, limits))}), not {focus!r}: "
+            f"the image is {_sized(header)}.",
             code="bad-value",
         )
     return tuple(given)
@@ -293,7 +288,7 @@ def _checked_volume(header: Header, volume: Any) -> int | None:
     number = whole(volume)
     if number is None or not 0 <= number < header.volumes:
         raise OptionError(
-            f"The volume is {volume!r}, but it is a whole number from 0 to {header.volumes - 1}, because the image is "
+            f"The volume must be a whole number from 0 to {header.volumes - 1}, not {volume!r}: the image is "
             f"{_sized(header)}.",
             code="bad-value",
         )
@@ -301,17 +296,17 @@ def _checked_volume(header: Header, volume: Any) -> int | None:
 
 
 def flat_range(value: float) -> tuple[float, float]:
-    """Return the intensities between which an image of one value is drawn.
+    """Return the range of intensities for an image with a single value.
 
     Parameters
     ----------
     value : float
-        The value; one that is no number counts as 0.
+        The value; one that is not finite counts as 0.
 
     Returns
     -------
     tuple of float
-        From 0 to the value, whichever is lower first, and from 0 to 1 for a value of 0.
+        0 and the value, the lower one first; 0 and 1 for a value of 0.
 
     Examples
     --------
@@ -329,12 +324,12 @@ def whole(value: Any) -> int | None:
     Parameters
     ----------
     value : object
-        What was given, such as an int or one of numpy's.
+        The value given, such as an int or a numpy integer.
 
     Returns
     -------
     int or None
-        None when it is not a whole number.
+        None if it is not a whole number.
 
     Examples
     --------
@@ -356,7 +351,7 @@ def _checked_pair(what: str, pair: Any, least: float, most: float) -> tuple[floa
     if not allowed:
         limits = f" from {least:g} to {most:g}" if math.isfinite(most) else ""
         raise OptionError(
-            f"The {what} {pair!r}, but two numbers{limits} are needed, the lower one first.", code="bad-value"
+            f"The {what} must be two numbers{limits}, the lower one first, not {pair!r}.", code="bad-value"
         )
     return low, high
 
@@ -371,15 +366,14 @@ def _checked_zoom(header: Header, plane: str | None, plot: str | None, zoom: Any
         allowed = False
     if not allowed:
         raise OptionError(
-            f"The zoom is {zoom!r}, but it is a number from {least:.2g} to {most:.0f}, because the image is "
-            f"{_sized(header)}.",
+            f"The zoom must be a number from {least:.2g} to {most:.0f}, not {zoom!r}: the image is {_sized(header)}.",
             code="bad-value",
         )
     return float(zoom)
 
 
 def _commands() -> tuple[Path, str | None]:
-    """Return mrpeek and the libsixel that was installed with it, or say how to get them."""
+    """Return mrpeek, and the libsixel that was installed with it if there is one."""
     report = notes.read_state("mrpeek").get("report", {})
     installed = Path(report.get("bin") or os.devnull) / "mrpeek"
     if installed.is_file():
@@ -390,7 +384,7 @@ def _commands() -> tuple[Path, str | None]:
 
 
 def _run(command: Path, path: Path, view: View, name: str) -> subprocess.CompletedProcess:
-    """Run mrpeek, and return how it ended and what it wrote for a terminal."""
+    """Run mrpeek, and return its exit code and output."""
     with tempfile.TemporaryDirectory(prefix="provision-peek-") as folder:
         environment = {**os.environ, "MRTRIX_QUIET": "1", "MRTRIX_TMPFILE_DIR": folder}
         try:
@@ -399,18 +393,18 @@ def _run(command: Path, path: Path, view: View, name: str) -> subprocess.Complet
                 stdin=subprocess.DEVNULL, capture_output=True, env=environment, timeout=_SECONDS, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
-            message = f"mrpeek took more than {_SECONDS} s for {name}, and was stopped."
+            message = f"mrpeek was stopped after {_SECONDS} s without finishing {name}."
             raise ProvisionError(message, code="mrpeek-failed") from error
         except OSError as error:
             raise ProvisionError(
                 f"{command} cannot be started: {error.strerror}.",
-                hint='Install it again: provision.run("mrpeek").',
+                hint='Reinstall it: provision.run("mrpeek").',
                 code="does-not-run",
             ) from error
 
 
 def _options(view: View) -> list[str]:
-    """Return mrpeek's options for a view."""
+    """Return the options of mrpeek for a view."""
     position = view.focus if view.volume is None else (*view.focus, view.volume)
     options = ["-batch", "-levels", str(_LEVELS), "-zoom", f"{view.zoom:.9g}", "-colourmap", view.colourmap]
     options += ["-focus", ",".join(map(str, position))]
@@ -424,25 +418,25 @@ def _options(view: View) -> list[str]:
 def _last_line(done: subprocess.CompletedProcess) -> str:
     lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
     if not lines:
-        return f"it ended with code {done.returncode}"
+        return f"it ended with exit code {done.returncode}"
     return lines[-1].removeprefix("mrpeek: ").removeprefix("[ERROR] ").rstrip(".")
 
 
 def _text(done: subprocess.CompletedProcess) -> list[str]:
-    """Return the lines that mrpeek writes around its pictures.
+    """Return the lines that mrpeek prints around its pictures.
 
-    They are the highest and the lowest intensity, above and below the slices, the focus with its value, and with a plot
-    the highest and the lowest value above and below it.
+    They are the highest and lowest intensity, above and below the slices, the focus with its value, and for a plot the
+    highest and lowest value, above and below it.
     """
     text = sixel.without_pictures(done.stdout).decode(errors="replace")
     return [line.strip() for line in re.split(r"[\r\n]+", _ESCAPES.sub("", text)) if line.strip()]
 
 
 def _has_no_range(done: subprocess.CompletedProcess) -> bool:
-    """Return whether mrpeek found no two intensities between which it could draw.
+    """Return whether mrpeek found no range of intensities.
 
-    It writes that they are no numbers when the percentiles of a slice are one and the same, and draws nothing but
-    black; where a slice has no finite value, it ends with a fault.
+    If the percentiles of a slice are equal, it prints nan or inf and draws only black; if a slice has no finite value,
+    it crashes.
     """
     if done.returncode != 0:
         return b"FATAL" in done.stderr or done.returncode < 0
@@ -450,12 +444,12 @@ def _has_no_range(done: subprocess.CompletedProcess) -> bool:
 
 
 def _value(done: subprocess.CompletedProcess) -> float:
-    """Return the value at the focus; 0 when mrpeek did not come to tell it."""
+    """Return the value at the focus; 0 if mrpeek did not print it."""
     return float(_text(done)[2].rpartition(" ")[2]) if done.returncode == 0 else 0.0
 
 
 def _words(view: View, done: subprocess.CompletedProcess, name: str) -> str:
-    """Return what a picture shows."""
+    """Return the description of a picture."""
     high, low, _, *plotted = _text(done)
     if view.range:
         low, high = (f"{limit:g}" for limit in view.range)

@@ -1,4 +1,4 @@
-"""Pictures straight to a terminal that can show them: sixel graphics."""
+"""Pictures in a terminal, as sixel graphics."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _ABLE = "xterm -ti vt340, foot, mlterm, WezTerm, iTerm2, Windows Terminal from 1
 
 
 def check(instead: str) -> None:
-    """Refuse a standard output that is no terminal, or one that cannot show pictures, with what to do instead."""
+    """Refuse a standard output that cannot show pictures; `instead` is the command to use."""
     if not sys.stdout.isatty():
-        raise ProvisionError("Standard output is no terminal.", hint=f"Write a file: {instead}.", code="no-terminal")
+        raise ProvisionError("Standard output is not a terminal.", hint=f"Write a file: {instead}.", code="no-terminal")
     if not shows_sixel():
-        hint = f"Write a file: {instead}. Terminals that can: {_ABLE}."
-        message = "This terminal cannot show pictures: it has no sixel graphics."
+        hint = f"Write a file: {instead}. Terminals with sixel graphics: {_ABLE}."
+        message = "This terminal cannot show pictures: it does not support sixel graphics."
         raise ProvisionError(message, hint=hint, code="no-sixel")
 
 
 def shows_sixel() -> bool:
-    """Ask the terminal that this process runs in whether it shows sixel graphics; one that is silent does not."""
+    """Ask the terminal of this process whether it supports sixel graphics; silence means no."""
     # textual-image asks standard input, which may be a pipe, waits a tenth of a second, and takes a letter typed ahead.
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
@@ -68,7 +68,7 @@ def _read_answer(terminal: int) -> re.Match[bytes] | None:
 
 @contextmanager
 def _raw(terminal: int) -> Iterator[None]:
-    """Have the answer neither shown nor kept until a line ends, while the block runs."""
+    """Keep the terminal from echoing or buffering the answer while the block runs."""
     before = termios.tcgetattr(terminal)
     try:
         tty.setcbreak(terminal)
@@ -78,7 +78,7 @@ def _raw(terminal: int) -> Iterator[None]:
 
 
 def encoded(picture: Picture) -> bytes:
-    """Return a picture as sixel graphics, with an end of line behind it."""
+    """Return a picture as sixel graphics, followed by a newline."""
     from PIL import Image
 
     with Image.open(io.BytesIO(picture.png)) as image:

@@ -1,4 +1,4 @@
-"""Images and tracks in a notebook cell, turned and sliced by the browser itself with WebGL."""
+"""Images and tracks in a notebook cell, rendered by the browser with WebGL."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision import extras
-from provision.errors import OptionError, ProvisionError, no_such_file
+from provision.errors import OptionError, ProvisionError, no_such_file, unknown
 from provision.notebook import in_notebook
 from provision.pictures import images
-from provision.words import did_you_mean, format_bytes
+from provision.words import format_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     from provision.pictures.images import Header, Image
 
 TRACKS = (".tck", ".trk", ".trk.gz", ".tt", ".tt.gz", ".trx")
-"""How the name of a file with tracks ends."""
+"""The file extensions of tracks."""
 
 LAYOUTS = ("all", "axial", "coronal", "sagittal", "3d")
-"""What can be shown: three slices with a turning view beside them, or one of the four."""
+"""The layouts: three slices beside a 3-D view, or one of the four."""
 
 LARGEST = 128_000_000
-"""Bytes of voxels or of one file of tracks that are sent to a browser. The browser holds each several times, as it
-came, as numbers and as a texture, and sends the numbers back to the notebook in pieces. As many of noise took Chromium
-19 s and 0.9 GB of memory, of tracks 17 s and 2.2 GB, on two cores without a graphics card."""
+"""The largest number of bytes, of voxels or of one file of tracks, to send to a browser, which holds them several times
+over: as received, as numbers and as a texture, and sends the numbers back to the notebook in pieces. So many bytes of
+noise took Chromium 19 s and 0.9 GB of memory, of tracks 17 s and 2.2 GB, on two cores without a graphics card."""
 
 LONGEST_SIDE = 2048
-"""Voxels along one axis: what browsers take for a texture of three dimensions (MAX_3D_TEXTURE_SIZE)."""
+"""The largest number of voxels along an axis: the limit of browsers for 3-D textures (MAX_3D_TEXTURE_SIZE)."""
 
 HEIGHTS = (100, 2000)
-"""Least and greatest height in pixels."""
+"""The smallest and largest height in pixels."""
 
 _GREY, _OVERLAYS = "gray", ("warm", "winter", "green", "violet")
 _OVERLAY_OPACITY = 0.5
@@ -51,8 +51,8 @@ _BRIGHTEST, _FAINT = 98, 0.2
 # Slices show the tracks within this many voxels of them, where the whole bundle would hide the image.
 _SLAB_VOXELS = 2.0
 _WAYS_OUT = (
-    "Make it coarser: mrgrid INPUT regrid coarse.mif -scale 0.5, or cut out a region: mrgrid INPUT crop region.mif "
-    "-mask mask.mif, or look at slices: provision.peek."
+    "Downsample it (mrgrid INPUT regrid coarse.mif -scale 0.5), crop it (mrgrid INPUT crop region.mif -mask mask.mif), "
+    "or view slices (provision.peek)."
 )
 _LONGEST_HEADER = 1 << 20
 _DATATYPES = {"Float32LE": "<f4", "Float32BE": ">f4", "Float64LE": "<f8", "Float64BE": ">f8"}
@@ -61,7 +61,7 @@ _DATATYPES = {"Float32LE": "<f4", "Float32BE": ">f4", "Float64LE": "<f8", "Float
 # Compared by what they are, not by their voxels.
 @dataclass(frozen=True, eq=False)
 class _Item:
-    """An image to show: what it was given as, how to speak of it, and its header."""
+    """An image to show: its source, its name in messages, and its header."""
 
     source: Image
     name: str
@@ -70,7 +70,7 @@ class _Item:
 
 @dataclass(frozen=True, eq=False)
 class _Tracks:
-    """A file of tracks to show, and how to speak of it."""
+    """A file of tracks to show, and its name in messages."""
 
     source: Path
     name: str
@@ -84,51 +84,50 @@ def view(
     layout: str = "all",
     height: int = 480,
 ) -> NiiVue:
-    """Show images and tracks laid over each other, in a notebook cell that can be turned, sliced and zoomed.
+    """Show images and tracks in a notebook cell, overlaid, to rotate, slice and zoom.
 
-    The first image is grey. Those after it are coloured and half-transparent, and invisible where they are below a
-    fifth of their brightest; of one with whole numbers, as a mask or labels, only what is not above 0 is. Tracks are
-    lines coloured by their direction: red to the side, green to the front, blue up. The patient's right is on the left
-    of an axial or coronal slice, and the front on the left of a sagittal one; the letters in a slice's corner say what
-    is to its left and above.
+    The first image is grey. The others are coloured and half-transparent, and invisible below a fifth of their
+    brightest value; an image of whole numbers, such as a mask or labels, is invisible only where it is not above 0.
+    Tracks are lines coloured by direction: red is left-right, green front-back, blue head-foot. The patient's right is
+    on the left of an axial or coronal slice, and the front on the left of a sagittal one; the letters in the corner of
+    a slice name its left and upper side.
 
-    The mouse sets the cross-hair and turns the 3-D view; with the right button contrast is drawn; the wheel goes
-    through the slices. Everything is sent to the browser once, so it works on without the notebook. A browser keeps
-    about 16 such views; beyond that it blanks the oldest, until its cell is run again.
+    Click to move the cross-hair, drag to rotate the 3-D view, drag with the right button to set the contrast, and use
+    the wheel to go through the slices. Everything is sent to the browser once, so it works without the kernel. A
+    browser keeps about 16 such views; beyond that it blanks the oldest, until its cell is run again.
 
     Parameters
     ----------
     *sources : path-like, nibabel image or numpy.ndarray
-        Images, as :func:`provision.pictures.images.loaded` takes them, and files of tracks (``.tck``, ``.trk``,
-        ``.tt``, ``.trx``), in the order in which they are laid over each other. They are placed by their scanner
-        coordinates.
+        Images, as for :func:`provision.pictures.images.loaded`, and files of tracks (``.tck``, ``.trk``, ``.tt``,
+        ``.trx``), from bottom to top. They are placed by their scanner coordinates.
     colourmap : str or sequence of str, optional
-        Name of a colour map, such as ``"hot"``; the error for an unknown one lists them. One name is for the images
-        over the first, or for the first if it is alone; a sequence has one for each image. Tracks have none.
+        A colour map, such as ``"hot"``; the error for an unknown one lists all. A single name applies to the overlays,
+        or to the first image if it is the only one; a sequence has one name for each image. Tracks have none.
     opacity : float or sequence of float, optional
-        From 0, invisible, to 1. One number is for all over the first, or for the first if it is alone; a sequence has
-        one for each image and each file of tracks. By default 1 for the first image and for tracks, 0.5 for others.
+        From 0, invisible, to 1. A single number applies to the overlays, or to the first image if it is the only one; a
+        sequence has one for each image and file of tracks. By default 1 for the first image and tracks, else 0.5.
     volume : int or sequence of int, optional
-        Which volume of an image with four axes is sent, counted from 0. The first is the mean of all directions in an
-        image of spherical harmonics, and most often the one without weighting in a diffusion series. With several,
-        the left and right arrow keys go through those of the first image once the view was clicked.
+        The volume of a 4-D image to send, counted from 0. In an image of spherical harmonics the first is the mean of
+        all directions; in a diffusion series it is usually at b = 0. With several volumes, the left and right arrow
+        keys go through those of the first image, once the view has been clicked.
     layout : {'all', 'axial', 'coronal', 'sagittal', '3d'}, optional
-        Three slices with a 3-D view beside them, or one of the four.
+        Three slices beside a 3-D view, or one of the four.
     height : int, optional
-        Height of the view in pixels, 100 to 2000; it is as wide as the cell.
+        The height of the view in pixels, from 100 to 2000; it is as wide as the cell.
 
     Returns
     -------
     ipyniivue.NiiVue
-        The widget, which a notebook shows as the value of a cell. It can be changed afterwards, for instance with
+        The widget, which a notebook shows as the value of a cell. It can be changed later, for example with
         ``viewer.volumes[1].opacity = 0.2`` or ``viewer.volumes[0].cal_max = 800``.
 
     Raises
     ------
     provision.errors.OptionError
-        For what is no image and no file of tracks, is too large to be sent, or a value that is not allowed.
+        If something is neither an image nor tracks, is too large to be sent, or a value is not allowed.
     provision.errors.ProvisionError
-        When ipyniivue or nibabel is not installed, or this is no notebook.
+        If ipyniivue or nibabel is not installed, or this is not a notebook.
 
     Examples
     --------
@@ -137,12 +136,13 @@ def view(
     """
     items = [_item(source, number) for number, source in enumerate(sources, 1)]
     if not items:
-        hint = 'Give an image: provision.view("fa.nii.gz").'
+        hint = 'Pass an image: provision.view("fa.nii.gz").'
         raise OptionError("There is nothing to show.", hint=hint, code="nothing-to-show")
     shown = [item for item in items if isinstance(item, _Item)]
     tracks = [item for item in items if isinstance(item, _Tracks)]
     opacities = _opacities(opacity, items)
-    _check_choice(layout, LAYOUTS, "layout")
+    if layout not in LAYOUTS:
+        raise unknown("layout", layout, LAYOUTS)
     _check_height(height)
     ipyniivue = _import_ipyniivue()
     colourmaps = _colourmaps(colourmap, shown, _names_of_colourmaps(ipyniivue))
@@ -166,7 +166,7 @@ def view(
 
 
 def _item(source: Image, number: int) -> _Item | _Tracks:
-    """Return what was given with its name, or say why it cannot be shown."""
+    """Return a source with its name; refuse one that cannot be shown."""
     if not isinstance(source, str | os.PathLike):
         return _Item(source, f"image {number}", images.header(source))
     path = Path(source).expanduser()
@@ -175,8 +175,7 @@ def _item(source: Image, number: int) -> _Item | _Tracks:
         return _Tracks(path, path.name)
     if path.is_file() and not path.name.endswith(images.EXTENSIONS):
         raise OptionError(
-            f"{source} is neither an image ({', '.join(images.EXTENSIONS)}) nor tracks ({', '.join(TRACKS)}) by the "
-            "end of its name.",
+            f"{source} looks like neither an image ({', '.join(images.EXTENSIONS)}) nor tracks ({', '.join(TRACKS)}).",
             hint="Convert it with mrconvert or tckconvert.",
             code="unknown-format",
         )
@@ -188,11 +187,11 @@ def _check_tracks(path: Path) -> None:
         raise no_such_file(path, str(path))
     size = path.stat().st_size
     if not size:
-        raise OptionError(f"{path} is empty.", hint="Make it again.", code="damaged")
+        raise OptionError(f"{path} is empty.", hint="Create it again.", code="damaged")
     if size > LARGEST:
         raise OptionError(
-            f"{path} has {format_bytes(size)}, and a browser takes {format_bytes(LARGEST)} of tracks.",
-            hint=f"Take some of them: tckedit {path.name} fewer.tck -number 10000.",
+            f"{path} has {format_bytes(size)}; the limit for tracks in a browser is {format_bytes(LARGEST)}.",
+            hint=f"Use fewer tracks: tckedit {path.name} fewer.tck -number 10000.",
             code="too-large",
         )
     try:
@@ -201,14 +200,14 @@ def _check_tracks(path: Path) -> None:
         fits = False
     if not fits:
         raise OptionError(
-            f"{path} does not hold tracks in the format that its name says.",
-            hint="Check what it is.",
+            f"{path} does not contain tracks in the format that its name suggests.",
+            hint="Check its format.",
             code="bad-tracks",
         )
 
 
 def _looks_like_tracks(path: Path) -> bool:
-    """Return whether a file begins as its name says; what is in a .tck is read later.
+    """Return whether a file begins as its name suggests; the content of a .tck is read later.
 
     The formats: https://trackvis.org/docs/?subsect=fileformat, https://github.com/tee-ar-ex/trx-spec, and for .tt
     MATLAB's, level 4: https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf.
@@ -234,7 +233,7 @@ def _opacities(opacity: float | Sequence[float] | None, items: list[_Item | _Tra
     for value in values:
         is_number = isinstance(value, Real) and not isinstance(value, bool)
         if not (is_number and 0 <= value <= 1):
-            raise OptionError(f"An opacity is a number from 0 to 1, not {value!r}.", code="bad-value")
+            raise OptionError(f"The opacity must be a number from 0 to 1, not {value!r}.", code="bad-value")
     return dict(zip(items, map(float, values), strict=True))
 
 
@@ -243,66 +242,59 @@ def _colourmaps(colourmap: str | Sequence[str] | None, shown: list[_Item], known
     values = _one_each(colourmap, [_GREY, *overlays][: len(shown)], "colourmap", "images")
     names = [_GREY if value == "grey" else value for value in values]
     for name in names:
-        _check_choice(name, known, "colourmap")
+        if name not in known:
+            raise unknown("colour map", name, known)
     return names
 
 
 def _one_each(value: Any, default: list, option: str, things: str) -> list:
-    """Return a value for each thing: those given, or the one given for all over the first."""
+    """Return a value for each thing: those given, or the single one for all but the first."""
     if value is None:
         return default
     if not isinstance(value, list | tuple):
         return [*default[:1], *[value] * (len(default) - 1)] if len(default) > 1 else [value] * len(default)
     if len(value) != len(default):
-        message = f"There are {len(value)} values of {option} for {len(default)} {things}; give one for each."
+        message = f"{option} has {len(value)} values for {len(default)} {things}; pass one for each."
         raise OptionError(message, code="bad-value")
     return list(value)
-
-
-def _check_choice(name: Any, allowed: Sequence[str], option: str) -> None:
-    if name not in allowed:
-        hint = did_you_mean(name, allowed) if isinstance(name, str) else ""
-        raise OptionError(
-            f"There is no {option} {name!r}; there are {', '.join(allowed)}.", hint=hint, code="bad-value"
-        )
 
 
 def _check_height(height: Any) -> None:
     least, most = HEIGHTS
     is_whole = isinstance(height, Integral) and not isinstance(height, bool)
     if not (is_whole and least <= height <= most):
-        message = f"The height is a whole number of pixels from {least} to {most}, not {height!r}."
+        message = f"The height must be a whole number of pixels from {least} to {most}, not {height!r}."
         raise OptionError(message, code="bad-value")
 
 
 def _frames(item: _Item, volume: int | Sequence[int]) -> list[int] | None:
-    """Return which volumes of an image to send, or None when it has but one."""
+    """Return which volumes of an image to send, or None if it has only one."""
     header = item.header
     if len(header.shape) == 3:
         return None
     if len(header.shape) > 4:
         size = " x ".join(map(str, header.shape))
-        message = f"{item.name} has the size {size}, but no more than four axes can be shown."
+        message = f"{item.name} has the size {size}, but at most four dimensions can be shown."
         raise OptionError(message, code="wrong-image")
     frames = [volume] if isinstance(volume, str) or not isinstance(volume, Iterable) else list(volume)
     for frame in frames:
         if isinstance(frame, bool) or not isinstance(frame, Integral) or not 0 <= frame < header.volumes:
             raise OptionError(
-                f"{item.name} has {header.volumes} volumes, 0 to {header.volumes - 1}, and none of them is {frame!r}.",
+                f"{item.name} has no volume {frame!r}; its volumes are numbered from 0 to {header.volumes - 1}.",
                 code="bad-value",
             )
     if not frames:
-        raise OptionError("A volume at least is to be chosen.", hint="The first is volume=0.", code="bad-value")
+        raise OptionError("No volume was chosen.", hint="The first is volume=0.", code="bad-value")
     return frames
 
 
 def _check_size(item: _Item, frames: list[int] | None) -> None:
-    """Refuse what a browser would choke on, before its voxels are read."""
+    """Refuse an image that is too large for a browser, before its voxels are read."""
     shape = item.header.shape[:3]
     size = " x ".join(map(str, shape))
     if max(shape) > LONGEST_SIDE:
         raise OptionError(
-            f"{item.name} has {size} voxels, and a browser takes {LONGEST_SIDE} along one axis.",
+            f"{item.name} has {size} voxels; a browser can show at most {LONGEST_SIDE} along an axis.",
             hint=_WAYS_OUT,
             code="too-large",
         )
@@ -312,7 +304,7 @@ def _check_size(item: _Item, frames: list[int] | None) -> None:
     if needed > LARGEST:
         number = f"{count} volumes of {size}" if count > 1 else size
         raise OptionError(
-            f"{item.name} has {number} voxels, {format_bytes(needed)}, and a browser takes {format_bytes(LARGEST)}.",
+            f"{item.name} has {number} voxels, {format_bytes(needed)}; the limit is {format_bytes(LARGEST)}.",
             hint="Choose fewer volumes." if count > 1 else _WAYS_OUT,
             code="too-large",
         )
@@ -329,20 +321,20 @@ def _import_ipyniivue():
 
 
 def _check_notebook() -> None:
-    """Say so where nothing would show a widget.
+    """Refuse to show a widget outside a notebook.
 
-    In Google Colab anywidget, which ipyniivue stands on, enables the manager of custom widgets by itself.
+    On Google Colab, anywidget, on which ipyniivue is built, enables custom widgets by itself.
     """
     if not in_notebook():
         raise ProvisionError(
-            "There is no notebook here that could show this.",
-            hint="Call it in a cell of JupyterLab or Google Colab; provision.peek shows slices in a terminal.",
+            "This can be shown only in a notebook.",
+            hint="Call it in a cell of JupyterLab or Google Colab; for a terminal, use provision.peek.",
             code="no-notebook",
         )
 
 
 def _names_of_colourmaps(ipyniivue) -> list[str]:
-    """Return the names of the colour maps that come with ipyniivue, without those for its own use."""
+    """Return the colour maps of ipyniivue, without those for its own use."""
     folder = Path(ipyniivue.__file__).parent / "static" / "colormaps"
     return sorted(path.stem for path in folder.glob("*.json") if path.stem[0].isalpha())
 
@@ -351,7 +343,7 @@ def _settings(ipyniivue, layout: str, shown: list[_Item]) -> dict[str, Any]:
     types = ipyniivue.SliceType
     kinds = (types.MULTIPLANAR, types.AXIAL, types.CORONAL, types.SAGITTAL, types.RENDER)
     settings = {
-        # Without an image there are no slices.
+        # There are no slices without an image.
         "slice_type": kinds[LAYOUTS.index(layout)] if shown else types.RENDER,
         "multiplanar_show_render": ipyniivue.ShowRender.ALWAYS,
         "multiplanar_pad_pixels": 4,
@@ -377,7 +369,7 @@ def _settings(ipyniivue, layout: str, shown: list[_Item]) -> dict[str, Any]:
 
 
 def _volume(ipyniivue, item: _Item, frames: list[int] | None, *, is_overlay: bool, **options: Any):
-    """Return an image for the widget, with nothing in it but the volumes that are to be shown."""
+    """Return an image for the widget, with only the volumes to show."""
     array, affine = images.loaded(item.source)
     if frames is not None:
         array = array[..., frames] if len(frames) > 1 else array[..., frames[0]]
@@ -390,9 +382,9 @@ def _volume(ipyniivue, item: _Item, frames: list[int] | None, *, is_overlay: boo
 
 
 def _overlay_range(array: np.ndarray) -> tuple[float | None, float | None]:
-    """Return below which value an overlay is invisible and from which on it is brightest; None where that is unknown.
+    """Return the values below which an overlay is invisible and above which it is brightest; None if unknown.
 
-    Whole numbers are taken for labels, none of which is to be hidden.
+    Whole numbers are taken for labels, and none of them is hidden.
     """
     import numpy as np
 
@@ -406,9 +398,9 @@ def _overlay_range(array: np.ndarray) -> tuple[float | None, float | None]:
 
 
 def _nifti(values: np.ndarray, affine: np.ndarray) -> bytes:
-    """Return values and their place as a compressed NIfTI file.
+    """Return values and affine as a compressed NIfTI file.
 
-    niivue reads MIF as well, but neither its scaling nor whole numbers of 64 bits.
+    niivue also reads MIF, but supports neither its scaling nor 64-bit integers.
     """
     import nibabel
 
@@ -419,7 +411,7 @@ def _nifti(values: np.ndarray, affine: np.ndarray) -> bytes:
 
 
 def _for_texture(array: np.ndarray) -> np.ndarray:
-    """Return values of a type that a texture can have: those of 8 and 16 bits as they are, all others as float32."""
+    """Return values in a type that a texture supports: 8 and 16 bits as they are, all others as float32."""
     import numpy as np
 
     if array.dtype == bool:
@@ -430,7 +422,7 @@ def _for_texture(array: np.ndarray) -> np.ndarray:
 
 
 def _mesh(ipyniivue, item: _Tracks, opacity: float):
-    """Return tracks for the widget, coloured by the direction of each step."""
+    """Return tracks for the widget, coloured by local direction."""
     data = _plain_tck(item) if item.name.endswith(".tck") else item.source.read_bytes()
     mesh = ipyniivue.Mesh(data=data, name=item.name, opacity=opacity)
     mesh.fiber_color = "Local"
@@ -438,7 +430,7 @@ def _mesh(ipyniivue, item: _Tracks, opacity: float):
 
 
 def _plain_tck(item: _Tracks) -> bytes:
-    """Return a file of tracks as niivue reads it, which is with float32 in this order of bytes only.
+    """Return a file of tracks in the only form that niivue reads: little-endian float32.
 
     The format: https://mrtrix.readthedocs.io/en/latest/getting_started/image_data.html#tracks-file-format-tck
     """
@@ -449,7 +441,7 @@ def _plain_tck(item: _Tracks) -> bytes:
     place, datatype = re.fullmatch(r"\.\s+(\d{1,18})", fields.get("file", "")), fields.get("datatype", "")
     if not content.startswith(b"mrtrix tracks") or not place or datatype not in _DATATYPES:
         raise OptionError(
-            f"{item.name} does not hold tracks in MRtrix3's format.", hint="Check what it is.", code="bad-tracks"
+            f"{item.name} does not contain tracks in MRtrix3's format.", hint="Check its format.", code="bad-tracks"
         )
     dtype = np.dtype(_DATATYPES[datatype])
     data = content[int(place[1]) :]
@@ -457,17 +449,17 @@ def _plain_tck(item: _Tracks) -> bytes:
     ends = np.flatnonzero(np.isinf(points[:, 0]))
     if not len(ends):
         raise OptionError(
-            f"{item.name} is cut off: the mark of its end is missing.", hint="Make or copy it again.", code="damaged"
+            f"{item.name} is cut off: its end marker is missing.", hint="Copy or create it again.", code="damaged"
         )
     if not np.isfinite(points[: ends[0]]).any():
-        hint = "See with tckinfo -count how many it should have."
-        raise OptionError(f"{item.name} has no track in it.", hint=hint, code="nothing-to-show")
+        hint = "Check it with tckinfo -count."
+        raise OptionError(f"{item.name} contains no tracks.", hint=hint, code="nothing-to-show")
     start = b"mrtrix tracks\ndatatype: Float32LE\nfile: . 64\nEND\n".ljust(64, b"\n")
     return start + points[: ends[0] + 1].astype("<f4").tobytes()
 
 
 def _tck_fields(content: bytes) -> dict[str, str]:
-    """Return the header of a file of tracks; MRtrix3 reads it with and without spaces, and with either end of line."""
+    """Return the header of a file of tracks; like MRtrix3, accept any spacing and both line endings."""
     fields: dict[str, str] = {}
     for line in content[:_LONGEST_HEADER].split(b"\n"):
         text = line.partition(b"#")[0].decode(errors="replace").strip()

@@ -98,51 +98,51 @@ ROWS = [
         lambda _: provision.run("mrtrix"),
         "no-role",
         "There is no role 'mrtrix'.",
-        "Did you mean 'mrtrix3'? The roles are deps, mrtrix3, mrpeek, sshd, ngrok, reverse_ssh.",
+        "Did you mean 'mrtrix3'? Roles: deps, mrtrix3, mrpeek, sshd, ngrok, reverse_ssh.",
     ),
     (
         lambda _: provision.run(),
         "usage",
-        "No role was named.",
-        "The roles are deps, mrtrix3, mrpeek, sshd, ngrok, reverse_ssh.",
+        "No role was given.",
+        "Roles: deps, mrtrix3, mrpeek, sshd, ngrok, reverse_ssh.",
     ),
     (
         lambda _: provision.run("reverse_ssh", gatway="me@host"),
         "no-option",
-        "There is no option gatway of reverse_ssh.",
+        "There is no option 'gatway' for reverse_ssh.",
         (
-            "Did you mean 'gateway'? The options are gateway, known_hosts, identity, port, gateway_port, "
-            "jump, max_seconds, accept_colab_policy, state."
+            "Did you mean 'gateway'? Options: gateway, known_hosts, identity, port, gateway_port, jump, "
+            "max_seconds, accept_colab_policy, state."
         ),
     ),
     (
         lambda _: provision.run("deps", "mrtrix3", state="present"),
         "ambiguous",
-        "state has several meanings here.",
-        "Write deps_state or mrtrix3_state.",
+        "state is ambiguous.",
+        "Use deps_state or mrtrix3_state.",
     ),
     (
         lambda _: provision.run("deps", mrtrix3_version="any"),
         "no-effect",
-        "mrtrix3_version would have no effect: it is an option of mrtrix3, and what runs is deps.",
+        "mrtrix3_version would have no effect: mrtrix3 is not being run.",
         "Leave it out, or run mrtrix3 as well.",
     ),
     (
         lambda _: provision.run("mrtrix3", version="3.0.8", mrtrix3_version="any"),
         "given-twice",
-        "mrtrix3_version is given twice.",
-        "Give either its short or its full name.",
+        "mrtrix3_version was given twice.",
+        "Use either its short or its full name.",
     ),
     (
         lambda _: provision.run("mrtrix3", version=3.1),
         "bad-value",
-        "version takes text, but was given 3.1.",
+        "version takes text, not 3.1.",
         'Write it in quotes: "3.1".',
     ),
     (
         lambda _: provision.run("mrtrix3", state="presnt"),
         "bad-value",
-        "state was given 'presnt', which is not one of its choices.",
+        "state cannot be 'presnt'.",
         "Did you mean 'present'? Choices: present, absent.",
     ),
     (
@@ -154,13 +154,13 @@ ROWS = [
     (
         lambda folder: provision.run("deps", on=written(folder / "fleet.yml", "all: {host: {a: }}")),
         "bad-inventory",
-        "The inventory FOLDER/fleet.yml is not understood: the group 'all' has 'host'.",
-        "Did you mean 'hosts'? A group has hosts, vars and children; inventory/fleet.example.yml is an example.",
+        "The inventory FOLDER/fleet.yml is invalid: the group 'all' has an unknown key 'host'.",
+        "Did you mean 'hosts'? A group has hosts, vars and children; see inventory/fleet.example.yml.",
     ),
     (
         lambda _: provision.run("deps", ask_become_pass=True),
         "declined",
-        "No password for sudo was typed.",
+        "No sudo password was typed.",
         "Run it in a terminal or a notebook, or as root.",
     ),
     (
@@ -168,15 +168,15 @@ ROWS = [
         "no-token",
         "ngrok needs the authtoken of your account.",
         (
-            "Copy it from https://dashboard.ngrok.com/get-started/your-authtoken, and give it in the "
-            "variable NGROK_AUTHTOKEN, as a Colab secret of that name, or when asked."
+            "Copy it from https://dashboard.ngrok.com/get-started/your-authtoken, and set the variable or "
+            "Colab secret NGROK_AUTHTOKEN."
         ),
     ),
     (
         gone,
         "no-working-folder",
         "The working folder is gone: it was deleted, or its drive is no longer mounted.",
-        "Change to an existing folder: cd, or in a notebook %cd /content.",
+        "Change to an existing folder with cd (in a notebook, %cd /content).",
     ),
     (
         lambda _: locked(),
@@ -187,8 +187,8 @@ ROWS = [
     (
         lambda _: failed(msg="Missing sudo password"),
         "sudo-password",
-        "Installing packages needs an administrator, and sudo asks for a password.",
-        "Run it with --ask-become-pass, or as root.",
+        "Installing packages needs root, and sudo asks for a password.",
+        "Run it again with --ask-become-pass, or as root.",
     ),
     (
         lambda _: failed(msg="cp: cannot write: No space left on device"),
@@ -199,8 +199,8 @@ ROWS = [
     (
         lambda _: failed(msg="E: Could not get lock /var/lib/dpkg/lock-frontend."),
         "apt-locked",
-        "Another package manager is running and did not end in time.",
-        "Wait for it to end and run it again.",
+        "Another package manager is running and did not finish in time.",
+        "Wait for it to finish and run it again.",
     ),
     (
         lambda _: failed(msg="Temporary failure resolving 'deb.debian.org'"),
@@ -217,34 +217,34 @@ ROWS = [
     (
         lambda _: unreachable("Host key verification failed."),
         "host-key-unknown",
-        "node1 could not be reached: its host key is not known here.",
+        "node1 could not be reached: its host key is unknown.",
         "Connect once with ssh and compare the fingerprint, or add the key to ~/.ssh/known_hosts.",
     ),
     (
         lambda _: unreachable("me@node1: Permission denied (publickey)."),
         "ssh-denied",
-        "node1 could not be reached: it lets this user in with none of the keys here.",
-        "Try ssh by hand.",
+        "node1 could not be reached: it accepts none of this user's keys.",
+        "Try to connect with ssh.",
     ),
     (
         lambda _: command_line("rnu mrtrix3"),
         "usage",
         "There is no command 'rnu'.",
         (
-            "Did you mean 'run'? The commands are run, list, describe, demo, status, stop, sample, store, "
-            "peek, glyphs, completion, doctor, logs, remove."
+            "Did you mean 'run'? Commands: run, list, describe, demo, status, stop, sample, store, peek, "
+            "glyphs, completion, doctor, logs, remove."
         ),
     ),
     (
         lambda _: command_line("stop --jsno"),
         "no-option",
-        "There is no option --jsno of stop.",
-        "Did you mean '--json'? The options are --on, --wait, --no-wait, --json, --help.",
+        "There is no option '--jsno' for stop.",
+        "Did you mean '--json'? Options: --on, --wait, --no-wait, --json, --help.",
     ),
     (
         lambda _: command_line("list deps"),
         "usage",
-        "'deps' is too much for list.",
+        "Unexpected argument 'deps': `provision list` takes none.",
         "See provision list --help.",
     ),
     (
@@ -269,7 +269,7 @@ ROWS = [
         lambda folder: provision.Result(0, 1.0, {"node1": {"sshd": {"password_file": folder / "x"}}}).sshd.password,
         "no-file",
         "The password cannot be read from FOLDER/x: no such file or directory.",
-        'Only who started the server can read it; provision.run("sshd") makes one that is missing.',
+        'Only the user who started the server can read it; provision.run("sshd") replaces a missing one.',
     ),
     (
         lambda _: extras.require("view", "Pictures of images", "no_such_package"),
@@ -299,62 +299,62 @@ ROWS = [
         lambda folder: images.loaded(written(folder / "a.txt")),
         "unknown-format",
         (
-            "FOLDER/a.txt is not an image by its name, which ends in none of .nii, .nii.gz, .mif, .mif.gz, "
-            ".mih, .mgh, .mgz, .img, .hdr."
+            "FOLDER/a.txt does not look like an image: its name does not end in .nii, .nii.gz, .mif, "
+            ".mif.gz, .mih, .mgh, .mgz, .img or .hdr."
         ),
-        "Convert it with mrconvert, or give an image of nibabel or a numpy array.",
+        "Convert it with mrconvert, or pass a nibabel image or a numpy array.",
     ),
     (
         lambda folder: images.loaded(written(folder / "a.mif")),
         "bad-image",
-        "FOLDER/a.mif does not hold an image in the format that its name says: its first line is not 'mrtrix image'.",
-        "Check what it is, and give it the name that fits.",
+        "FOLDER/a.mif is not an image in the format that its name suggests: its first line is not 'mrtrix image'.",
+        "Check its format, and rename it to match.",
     ),
     (
         cut,
         "damaged",
-        "FOLDER/a.nii is damaged or cut off: it holds 400 B where its header announces 592 B.",
-        "Copy it, or make it, again.",
+        "FOLDER/a.nii is damaged or cut off: it has 400 B, but its header implies 592 B.",
+        "Copy or create it again.",
     ),
     (
         lambda _: glyphs._loaded(ARRAY),
         "not-fods",
-        "FODs are a 4-D image, but this one has 3 dimensions: 3 x 4 x 5.",
+        "FODs must be a 4-D image, but this one has 3 dimensions: 3 x 4 x 5.",
         "",
     ),
     (
         lambda _: on_no_terminal(),
         "no-terminal",
-        "Standard output is no terminal.",
+        "Standard output is not a terminal.",
         "Write a file: provision peek a.nii -o picture.png.",
     ),
     (
         lambda _: provision.view(),
         "nothing-to-show",
         "There is nothing to show.",
-        'Give an image: provision.view("fa.nii.gz").',
+        'Pass an image: provision.view("fa.nii.gz").',
     ),
     (
         lambda _: webview._check_notebook(),
         "no-notebook",
-        "There is no notebook here that could show this.",
-        "Call it in a cell of JupyterLab or Google Colab; provision.peek shows slices in a terminal.",
+        "This can be shown only in a notebook.",
+        "Call it in a cell of JupyterLab or Google Colab; for a terminal, use provision.peek.",
     ),
     (
         lambda _: provision.store.export("mrtrix3", ".", "store"),
         "no-build",
         "There are no builds in FOLDER/store.",
-        "Name another store.",
+        "Choose another store.",
     ),
     (
         lambda folder: provision.store.import_(written(folder / "a.tar.zst"), "0" * 64, "store", progress=print),
         "wrong-checksum",
         (
-            "This archive is not the one it should be: its SHA-256 is "
+            "This archive has the wrong SHA-256: "
             "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1, not "
             "0000000000000000000000000000000000000000000000000000000000000000."
         ),
-        "Compare it with what provision store export told, or fetch the archive again.",
+        "Compare it with the output of provision store export, or fetch the archive again.",
     ),
     (
         lambda _: provision.store.import_(NOWHERE, "0" * 64, "store", progress=print),
@@ -365,41 +365,40 @@ ROWS = [
     (
         lambda _: provision.sample("phantm"),
         "bad-value",
-        "There are no data called 'phantm'.",
-        "Did you mean 'phantom'? Choose from: phantom, sherbrooke_3shell, bids.",
+        "There is no sample 'phantm'.",
+        "Did you mean 'phantom'? Samples: phantom, sherbrooke_3shell, bids.",
     ),
     (
         lambda folder: run_command(folder, "echo no; exit 3"),
         "failed",
         "dwi2fod failed with exit code 3:\nno",
-        "All of its output is in FOLDER/demo.log.",
+        "The full output is in FOLDER/demo.log.",
     ),
     (
         lambda folder: run_command(folder, "kill -9 $$"),
         "killed",
-        "dwi2fod was ended by signal 9 (Killed).",
-        "All of its output is in FOLDER/demo.log. The machine may have run out of memory.",
+        "dwi2fod was stopped by signal 9 (Killed).",
+        "The full output is in FOLDER/demo.log. The machine may have run out of memory.",
     ),
     (
         lambda folder: pipeline.check_limits({"crossing": pipeline.Angles(9, 15.0, 20.0, 10.0)}, folder / "demo.log"),
         "wrong-fibres",
-        "The found fibres miss the true ones: the median angle is 15.0 degrees (crossing, at most 10).",
+        "The fibres found differ from the true ones: the median angle is 15.0 degrees (crossing, at most 10).",
         (
-            "Look at FOLDER/fod.png: lines across the ring mean that the gradients were turned. With the "
-            "default size and SNR a sound MRtrix3 passes: install another version or origin, and run this "
-            "again."
+            "Look at FOLDER/fod.png: lines across the ring mean that the gradients were flipped. With the "
+            "default size and SNR a working MRtrix3 passes, so try another version or origin."
         ),
     ),
     (
         lambda _: not_flushed(),
         "drive-not-flushed",
         "Google Drive could not be flushed: it is full.",
-        "Do not end the session before drive.google.com shows the files; provision.store.ls() tells which.",
+        "Keep the session open until drive.google.com shows the files that provision.store.ls() lists.",
     ),
     (
         lambda _: mistaken(),
         "internal",
-        "This is a mistake in provision: KeyError: 'x'.",
+        "This is a bug in provision: KeyError: 'x'.",
         "Please report it.",
     ),
 ]
@@ -433,7 +432,7 @@ def test_an_error_is_told_in_this_sentence_with_this_to_do(tmp_path, provoke, co
 
 def test_an_interrupted_cell_is_told_in_this_sentence():
     assert str(Interrupted()) == (
-        "Interrupted: all that was started has been stopped. Run the cell again, and it goes on from here."
+        "Interrupted: everything that was running has been stopped. Run the cell again to resume."
     )
 
 
