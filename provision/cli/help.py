@@ -39,7 +39,9 @@ class Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
-            raise unknown(str(action.metavar or action.dest).lower(), value, map(str, action.choices), code="usage")
+            kind = str(action.metavar or action.dest).lower()
+            where = "".join(f" for {flag}" for flag in action.option_strings)
+            raise unknown(kind, value, map(str, action.choices), where=where, code="usage")
 
 
 def ending(examples: str, codes: str = CODES) -> str:

@@ -124,8 +124,8 @@ def test_roles_find_modules_and_roles_of_their_collection_in_a_playbook_of_someb
     playbook = installed.place / "theirs.yml"
     playbook.write_text(yaml.safe_dump([play]))
     said = installed.play(playbook, "--check", mrtrix3_state="absent", deps_state="absent")
-    assert f"{NAME}._tool : Look at what is installed" in said  # with provision_probe, in a role that it includes
-    assert f"{NAME}.deps : Look at what is installed" in said
+    assert f"{NAME}._tool : Check what is installed" in said  # with provision_probe, in a role that it includes
+    assert f"{NAME}.deps : Check what is installed" in said
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="git is not installed, and without root it cannot be")

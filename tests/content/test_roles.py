@@ -16,6 +16,8 @@ import jinja2.meta
 import pytest
 import yaml
 
+from provision.display.tasks import under_way
+
 ROOT = Path(__file__).resolve().parents[2]
 # What begins with _ is for other roles to include.
 ROLES = sorted((ROOT / "roles").glob("[!_]*"))
@@ -146,6 +148,11 @@ def test_every_internal_is_used(role: Path) -> None:
 @each_folder
 def test_every_task_has_a_name(role: Path) -> None:
     assert [(path.name, task) for path, task in tasks(role) if not task.get("name")] == []
+
+
+@each_folder
+def test_the_name_of_a_task_begins_with_a_verb_that_the_progress_display_knows(role: Path) -> None:
+    assert [name for _, task in tasks(role) if under_way(name := task["name"]) == name] == []
 
 
 @each_folder

@@ -153,7 +153,7 @@ def test_a_failure_is_told_in_lines_for_people(kernel):
     assert lines[0].startswith("Error: ") and " 3" in lines[0]
     assert lines[1:-1] == [
         "At: task Compile, host localhost",
-        "It said last:",
+        "Last output:",
         "    one",
         "    app.cpp: error: no such <b>thing</b>",
     ]

@@ -252,7 +252,7 @@ def test_the_password_is_shown_when_the_button_is_pressed_and_is_not_saved(page:
 
 def test_a_run_shows_how_far_it_is_and_ends_as_one_line(page: Page) -> None:
     cell = page.cell("progress")
-    assert re.search(r"✓ deps: Install pack.*mrtrix3: Compile the commands .*\d+/401 steps", cell["meanwhile"], re.S)
+    assert re.search(r"✓ deps: Install pack.*mrtrix3: Compiling the commands .*\d+/401 steps", cell["meanwhile"], re.S)
     assert cell["text"] == LINE
 
 

@@ -74,7 +74,7 @@ def test_every_cell_that_is_different_there_runs_on_colab(colab: dict[str, list[
 
 
 def test_without_drive_it_says_where_builds_are_kept(plain: dict[str, list[dict]]) -> None:
-    assert "No Google Drive is mounted; builds are kept in /root/.cache/provision" in said(plain["drive"])
+    assert "Google Drive is not mounted; builds are saved in /root/.cache/provision" in said(plain["drive"])
 
 
 def test_on_colab_builds_are_kept_on_drive(colab: dict[str, list[dict]]) -> None:
@@ -89,7 +89,7 @@ def test_mrtrix3_is_there_and_what_was_installed_once_is_not_installed_again(
 
 
 def test_where_dipys_server_cannot_be_reached_the_phantom_is_taken(plain: dict[str, list[dict]]) -> None:
-    assert "The phantom is taken instead." in said(plain["sample"])
+    assert "Using the phantom instead." in said(plain["sample"])
 
 
 def test_fods_are_estimated_and_drawn(plain: dict[str, list[dict]], box: Box) -> None:

@@ -34,7 +34,7 @@ def test_an_error_as_lines_tells_what_to_do_where_it_happened_what_was_said_last
     where = {"role": "deps", "task": "Install", "host": "node1"}
     error = ProvisionError("It broke.", hint="Mend it.", **where, log=Path("a.log"), said=["one", "two"])
     assert error.lines() == [
-        "Error: It broke.", "Mend it.", "At: role deps, task Install, host node1", "It said last:", "    one",
+        "Error: It broke.", "Mend it.", "At: role deps, task Install, host node1", "Last output:", "    one",
         "    two", "Log: a.log",
     ]  # fmt: skip
     assert ProvisionError("It broke.").lines() == ["Error: It broke."]
@@ -43,7 +43,7 @@ def test_an_error_as_lines_tells_what_to_do_where_it_happened_what_was_said_last
 def test_ipython_shows_an_error_as_its_lines_and_lets_nothing_in_it_steer_the_page():
     first, *rest = ProvisionError("It broke.", said=["\x1b[2Jgone\r"])._render_traceback_()
     assert first == "\x1b[31mError: It broke.\x1b[0m"
-    assert rest == ["It said last:", "     [2Jgone "]
+    assert rest == ["Last output:", "     [2Jgone "]
 
 
 def test_an_interrupted_cell_is_an_interrupt_that_says_how_to_go_on():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from provision.words import did_you_mean, format_age, format_bytes, format_seconds
+from provision.words import did_you_mean, format_age, format_bytes, format_seconds, no_such
 
 
 @pytest.mark.parametrize("written", ["mrtrix", "MRTRIX3", "mrtirx3"])
@@ -12,6 +12,16 @@ def test_the_nearest_name_is_offered(written):
 
 def test_no_name_is_offered_when_none_is_near():
     assert did_you_mean("xyz", ["deps", "mrtrix3"]) == ""
+
+
+def test_an_unknown_name_gets_the_nearest_and_the_list_of_all():
+    assert no_such("role", "mrtrix", ["deps", "mrtrix3"]) == (
+        "There is no role 'mrtrix'.", "Did you mean 'mrtrix3'? Roles: deps, mrtrix3.",
+    )  # fmt: skip
+    assert no_such("plot axis", 3, ["x", "y"], kinds="plot axes")[1] == "Plot axes: x, y."
+    assert no_such("build", "mrtrix", [], where=" in /store", near=["mrtrix3"]) == (
+        "There is no build 'mrtrix' in /store.", "Did you mean 'mrtrix3'?",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

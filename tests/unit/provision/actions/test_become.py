@@ -59,7 +59,7 @@ def test_a_wrong_one_is_asked_for_once_more_and_no_more(machine, first):
     with pytest.raises(ProvisionError) as raised:
         provision.run("deps", ask_become_pass=first)
     assert raised.value is WRONG and len(machine["asked"]) == 2
-    assert "not the password" in machine["asked"][1]
+    assert "Wrong password" in machine["asked"][1]
 
 
 def test_where_nobody_types_one_the_run_fails_with_its_own_reason(machine):

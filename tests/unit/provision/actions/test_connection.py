@@ -105,7 +105,7 @@ def test_with_keys_there_is_no_password():
 def test_with_many_machines_each_is_told_by_its_name():
     result = Result(0, 1.0, {"node1": reports(), "node2": reports()}, here=False)
     assert repr(result).count("\nnode1:\n    ") == 1
-    assert "Get in to node2" in result._repr_html_()
+    assert "Connect to node2" in result._repr_html_()
 
 
 def test_nothing_that_a_machine_reports_becomes_markup_in_the_box():

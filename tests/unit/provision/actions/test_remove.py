@@ -115,8 +115,8 @@ def test_the_result_is_told_in_lines_and_as_json():
     assert json.loads(json.dumps(result.to_dict()))["gone"] == ["sshd"]
     assert "removed sshd" in result._repr_html_() and "kept: logs of runs" in result._repr_html_()
     looked = Removed(1, 1.0, {}, check=True, gone=("sshd",))
-    assert repr(looked) == "would remove sshd in 1.0 s - only looked, nothing was changed"
-    assert repr(Removed(0, 1.0, {})) == "Nothing was there (1.0 s)."
+    assert repr(looked) == "would remove sshd in 1.0 s - check only, nothing was changed"
+    assert repr(Removed(0, 1.0, {})) == "nothing to remove (1.0 s)"
 
 
 def looked(machine, role, **wanted):

@@ -107,7 +107,7 @@ def test_one_role_on_one_host_is_one_line():
 
 def test_several_roles_are_a_line_each_and_one_for_the_run(one, two):
     assert repr(one).splitlines() == [
-        "deps     ready                  2 packages of the distribution",
+        "deps     ready                  2 distribution packages",
         "mrtrix3  3.0.8 ready (package)  /opt/mrtrix3",
         "done in 2.1 s - nothing changed",
     ]
@@ -145,7 +145,7 @@ def test_what_was_removed_or_does_not_run_is_not_called_ready():
 def test_a_notebook_shows_each_role_and_behind_a_click_its_fields(one):
     shown = re.sub(r"<details><summary>(.*?)</summary>.*?</details>", r"\1", one._repr_html_())
     assert "nothing changed" in shown
-    for text in (">deps</th>", ">ready<", "2 packages of the distribution", "3.0.8 ready (package)"):
+    for text in (">deps</th>", ">ready<", "2 distribution packages", "3.0.8 ready (package)"):
         assert text in shown and "zlib1g" not in shown
     for text in ("version <b>3.0.8</b>", "packages <b>zlib1g, g++</b>"):
         assert text in one._repr_html_()

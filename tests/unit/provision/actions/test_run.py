@@ -47,7 +47,7 @@ def declined(monkeypatch):
 def test_what_is_optional_is_left_out_with_the_reason_where_nobody_gives_what_it_needs(ran, declined, capsys):
     result = provision.run("sshd", "ngrok", optional=True)
     assert (ran, result.changed, dict(result.hosts)) == ({}, 0, {})
-    assert capsys.readouterr().err == "Left out: There is no token. Get one.\n"
+    assert capsys.readouterr().err == "Skipped: There is no token. Get one.\n"
     assert (repr(result), result._repr_html_()) == ("nothing was done", "<div>nothing was done</div>")
 
 

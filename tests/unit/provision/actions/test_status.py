@@ -111,8 +111,8 @@ def test_packages_that_came_for_roles_are_told_though_deps_alone_was_run(state):
     (state / "deps.json").write_text(json.dumps(notes))
     status = provision.status()
     assert status["hosts"]["localhost"] == {"deps": {"packages": ["g++", "git"]}}
-    assert repr(status) == "deps  ready  2 packages of the distribution"
-    assert "2 packages" in status._repr_html_()
+    assert repr(status) == "deps  ready  2 distribution packages"
+    assert "2 distribution packages" in status._repr_html_()
 
 
 @pytest.mark.parametrize(("script", "works"), [("echo '== mrinfo 3.0.8 =='", True), ("exit 1", False)])

@@ -109,7 +109,7 @@ def packages(monkeypatch, tmp_path):
     ("state", "expected", "words"),
     [
         ({}, "ok", "ready"),
-        ({"program": None}, "warn", "there is none"),
+        ({"program": None}, "warn", "not installed"),
         ({"interrupted": True}, "warn", "interrupted"),
         ({"code": 100, "said": "E: Malformed entry 1 in list file /etc/apt/x.list (Suite)"}, "fail", "/etc/apt/x.list"),
         ({"code": 100, "said": "E: Conflicting values set for option Signed-By"}, "fail", "Signed-By"),
@@ -132,7 +132,7 @@ def test_a_package_manager_at_work_is_named(packages):
         holder.stdout.readline()
         found = doctor.check_apt()
         holder.communicate("\n")
-    assert verdict(found) == "warn" and f"(process {holder.pid}) is at work" in found.found
+    assert verdict(found) == "warn" and f"in use by python (process {holder.pid})" in found.found
     assert verdict(doctor.check_apt()) == "ok"
 
 
@@ -147,7 +147,7 @@ def test_a_machine_without_programs_or_a_home_is_told_about_all_the_same(home):
         cwd=content.root(),
     )
     told = json.loads(done.stdout)["checks"]
-    assert told["apt"]["found"] == "there is none" and "could not be looked at" not in done.stdout
+    assert told["apt"]["found"] == "not installed" and "could not be checked" not in done.stdout
 
 
 @pytest.mark.parametrize(("user", "sudo", "expected"), [(0, False, "ok"), (1000, True, "ok"), (1000, False, "warn")])
@@ -174,7 +174,7 @@ def test_every_file_system_is_told_once():
 def test_memory_is_enough_for_a_compiler_or_not(monkeypatch, available, expected):
     monkeypatch.setattr(system, "memory_available", lambda: available)
     assert verdict(doctor.check_memory()) == expected
-    assert (doctor.check_memory().found == "not known") == (available is None)
+    assert (doctor.check_memory().found == "unknown") == (available is None)
 
 
 @pytest.mark.parametrize(("level", "expected"), [("x86-64-v3", "ok"), ("x86-64", "warn"), ("", "warn")])
@@ -194,7 +194,7 @@ def test_drive_is_of_interest_on_colab_or_where_it_is_mounted(monkeypatch, tmp_p
     mounted = f"drive {tmp_path}/drive fuse.drive rw 0 0\n"
     assert found(False, "") is None
     assert verdict(found(True, "")) == "warn"
-    assert "is dead: no such file" in found(True, mounted).found
+    assert "does not respond: no such file" in found(True, mounted).found
     (tmp_path / "drive").mkdir()
     assert verdict(found(False, mounted)) == "ok"
 
@@ -210,10 +210,10 @@ def test_a_server_that_cannot_be_reached_is_a_warning_that_says_what_will_not_wo
 @pytest.mark.parametrize(
     ("there", "expected", "words"),
     [
-        (1_800_000_010, "ok", "as servers say"),
+        (1_800_000_010, "ok", "in agreement with servers"),
         (1_800_000_600, "warn", "10 min behind"),
         (1_799_900_000, "fail", "27 h 47 min ahead"),
-        (0, "ok", "compared with no server"),
+        (0, "ok", "not compared with a server"),
     ],
 )
 def test_the_clock_is_compared_with_a_servers(there, expected, words):
@@ -252,7 +252,7 @@ def test_a_token_is_given_or_kept_and_never_shown(ngrok, monkeypatch):
 
 def test_a_missing_token_is_a_warning_only_where_ngrok_has_been_set_up(ngrok, monkeypatch):
     monkeypatch.delenv("NGROK_AUTHTOKEN", raising=False)
-    assert verdict(doctor.check_token()) == "ok" and "unless" in doctor.check_token().found
+    assert verdict(doctor.check_token()) == "ok" and "only tunnels" in doctor.check_token().found
     ngrok["state"] = {"report": {"url": "tcp://1.tcp.ngrok.io:1"}}
     assert verdict(doctor.check_token()) == "warn"
 

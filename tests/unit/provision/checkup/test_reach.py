@@ -42,7 +42,9 @@ def test_an_answer_tells_the_servers_clock():
         assert reach.ask(f"http://{address}/x", {}) == reach.Answer("127.0.0.1", "", 1795435200.0)
 
 
-@pytest.mark.parametrize(("code", "problem"), [(404, "it answers 404 Not Found"), (502, "it answers 502 "), (405, "")])
+@pytest.mark.parametrize(
+    ("code", "problem"), [(404, "it answered 404 Not Found"), (502, "it answered 502 "), (405, "")]
+)
 def test_a_page_that_is_not_there_is_a_problem_and_a_question_not_understood_is_none(code, problem):
     with server(code) as address:
         answer = reach.ask(f"http://{address}/x", {})

@@ -96,7 +96,7 @@ def test_examples_in_help_are_right_usage(drawn, monkeypatch, capsys):
     [
         ("peek", "usage", ["FILE"]),
         ("peek a.nii --volume x -o a.png", "bad-value", ["'x'"]),
-        ("peek a.nii --range 1,b -o a.png", "bad-value", ["'b'"]),
+        ("peek a.nii --range 1,b -o a.png", "bad-value", ["--range", "'1,b'"]),
         ("peek a.nii --slice 3 -o a.png", "no-option", ["--slice", "peek"]),
         ("glyphs a.nii --regoin 1,2,3,4", "no-option", ["--regoin", "glyphs", "'--region'"]),
         ("peek a.nii b.nii -o a.png", "usage", ["'b.nii'", "peek"]),

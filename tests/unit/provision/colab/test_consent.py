@@ -118,7 +118,7 @@ def test_in_a_line_that_is_no_cell_it_is_told_where_a_secret_can_be_read_and_ask
 ):
     exclamation_mark.secrets[consent.TOKEN_VARIABLE], prompt.answer = ("kept", True), TOKEN
     assert accepted()["ngrok_authtoken"] == TOKEN
-    assert "only in a cell with provision.run, not in a ! line" in capsys.readouterr().err
+    assert "only by provision.run in a cell, not from a ! line" in capsys.readouterr().err
     assert exclamation_mark.asked == []
 
 

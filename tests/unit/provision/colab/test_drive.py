@@ -95,12 +95,12 @@ def test_where_drive_cannot_be_mounted_it_says_so_and_the_notebook_goes_on(page,
     assert found.folder is None and found.store == machine / "cache/provision"
     (note,) = found.notes
     assert all(word in note for word in words)
-    assert "No Google Drive is mounted" in repr(found) and f"Note: {note}" in repr(found)
+    assert "Google Drive is not mounted" in repr(found) and f"Note: {note}" in repr(found)
 
 
 def test_elsewhere_it_says_how_to_name_a_folder_that_outlives_the_machine(machine):
     (note,) = provision.drive().notes
-    assert "another machine" in note and 'provision_store="/path/to/folder"' in note
+    assert "only on Google Colab" in note and 'provision_store="/path/to/folder"' in note
     assert provision.drive(flush=True).notes == (note,)
 
 
@@ -115,7 +115,7 @@ def test_little_space_is_told_of_with_what_to_do(machine, monkeypatch):
     assert len(provision.drive().notes) == 1
     short_of(monkeypatch, 90_000_000)
     note = provision.drive().notes[-1]
-    assert note.startswith("Only 90.0 MB are free") and "prune" in note and "bin" in note
+    assert note.startswith("Only 90.0 MB is free") and "prune" in note and "bin" in note
 
 
 def test_what_is_flushed_is_there_for_the_next_machine_and_what_is_not_may_not_be(page):

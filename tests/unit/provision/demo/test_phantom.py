@@ -213,7 +213,7 @@ def test_peak_angle_is_that_of_the_worst_fibre_in_the_best_pairing(peaks, fibres
 
 @pytest.mark.parametrize(
     ("options", "value"),
-    [({"shape": (7, 8, 4)}, "7x8x4"), ({"shape": (20, 20)}, "20x20"), ({"snr": 0}, " 0;")],
+    [({"shape": (7, 8, 4)}, "7, 8, 4."), ({"shape": (20, 20)}, "20, 20."), ({"snr": 0}, "not 0.")],
     ids=["small", "flat", "snr"],
 )
 def test_value_that_is_not_allowed_is_an_option_error(options, value):

@@ -115,7 +115,7 @@ def test_page_tells_versions_settings_and_commands_each_on_its_line():
     seen = page()
     text = re.sub(r"\s+", " ", seen.text)
     assert "python3.11.7" in text
-    assert "24 x 20 x 8 voxels with a signal-to-noise ratio of 40.0, made with the seed 3" in text
+    assert "24 x 20 x 8 voxels with a signal-to-noise ratio of 40.0, simulated with the seed 3" in text
     assert "mrinfo -version\nmrconvert 'a b.nii' dwi.mif" in seen.text
 
 
@@ -123,7 +123,7 @@ def test_bars_are_as_long_as_their_steps_against_the_longest():
     seen = page()
     widths = [box["style"] for box in seen.all("div") if box.get("class") == "bar"]
     assert widths == ["width: 25.0%", "width: 100.0%"]
-    assert "all2.5 s" in re.sub(r"\s+", " ", seen.text)
+    assert "total2.5 s" in re.sub(r"\s+", " ", seen.text)
 
 
 def test_steps_that_took_no_time_have_bars_of_no_length():

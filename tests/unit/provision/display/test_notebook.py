@@ -80,14 +80,14 @@ def test_a_notebook_shows_role_and_task_and_the_time_gone(output, page, clock):
     page.step(Step("task", "mrtrix3", "Unpack"))
     clock.sleep(75)
     page.look()
-    assert Elements(output.html).text == "mrtrix3: Unpack 1 min 15 s"
-    assert output.text == "mrtrix3: Unpack - 1 min 15 s"
+    assert Elements(output.html).text == "mrtrix3: Unpacking 1 min 15 s"
+    assert output.text == "mrtrix3: Unpacking - 1 min 15 s"
 
 
 def test_a_notebook_shows_how_far_a_long_task_is_with_a_bar_and_when_it_ends(output, page, clock):
     compile_(page, clock, total=400, seconds=2.8, upto=145)
     page.look()
-    assert Elements(output.html).text == "mrtrix3: Compile 6 min 46 s 145/400 steps, about 12 min left"
+    assert Elements(output.html).text == "mrtrix3: Compiling 6 min 46 s 145/400 steps, about 12 min left"
     assert ("progress", {"value": "145", "max": "400"}) in Elements(output.html).found
 
 
@@ -95,7 +95,7 @@ def test_a_notebook_has_no_bar_where_nobody_knows_how_much_there_is(output, page
     page.step(Step("task", "mrtrix3", "Fetch"))
     page.step(Step("work", "mrtrix3", "Fetch", number=3_000_000, unit="bytes"))
     page.look()
-    assert Elements(output.html).text == "mrtrix3: Fetch 0.0 s 3.0 MB"
+    assert Elements(output.html).text == "mrtrix3: Fetching 0.0 s 3.0 MB"
     assert "<progress" not in output.html
 
 
@@ -106,9 +106,9 @@ def test_a_notebook_keeps_what_changed_or_failed_late_above_what_runs(output, pa
     page.step(Step("task", "mrtrix3", "Compile"))
     page.look()
     assert output.text.splitlines() == [
-        "✓ deps: Install - changed in 14 s", "✗ mrtrix3: Fetch - failed after 9.0 s", "mrtrix3: Compile - 0.0 s",
+        "✓ deps: Install - changed in 14 s", "✗ mrtrix3: Fetch - failed after 9.0 s", "mrtrix3: Compiling - 0.0 s",
     ]  # fmt: skip
-    text = "✓ deps: Install changed in 14 s ✗ mrtrix3: Fetch failed after 9.0 s mrtrix3: Compile 0.0 s"
+    text = "✓ deps: Install changed in 14 s ✗ mrtrix3: Fetch failed after 9.0 s mrtrix3: Compiling 0.0 s"
     assert Elements(output.html).text == text
 
 
@@ -118,7 +118,7 @@ def test_a_notebook_does_not_jump_between_two_tasks(output, page, clock):
     assert Elements(output.html).text == "mrtrix3: Look 0.2 s"
     page.step(Step("task", "mrtrix3", "Unpack"))
     page.look()
-    assert Elements(output.html).text == "mrtrix3: Unpack 0.0 s"
+    assert Elements(output.html).text == "mrtrix3: Unpacking 0.0 s"
 
 
 def test_a_page_that_would_be_the_same_is_not_shown_again(output, page):
@@ -140,14 +140,14 @@ def test_a_notebook_does_not_grow_without_end(output, page, clock):
         run(page, clock, 1, task=f"Task {number}", changed=True)
     page.look()
     lines = output.text.splitlines()
-    assert lines[:2] == ["22 more before", "✓ mrtrix3: Task 22 - changed in 1.0 s"] and len(lines) == 10
+    assert lines[:2] == ["22 earlier steps", "✓ mrtrix3: Task 22 - changed in 1.0 s"] and len(lines) == 10
 
 
 def test_a_notebook_shows_each_host(output, page):
     page.step(Step("task", "mrtrix3", "Unpack"))
     page.step(Step("done", "mrtrix3", "Unpack", "node1", changed=True))
     page.look()
-    assert output.text == "✓ mrtrix3: Unpack on node1 - changed in 0.0 s\nmrtrix3: Unpack - 0.0 s, done on 1 host"
+    assert output.text == "✓ mrtrix3: Unpack on node1 - changed in 0.0 s\nmrtrix3: Unpacking - 0.0 s, done on 1 host"
 
 
 @pytest.mark.parametrize("evil", ["<script>alert(1)</script>", "'><img src=x>", "a\x1b[31mb\r\nc"])
@@ -200,7 +200,7 @@ def test_the_time_goes_on_in_a_notebook_while_nothing_happens(output):
     with NotebookProgress(output) as page:
         page.step(Step("task", "mrtrix3", "Compile"))
         end = time.monotonic() + 10
-        while not re.search(r"Compile [1-9]", Elements(output.html).text):
+        while not re.search(r"Compiling [1-9]", Elements(output.html).text):
             assert time.monotonic() < end
             time.sleep(0.05)
 

@@ -44,7 +44,7 @@ def test_plain_text_tells_of_a_long_task_while_it_runs_and_tells_it_once(plain, 
     for _ in range(100):
         plain.look()
         clock.sleep(1)
-    assert written(plain) == "deps: Install packages - still running\n"
+    assert written(plain) == "deps: Installing packages - still running\n"
 
 
 def test_plain_text_looks_by_itself_and_stops_with_the_run(clock, monkeypatch):
@@ -67,14 +67,14 @@ def test_plain_text_tells_of_work_every_30_seconds_when_it_is_slow(plain, clock)
     compile_(plain, clock, total=400, seconds=10, upto=31)
     lines = written(plain).splitlines()
     assert len(lines) == 11
-    assert lines[-1] == "mrtrix3: Compile - 31/400 steps, about 1 h 10 min left"
+    assert lines[-1] == "mrtrix3: Compiling - 31/400 steps, about 1 h 10 min left"
 
 
 def test_plain_text_of_work_of_unknown_size_tells_what_is_done(plain, clock):
     plain.step(Step("task", "mrtrix3", "Fetch"))
     clock.sleep(6)
     plain.step(Step("work", "mrtrix3", "Fetch", number=3_000_000, unit="bytes"))
-    assert written(plain) == "mrtrix3: Fetch - 3.0 MB\n"
+    assert written(plain) == "mrtrix3: Fetching - 3.0 MB\n"
 
 
 def test_plain_text_has_no_control_characters(plain, clock):

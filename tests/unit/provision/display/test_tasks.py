@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from provision.display.tasks import Display
+from provision.display.tasks import Display, under_way
 from provision.engine.events import Step
 
 from .steps import compile_
@@ -19,6 +19,17 @@ def display(clock):
 def test_an_amount_is_a_number_before_anything_shows_it(display, field):
     with pytest.raises(ValueError):
         display.step(Step("work", "mrtrix3", "Compile", unit="steps", **{field: "'><script>"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "running"),
+    [
+        ("Fetch the archive", "Fetching the archive"), ("Compile", "Compiling"), ("Stop it", "Stopping it"),
+        ("Copy it", "Copying it"), ("Waiting", "Waiting"), ("", ""), ("Somebody's own task", "Somebody's own task"),
+    ],
+)  # fmt: skip
+def test_a_running_task_reads_as_what_is_going_on(name, running):
+    assert under_way(name) == running
 
 
 def test_the_next_task_takes_the_place_of_one_that_ran_on_several_hosts(display):

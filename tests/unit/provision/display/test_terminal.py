@@ -40,13 +40,13 @@ def test_a_note_has_a_line_of_its_own_however_short_the_task_was(terminal, clock
 def test_a_terminal_shows_a_running_task_with_its_time(terminal, clock):
     terminal.step(Step("task", "mrtrix3", "Unpack"))
     clock.sleep(75)
-    assert running(terminal) == ["mrtrix3: Unpack 1 min 15 s"]
+    assert running(terminal) == ["mrtrix3: Unpacking 1 min 15 s"]
 
 
 def test_a_terminal_shows_how_far_a_long_task_is_and_when_it_ends(terminal, clock):
     compile_(terminal, clock, total=401, seconds=2.8, upto=145)
     (line,) = running(terminal)
-    assert line.startswith("mrtrix3: Compile 6 min 46 s ━")
+    assert line.startswith("mrtrix3: Compiling 6 min 46 s ━")
     assert line.endswith("145/401 steps, about 12 min left")
 
 
@@ -144,14 +144,14 @@ def test_entering_twice_is_harmless(terminal, clock):
 def test_tasks_on_several_hosts_have_a_line_each(terminal, clock):
     for host in ("node1", "node2"):
         terminal.step(Step("task", "mrtrix3", "Unpack", host))
-    assert running(terminal) == ["mrtrix3: Unpack on node1 0.0 s", "mrtrix3: Unpack on node2 0.0 s"]
+    assert running(terminal) == ["mrtrix3: Unpacking on node1 0.0 s", "mrtrix3: Unpacking on node2 0.0 s"]
     terminal.step(Step("done", "mrtrix3", "Unpack", "node1"))
-    assert running(terminal) == ["mrtrix3: Unpack on node2 0.0 s"]
+    assert running(terminal) == ["mrtrix3: Unpacking on node2 0.0 s"]
 
 
 def test_a_task_that_runs_on_several_hosts_tells_on_how_many_it_is_done(terminal):
     terminal.step(Step("task", "mrtrix3", "Unpack"))
     terminal.step(Step("done", "mrtrix3", "Unpack", "node1"))
-    assert running(terminal) == ["mrtrix3: Unpack 0.0 s done on 1 host"]
+    assert running(terminal) == ["mrtrix3: Unpacking 0.0 s done on 1 host"]
     terminal.step(Step("done", "mrtrix3", "Unpack", "node2"))
-    assert running(terminal) == ["mrtrix3: Unpack 0.0 s done on 2 hosts"]
+    assert running(terminal) == ["mrtrix3: Unpacking 0.0 s done on 2 hosts"]

@@ -146,7 +146,7 @@ def test_short_and_full_names_mean_the_same(variables):
 def test_full_names_of_roles_that_are_not_run_are_refused(refusal, name):
     error, owner = refusal(["deps", "zeta"], **{name: "any"}), name.partition("_")[0]
     assert error.code == "no-effect" and name in error.message
-    assert f" {owner}," in error.message and "deps, zeta" in error.message and owner in error.hint
+    assert f" {owner} is not being run" in error.message and owner in error.hint
 
 
 def test_an_option_that_only_other_roles_share_is_refused(refusal):
@@ -205,7 +205,7 @@ def test_an_option_given_by_both_its_names_is_refused(refusal):
 
 def test_an_unknown_option_names_the_nearest_and_all_that_are_allowed(refusal):
     error = refusal(["deps"], stor="x")
-    assert error.code == "no-option" and " stor " in error.message and "deps" in error.message
+    assert error.code == "no-option" and "'stor'" in error.message and "deps" in error.message
     assert "'store'" in error.hint and "state, store." in error.hint
     assert "'mrtrix3_version'" in refusal(["mrtrix3"], mrtrix3_vresion="x").hint
 

@@ -279,7 +279,7 @@ def test_nothing_is_plotted_along_an_axis_of_one_voxel(stand_in, shape, plot):
     with pytest.raises(OptionError) as caught:
         peek(values(*shape), plot=plot)
     assert caught.value.code == "bad-value" and stand_in.calls == []
-    assert f" {plot}," in caught.value.message and " x ".join(map(str, shape)) in caught.value.message
+    assert f" {plot}:" in caught.value.message and " x ".join(map(str, shape)) in caught.value.message
 
 
 def test_an_image_that_cannot_be_shown_is_refused(stand_in, tmp_path, temporary):

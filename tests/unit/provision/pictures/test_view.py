@@ -280,7 +280,7 @@ SERIES = np.zeros((3, 4, 5, 6), np.float32)
         (lambda _: [VALUES], {"opacity": [1, 1]}, "bad-value", ["opacity", "2", "1"]),
         (lambda _: [VALUES], {"colourmap": ["hot", "hot"]}, "bad-value", ["colourmap", "2", "1"]),
         (lambda _: [VALUES], {"colourmap": "virdis"}, "bad-value", ["'virdis'", "'viridis'"]),
-        (lambda _: [VALUES], {"colourmap": 3}, "bad-value", ["colourmap", "3", "actc, "]),
+        (lambda _: [VALUES], {"colourmap": 3}, "bad-value", ["colour map", "3", "actc, "]),
         (lambda _: [VALUES], {"layout": "axail"}, "bad-value", ["'axail'", "'axial'"]),
         (lambda _: [VALUES], {"height": 50}, "bad-value", ["height", "100 to 2000", "50"]),
         (lambda _: [VALUES], {"height": "tall"}, "bad-value", ["height", "100 to 2000", "'tall'"]),

@@ -188,7 +188,7 @@ def test_verifying_finds_what_a_look_does_not_and_changes_nothing(tmp_path, pack
     assert [build.problem for build in builds.ls(tmp_path / "store")] == ["", ""]
     checked = builds.verify(tmp_path / "store", progress=silent)
     assert [build.problem.split(":")[0] for build in checked] == ["", "it is broken"]
-    assert not checked.ok and "whole: 1 of 2 builds" in repr(checked) and not checked[1].runs_here
+    assert not checked.ok and "1 of 2 builds intact" in repr(checked) and not checked[1].runs_here
     assert files(tmp_path) == before
 
 
@@ -300,7 +300,7 @@ def test_an_archive_that_nobody_can_use_neither_counts_nor_goes(tmp_path, pack):
     done = builds.prune(1, tmp_path / "store")
     assert len(builds.ls(tmp_path / "store")) == 2
     assert [build.key for build in done.left_alone] == [KEY] and done.deleted == ()
-    assert f"left alone {KEY}.tar.zst - bad: it is broken" in repr(done) and "nothing to delete" in repr(done)
+    assert f"kept {KEY}.tar.zst - bad: it is broken" in repr(done) and "nothing to delete" in repr(done)
 
 
 @pytest.mark.parametrize("keep", [-1, "2", 1.5, True, None])
