@@ -97,15 +97,15 @@ class ProvisionError(Exception):
         ['Error: It broke.', 'Mend it.', 'At: role deps, task Install', 'Last output:', '    E: no']
         """
         where = ", ".join(f"{name} {getattr(self, name)}" for name in ("role", "task", "host") if getattr(self, name))
-        told = [f"Error: {self.message}", self.hint, where and f"At: {where}"]
-        told += [f"{host}: {error}" for host, error in self.errors.items() if error is not self]
+        lines = [f"Error: {self.message}", self.hint, where and f"At: {where}"]
+        lines += [f"{host}: {error}" for host, error in self.errors.items() if error is not self]
         done = {host: reports for host, reports in self.hosts.items() if host not in self.errors}
-        told += [f"{host}: done, {', '.join(reports)}" for host, reports in done.items()]
+        lines += [f"{host}: done, {', '.join(reports)}" for host, reports in done.items()]
         if self.said:
-            told += ["Last output:", *(f"    {line}" for line in self.said)]
+            lines += ["Last output:", *(f"    {line}" for line in self.said)]
         if self.log:
-            told.append(f"Log: {self.log}")
-        return list(filter(None, told))
+            lines.append(f"Log: {self.log}")
+        return list(filter(None, lines))
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows: the lines for people, without a traceback through this package."""

@@ -66,7 +66,9 @@ class Removed(Result):
     def table(self) -> Table:
         """Return a row for each role of which something was removed, and what is kept."""
         rows = [
-            (Cell(host + role, "name"), Cell(_told(report))) for host, role, report in self._rows() if _things(report)
+            (Cell(host + role, "name"), Cell(_in_words(report)))
+            for host, role, report in self._rows()
+            if _things(report)
         ]
         return Table(rows, (self._headline(), *self._notes(), *map(str, self.kept)))
 
@@ -114,14 +116,14 @@ def _things(report: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in report.items() if name != "state" and value}
 
 
-def _told(report: Mapping[str, Any]) -> str:
+def _in_words(report: Mapping[str, Any]) -> str:
     """Return the same in words."""
     things = _things(report)
     packages = things.get("packages", [])
-    told = [str(things[name]) for name in ("prefix", "folder") if name in things] + list(things.get("files", []))
+    parts = [str(things[name]) for name in ("prefix", "folder") if name in things] + list(things.get("files", []))
     if packages:
-        told.append(f"{len(packages)} {'package' if len(packages) == 1 else 'packages'}: {' '.join(packages)}")
-    return ", ".join(told) or str(things.get("notes_in", ""))
+        parts.append(f"{len(packages)} {'package' if len(packages) == 1 else 'packages'}: {' '.join(packages)}")
+    return ", ".join(parts) or str(things.get("notes_in", ""))
 
 
 def kept() -> Iterator[Kept]:

@@ -283,20 +283,20 @@ def _state(report: Mapping[str, Any]) -> str:
 
 def details(report: Mapping[str, Any]) -> list[str]:
     """Return what is worth knowing about a role besides whether it works."""
-    told = [str(report["problem"])] if report.get("problem") else []
+    parts = [str(report["problem"])] if report.get("problem") else []
     if report.get("packages"):
         count = len(report["packages"])
-        told.append(f"{count} distribution packages" if count > 1 else report["packages"][0])
+        parts.append(f"{count} distribution packages" if count > 1 else report["packages"][0])
     if report.get("prefix") or report.get("bin"):
-        told.append(str(report["prefix"] if report.get("size") else report.get("bin") or report["prefix"]))
+        parts.append(str(report["prefix"] if report.get("size") else report.get("bin") or report["prefix"]))
     if report.get("size"):
-        told.append(format_bytes(report["size"]))
+        parts.append(format_bytes(report["size"]))
     if report.get("pid"):
-        told.append(f"process {report['pid']}")
-        told.append(report.get("url") or f"{report.get('host')}:{report.get('port')}")
+        parts.append(f"process {report['pid']}")
+        parts.append(report.get("url") or f"{report.get('host')}:{report.get('port')}")
     if report.get("pid") and "since" in report:
-        told.append(f"since {datetime.fromtimestamp(report['since'], UTC):%Y-%m-%d %H:%M} UTC")
-    return told
+        parts.append(f"since {datetime.fromtimestamp(report['since'], UTC):%Y-%m-%d %H:%M} UTC")
+    return parts
 
 
 def row(role: str, report: Mapping[str, Any], host: str = "", new: bool = False) -> tuple[Cell, ...]:
@@ -305,8 +305,8 @@ def row(role: str, report: Mapping[str, Any], host: str = "", new: bool = False)
     fields = {name: _shown(report[name]) for name in sorted(report) if report[name] and name not in hidden}
     works, short = report.get("works", True), report and {**report, "problem": ""}
     style = ("", "dim") if works else ("bad", "")
-    told = ", ".join(details(report))
-    return Cell(host + role, "name"), Cell(sentence("", short, new=new), style[0]), Cell(told, style[1], fields)
+    known = ", ".join(details(report))
+    return Cell(host + role, "name"), Cell(sentence("", short, new=new), style[0]), Cell(known, style[1], fields)
 
 
 def _shown(value: Any) -> str:

@@ -59,7 +59,7 @@ def stop(
             waves = [[role for role in wave if known.get(role, {}).get("state") == "started"] for wave in waves]
         states: list[dict[str, Any]] = [{f"{role}_state": "stopped" for role in wave} for wave in waves]
         asked = [(wave, options) for wave, options in zip(waves, states, strict=True) if wave]
-        if not asked:  # there is no run that would do it
+        if not asked:  # no run will do it
             launch.clear_up(launch.temporary_folder())
         results = [run(*wave, on=on, progress=on_step, **options) for wave, options in asked]
         return end(_joined(results, here=on is None))

@@ -46,8 +46,8 @@ def ask(url: str, proxies: dict[str, str] | None = None, seconds: float = SECOND
         with opener.open(request, timeout=seconds) as page:
             return Answer(host, "", _time(page.headers.get("Date")))
     except urllib.error.HTTPError as error:
-        told = 0.0 if error.code in _GATEWAY else _time(error.headers.get("Date"))
-        return Answer(host, "" if error.code in _THERE else f"it answered {error.code} {error.reason}", told)
+        theirs = 0.0 if error.code in _GATEWAY else _time(error.headers.get("Date"))
+        return Answer(host, "" if error.code in _THERE else f"it answered {error.code} {error.reason}", theirs)
     except OSError as error:
         return Answer(host, _why(error))
     except (ValueError, HTTPException) as error:  # not an address, or not HTTP

@@ -63,7 +63,12 @@ COMMANDS = ("doctor", "logs", "remove")
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the commands to the parser of ``provision``."""
-    _add(commands, "doctor", "check whether this machine has what the roles need", _DOCTOR_EXAMPLES)
+    _add(
+        commands,
+        "doctor",
+        "check whether this machine has what the roles need, without changing anything",
+        _DOCTOR_EXAMPLES,
+    )
     logs = _add(commands, "logs", "list recent runs, or print Ansible's output", _LOGS_EXAMPLES)
     logs.add_argument("number", nargs="?", type=int, metavar="N", help="the run whose log to print; 1 is the last")
     logs.add_argument("--last", action="store_true", help="print the log of the last run")

@@ -244,7 +244,7 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> Parser:
     flags.add_inventory(stop)
     flags.add_wait(stop)
     flags.add_json(stop)
-    shell = add_command(commands, "completion", "print the completion script of a shell", _COMPLETION_EXAMPLES)
+    shell = add_command(commands, "completion", "print a completion script for bash, zsh or fish", _COMPLETION_EXAMPLES)
     shell.add_argument("shell", choices=completion.SHELLS, metavar="SHELL", help="bash, zsh or fish")
     flags.add_json(shell)
     pictures.add(commands)
@@ -282,7 +282,9 @@ def _add_sample_arguments(parser: argparse.ArgumentParser) -> None:
         help="phantom, whose fibres are known; bids, a small study of two such subjects; or sherbrooke_3shell, a "
         "human head to download (default: the head, or the phantom if it cannot be downloaded)",
     )
-    parser.add_argument("--folder", metavar="FOLDER", help="the folder for phantom and bids (default: that name)")
+    parser.add_argument(
+        "--folder", metavar="FOLDER", help="where to create phantom or bids (default: a folder of that name)"
+    )
     flags.add_json(parser)
 
 

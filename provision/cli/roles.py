@@ -62,7 +62,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_run_flags(commands.add_parser("run", help="run one or more roles", add_help=False))
     flags.add_json(add_command(commands, "list", "list the roles", _LIST_EXAMPLES))
     describe = add_command(commands, "describe", "show what a role does and the options it takes", _DESCRIBE_EXAMPLES)
-    describe.add_argument("role", metavar="ROLE", help="the name of the role, see provision list")
+    describe.add_argument("role", metavar="ROLE", help="the name of a role as listed by provision list")
     flags.add_json(describe)
 
 

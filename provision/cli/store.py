@@ -77,10 +77,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     flags.add_wait(prune)
     export = _add(actions, "export", "copy a build for another machine", _EXPORT_EXAMPLES)
-    export.add_argument("key", metavar="KEY", help="the name of the build, see ls, or the beginning of it")
+    export.add_argument("key", metavar="KEY", help="the name of a build as listed by ls, or the beginning of it")
     export.add_argument("dest", metavar="DEST", help="an existing folder, or a new file whose name ends in .tar.zst")
     take = _add(actions, "import", "add a build from another machine", _IMPORT_EXAMPLES)
-    take.add_argument("source", metavar="FILE_OR_URL", help="an exported archive")
+    take.add_argument("source", metavar="FILE_OR_URL", help="the path or URL of an exported archive")
     take.add_argument("--sha256", metavar="HEX", required=True, help="its SHA-256, as printed by export")
     flags.add_wait(take)
 

@@ -27,7 +27,7 @@ def drain(stream: TextIO, number: int) -> None:
     try:
         stream.flush()
     except OSError:
-        with contextlib.suppress(OSError):  # a stream in its place that is no file
+        with contextlib.suppress(OSError):  # a replacement that is not a file
             if stream.fileno() == number:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 

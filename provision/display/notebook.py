@@ -11,10 +11,10 @@ from provision.display.tasks import LOOK_EVERY_SECONDS, Display, Task
 from provision.engine.events import Step
 from provision.words import printable
 
-# The page is drawn anew when something has happened, but never sooner than this after the last time.
+# The page is redrawn when something has happened, but never sooner than this after the last time.
 SHORTEST_PAUSE_SECONDS = 0.2
 
-# As many lines of what is done are shown while a run goes on.
+# How many lines about finished tasks are shown during a run.
 LINES_OF_DONE = 8
 
 
@@ -27,7 +27,7 @@ class NotebookProgress(Display):
     def __init__(self, output: Output):
         super().__init__()
         self._output = output
-        # What was last seen to run stays in sight until the next task starts: the page would jump otherwise.
+        # The last running task stays visible until the next one starts: otherwise the page would jump.
         self._running = [Task("", "Starting", "")]
         self._notes: list[_Line] = []
         self._lines_done: list[_Line] = []
@@ -88,7 +88,7 @@ class NotebookProgress(Display):
 
     def _last_done(self) -> list[_Line]:
         hidden = len(self._lines_done) - LINES_OF_DONE
-        if hidden <= 1:  # one line says no less than that there is one
+        if hidden <= 1:  # the line itself takes no more room
             return self._lines_done
         return [_line_of(f"{hidden} earlier steps"), *self._lines_done[-LINES_OF_DONE:]]
 

@@ -60,7 +60,7 @@ class PlainProgress(Display):
         self._say(f"{task.label} - {task.outcome(step)}")
 
     def _say(self, text: str) -> None:
-        # That nobody reads any more is no reason to stop a run halfway.
+        # A reader that has gone must not stop a run halfway.
         with contextlib.suppress(OSError):
             self._stream.write(f"{text}\n")
             self._stream.flush()

@@ -19,13 +19,13 @@ from provision.words import choices
 # The list of all roles, which the playbooks read, too.
 _LIST = "playbooks/vars/roles.yml"
 
-# What reaches a role that others include, when one of those is run; all else they say to it themselves.
+# Options that reach a role included by others; those set all its other options themselves.
 _REACH_INCLUDED = {"deps_lock_timeout": "deps"}
 
 # Variables that several roles share carry this instead of a role's name.
 _SHARED_PREFIX = "provision_"
 
-# Names that provision.run and the command line have for themselves.
+# Names that provision.run and the command line use themselves.
 _TAKEN = {"on", "check", "verbose", "progress", "optional", "ask_become_pass", "json", "help", "wait", "no_wait"}
 
 _WORDS = {
@@ -68,7 +68,7 @@ class Role:
     short_description: str = ""  # one line
     description: str = ""  # one paragraph a line, in Ansible's markup
     options: dict[str, Option] = field(default_factory=dict)  # by their full names, in the spec's order
-    lets_in: str = ""  # to somebody who wants to get into the machine, a "server", a "tunnel" to that, or nothing
+    lets_in: str = ""  # what it opens for SSH: a "server", a "tunnel" to one, or nothing
 
 
 def roles() -> dict[str, Role]:
@@ -265,7 +265,7 @@ def _list(value: Any) -> list:
         value = yaml.safe_load(value)
     if isinstance(value, str):
         if not value.strip():  # of a variable that is not set, say: what was meant is lost
-            raise TypeError("nothing is no list")
+            raise TypeError("an empty text is not a list")
         comma = rf"\n|,(?=\s*{_KEY})" if re.search(_KEY, value) else ","
         return [item.strip() for item in re.split(comma, value) if item.strip()]
     if isinstance(value, list | tuple):

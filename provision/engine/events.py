@@ -59,11 +59,11 @@ class Failure:
     first: str = ""  # the first line that Ansible said of it
 
 
-# As many lines of a program's output are told of a failure.
+# How many lines of a program's output are shown for a failure.
 _LINES_SAID = 10
 
-# What other programs say, and what it means to a person. Sources: sudo(8), apt-get(8), git(1) and OpenSSH as
-# Debian 12 and 13 have them, seen by running them into each.
+# Messages of other programs and what they mean, observed with sudo(8), apt-get(8), git(1) and OpenSSH of Debian 12
+# and 13.
 _KNOWN = (
     (
         r"Incorrect sudo password|Duplicate become password prompt|Sorry, try again",
@@ -132,7 +132,7 @@ _KNOWN = (
         "unreachable",
     ),
     (
-        # What follows when the lists could not be fetched, too.
+        # This also follows if the lists could not be fetched.
         r"Unable to locate package (?P<name>\S+)",
         "The distribution has no package '{name}'.",
         "The package lists may be outdated: run apt-get update, and check /etc/apt/sources.list.",
@@ -156,11 +156,11 @@ _KNOWN = (
         "checksum",
         "wrong-checksum",
     ),
-    # Taken as it is: the role says it of the last origin that it has tried.
+    # Taken as it is, from the last origin that was tried.
     (r"is not the commit that (MRtrix3 released|it has to be)|of a commit, not ", "", "", "wrong-commit"),
 )
 
-# What ssh says of a machine that it does not get into, from ssh(1).
+# Messages of ssh(1) for a machine that it cannot connect to.
 _SSH = (
     (
         r"IDENTIFICATION HAS CHANGED",
@@ -177,13 +177,13 @@ _SSH = (
     (r"Permission denied", "it accepts none of this user's keys.", "Try to connect with ssh.", "ssh-denied"),
 )
 
-# What is left of a module that ended without an answer, as Ansible words it.
+# Ansible's words for a module that ended without an answer.
 _NO_ANSWER = r"MODULE FAILURE|Module result deserialization failed|No start of json char found"
 _TRACEBACK = "Traceback (most recent call last):"
 _KILLED = (137, -9)  # exit codes of a shell and of a process that SIGKILL has ended
 
-# Where a hint above is one of these words, what to do depends on the role, perhaps one of somebody's own: how the names
-# of its options end that say what to download, the advice with such an option, and the advice where it has none.
+# If a hint above is one of these words, the advice depends on the role: the suffixes of the options that say what to
+# download, the advice if the role has such an option, and the advice if it has none.
 _ADVICE = {
     "source": (
         ("_archive", "_url"),
@@ -279,16 +279,15 @@ def failure(event: dict) -> Failure | None:
     if kind not in ("runner_on_failed", "runner_on_unreachable") or data.get("ignore_errors"):
         return None
     result, where = _mapping(data, "res"), _where(data)
-    # A message that comes with what to do is taken as it is. Else what programs said is looked up. What is unknown is
-    # taken as it is, too: its first line is the sentence, the rest is what to do. So is what begins with apt's name,
-    # which was explained where apt ran.
+    # A message that comes with a hint is taken as it is; otherwise the output is looked up. Unknown output is taken as
+    # it is, too: its first line is the sentence, the rest the hint. So are messages about apt, explained where it ran.
     said = "\n".join(str(result[key]) for key in ("msg", "stderr", "module_stderr") if result.get(key))
     message, hint, code = _ended(said, result)
     if not message and not result.get("hint"):
         message, hint, code = explain(said, where[0])
     if not message or said.startswith("apt cannot "):
-        told = str(result.get("msg") or said).strip() or "The task failed without a message."
-        first, _, rest = told.partition("\n")
+        text = str(result.get("msg") or said).strip() or "The task failed without a message."
+        first, _, rest = text.partition("\n")
         message, hint = _exit(result) or first, str(result.get("hint") or rest.strip())
     if kind == "runner_on_unreachable":
         message, hint, code = _unreachable(where[2], message, said)

@@ -20,7 +20,7 @@ from provision.engine.hung import Hung
 from provision.errors import OptionError, ProvisionError
 from provision.machine import failures
 
-# How long a run that was asked to stop may take before it is killed.
+# How long a run may take to stop before it is killed.
 _GRACE_SECONDS = 10.0
 # How long its children may continue after that: a package manager ignores signals while it unpacks and sets up.
 _REST_SECONDS = 120.0
@@ -115,14 +115,14 @@ def _rest(private: Path) -> dict[int, str]:
 def _end_rest(private: Path, stop: _Stop, tell: Callable[[str], None]) -> None:
     """Wait until everything that a stopped run started has ended; kill it on another signal, or after a while."""
     signals, end = stop.count, time.monotonic() + _REST_SECONDS
-    told = False
+    announced = False
     if not stop.signal:  # ansible-playbook, which would have passed it on, has been killed
         _kill(_rest(private), signal.SIGINT)
     while rest := _rest(private):
-        if not told:
+        if not announced:
             names = ", ".join(sorted(set(rest.values())))
             tell(f"Waiting for {names} to finish; interrupt again to kill")
-            told = True
+            announced = True
         if stop.count > signals or time.monotonic() > end:
             _kill(rest, signal.SIGKILL)
         time.sleep(0.1)
@@ -158,7 +158,7 @@ def run(
             "provision_python": sys.executable,
             "provision_folder": folder,
             "provision_lock": lock.held_here(),
-            # Where this is the kernel of a notebook, it learns itself where the commands are.
+            # The kernel of a notebook learns by itself where the commands are.
             "provision_kernel": inventory is None and notebook.in_notebook(),
         }
         watcher = _Watcher(seen, on_step, on_line, progress, secrets)
@@ -168,7 +168,7 @@ def run(
                     arguments = [f"-e@{file}", *(["--check"] if check else []), playbook]
                     code, said = _start(private, arguments, inventory, watcher, stop)
             finally:
-                # On other machines nothing can be seen, and what ssh keeps open here ends by itself.
+                # Processes on other machines cannot be seen, and the ssh connections here end by themselves.
                 if (stop.signal or not seen.stats) and not inventory:
                     _end_rest(private, stop, watcher.tell)
         said = _without(secrets, said)
@@ -192,7 +192,7 @@ class _Watcher:
         self, seen: _Seen, on_step: Callable, on_line: Callable | None, progress: Path, secrets: Sequence[str]
     ):
         self.seen, self.on_step, self.on_line, self.secrets = seen, on_step, on_line, secrets
-        self._progress, self._told = progress, ""
+        self._progress, self._last = progress, ""
         self._role = self._task = ""
         self.tools = events.ToolNames()
 
@@ -244,8 +244,8 @@ class _Watcher:
             work = json.loads(text)
         except (OSError, ValueError):
             return
-        if text != self._told:
-            self._told = text
+        if text != self._last:
+            self._last = text
             with self._keeping_errors():
                 counts = {"number": work["number"], "total": work["total"], "unit": work["unit"]}
                 self.on_step(events.Step("work", role=self._role, task=self._task, **counts))
@@ -288,7 +288,7 @@ def _start(private, arguments, inventory, watcher, stop):
             "This machine was too busy to read Ansible's output.", hint="Run it again.", code="busy"
         ) from error
     except OSError as error:
-        # Its own files, such as a full disk has no space for: what it started is ended by who has called.
+        # Its own files failed, for example on a full disk; the caller ends what it started.
         stop.give_up()
         message, hint = failures.explain(error)
         raise ProvisionError(message, hint=hint, code="temporary") from error
@@ -314,7 +314,7 @@ def _error(seen: _Seen, said: str, log: Path | None, code: int | None, inventory
             "ansible-playbook was killed, perhaps because memory ran out.", hint="Run it again to resume.", log=log,
             code="killed",
         )  # fmt: skip
-    # A playbook or an inventory that cannot be read, or a program that cannot be started, ends without a task.
+    # No task was started: the playbook or inventory cannot be read, or the program cannot be started.
     problem = re.findall(r"^\s*(?:\[?ERROR\]?!?:?|ERROR!)\s*(.+)$", said, re.M) or said.strip().splitlines()[-1:]
     why = problem[0].strip() if problem else "it printed nothing"
     if inventory and re.search("inventor|Unable to parse|parsed", why):
