@@ -43,7 +43,9 @@ def printable(line: str) -> str:
 def no_such(
     kind: str, name: object, names: Iterable[str], *, where: str = "", kinds: str = "", near: Iterable[str] = ()
 ) -> tuple[str, str]:
-    """Return the sentence for a name that does not exist, and a hint: the nearest name and the list of all.
+    """Return the sentence for a name that does not exist, and a hint with the nearest name and the list of all.
+
+    "There is no option '--jsno' for stop." and "Did you mean '--json'? Options: --on, --json.", for example.
 
     `where` follows the name, `kinds` is an irregular plural, and `near` holds more names that may have been meant.
     """

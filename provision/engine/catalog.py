@@ -185,9 +185,9 @@ def _meant(given: str, asked: Sequence[Role], spell: Callable[[str], str]) -> Op
         raise _unknown(given, asked, spell)
     if any(_includes(one.name, _REACH_INCLUDED.get(given, "")) for one in asked):
         return owners[0].options[given]
-    names = " and ".join(owner.name for owner in owners)
+    names, are = " and ".join(owner.name for owner in owners), "is" if len(owners) == 1 else "are"
     raise OptionError(
-        f"{spell(given)} would have no effect: {names} {'is' if len(owners) == 1 else 'are'} not being run.",
+        f"{spell(given)} would have no effect: {names} {are} not being run.",
         hint=f"Leave it out, or run {owners[0].name} as well.",
         code="no-effect",
     )

@@ -308,8 +308,7 @@ def _ended(said: str, result: dict) -> tuple[str, str, str]:
     if result.get("rc") in _KILLED or lines[-1] == "Killed":
         return "This step was killed, perhaps because memory ran out.", "Run it again to resume.", "killed"
     if result.get("rc") == 127:
-        hint = "Set ansible_python_interpreter to a Python that works."
-        return f"Python could not be started on the machine: {why}.", hint, "no-python"
+        return f"Python could not be started on the machine: {why}.", "Set ansible_python_interpreter.", "no-python"
     return f"This step crashed: {why}.", "See the log.", "module-error"
 
 
@@ -319,11 +318,7 @@ def _unreachable(host: str, message: str, said: str) -> tuple[str, str, str]:
         if re.search(pattern, said):
             return f"{host} could not be reached: {why}", hint, code
     why = re.split("(?:via|over) ssh: ", message)[-1].strip().splitlines()[-1]
-    return (
-        f"{host} could not be reached: {why}",
-        "Check the inventory, and try to connect with ssh.",
-        "host-unreachable",
-    )
+    return f"{host} could not be reached: {why}", "Check the inventory, and try ssh by hand.", "host-unreachable"
 
 
 def _exit(result: dict) -> str:
