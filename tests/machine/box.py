@@ -56,6 +56,13 @@ ENVIRONMENT = {
 # Seconds after which a root that no session used is thrown away. They are large, and most are superseded.
 UNUSED_FOR = 2 * 24 * 3600
 
+# As in Debian's slim images, no documentation and no translations, and nothing waits for a disk that is thrown away.
+SMALL = {
+    "etc/dpkg/dpkg.cfg.d/small": "".join(f"path-exclude /usr/share/{name}/*\n" for name in ("doc", "man", "locale"))
+    + "force-unsafe-io\n",
+    "etc/apt/apt.conf.d/80small": 'Acquire::Languages "none";\n',
+}
+
 # Runs in namespaces of its own, as process 1. Arguments: where the root goes, what it is made from (folders between
 # colons, the uppermost first), how, a folder for what is written, and folders of this machine to show read-only.
 # /proc/sys is read-only because it is this machine's: a package's set-up may call sysctl.
@@ -730,6 +737,7 @@ def _luggage() -> bytes:
         "etc/resolv.conf": resolver.read_text() if resolver.is_file() else "",
         "etc/pip.conf": f"[global]\ndisable-pip-version-check = true\n{options}",
         "etc/apt/apt.conf.d/80proxy": _apt_proxy(),
+        **SMALL,
     }
     with _archive() as (archive, data):
         for name, text in settings.items():
