@@ -254,7 +254,7 @@ def test_roles_are_removed_whatever_their_options_are() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     reported = {name for name in re.findall(r"TASK \[(\w+) : Report the result\]", done.stdout) if name != "_tool"}
     assert reported == {role.name for role in ROLES if not is_tool(role)}
-    assert done.stdout.count("TASK [_tool : Report]") == sum(map(is_tool, ROLES))
+    assert done.stdout.count("TASK [_tool : Report the result]") == sum(map(is_tool, ROLES))
 
 
 def is_tool(role: Path) -> bool:

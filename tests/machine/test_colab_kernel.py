@@ -68,7 +68,7 @@ def test_the_kernel_is_the_one_that_colab_pins(told: dict[str, dict]) -> None:
 @pytest.mark.parametrize("name", ["interrupted by a message", "interrupted by a signal"])
 def test_an_interrupted_cell_says_how_to_go_on(told: dict[str, dict], name: str) -> None:
     assert told[name]["said"].endswith(
-        "Interrupted: all that was started has been stopped.\nRun the cell again, and it goes on from here."
+        "Interrupted: everything that was running has been stopped.\nRun the cell again to resume."
     )
 
 

@@ -58,4 +58,4 @@ def test_what_was_written_reaches_drive_at_the_latest_with_a_flush(said: dict[st
 
 def test_who_does_not_allow_drive_gets_a_note_and_no_error(said: dict[str, str]) -> None:
     assert "Google Drive was not mounted" in said["refused"]
-    assert "builds are kept in /root/.cache/provision" in said["refused"]
+    assert "builds are saved in /root/.cache/provision" in said["refused"]
