@@ -392,7 +392,7 @@ def check_token() -> Finding | None:
         return _ok("saved by an earlier run")
     if notes.read_state("ngrok"):
         return _warn("missing", f"ngrok is set up and needs it: set {launch.TOKEN_VARIABLE}, or type it when asked.")
-    return _ok("none, which only tunnels through ngrok need")
+    return _ok("none; needed only for ngrok tunnels")
 
 
 def check_agent() -> Finding | None:

@@ -158,7 +158,7 @@ def load(path: Path) -> SpatialImage:
     fields = _fields(path)
     shape = tuple(int(size) for size in fields["dim"][0].split(","))
     if math.prod(shape) > sys.maxsize or len(shape) > _MOST_AXES:
-        raise ValueError("its 'dim' is larger than any image")
+        raise ValueError("its 'dim' is too large for any image")
     affine = _affine(fields, shape)
     order, backwards = _layout(fields["layout"][0], len(shape))
     inter, slope = (float(number) for number in fields.get("scaling", ["0,1"])[0].split(","))
@@ -222,7 +222,7 @@ def _fields(path: Path) -> dict[str, list[str]]:
         while (line := stream.readline(left + 1)) and line.strip() != b"END":
             left -= len(line)
             if left < 0:
-                raise ValueError("its header has no end")
+                raise ValueError("its header does not end")
             key, _, value = line.decode(errors="replace").partition("#")[0].partition(":")
             fields.setdefault(key.strip().lower(), []).append(value.strip())
     for name in ("dim", "vox", "layout", "datatype", "file"):
@@ -233,7 +233,7 @@ def _fields(path: Path) -> dict[str, list[str]]:
 
 def _datatype(name: str) -> np.dtype:
     if not (found := _DATATYPE.fullmatch(name)):
-        raise ValueError(f"its data type is {name!r}")
+        raise ValueError(f"its data type {name!r} is unknown")
     if name.lower() == "bit":
         return np.dtype(bool)
     _, kind, bits, end = found.groups()
@@ -265,7 +265,7 @@ def _layout(text: str, axes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     words = [word.strip() for word in text.split(",")]
     ranks = [int(word.lstrip("+-")) for word in words]
     if sorted(ranks) != list(range(axes)):
-        raise ValueError(f"its layout is {text!r}")
+        raise ValueError(f"its layout {text!r} is invalid")
     backwards = tuple(axis for axis, word in enumerate(words) if word.startswith("-"))
     return tuple(sorted(range(axes), key=ranks.__getitem__)), backwards
 

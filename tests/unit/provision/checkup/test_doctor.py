@@ -252,7 +252,7 @@ def test_a_token_is_given_or_kept_and_never_shown(ngrok, monkeypatch):
 
 def test_a_missing_token_is_a_warning_only_where_ngrok_has_been_set_up(ngrok, monkeypatch):
     monkeypatch.delenv("NGROK_AUTHTOKEN", raising=False)
-    assert verdict(doctor.check_token()) == "ok" and "only tunnels" in doctor.check_token().found
+    assert verdict(doctor.check_token()) == "ok" and "only for ngrok tunnels" in doctor.check_token().found
     ngrok["state"] = {"report": {"url": "tcp://1.tcp.ngrok.io:1"}}
     assert verdict(doctor.check_token()) == "warn"
 
