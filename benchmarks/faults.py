@@ -37,7 +37,7 @@ from fault_machine import Machines, World
 # sys.path has tests/machine by now.
 from box import cache, why_not  # isort: skip
 
-SHORT = {"kills": 8, "pairs": 4}
+SHORT = {"kills": 5, "pairs": 2}
 
 
 class Verdict(NamedTuple):
