@@ -134,7 +134,11 @@ class Explorer:
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        display(self.widget)
+        # The picture beside the sliders is what remains where these no longer work: in a saved notebook, or on GitHub.
+        picture, about = self._picture._repr_mimebundle_()
+        view = {"model_id": self.widget.model_id, "version_major": 2, "version_minor": 0}
+        bundle = {**picture, "text/plain": repr(self), "application/vnd.jupyter.widget-view+json": view}
+        display(bundle, metadata=about, raw=True)
 
     def __repr__(self) -> str:
         return f"<Explorer of {self._name}: {' x '.join(map(str, self._header.shape))}>"

@@ -1,5 +1,6 @@
 """Sliders show the slice they say, quickly, at one brightness, and tell what goes wrong."""
 
+import base64
 import gc
 import gzip
 import os
@@ -228,12 +229,15 @@ def test_what_is_shown_keeps_its_file_until_it_is_closed(drawn, temporary):
     assert os.listdir(temporary) == []
 
 
-def test_a_notebook_shows_the_widget(drawn, monkeypatch):
+def test_a_notebook_shows_the_widget_and_keeps_the_picture_for_where_there_are_no_widgets(drawn, monkeypatch):
     shown = []
-    monkeypatch.setattr("IPython.display.display", shown.append)
+    monkeypatch.setattr("IPython.display.display", lambda bundle, **options: shown.append((bundle, options)))
     explorer = explore()
     explorer._ipython_display_()
-    assert shown == [explorer.widget]
+    ((bundle, options),) = shown
+    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == explorer.widget.model_id
+    assert base64.b64decode(bundle["image/png"]) == explorer.picture.png
+    assert options == {"raw": True, "metadata": {"image/png": {"alt": explorer.picture.alt}}}
 
 
 def test_it_reads_as_one_line(drawn, tmp_path):
