@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 from collections.abc import Iterable
 
 
@@ -38,6 +39,17 @@ def format_age(seconds: float) -> str:
 def printable(line: str) -> str:
     """Replace each control character by a space: terminals and notebooks would obey them."""
     return "".join(letter if letter.isprintable() else " " for letter in line)
+
+
+def wrapped(line: str, width: int, hang: int | None = None) -> list[str]:
+    """Break a line between words; what is longer than a line, such as a path to copy, stays whole.
+
+    The lines after the first begin at the column `hang`, that of the first word if None.
+    """
+    if len(line) <= width:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()) if hang is None else hang)
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def no_such(

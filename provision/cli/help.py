@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any, NoReturn
 
 from provision.errors import OptionError, unknown
+from provision.words import wrapped
 
 CODES = """\
 exit codes:
@@ -26,12 +28,28 @@ exit codes:
 """The exit codes of commands that start a run."""
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Breaks the lines of a description and of examples that are too long for the terminal."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(part for line in text.splitlines() for part in _fitted(indent + line, width))
+
+
+def _fitted(line: str, width: int) -> list[str]:
+    """Break a line between words; a command to type stays whole, and what is beside it moves below it."""
+    command, *about = re.split(r" {2,}", line.strip(), maxsplit=1)
+    column = len(line) - len(about[0] if about else line.lstrip())
+    if len(line) <= width or not (command.startswith("provision ") or column > width / 2):
+        return wrapped(line, width, column)
+    return [f"  {command}", *(part for text in about for part in wrapped(f"      {text}", width))]
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that raises this package's errors."""
 
     def __init__(self, **settings: Any):
         # An abbreviated flag would change its meaning with the next option that a role gets.
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+        super().__init__(allow_abbrev=False, formatter_class=_Formatter, **settings)
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse would print."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import shutil
 import signal
 import sys
 import traceback
@@ -19,6 +20,7 @@ from provision.cli.help import RUN_CODES, Parser, add_command, ending
 from provision.demo.sample import NAMES, SAMPLES
 from provision.engine import logbook
 from provision.errors import OptionError, ProvisionError, unexpected, unknown
+from provision.words import wrapped
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -142,7 +144,9 @@ def _fail(error: ProvisionError, code: int, argv: list[str]) -> int:
     if "--json" in argv:
         print(json.dumps(error.to_dict()))
         return code
-    print(*([error] if code == INTERRUPTED else error.lines()), sep="\n", file=sys.stderr)
+    lines = [str(error)] if code == INTERRUPTED else error.lines()
+    room = shutil.get_terminal_size().columns if sys.stderr.isatty() else sys.maxsize
+    print(*(part for line in lines for part in wrapped(line, room)), sep="\n", file=sys.stderr)
     return code
 
 

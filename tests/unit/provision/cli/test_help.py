@@ -80,3 +80,20 @@ def test_examples_in_help_are_right_usage(run, demo, sample, status, stop, monke
     lines = [line.split("   ")[0].split()[1:] for line in map(str.strip, examples) if line.startswith("provision ")]
     assert len(lines) > 10
     assert [main(line) for line in lines] == [0] * len(lines)
+
+
+@pytest.mark.parametrize("line", HELPS)
+def test_help_fits_into_a_narrow_terminal(monkeypatch, capsys, line):
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = help_of(f"{line} --help", capsys).splitlines()
+    # A command to type stays in one line, and argparse keeps a list of choices whole.
+    assert [one for one in lines if len(one) > 60 and not re.match(r" +(provision|-)", one)] == []
+
+
+def test_an_error_breaks_between_words_in_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(["run", "mrtrix"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 2 and max(map(len, lines)) <= 40
+    assert " ".join(lines).endswith("reverse_ssh.")
