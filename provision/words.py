@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -38,6 +39,16 @@ def format_age(seconds: float) -> str:
 def printable(line: str) -> str:
     """Return a line from a machine with a space for each control character: terminals and notebooks obey them."""
     return "".join(letter if letter.isprintable() else " " for letter in line)
+
+
+def as_keywords(text: str, role: str) -> str:
+    """Return a role's text with the options that it sets as Python takes them: ``version='any'``."""
+    return re.sub(rf"\b{re.escape(role)}_(\w+): (\w+)", r"\1='\2'", text) if role else text
+
+
+def as_flags(text: str) -> str:
+    """Return a text with such options as the command line takes them: ``--version any``."""
+    return re.sub(r"\b(\w+)='(\w+)'", lambda found: f"--{found[1].replace('_', '-')} {found[2]}", text)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

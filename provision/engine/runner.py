@@ -19,6 +19,7 @@ from provision.engine import events, launch, lock, logbook
 from provision.engine.hung import Hung
 from provision.errors import OptionError, ProvisionError
 from provision.machine import failures
+from provision.words import as_keywords
 
 # How long a run that was asked to stop may take before it is killed.
 _GRACE_SECONDS = 10.0
@@ -336,7 +337,8 @@ def _origin(seen: _Seen, last: events.Failure) -> events.Failure:
 
 
 def _as_error(failure: events.Failure, log: Path | None) -> ProvisionError:
+    hint = as_keywords(failure.hint, failure.role)
     return ProvisionError(
-        failure.message, hint=failure.hint, role=failure.role, task=failure.task, host=failure.host, log=log,
+        failure.message, hint=hint, role=failure.role, task=failure.task, host=failure.host, log=log,
         said=failure.said, code=failure.code,
     )  # fmt: skip

@@ -224,6 +224,16 @@ def test_a_failure_is_told_with_sentence_hint_role_task_and_log(root):
     assert "It broke." in error.log.read_text()
 
 
+def test_what_a_role_says_to_set_is_a_keyword_argument(root, tmp_path):
+    tasks = tmp_path / "playbooks/roles/mrtrix3/tasks"
+    tasks.mkdir(parents=True)
+    (tasks / "main.yml").write_text('- ansible.builtin.fail: {msg: "None.\\nUse mrtrix3_version: any."}\n')
+    root("\n  - ansible.builtin.include_role: {name: mrtrix3}\n")
+    with pytest.raises(ProvisionError) as caught:
+        runner.run(["mrtrix3"], {})
+    assert caught.value.hint == "Use version='any'."
+
+
 def test_a_rescued_failure_is_no_failure(root):
     root(
         "\n  - name: Try\n    block:\n    - name: Break\n      ansible.builtin.fail:\n"
