@@ -28,6 +28,8 @@ class Step:
         For ``"work"``: how many of how many units (compile steps, bytes) are done; total 0 means unknown.
     unit : str
         For ``"work"``: what is counted, for example ``"steps"``.
+    share : float, optional
+        For ``"work"``: the share of the time that is over, from 0 to 1, where the units take more or less of it.
     note : str
         For ``"done"``: what the task has to tell, in whole sentences; empty for most.
     """
@@ -42,6 +44,7 @@ class Step:
     number: int = 0
     total: int = 0
     unit: str = ""
+    share: float | None = None
     note: str = ""
 
 

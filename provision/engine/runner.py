@@ -249,7 +249,8 @@ class _Watcher:
             self._told = text
             with self._keeping_errors():
                 counts = {"number": work["number"], "total": work["total"], "unit": work["unit"]}
-                self.on_step(events.Step("work", role=self._role, task=self._task, **counts))
+                share = work.get("share")
+                self.on_step(events.Step("work", role=self._role, task=self._task, share=share, **counts))
 
 
 def _start(private, arguments, inventory, watcher, stop):
