@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 # Each line has a folder, then its files and the CPU seconds that each took: g++ 12.2 for x86-64-v3, the headers
-# precompiled. What is missing counts as the median of its kind.
+# precompiled. Files that are not listed count as the median of their kind.
 COSTS = """
-cmd 5tt2vis 5.9 amp2response 25.1 amp2sh 43.6 dirflip 4.7 dirmerge 4.5 dirorder 13.9 dwi2fod 44.4 dwi2tensor 19.7
-cmd fixel2voxel 19.9 fixelconvert 15.5 fixelcrop 16.2 fixelfilter 16.6 label2mesh 10.7 labelstats 9.9 maskdump 6.8
-cmd mesh2voxel 4.7 meshfilter 2.7 mrcat 29.0 mrconvert 53.4 mrdegibbs 13.2 mrmath 64.7 mrmetric 92.6 mrthreshold 28.6
-cmd sh2amp 16.9 sh2power 6.8 sh2response 24.8 shbasis 19.0 shconv 12.1 tckresample 8.7 tcksift2 17.3 tsfinfo 6.8
-cmd tsfvalidate 6.2 warpconvert 18.4
+cmd 5tt2vis 5.9 5ttcheck 6.8 amp2response 25.1 amp2sh 43.6 dirflip 4.7 dirgen 5.4 dirmerge 4.5 dirorder 13.9
+cmd dwi2fod 44.4 dwi2mask 29.2 dwi2tensor 19.7 fixel2voxel 19.9 fixelconvert 15.5 fixelcrop 16.2 fixelfilter 16.6
+cmd label2mesh 10.7 labelstats 9.9 maskdump 6.8 mesh2voxel 4.7 meshfilter 2.7 mrcat 29.0 mrcheckerboardmask 5.0
+cmd mrconvert 53.4 mrdegibbs 13.2 mrmath 64.7 mrmetric 92.6 mrthreshold 28.6 sh2amp 16.9 sh2power 6.8 sh2response 24.8
+cmd shbasis 19.0 shconv 12.1 tckconvert 23.1 tckglobal 14.8 tckresample 8.7 tcksift2 17.3 tsfinfo 6.8 tsfmult 6.2
+cmd tsfvalidate 6.2 warpconvert 18.4 warpinvert 11.0
 core app 5.2 axes 1.6 datatype 1.8 exception 1.2 header 13.4 mrtrix 1.4 progressbar 1.2 signal_handler 1.6 stats 1.6
 core stride 2.9 thread 2.0 version 1.2
 core/adapter reslice 1.0
@@ -31,13 +32,16 @@ core/metadata bids 1.5 phase_encoding 6.1 slice_encoding 2.9
 core/misc bitset 1.2
 src exec_version 1.7
 src/connectome connectome 5.5 lut 2.4
-src/dwi/directions file 3.1 predefined 2.2 set 3.9
+src/dwi fmls 23.6
+src/dwi/directions file 3.1 mask 1.1 predefined 2.2 set 3.9
 src/dwi/sdeconv csd 13.8 msmt_csd 16.4
 src/dwi/tractography file_base 3.3 properties 4.5 rng 1.8 roi 8.4
 src/dwi/tractography/ACT act 4.4
-src/dwi/tractography/SIFT sift 1.1 track_contribution 1.2
+src/dwi/tractography/GT externalenergy 27.9 gt 1.0 internalenergy 4.0 mhsampler 3.7 particle 1.4 particlegrid 4.5
+src/dwi/tractography/SIFT proc_mask 9.7 sift 1.1 track_contribution 1.2 track_index_range 1.0
 src/dwi/tractography/SIFT2 coeff_optimiser 4.7 fixel_updater 4.2 line_search 5.6 reg_calculator 4.1 streamline_stats 0.9
-src/dwi/tractography/mapping mapper 12.5 mapper_plugins 9.3 mapping 9.1 twi_stats 1.3 voxel 2.6
+src/dwi/tractography/SIFT2 tckfactor 19.2
+src/dwi/tractography/mapping fixel_td_map 2.1 mapper 12.5 mapper_plugins 9.3 mapping 9.1 twi_stats 1.3 voxel 2.6
 src/dwi/tractography/resampling arc 4.2 downsampler 1.3 endpoints 1.1 fixed_num_points 1.5 fixed_step_size 1.4
 src/dwi/tractography/resampling resampling 2.3 upsampler 3.5
 src/dwi/tractography/seeding list 2.6
