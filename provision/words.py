@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import textwrap
 from collections.abc import Iterable
 
@@ -71,6 +72,16 @@ def choices(name: object, names: Iterable[str], label: str, *, near: Iterable[st
     known = list(names)
     offered = f"{label}: {', '.join(known)}." if known else ""
     return f"{did_you_mean(str(name), [*known, *near])} {offered}".strip()
+
+
+def as_keywords(text: str, role: str) -> str:
+    """Return a role's text with the options that it sets as Python takes them: ``version='any'``."""
+    return re.sub(rf"\b{re.escape(role)}_(\w+): (\w+)", r"\1='\2'", text) if role else text
+
+
+def as_flags(text: str) -> str:
+    """Return a text with such options as the command line takes them: ``--version any``."""
+    return re.sub(r"\b(\w+)='(\w+)'", lambda found: f"--{found[1].replace('_', '-')} {found[2]}", text)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from provision.cli.help import RUN_CODES, Parser, add_command, ending
 from provision.demo.sample import NAMES, SAMPLES
 from provision.engine import logbook
 from provision.errors import OptionError, ProvisionError, unexpected, unknown
-from provision.words import wrapped
+from provision.words import as_flags, wrapped
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -140,6 +140,9 @@ def _exit_code(argv: list[str]) -> int:
 
 
 def _fail(error: ProvisionError, code: int, argv: list[str]) -> int:
+    for one in (error, *error.errors.values()):
+        if one.role:
+            one.hint = as_flags(one.hint)
     # Looked for among the words themselves, because they may be what could not be parsed.
     if "--json" in argv:
         print(json.dumps(error.to_dict()))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import queue
 import re
 import shlex
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
+from http.client import HTTPException
 from pathlib import Path
+from urllib.request import urlopen
 
 from provision import extras, notebook, paths
 from provision.errors import ProvisionError, unknown
@@ -18,6 +24,10 @@ NAMES = ("phantom", "sherbrooke_3shell")
 
 SAMPLES = (*NAMES, "bids")
 """All samples: the single images, and a small BIDS folder of two simulated subjects."""
+
+# dipy itself waits a minute for a server that does not answer, five times over.
+ANSWER_SECONDS = 5.0
+_failed: list[ProvisionError] = []  # why there is no head, for the rest of this process
 
 _PHANTOM = ("dwi.nii.gz", "bvecs", "bvals")
 
@@ -88,8 +98,8 @@ def sample(name: str | None = None, *, folder: str | os.PathLike | None = None) 
     ----------
     name : {"sherbrooke_3shell", "phantom", "bids"}, optional
         A human head, which dipy downloads once (55 MB) into its own folder; a phantom, a ring of fibres crossed by a
-        bar; or a BIDS folder with three small scans of such rings, from two subjects. By default the head, or, with a
-        message, the phantom if the head cannot be downloaded.
+        bar; or a BIDS folder with three small scans of such rings, from two subjects. Without a name the head; if its
+        server does not answer within five seconds, the phantom, with a message, and later calls take it at once.
     folder : path-like, optional
         The folder for simulated data, ``phantom`` or ``bids`` by default; a second call writes the same files again.
 
@@ -118,11 +128,13 @@ def sample(name: str | None = None, *, folder: str | os.PathLike | None = None) 
     extras.require("demo", "Sample data", "nibabel", "dipy")
     if name in ("phantom", "bids"):
         return _made(name, folder)
+    if name:
+        return fetched()
     try:
+        if _failed:
+            raise _failed[0]
         return fetched()
     except ProvisionError as error:
-        if name:
-            raise
         print(f"{error.message} Using the phantom instead.", file=notebook.stream(), flush=True)
         return _made("phantom", folder)
 
@@ -140,11 +152,42 @@ def fetched() -> Sample:
 
     folder = Path(dipy_home) / "sherbrooke_3shell"
     try:
+        _wait_for_server(dipy.data.fetch_sherbrooke_3shell)
         _, folder = dipy.data.fetch_sherbrooke_3shell()
     except (FetcherError, OSError) as error:
-        raise _unreachable(error, folder) from error
+        _failed[:] = [_unreachable(error, folder)]
+        raise _failed[0] from error
+    _failed.clear()
     image, bvecs, bvals = (Path(folder, f"HARDI193.{kind}").resolve() for kind in ("nii.gz", "bvec", "bval"))
     return Sample("sherbrooke_3shell", image, bvecs, bvals)
+
+
+def _wait_for_server(fetch: Callable) -> None:
+    """Raise an OSError where the server of the files that dipy would download does not answer in time."""
+    data = inspect.getclosurevars(fetch).nonlocals
+    names = zip(data.get("remote_fnames", ()), data.get("local_fnames", ()), strict=False)
+    missing = [name for name, local in names if not Path(data["folder"], local).exists()]
+    if not missing:
+        return
+    address = data["baseurl"] + missing[-1]
+    answer: queue.SimpleQueue[str] = queue.SimpleQueue()
+    # In a thread, because looking up the server's name has no time limit.
+    threading.Thread(target=lambda: answer.put(_refusal(address)), daemon=True).start()
+    try:
+        refusal = answer.get(timeout=ANSWER_SECONDS)
+    except queue.Empty:
+        refusal = f"it did not answer within {ANSWER_SECONDS:.0f} s"
+    if refusal:
+        raise OSError(f"{address} Last error: {refusal}")
+
+
+def _refusal(address: str) -> str:
+    """Return why a file cannot be had from a server; empty where it can."""
+    try:
+        urlopen(address, timeout=ANSWER_SECONDS).close()
+    except (OSError, HTTPException) as error:
+        return str(error)
+    return ""
 
 
 def _unreachable(error: Exception, folder: Path) -> ProvisionError:

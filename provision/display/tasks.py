@@ -28,8 +28,12 @@ LOOK_EVERY_SECONDS = 1.0
 
 # The time left is shown once this share of the work is done and this time has passed: earlier guesses are worthless.
 ESTIMATE_AFTER_SHARE = 0.05
+ESTIMATE_AFTER_SHARE_OF_TIME = 0.02  # where it is known how long the units take
 ESTIMATE_AFTER_SECONDS = 10.0
 ESTIMATE_SMOOTHING_SECONDS = 30.0
+
+# How fast it was longer ago counts for less and less: other programs on the machine come and go.
+ESTIMATE_FORGETTING_SECONDS = 300.0
 
 
 class Display:
@@ -162,7 +166,7 @@ class Task:
         if left is None:
             return ""
         grain = 10 if left <= 60 else 60 if left <= 3600 else 600
-        rounded = grain * math.ceil(left / grain)
+        rounded = grain * math.ceil(round(left) / grain)
         return f"about {format_seconds(rounded)} left" if rounded else "almost done"
 
     @property
@@ -173,7 +177,10 @@ class Task:
     def work(self, step: Step) -> None:
         """Take in how much is done by now."""
         self.number, self.total, self.unit = int(step.number), int(step.total), printable(step.unit)
-        self._estimate.update(self.number, self.total)
+        if step.share is None:
+            self._estimate.update(self.number, self.total)
+        else:
+            self._estimate.update(step.share, 1.0, ESTIMATE_AFTER_SHARE_OF_TIME)
 
     def outcome(self, step: Step) -> str:
         """Return how the task ended, and after how long."""
@@ -192,25 +199,31 @@ def under_way(name: str) -> str:
 class Estimate:
     """An estimate of when a long task will be done."""
 
-    # The mean speed since the first number seen gives an end; not since zero, because a build that was interrupted
-    # resumes where it stopped. What is smoothed is that end: between two steps the time left runs down with the clock,
-    # and a slow step moves it up gently. rich's estimate is shown from the second step on, jumps with every slow one,
-    # and is there in one of the three displays alone.
+    # The mean speed of the last minutes gives an end. It is taken from the first number seen on, not from zero, because
+    # a build that was interrupted resumes where it stopped. What is smoothed is that end: between two steps the time
+    # left runs down with the clock, and a slow step moves it up gently. rich's estimate is shown from the second step
+    # on, jumps with every slow one, and is there in one of the three displays alone.
 
     def __init__(self):
-        self._first: tuple[float, int] | None = None
+        self._first: tuple[float, float] | None = None
+        self._last = (0.0, 0.0)
+        self._seconds = self._done = 0.0  # the last minutes, and what was done in them
         self._end: float | None = None
         self._updated = 0.0
 
-    def update(self, number: int, total: int) -> None:
+    def update(self, number: float, total: float, least: float = ESTIMATE_AFTER_SHARE) -> None:
         """Take in how much is done by now."""
         now = monotonic()
         if self._first is None:
-            self._first = (now, number)
+            self._first = self._last = (now, number)
+        keep = math.exp((self._last[0] - now) / ESTIMATE_FORGETTING_SECONDS)
+        self._seconds = keep * self._seconds + now - self._last[0]
+        self._done = keep * self._done + number - self._last[1]
+        self._last = (now, number)
         elapsed, done = now - self._first[0], number - self._first[1]
-        if elapsed < ESTIMATE_AFTER_SECONDS or done <= 0 or done < ESTIMATE_AFTER_SHARE * (total - self._first[1]):
+        if elapsed < ESTIMATE_AFTER_SECONDS or self._done <= 0 or done < least * (total - self._first[1]):
             return
-        end = now + (total - number) * elapsed / done
+        end = now + (total - number) * self._seconds / self._done
         weight = 1 - math.exp((self._updated - now) / ESTIMATE_SMOOTHING_SECONDS)
         self._end = end if self._end is None else self._end + weight * (end - self._end)
         self._updated = now

@@ -28,6 +28,8 @@ class Step:
         For ``"work"``: how many units (compile steps, bytes) are done, and of how many; total 0 means unknown.
     unit : str
         For ``"work"``: what the units are, for example ``"steps"``.
+    share : float, optional
+        For ``"work"``: how much of the time is over, from 0 to 1, if the units differ in how long they take.
     note : str
         For ``"done"``: a note for people, in whole sentences; usually empty.
     """
@@ -42,6 +44,7 @@ class Step:
     number: int = 0
     total: int = 0
     unit: str = ""
+    share: float | None = None
     note: str = ""
 
 

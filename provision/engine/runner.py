@@ -19,6 +19,7 @@ from provision.engine import events, launch, lock, logbook
 from provision.engine.hung import Hung
 from provision.errors import OptionError, ProvisionError
 from provision.machine import failures
+from provision.words import as_keywords
 
 # How long a run may take to stop before it is killed.
 _GRACE_SECONDS = 10.0
@@ -248,7 +249,8 @@ class _Watcher:
             self._last = text
             with self._keeping_errors():
                 counts = {"number": work["number"], "total": work["total"], "unit": work["unit"]}
-                self.on_step(events.Step("work", role=self._role, task=self._task, **counts))
+                share = work.get("share")
+                self.on_step(events.Step("work", role=self._role, task=self._task, share=share, **counts))
 
 
 def _start(private, arguments, inventory, watcher, stop):
@@ -336,7 +338,8 @@ def _origin(seen: _Seen, last: events.Failure) -> events.Failure:
 
 
 def _as_error(failure: events.Failure, log: Path | None) -> ProvisionError:
+    hint = as_keywords(failure.hint, failure.role)
     return ProvisionError(
-        failure.message, hint=failure.hint, role=failure.role, task=failure.task, host=failure.host, log=log,
+        failure.message, hint=hint, role=failure.role, task=failure.task, host=failure.host, log=log,
         said=failure.said, code=failure.code,
     )  # fmt: skip

@@ -224,6 +224,16 @@ def test_a_failure_is_told_with_sentence_hint_role_task_and_log(root):
     assert "It broke." in error.log.read_text()
 
 
+def test_what_a_role_says_to_set_is_a_keyword_argument(root, tmp_path):
+    tasks = tmp_path / "playbooks/roles/mrtrix3/tasks"
+    tasks.mkdir(parents=True)
+    (tasks / "main.yml").write_text('- ansible.builtin.fail: {msg: "None.\\nUse mrtrix3_version: any."}\n')
+    root("\n  - ansible.builtin.include_role: {name: mrtrix3}\n")
+    with pytest.raises(ProvisionError) as caught:
+        runner.run(["mrtrix3"], {})
+    assert caught.value.hint == "Use version='any'."
+
+
 def test_a_rescued_failure_is_no_failure(root):
     root(
         "\n  - name: Try\n    block:\n    - name: Break\n      ansible.builtin.fail:\n"
@@ -354,15 +364,20 @@ def test_an_error_in_what_watches_does_not_leave_ansible_alone(root):
         runner.run(["deps"], {"word": "x"}, on_step=broken)
 
 
-def test_work_is_told_from_the_progress_file(root):
+@pytest.mark.parametrize("share", [None, 0.25])
+def test_work_is_told_from_the_progress_file(root, share):
+    told = {"number": 7, "total": 9, "unit": "steps", **({"share": share} if share else {})}
+    content = json.dumps(json.dumps(told))
     root(
         "\n  - name: Work\n    ansible.builtin.shell: "
-        '\'echo "{\\"number\\": 7, \\"total\\": 9, \\"unit\\": \\"steps\\"}" > {{ provision_progress }}; sleep 2\'\n'
+        f"{json.dumps(f'echo {content} > {{{{ provision_progress }}}}; sleep 2')}\n"
     )
     steps = []
     runner.run(["deps"], {}, on_step=steps.append)
     work = [step for step in steps if step.kind == "work"]
-    assert [(step.task, step.number, step.total, step.unit) for step in work] == [("Work", 7, 9, "steps")]
+    assert [(step.task, step.number, step.total, step.unit, step.share) for step in work] == [
+        ("Work", 7, 9, "steps", share)
+    ]
 
 
 def test_a_working_folder_that_everybody_may_write_to_does_not_matter(root, tmp_path, monkeypatch):

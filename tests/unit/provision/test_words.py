@@ -2,7 +2,7 @@
 
 import pytest
 
-from provision.words import did_you_mean, format_age, format_bytes, format_seconds, no_such
+from provision.words import as_flags, as_keywords, did_you_mean, format_age, format_bytes, format_seconds, no_such
 
 
 @pytest.mark.parametrize("written", ["mrtrix", "MRTRIX3", "mrtirx3"])
@@ -59,3 +59,15 @@ def test_sizes_read_well(number, words):
 )
 def test_ages_are_told_in_their_largest_unit(seconds, text):
     assert format_age(seconds) == text
+
+
+def test_an_option_that_a_role_sets_is_spelt_as_the_caller_gives_it():
+    text = "Debian has 3.0.3: use mrtrix3_version: any."
+    assert as_keywords(text, "mrtrix3") == "Debian has 3.0.3: use version='any'."
+    assert as_flags(as_keywords(text, "mrtrix3")) == "Debian has 3.0.3: use --version any."
+    assert as_flags("link_dir='none'") == "--link-dir none"
+
+
+def test_what_is_no_option_of_the_role_stays_as_it_is():
+    for role in ("ants", ""):
+        assert as_keywords("Use mrtrix3_version: any.", role) == "Use mrtrix3_version: any."

@@ -16,6 +16,7 @@ from ..reading import read_json, read_text
 from ..store.checkpoint import SPENT
 from ..store.portable import LINK_FLAGS
 from ..system import os_release
+from .estimate import seconds_left, share_done, step_cost, step_name
 
 _STEP = re.compile(r"^[(\[]\s*(\d+)/(\d+)[)\]]\s*(.*)")
 _OUT_OF_MEMORY = re.compile(
@@ -60,6 +61,7 @@ class Build:
         self.checkpoint, self.clock = None, Clock(source)
         self.log = os.path.join(source, "provision-build.log")
         self.steps = 0
+        self.begun, self.ahead = [], []
 
     def settings(self):
         """Return what the objects of this tree depend on besides the sources."""
@@ -160,8 +162,14 @@ class Build:
         for line in lines:
             step = _STEP.match(line.decode(errors="replace"))
             if step:
-                self.steps = int(step.group(1))
-                self.tell(self.steps, int(step.group(2)), step.group(3))
+                self.steps, total = int(step.group(1)), int(step.group(2))
+                self.begun.append(step_name(step.group(3)))
+                self.tell(self.steps, total, step.group(3), self._share(total - self.steps))
+
+    def _share(self, steps):
+        """Return the share of the work that is done when so many steps have not begun."""
+        left = seconds_left(set(self.ahead) - set(self.begun), steps)
+        return round(share_done(list(map(step_cost, self.begun)), left, self.jobs), 5)
 
 
 def _parents():

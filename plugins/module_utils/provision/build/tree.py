@@ -12,6 +12,7 @@ from ..files import write_json
 from ..reading import read_json
 from ..store.checkpoint import Checkpoint, age_sources
 from .driver import BuildError, Clock
+from .estimate import steps_ahead
 from .systems import system_of
 
 _STAMP = ".provision-build.json"
@@ -45,6 +46,7 @@ def build(source, commands, cpu, jobs, tell, warn, store="", commit="", against=
             work.configure()
             write_json(stamp, settings)
         drop_damaged(source)
+        work.ahead = steps_ahead(source, commands)
         if not store:
             work.compile(commands)
             return work

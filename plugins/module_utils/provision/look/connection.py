@@ -54,7 +54,7 @@ def fingerprint(key):
 
 
 def colab_policy_problem(accepted, option="accept_colab_policy"):
-    """Return why this machine may not be made reachable, what to do, and a code, as three texts; none where it may."""
+    """Return [problem, hint, code] if Colab's terms apply and have not been accepted, else an empty list."""
     if accepted or not on_colab():
         return []
     return [

@@ -10,8 +10,10 @@ def test_the_progress_file_is_json_and_is_never_missed_at_the_end(tmp_path):
     tell = progress.teller(str(tmp_path / "now.json"), "steps")
     tell(1, 3, "a")
     tell(2, 3, "b")
-    tell(3, 3, "c")
-    assert json.loads((tmp_path / "now.json").read_text()) == {"number": 3, "total": 3, "unit": "steps", "what": "c"}
+    tell(3, 3, "c", 1.0)
+    assert json.loads((tmp_path / "now.json").read_text()) == {
+        "number": 3, "total": 3, "unit": "steps", "what": "c", "share": 1.0
+    }  # fmt: skip
 
 
 def test_progress_that_nobody_watches_is_not_written(tmp_path):

@@ -142,6 +142,20 @@ def test_a_failure_tells_what_to_do_and_where_it_was(run, capsys):
     )
 
 
+def test_what_a_role_says_to_set_is_a_flag_on_every_machine(run, capsys):
+    one, two = (
+        ProvisionError("None.", hint="Use version='any'.", role="mrtrix3", host=host, code="no-origin")
+        for host in ("node1", "node2")
+    )
+    one.errors = {"node1": one, "node2": two}
+    run.raises = one
+    assert main(["run", "mrtrix3", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert {host: error["hint"] for host, error in told["errors"].items()} == dict.fromkeys(
+        ("node1", "node2"), "Use --version any."
+    )
+
+
 def test_a_failure_says_no_more_than_it_knows(run, capsys):
     run.raises = ProvisionError("The disk is full.")
     assert main(["run", "deps"]) == 1

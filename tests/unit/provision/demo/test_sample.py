@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import shlex
+import socket
+import time
 from urllib.error import URLError
 
 import dipy.data
+import dipy.data.fetcher
 import nibabel
 import pytest
 
 import provision
 from provision import OptionError, ProvisionError, extras
 from provision.demo import phantom
+from provision.demo import sample as samples
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Make phantoms of few voxels, which take no time."""
     make = phantom.make_phantom
-    monkeypatch.setattr(phantom, "make_phantom", lambda: make((8, 8, 4)))
+    monkeypatch.setattr(phantom, "make_phantom", lambda shape=(8, 8, 4), **given: make(shape, **given))
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(monkeypatch):
+    monkeypatch.setattr(samples, "_failed", [])
 
 
 @pytest.fixture
@@ -35,6 +44,75 @@ def unreachable(monkeypatch):
         raise URLError("timed out")
 
     monkeypatch.setattr(dipy.data, "fetch_sherbrooke_3shell", fetch)
+
+
+@pytest.fixture
+def silent(monkeypatch, tmp_path):
+    """Have dipy's server accept connections and never answer; return the server and dipy's folder."""
+    folder = tmp_path / "dipy"
+    names = ["HARDI193.nii.gz", "HARDI193.bval", "HARDI193.bvec"]
+    md5 = ["d41d8cd98f00b204e9800998ecf8427e"] * len(names)  # of files without content
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(samples, "ANSWER_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        fetch = dipy.data.fetcher._make_fetcher("fetch", folder, address, names, names, md5_list=md5)
+        monkeypatch.setattr(dipy.data, "fetch_sherbrooke_3shell", fetch)
+        yield server, folder
+
+
+def asked(server):
+    """Return whether anyone has connected since the last look."""
+    server.setblocking(False)
+    try:
+        server.accept()[0].close()
+    except BlockingIOError:
+        return False
+    return True
+
+
+def test_a_server_that_does_not_answer_is_waited_for_in_silence_and_no_longer_than_5_seconds(silent, tmp_path, capfd):
+    assert samples.ANSWER_SECONDS <= 5
+    began = time.monotonic()
+    found = provision.sample(folder=tmp_path / "made")
+    assert found.name == "phantom" and time.monotonic() - began < 2
+    out, err = capfd.readouterr()
+    assert not out and len(err.splitlines()) == 1 and "127.0.0.1" in err
+
+
+def test_that_it_did_not_answer_is_remembered_until_the_head_is_asked_for(silent, tmp_path):
+    server, _ = silent
+    provision.sample(folder=tmp_path / "made")
+    assert asked(server)
+    assert provision.sample(folder=tmp_path / "made").name == "phantom"
+    assert not asked(server)
+    with pytest.raises(ProvisionError) as raised:
+        provision.sample("sherbrooke_3shell")
+    assert raised.value.code == "unreachable" and asked(server)
+
+
+def test_files_that_are_there_need_no_server(silent):
+    server, folder = silent
+    folder.mkdir()
+    for name in ("HARDI193.nii.gz", "HARDI193.bval", "HARDI193.bvec"):
+        (folder / name).touch()
+    assert provision.sample().folder == folder
+    assert not asked(server)
+
+
+def test_a_head_that_was_fetched_after_all_is_given_from_then_on(unreachable, tmp_path, monkeypatch):
+    assert provision.sample(folder=tmp_path / "made").name == "phantom"
+    monkeypatch.setattr(dipy.data, "fetch_sherbrooke_3shell", lambda: ({}, tmp_path))
+    provision.sample("sherbrooke_3shell")
+    assert provision.sample().name == "sherbrooke_3shell"
+
+
+def test_it_is_the_server_of_dipys_own_files_that_is_asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(samples.Path, "exists", lambda _: False)
+    monkeypatch.setattr(samples, "_refusal", lambda address: asked.append(address) or "")
+    samples._wait_for_server(dipy.data.fetch_sherbrooke_3shell)
+    assert len(asked) == 1 and asked[0].startswith("https://") and "HARDI193" in asked[0]
 
 
 def test_without_a_name_it_is_the_head(head, capsys):

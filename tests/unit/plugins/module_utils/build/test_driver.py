@@ -21,6 +21,12 @@ def test_progress_tells_step_and_total(source):
     assert told[-1] == (2, 2, "[LB] bin/tckgen") or told[-1][:2] == (2, 2)
 
 
+def test_progress_tells_the_share_of_the_time_that_is_over(source):
+    shares = []
+    compile_(source, tell=lambda *step: shares.append(step[3]))
+    assert 0 == shares[0] < shares[1] < 1
+
+
 @pytest.mark.parametrize(
     ("said", "code", "value"),
     [
