@@ -480,7 +480,7 @@ def mended(machines: Machines) -> Iterator[Served]:
 def test_a_killed_server_is_noticed_within_five_seconds_and_started_again_with_the_same_key(mended: Served) -> None:
     box, _, report = mended
     box.write("/tmp/look.py", LOOK)
-    for sign, words in (("STOP", "it does not answer"), ("CONT", "as wanted"), ("KILL", "it does not run")):
+    for sign, words in (("STOP", "it does not answer"), ("CONT", "as wanted"), ("KILL", "it is not running")):
         box.run(f"kill -{sign} {pid_of(box)}")
         assert box.run("python3 -IS /tmp/look.py", timeout=5).stdout == f"{words}\n"
     assert ssh(box, report, "true").returncode == 255

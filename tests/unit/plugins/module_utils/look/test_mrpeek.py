@@ -63,7 +63,7 @@ def test_another_viewer_or_another_mrtrix3_is_a_drift(seen, wish, there, value):
     assert found["movable"] is bool({"prefix", "link_dir"} & set(wish))
 
 
-@pytest.mark.parametrize(("name", "word"), [("bin/mrpeek", "run"), ("libsixel.so.1", "decoder")])
+@pytest.mark.parametrize(("name", "word"), [("bin/mrpeek", "run"), ("libsixel.so.1", "decodes")])
 def test_a_viewer_of_which_something_is_gone_is_a_drift(seen, viewer, name, word):
     (viewer[0] / name).unlink()
     assert word in seen()["drift"]
