@@ -49,4 +49,9 @@ ready:
   description: The reports of the roles before those.
   type: dict
   returned: success
+lacking:
+  description: The missing packages of all the roles, as far as their needs are known before anything is installed.
+  type: list
+  elements: str
+  returned: if packages of the role deps are missing and sudo does not work without a password
 """

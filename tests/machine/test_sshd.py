@@ -690,8 +690,8 @@ def test_without_root_and_without_openssh_server_it_says_whom_to_ask(bare: Box) 
     bare.run("install -D -m 644 ~/.ssh/id_ed25519.pub /home/eve/.ssh/id_ed25519.pub")
     before = bare.run(f"{FOUND}; find /home/eve -type f ! -path '*/logs/*'", check=False).stdout
     error = refused(bare, KEYS, program="/root/project/.venv/bin/provision", user="eve", cwd="/home/eve")
-    assert error["code"] == "needs-root" and "openssh-server" in error["message"]
-    assert "sudo apt-get install openssh-server" in error["hint"]
+    assert error["code"] == "needs-root"
+    assert error["hint"].endswith("sudo apt-get install openssh-server")
     assert bare.run(f"{FOUND}; find /home/eve -type f ! -path '*/logs/*'", check=False).stdout == before
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from ..system import look_at_machine
+from .deps import missing_packages
 
 
 def _part_of(role):
@@ -44,7 +45,18 @@ def look(roles):
     done = [_nothing_to_do(answer) for answer in answers.values()]
     first = done.index(False) if False in done else len(names)
     ready = {name: answers[name]["report"] for name in names[:first]}
-    return {"machine": machine, "roles": answers, "due": names[first:], "ready": ready}
+    # Only where the packages cannot be installed, for the administrator who will do it.
+    lacking = {"lacking": _lacking(answers, machine)} if answers.get("deps", {}).get("sudo") is False else {}
+    return {"machine": machine, "roles": answers, "due": names[first:], "ready": ready, **lacking}
+
+
+def _lacking(answers, machine):
+    """Return the missing packages of all roles, as far as their needs are known before anything is installed."""
+    groups = answers["deps"]["wanted"]["packages"].get(machine["release"], {})
+    needs = [answer.get("needs", {}) for answer in answers.values()]
+    names = {name for need in needs for name in need.get("extra", [])}
+    names |= {name for need in needs for group in need.get("groups", []) for name in groups.get(group, [])}
+    return missing_packages(sorted(names))
 
 
 def _nothing_to_do(answer):

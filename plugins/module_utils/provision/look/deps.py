@@ -340,6 +340,7 @@ def look_at(wanted, machine):
     python = python_of(wanted["python"], wanted["caller"])
     unmet = unmet_requirements(python, wanted["python_packages"])
     result.update(
+        needs={"groups": wanted["groups"], "extra": wanted["extra"]},
         supported=bool(known),
         report={"packages": sorted(set(names)), "python": python},
         missing=missing,

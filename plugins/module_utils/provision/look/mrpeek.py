@@ -11,6 +11,9 @@ from ..tool.path import foreign_command
 from .mrtrix3 import version_in
 from .tool import look_at_tool, notes_of
 
+# The packages that building needs, beside an MRtrix3 that includes its headers or with the sources of MRtrix3.
+_WITH_HEADERS = {"groups": ["pictures"], "extra": ["g++", "git", "ca-certificates", "python3-zstandard"]}
+_WITH_SOURCES = {"groups": ["pictures", "build"]}
 # The headers of older releases do not compile with Eigen 3.4, which all supported systems have, unless the distribution
 # has patched them (MRtrix3 8a420c772).
 _FIRST_FOR_MODULES = [3, 0, 4]
@@ -56,5 +59,8 @@ def look_at(wanted, machine):
 
     def more():
         return {"mrtrix3": mrtrix3, "belongs_to": f"mrtrix3-{mrtrix3['version']}" if mrtrix3["version"] else ""}
+
+    # An MRtrix3 that includes its headers spares those of the distribution.
+    wanted = dict(wanted, needs=_WITH_HEADERS if mrtrix3.get("tree") else _WITH_SOURCES)
 
     return look_at_tool(wanted, machine, differs, _runs, more)

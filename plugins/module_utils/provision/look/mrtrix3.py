@@ -7,7 +7,10 @@ import os
 from ..notes import read_state
 from ..reading import is_elf, names_in
 from ..tool.version import mrtrix3_version
+from ..versions import is_release, numbers
 from .tool import is_own, look_at_tool, notes_of
+
+_FIRST_WITH_CMAKE = (3, 1)
 
 
 def version_in(folder, foreign=False):
@@ -39,6 +42,13 @@ def _differs(wanted, state):
     return ""
 
 
+def _needs(wanted):
+    """Return the packages that compiling needs; whether a branch or commit uses CMake shows only in its sources."""
+    version = wanted["version"]
+    is_old = version in ("auto", "any") or (is_release(version) and numbers(version) < _FIRST_WITH_CMAKE)
+    return {"groups": ["run", "build"] if is_old else ["run", "build", "cmake"]}
+
+
 def _commands(wanted, version):
     """Return the commands to build: those wanted, and those already built of that version."""
     commands, state = wanted["commands"], read_state("mrtrix3")
@@ -49,5 +59,5 @@ def _commands(wanted, version):
 
 def look_at(wanted, machine):
     """Return the state of MRtrix3, what has drifted, and what the origins need to know."""
-    found = look_at_tool(wanted, machine, _differs, version_in)
+    found = look_at_tool(dict(wanted, needs=_needs(wanted)), machine, _differs, version_in)
     return dict(found, commands=_commands(wanted, found["version"])) if "version" in found else found

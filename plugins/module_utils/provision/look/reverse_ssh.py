@@ -294,6 +294,7 @@ def look_at(wanted, machine):
         problem=tunnel_problem(wanted, gateway, now["known"]) if drift else [],
         identity=identity_of(wanted),
         ssh=shutil.which("ssh") or "",
+        needs={} if shutil.which("ssh") else {"extra": ["openssh-client"]},
         config={
             "gateway_user": gateway["user"],
             "gateway_host": gateway["host"],

@@ -305,6 +305,7 @@ def look_at(wanted, machine):
         problem=sshd_problem(wanted, user, pid, folder, machine),
         now=now,
         program=program,
+        needs={} if program else {"extra": ["openssh-server"]},
         penalties=bool(program) and has_penalties(program),
         environment=now["environment"],
         authorized_keys=wanted["authorized_keys"],

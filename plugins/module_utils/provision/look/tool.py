@@ -110,7 +110,20 @@ def look_at_tool(wanted, machine, differs, version_in, more=dict):
         **_aim(wanted, state),
         **more(),
     )
-    return dict(result, refusal=_refusal(wanted, result), unfit=_unfit(wanted, result, machine))
+    unfit = _unfit(wanted, result, machine)
+    return dict(result, refusal=_refusal(wanted, result), unfit=unfit, needs=_needs(wanted, result, unfit))
+
+
+def _needs(wanted, found, unfit):
+    """Return the ``groups`` and ``extra`` packages of the first origin that installs any, {} if none will be tried."""
+    if found["movable"]:
+        return {}
+    # An archive from a store includes its libraries.
+    of_archive = {} if found["archive"].endswith(".tar.zst") else {
+        "groups": wanted.get("groups", []), "extra": wanted.get("packages", [])
+    }  # fmt: skip
+    needs = {"archive": of_archive, "package": wanted.get("package", {}), "source": wanted.get("needs", {})}
+    return next((needs[origin] for origin in tried(wanted) if origin in needs and origin not in unfit), {})
 
 
 def tried(wanted):
