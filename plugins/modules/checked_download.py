@@ -19,7 +19,7 @@ options:
   dest:
     type: path
     required: true
-    description: Where the file goes. The folder is made when it is missing.
+    description: Where the file goes. The folder is created if it does not exist.
   sha256:
     type: str
     required: true

@@ -249,7 +249,7 @@ def _fetch_and_install(names, lists, lock_timeout):
         code, said = _apt_get("install", *words, "--download-only", "--", *names, lock_timeout=lock_timeout)
         if code:
             return said
-    # Not where all has been fetched: of a source on a disk, apt leaves the packages where they are and then needs them.
+    # Not if all have been fetched: packages from a source on a disk stay there, and --no-download would miss them.
     words += ["--no-download"] if dead else []
     return _apt_get("install", *words, "--", *names, lock_timeout=lock_timeout)[1]
 

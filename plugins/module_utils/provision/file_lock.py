@@ -20,7 +20,7 @@ class Locked(BlockingIOError):
         super().__init__(errno.EWOULDBLOCK, message)
 
     def __str__(self):
-        """Return the sentence alone."""
+        """Return only the sentence."""
         return str(self.strerror)
 
 

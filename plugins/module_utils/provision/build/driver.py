@@ -140,11 +140,11 @@ class Build:
         rest, tail = b"", []
         while True:
             if _parents() != parents:
-                raise BuildError("The run that started this build is gone.")
+                raise BuildError("The run that started this build has ended.")
             self.clock.note()
             for descriptor, _event in poll.poll(1000):
                 if descriptor == 1:
-                    raise BuildError("The run that started this build is gone.")
+                    raise BuildError("The run that started this build has ended.")
                 block = os.read(process.stdout.fileno(), 65536)
                 if not block:
                     process.wait()

@@ -262,11 +262,11 @@ class Tool:
             )
 
     def _version_of_build(self, told, given):
-        """Return the version by which a build is found again: a branch or a commit keeps the name it was asked by."""
+        """Return the version under which a build is found later: the requested name for a branch or a commit."""
         return told if self.is_exact(given) else given["version"]
 
     def _note_build(self, given, folder, version, commands):
-        """Write the manifest of what was built here, which goes where the installation goes, and return it."""
+        """Write the manifest of a new build into its folder, and return it."""
         manifest = describe(
             folder,
             self.name,

@@ -7,7 +7,7 @@ import os
 from ..disk import disk_problem
 from ..reading import names_in
 
-RECEIPT = ".provision.json"  # what the role leaves in a prefix of its own
+RECEIPT = ".provision.json"  # the file that marks a prefix as a role's installation
 
 
 def is_ours(prefix):
