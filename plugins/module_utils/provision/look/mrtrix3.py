@@ -46,7 +46,7 @@ def _needs(wanted):
     """Return the packages that compiling needs; whether a branch or commit uses CMake shows only in its sources."""
     version = wanted["version"]
     is_old = version in ("auto", "any") or (is_release(version) and numbers(version) < _FIRST_WITH_CMAKE)
-    return {"groups": ["run", "build"] if is_old else ["run", "build", "cmake"]}
+    return {"groups": ["run", "build"] + ([] if is_old else ["cmake"])}
 
 
 def _commands(wanted, version):
