@@ -44,7 +44,7 @@ def _differs(wanted, state):
 
 def _needs(wanted):
     """Return the packages that compiling needs; whether a branch or commit uses CMake shows only in its sources."""
-    version = wanted["version"]
+    version = wanted.get("version", "any")  # a removal has none
     is_old = version in ("auto", "any") or (is_release(version) and numbers(version) < _FIRST_WITH_CMAKE)
     return {"groups": ["run", "build"] + ([] if is_old else ["cmake"])}
 
