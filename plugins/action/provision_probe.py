@@ -1,4 +1,4 @@
-"""Look at a machine for several roles in one round trip, changing nothing; modules/provision_probe.py describes it."""
+"""Check several roles on a machine in one round trip, read-only; modules/provision_probe.py documents it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from ansible.utils.display import Display
 _PROJECT = Path(__file__).resolve().parents[2]
 _MACHINE = _PROJECT / "plugins" / "module_utils" / "provision"
 _ROLES = _PROJECT / "roles"
-# What runs on the target: it imports what it is sent, under the names that the files have here, and reads of that only
-# what it needs.
+# The program for the target: it imports the modules it was sent, under their names here, and only those it needs.
 _PROGRAM = """
 import json, sys
 from importlib.machinery import ModuleSpec
@@ -40,12 +39,12 @@ sys.meta_path.insert(0, Sent)
 from provision_probe.look import look
 print({mark!r} + json.dumps(look(json.loads({roles!r}))))
 """
-# What the target prints besides, a login message say, stands before this mark.
+# Anything else that the target prints, such as a login message, comes before this mark.
 _MARK = "provision-probe:"
 
 
 def _sources():
-    """Return the machine's code, by the names under which it imports itself there: whether a package, and its text."""
+    """Return (whether it is a package, its text) for each module of the machine's code, by its name there."""
     found = {}
     for file in _MACHINE.rglob("*.py"):
         *folders, name = file.relative_to(_MACHINE).with_suffix("").parts
@@ -55,7 +54,7 @@ def _sources():
 
 
 def _machine(name):
-    """Return one of the modules of the machine's code, whose package has another name where this is a collection."""
+    """Return a module of the machine's code, whose package has another name in a collection."""
     package = "_provision_machine"
     if package not in sys.modules:
         sys.modules[package] = ModuleType(package)
@@ -64,17 +63,17 @@ def _machine(name):
 
 
 class UnknownRole(ValueError):
-    """A role that there is not."""
+    """A role that does not exist."""
 
 
 class ActionModule(ActionBase):
-    """Send the checker over standard input: no AnsiballZ, no temporary files, one command."""
+    """Send the checks over standard input: no AnsiballZ, no temporary files, one command."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
 
     def run(self, tmp=None, task_vars=None):
-        """Return what the checker found, as the task's result."""
+        """Return the result of the checks."""
         result = super().run(tmp, task_vars)
         result["changed"] = False
         task_vars = task_vars or {}
@@ -86,13 +85,13 @@ class ActionModule(ActionBase):
         except UnknownRole as error:
             return dict(result, failed=True, code="usage", msg=f"There is no role {str(error)!r}.")
         common = self._common(task_vars)
-        # What people name by a path is here.
+        # Files that users name by a path are on the controller.
         roles = json.dumps(_machine("look").read_here({name: {**common, **one} for name, one in asked.items()}))
         python = self._templar.template(task_vars.get("ansible_python_interpreter") or "/usr/bin/python3")
-        # It may be a command with arguments; a path may have spaces.
+        # It may be a command with arguments, or a path with spaces.
         command = shlex.quote(python) if Path(python).is_file() else python
         source = _PROGRAM.format(sources=json.dumps(_sources()), mark=_MARK, roles=roles)
-        # -I and -S keep the user's modules and site packages out: the checker needs neither and starts faster.
+        # -I and -S exclude the user's modules and site packages: the checks need neither, and start faster.
         answer = self._low_level_execute_command(f"{command} -IS -", in_data=source.encode(), sudoable=True)
         _before, mark, found = answer["stdout"].rpartition(_MARK)
         if not mark:
@@ -101,50 +100,50 @@ class ActionModule(ActionBase):
                 result,
                 failed=True,
                 rc=answer["rc"],
-                msg=f"The machine could not be looked at with {python}: {said[-1] if said else 'no answer'}",
+                msg=f"The machine could not be checked with {python}: {said[-1] if said else 'no output'}",
             )
         result.update(json.loads(found))
         for name, answer in result["roles"].items():
-            answer["wanted"] = asked[name]  # as it was asked, by which a role knows whether this answers its question
+            answer["wanted"] = asked[name]  # so that a role can see whether this is the answer for its options
         result["machine"]["can_become"] = common["can_become"]
         if self._task.args.get("report"):
-            # What set_stats returns. A task for that would cost as much as the whole look.
+            # As set_stats returns it. A separate task would take as long as all the checks.
             data = {"provision": {task_vars["inventory_hostname"]: result["ready"]}}
             result["ansible_stats"] = {"data": data, "per_host": False, "aggregate": True}
         return result
 
     def _wanted(self, role, task_vars):
-        """Return what a role wants of the machine, its variable ``__ROLE_wanted``; within the role that is there."""
+        """Return what a role wants, its variable ``__ROLE_wanted``, which is already loaded inside the role."""
         name = f"__{role}_wanted"
         if name not in task_vars:
             folder = _ROLES / role
-            # A name, and no path to a folder of somebody else's: what is in it is run as templates.
+            # Only a name, never a path to another folder, whose content would be run as templates.
             if not (str(role).isidentifier() and (folder / "vars").is_dir()):
                 raise UnknownRole(role)
-            # In the order in which Ansible lets one win over another.
+            # In Ansible's order of precedence.
             defaults = (self._variables(place / "defaults") for place in (_ROLES / "_tool", folder))
             parts = (*defaults, task_vars, self._variables(folder / "vars"))
             task_vars = dict(ChainMap(*reversed(parts)))
         templar = self._templar.copy_with_new_env(available_variables=task_vars)
         wanted = json.loads(json.dumps(templar.template(task_vars[name]), default=str))
-        # Where roles are removed, that holds whatever was asked for besides.
+        # During a removal the state is always absent.
         return dict(wanted, state="absent") if self._told("provision_removing", task_vars) else wanted
 
     def _told(self, name, task_vars, default=None):
         return self._templar.template(task_vars.get(name, default))
 
     def _common(self, task_vars):
-        """Return what every look is told."""
+        """Return what the checks of all roles need to know."""
         is_local = self._connection.transport == "local"
         folder = self._told("provision_folder", task_vars, os.environ.get("PWD", ""))
         return {
-            # Where paths start that are no absolute ones; on another machine, in the home of the user there.
+            # The base of relative paths; on another machine, the user's home there.
             "folder": folder if is_local else "",
-            # Not where the kernel of a notebook runs this, which learns where the commands are.
+            # Whether to check a shell's PATH; in a notebook's kernel the run itself takes care of that.
             "shell": not boolean(self._told("provision_kernel", task_vars, False)),
             # Whether Ansible has a password for sudo.
             "can_become": self._can_become(task_vars),
-            # Roles whose packages are to be taken for gone, where several are removed and this is but a look.
+            # In check mode, the roles that would have been removed by now, with their packages.
             "leaving": self._told("provision_leaving", task_vars, []),
         }
 
@@ -152,9 +151,9 @@ class ActionModule(ActionBase):
         return self._loader.load_from_file(str(folder / "main.yml"), trusted_as_template=True) or {}
 
     def _take_turn(self, task_vars):
-        """Have ansible-playbook hold the lock of this machine until it ends; return why it cannot, else nothing.
+        """Let ansible-playbook hold this machine's lock until it ends; return why it cannot, else {}.
 
-        What looks at this machine is about to change it, but for a check. `provision` holds the lock by itself.
+        Except in check mode, changes follow the checks. `provision` holds the lock itself.
         """
         if self._connection.transport != "local" or self._task.check_mode or task_vars.get("provision_lock"):
             return {}
@@ -162,12 +161,12 @@ class ActionModule(ActionBase):
         names = [os.path.basename(name) for name in context.CLIARGS.get("args") or ()]
         command = " ".join(["ansible-playbook", *names])
         wait = self._templar.template(task_vars.get("provision_wait", lock.SECONDS))
-        # What runs a task ends with it; its parent is ansible-playbook itself.
+        # The process of a task ends with it; its parent is ansible-playbook itself.
         parent = multiprocessing.parent_process()
         try:
             lock.keep(parent.pid if parent else os.getpid(), command, float(wait), Display().display)
         except ValueError:
-            msg = f"provision_wait is {wait!r}, not a number of seconds."
+            msg = f"provision_wait must be a number of seconds, not {wait!r}."
             return {"msg": msg, "hint": "Use 0 to not wait at all.", "code": "bad-value"}
         except _machine("file_lock").Locked as error:
             return {"msg": str(error), "hint": error.hint, "code": "locked"}
@@ -177,7 +176,7 @@ class ActionModule(ActionBase):
         return {}
 
     def _can_become(self, task_vars):
-        """Tell whether Ansible was given a password for sudo, from wherever it takes one, or another way than sudo."""
+        """Return whether Ansible has a password for sudo, from any source, or another way to become root."""
         if (task_vars.get("ansible_become_method") or self._task.become_method) != "sudo":
             return True
         sudo = become_loader.get("sudo")

@@ -1,4 +1,4 @@
-"""End a host's play with what is wrong, what to do, and a code; modules/provision_refuse.py describes it."""
+"""Fail with a problem, a hint and a code; modules/provision_refuse.py documents it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ class ActionModule(ActionBase):
                 "code": {"type": "str", "default": "refused"},
             }
         )
-        # A failure that is passed on may have none: what it says is explained where it is shown.
-        told = {name: given[name] for name in ("hint", "code") if given[name]}
-        return dict(result, failed=True, msg=given["problem"], **told)
+        # A failure that is passed on may have neither: its message is explained where it is shown.
+        more = {name: given[name] for name in ("hint", "code") if given[name]}
+        return dict(result, failed=True, msg=given["problem"], **more)

@@ -1,15 +1,15 @@
 #!/usr/bin/python
-"""Install and remove packages of the distribution without losing what was there before."""
+"""Install and remove packages of the distribution, leaving what was there before."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: apt_packages
-short_description: Install and remove packages of the distribution without losing what was there before
+short_description: Install and remove packages of the distribution, leaving what was there before
 description:
-  - Drives apt-get and dpkg, and needs no Python of the distribution's.
-  - What an earlier installation left undone is finished first. A source that cannot be read does not matter as long as
-    the others have what is wanted. Nothing is removed in order to install.
+  - Runs apt-get and dpkg, and does not need the distribution's Python.
+  - Finishes an interrupted installation first. An unreadable source does not matter as long as the others have the
+    packages. No package is removed in order to install others.
   - Fails with apt's own reason in one sentence, and what to do.
 author: The provision founders (!UNKNOWN)
 options:
@@ -23,26 +23,25 @@ options:
     default: present
     choices: [present, automatic, absent, known]
     description:
-      - C(present) installs what is missing of them, without recommended packages.
-      - C(automatic) marks them as asked for by nobody, and keeps C(apt-get autoremove) from removing them.
-      - C(absent) removes those in O(names) with their configuration, and ends what C(automatic) did for those in
-        O(forget).
-      - C(known) changes nothing; it returns the version of the first that apt would install, and fetches the package
-        lists where it knows none.
+      - C(present) installs those that are missing, without recommended packages.
+      - C(automatic) marks them as automatically installed, and protects them from C(apt-get autoremove).
+      - C(absent) removes those in O(names) with their configuration, and ends the protection of those in O(forget).
+      - C(known) changes nothing. It returns the version of the first package that apt would install, after fetching
+        the package lists if there are none.
   version:
     type: str
     default: any
-    description: The version that is wanted where C(state=known), as the programs call it and not the distribution.
+    description: With C(state=known), the version wanted, as the program itself numbers it.
   keep_configuration:
     type: list
     elements: str
     default: []
-    description: Packages of which C(absent) leaves the configuration.
+    description: Packages whose configuration C(absent) keeps.
   forget:
     type: list
     elements: str
     default: []
-    description: Packages that C(absent) no longer keeps from C(apt-get autoremove).
+    description: Packages that C(absent) no longer protects from C(apt-get autoremove).
   lock_timeout:
     type: int
     default: 300
@@ -57,7 +56,7 @@ EXAMPLES = """
 
 RETURN = """
 upstream:
-  description: The version that apt would install, as the programs call it; empty when there is none.
+  description: The version that apt would install, as the program itself numbers it; empty if there is none.
   type: str
   returned: C(state=known)
 fits:
@@ -65,7 +64,7 @@ fits:
   type: bool
   returned: C(state=known)
 problem:
-  description: Why there may be none, in a sentence.
+  description: Why there is none, in one sentence.
   type: str
   returned: C(state=known)
 """

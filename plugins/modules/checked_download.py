@@ -1,32 +1,32 @@
 #!/usr/bin/python
-"""Download a file of a known checksum, whole or not at all."""
+"""Download a file with a known checksum, completely or not at all."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: checked_download
-short_description: Download a file of a known checksum
+short_description: Download a file with a known checksum
 description:
-  - Brings a file to a path once its SHA-256 is the one given, and does nothing where it is there already.
-  - Fails with one sentence when the server keeps silent, is too slow, never ends, answers with a web page, or redirects
-    to anything but a server.
+  - Downloads a file and puts it in place only if its SHA-256 is right. Does nothing if the file is already there.
+  - Fails with one sentence if the server does not answer, is too slow, sends too much or a web page, or redirects to
+    anything but a server.
 author: The provision founders (!UNKNOWN)
 options:
   source:
     type: str
     required: true
-    description: A URL of http, https or file, or an absolute path.
+    description: An http, https or file URL, or an absolute path.
   dest:
     type: path
     required: true
-    description: Where the file goes. The folder is made when it is missing.
+    description: Where the file goes. The folder is created if it does not exist.
   sha256:
     type: str
     required: true
     description: The SHA-256 that the file must have.
   progress:
     type: path
-    description: A file that is told how far the download is, as one JSON object.
+    description: A file that receives the progress of the download, as one JSON object.
 """
 
 EXAMPLES = """
@@ -39,7 +39,7 @@ EXAMPLES = """
 
 RETURN = """
 dest:
-  description: Where the file is.
+  description: The path of the file.
   type: str
   returned: success
 """

@@ -1,25 +1,25 @@
 #!/usr/bin/python
-"""Start a process that outlives the play, or end it."""
+"""Start or stop a process that outlives the play."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: detached_process
-short_description: Start a process that outlives the play, or end it
+short_description: Start or stop a process that outlives the play
 description:
-  - Starts a command in a session of its own, with a clean environment and its own log, and waits until it is ready.
-    It outlives the play, the login and the notebook that it was started from.
-  - It is known by its pid file, which holds the time at which it began as well, so that another process that was given
-    its number later is never taken for it. A process that runs is left as it is.
-  - One that ends or is not ready in time is a failure, and nothing of it is left running.
-  - Arguments and environment can be seen by others, so that secrets belong in a file that the command reads.
+  - Starts a command in its own session, with a clean environment and its own log, and waits until it is ready. It
+    outlives the play, the login and the notebook that started it.
+  - The pid file also holds the start time of the process, so that a later process with the same number is never
+    mistaken for it. A running process is left as it is.
+  - Fails if the process ends or is not ready in time, and leaves nothing of it running.
+  - Other users can see arguments and environment. Put secrets into a file that the command reads.
 author: The provision founders (!UNKNOWN)
 options:
   state:
     type: str
     choices: [started, stopped]
     default: started
-    description: C(stopped) ends the process and all others of its session.
+    description: C(stopped) ends the process and all others in its session.
   argv:
     type: list
     elements: str
@@ -27,39 +27,39 @@ options:
   environment:
     type: dict
     default: {}
-    description: All of its environment.
+    description: Its complete environment.
   pid_file:
     type: path
     required: true
-    description: Where the process is noted; only its owner can read it.
+    description: The pid file, readable only by its owner.
   log:
     type: path
     description:
-      - Where what it prints is appended; only its owner can read it. A log of more than a megabyte is set aside before,
-        as C(LOG.1).
+      - The file to which its output is appended, readable only by its owner. A log of more than a megabyte is renamed
+        to C(LOG.1) first.
   host:
     type: str
     default: 127.0.0.1
-    description: The address at which it will accept connections.
+    description: The address at which it accepts connections.
   port:
     type: int
-    description: The TCP port at which it will accept connections, by which it is known to be ready.
+    description: The TCP port at which it accepts connections once it is ready.
   option:
     type: str
     default: ""
-    description: The role's option that names the port, for telling what to do when it is taken.
+    description: The role's option for the port, named in the error when the port is taken.
   banner:
     type: str
     default: ""
-    description: What it must send first to who connects, such as C(SSH-2.0-).
+    description: What it must send first to a client, such as C(SSH-2.0-).
   seconds:
     type: float
     default: 1
-    description: Without a port, how long it must not have ended to be taken for ready.
+    description: Without a port, how many seconds it must live to count as ready.
   deadline:
     type: float
     default: 30
-    description: Seconds after which it must be ready.
+    description: Seconds within which it must be ready.
   grace:
     type: float
     default: 10
@@ -84,11 +84,11 @@ EXAMPLES = """
 
 RETURN = """
 pid:
-  description: The number of the process, 0 when it does not run.
+  description: The process ID, 0 if it is not running.
   type: int
   returned: success
 lines:
-  description: The last lines that it wrote to its log.
+  description: The last lines of its log.
   type: list
   returned: failure
 """
@@ -104,18 +104,20 @@ from ..module_utils.provision.processes import ProcessError, accepting, lasting,
 
 
 def refuse_taken_port(module):
-    """Fail when another program accepts connections at the port: it would be taken for ours."""
+    """Fail if another program already accepts connections at the port."""
     host, port, option = (module.params[name] for name in ("host", "port", "option"))
     if port and answers(host, port):
         module.fail_json(
-            msg=f"The port {port} of {host} is taken by another program.",
-            hint=f"Choose another port: {option}." if option else "Choose another port, or stop that program.",
+            msg=f"Port {port} of {host} is in use by another program.",
+            hint=f"Choose another port ({option}), or stop that program."
+            if option
+            else "Choose another port, or stop that program.",
             code="port-taken",
         )
 
 
 def ensure_started(module):
-    """Start the process unless it runs; return whether it was started."""
+    """Start the process unless it is running; return whether it was started."""
     given = module.params
     if running(given["pid_file"]):
         return False
@@ -134,7 +136,7 @@ def ensure_started(module):
 
 
 def ensure_stopped(module):
-    """End the process; return whether it was running."""
+    """Stop the process; return whether it was running."""
     if module.check_mode:
         return bool(running(module.params["pid_file"]))
     return stop(module.params["pid_file"], module.params["grace"])
@@ -165,9 +167,9 @@ def main():
         with fail_when_locked(module):
             changed = ensure(module)
     except ProcessError as error:
-        said = f" Its last words: {error.lines[-1].strip()}" if error.lines else ""
+        said = f" Its last message: {error.lines[-1].strip()}" if error.lines else ""
         log = module.params["log"]
-        hint = f"All that it said is in {log}." if log and os.path.exists(log) else ""
+        hint = f"Its log is {log}." if log and os.path.exists(log) else ""
         module.fail_json(msg=f"{error}{said}", hint=hint, code=error.code, lines=error.lines)
     except OSError as error:
         msg, hint = explain(error)

@@ -1,45 +1,46 @@
 #!/usr/bin/python
-"""Find what a version means in a git repository that is not here."""
+"""Resolve a version in a remote git repository."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: git_reference
-short_description: Find what a version means in a git repository that is not here
+short_description: Resolve a version in a remote git repository
 description:
-  - Says whether a version is a tag, a branch or a commit of a repository, without cloning it.
-  - Fails with one sentence when the repository cannot be reached, does not answer within a minute, or has no such
-    version, or has another commit under it than it has to be, and for names that git would take for an option.
+  - Finds out whether a version is a tag, a branch or a commit of a repository, without cloning it.
+  - Fails with one sentence if the repository cannot be reached, does not answer within a minute, has no such version or
+    a different commit for it, or if git would mistake a name for an option.
 author: The provision founders (!UNKNOWN)
 options:
   repo:
     type: path
     required: true
-    description: URL or path of the repository.
+    description: The URL or path of the repository.
   version:
     type: str
     required: true
-    description: A tag, a branch, or a commit by at least seven hexadecimal digits.
+    description: A tag, a branch, or at least seven hexadecimal digits of a commit.
   option:
     type: str
     required: true
-    description: The role's option that names the repository, for telling what to do.
+    description: The role's option for the repository, named in errors.
   hold:
     type: str
     default: ""
     description:
-      - The commit that the version has to be, 40 hexadecimal digits.
-      - C(released) is the one that MRtrix3 released under this number, from 3.0.0 to 3.0.8; another version may be any.
+      - The commit that the version must be, 40 hexadecimal digits.
+      - C(released) is the commit that MRtrix3 released as that version, for 3.0.0 to 3.0.8. Other versions are not
+        checked.
   hold_option:
     type: str
     default: ""
-    description: The role's option that names another commit, if there is one, for telling what to do.
+    description: The role's option for another commit, if there is one, named in errors.
   clone:
     type: path
     default: ""
     description:
-      - The role's own clone, if there is one. A git that was killed may have left locks in it, which go, or half a
-        clone, which goes with all that is in the folder.
+      - The role's own clone, if there is one. Locks that a killed git left in it are deleted, and so is an incomplete
+        clone, with its whole folder.
 """
 
 EXAMPLES = """
@@ -54,7 +55,7 @@ EXAMPLES = """
 
 RETURN = """
 repo:
-  description: The repository as git is to be given it; a path becomes a URL, which git needs for a shallow clone.
+  description: The repository in the form for git; a path becomes a URL, which git needs for a shallow clone.
   type: str
   returned: success
 kind:
@@ -62,11 +63,11 @@ kind:
   type: str
   returned: success
 commit:
-  description: The commit's name.
+  description: The hash of the commit.
   type: str
   returned: success
 environment:
-  description: Variables with which git waits for no silent server and asks nobody.
+  description: Variables with which git does not wait for a silent server and asks no questions.
   type: dict
   returned: success
 """
@@ -89,12 +90,12 @@ _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 
 def as_url(repo):
-    """Return a repository as git takes it for a shallow clone: paths as ``file://`` URLs."""
+    """Return a repository in the form that git needs for a shallow clone: paths as ``file://`` URLs."""
     return "file://" + os.path.abspath(repo) if os.path.isdir(repo) else repo
 
 
 def parse(listing):
-    """Return {"tag": {name: commit}, "branch": {name: commit}} of what ``git ls-remote`` printed."""
+    """Return {"tag": {name: commit}, "branch": {name: commit}} from the output of ``git ls-remote``."""
     found = {"tag": {}, "branch": {}}
     for line in listing.splitlines():
         commit, _tab, reference = line.partition("\t")
@@ -114,7 +115,7 @@ def choose(found, version):
 
 
 def nearest(found, version):
-    """Return the names most like a version that is not there, the newest tags when none is alike."""
+    """Return the names most similar to an unknown version, or the newest tags."""
     names = [*found["tag"], *found["branch"]]
     numbered = sorted(
         (name for name in found["tag"] if re.fullmatch(r"[\d.]+", name)),
@@ -130,19 +131,19 @@ def nearest(found, version):
 
 
 def refusal(repo, version, option):
-    """Return (sentence, hint) for what git would take for one of its options or programs, None for all else."""
+    """Return (sentence, hint) for a name that git would treat as an option or program, else None."""
     for value, what, right in (
-        (repo, "repository", f"Give a URL or a path: {option}."),
+        (repo, "repository", f"Set {option} to a URL or a path."),
         (version, "version", "Give a tag, a branch or a commit."),
     ):
-        # A transport such as ext:: runs any program.
+        # A transport such as ext:: can run any program.
         if re.match(r"-|\w+::", value) or not value.isprintable() or not value:
-            return f"{value!r} cannot be the name of a git {what}.", right
+            return f"{value!r} is not a valid git {what}.", right
     return None
 
 
 def wrong_commit(repo, version, commit, hold, option=""):
-    """Return the sentence, the hint and the code when a version is not the commit it has to be; None when it is."""
+    """Return (sentence, hint, code) if a version is not the commit that it must be, else None."""
     whole = hold.lower() if hold != "released" else COMMITS.get(version, commit)
     if not re.fullmatch(r"[0-9a-f]{40}", whole) and whole != commit:
         said = f"{option} must be the 40 hexadecimal digits of a commit, not {hold!r}."
@@ -150,41 +151,41 @@ def wrong_commit(repo, version, commit, hold, option=""):
     if not whole or whole.startswith(commit):
         return None
     if hold == "released":
-        said = f"What {repo} has as {version} is not the commit that MRtrix3 released under that number: {commit}."
-        other = f" For a change of your own, say which commit it has to be: {option}=COMMIT." if option else ""
-        return said, f"Use MRtrix3's own repository, or a clone of it.{other}", "wrong-commit"
+        said = f"Version {version} in {repo} is not the commit that MRtrix3 released under that number: {commit}."
+        other = f" For a repository with changes of your own, set {option}=COMMIT." if option else ""
+        return said, f"Use MRtrix3's own repository or a clone of it.{other}", "wrong-commit"
     return (
-        f"What {repo} has as {version} is not the commit that it has to be: {commit}, not {whole}.",
+        f"Version {version} in {repo} is not the commit that it has to be: {commit}, not {whole}.",
         f"Check {option} and the version.",
         "wrong-commit",
     )
 
 
 def unreachable(repo, said, option):
-    """Return the sentence and the hint for a repository that git could not list."""
+    """Return (sentence, hint) for a repository that git could not list."""
     repo = shown(repo)
     host = urlsplit(repo).hostname or repo
     lines = [re.sub(r"//[^/@\s]*@", "//", line) for line in said.strip().splitlines() if line]
     reason = re.sub(r"^(fatal|ssh|error): ", "", lines[0] if lines else "no answer")
     return (
         f"The git repository {repo} could not be reached ({reason}).",
-        f"Check the network and that {host} is right, or name a clone that is here: {option}=/path/to/clone.",
+        f"Check {host} and the network, or use a local clone: {option}=/path/to/clone.",
     )
 
 
 def limits(repo):
-    """Return the environment in which git asks nobody, does not wait for a silent server, and keeps to encryption."""
+    """Return the environment in which git asks nothing, does not wait for a silent server, and keeps encryption."""
     return {
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=20",
         "GIT_HTTP_LOW_SPEED_LIMIT": "1", "GIT_HTTP_LOW_SPEED_TIME": "20",
-        # Where a server may redirect to, too.
+        # This also limits redirects.
         "GIT_ALLOW_PROTOCOL": "https" if repo.lower().startswith("https:") else "file:git:http:https:ssh",
     }  # fmt: skip
 
 
 def listed(module, repo):
-    """Return (exit code, output, errors) of git asked for all tags and branches."""
+    """Return (exit code, output, errors) of git when listing all tags and branches."""
     code, out, error = module.run_command(
         ["timeout", "--kill-after=5", str(SECONDS), "git", "ls-remote", "--tags", "--heads", "--", repo],
         environ_update=limits(repo),
@@ -193,11 +194,11 @@ def listed(module, repo):
 
 
 def mend(module, clone):
-    """Delete what a git that was killed has left and no other would ever take away: its locks, or half a clone."""
+    """Delete what a killed git left behind: its locks, or an incomplete clone."""
     if not os.path.isdir(clone):
         return
     own = os.path.join(clone, ".git")
-    # The module ansible.builtin.git takes a folder with this file for a clone, and git one that has a commit.
+    # The module ansible.builtin.git accepts any folder with this file as a clone, git one that has a commit.
     is_whole = os.path.isfile(os.path.join(own, "config"))
     if not is_whole or module.run_command(["git", "--git-dir", own, "rev-parse", "--verify", "--quiet", "HEAD"])[0]:
         shutil.rmtree(clone)
@@ -211,7 +212,7 @@ def main():
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={
-            # A path's type has the home folder put in for its ~; URLs stay what they are.
+            # The type path expands ~; URLs stay as they are.
             "repo": {"type": "path", "required": True},
             "version": {"type": "str", "required": True},
             "option": {"type": "str", "required": True},

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Compile MRtrix3, or a module of it, in its source tree, going on from where an earlier build stopped."""
+"""Compile MRtrix3, or a module of it, in its source tree, resuming an earlier build."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ DOCUMENTATION = """
 module: mrtrix3_build
 short_description: Compile MRtrix3, or a module of it, in its source tree
 description:
-  - Configures without the graphical programs and compiles all commands or those named, with either of MRtrix3's build
-    systems (C(configure) and C(build), or CMake with Ninja).
-  - What an earlier, interrupted build finished is kept; what it left half written is made again.
-  - When the run that started it goes away, the build stops; two builds never work in one tree.
+  - Configures MRtrix3 without its graphical programs and compiles all commands, or those named, with either of its
+    build systems (C(configure) and C(build), or CMake with Ninja).
+  - Resumes an interrupted build. Files that it left incomplete are compiled again.
+  - The build stops when the run that started it ends. Two builds never work in the same tree.
 author: The provision founders (!UNKNOWN)
 options:
   source:
@@ -20,9 +20,9 @@ options:
   against:
     type: path
     description:
-      - The MRtrix3 that C(source) is an external module of. Either an installation by this collection, which has what
-        modules need, or a source tree, which is configured when it is not, and of which only that is compiled that the
-        module needs.
+      - The MRtrix3 for which C(source) is an external module. Either an installation by this collection, which has what
+        modules need, or a source tree, which is configured if necessary, and of which only what the module needs is
+        compiled.
   commands:
     type: list
     elements: str
@@ -31,23 +31,23 @@ options:
   cpu:
     type: str
     default: ""
-    description: The processor to compile for, as the compiler's C(-march) takes it; empty for the compiler's default.
+    description: The processor to compile for, the compiler's C(-march); the compiler's default if empty.
   jobs:
     type: int
     default: 0
-    description: Compiler processes at once; C(0) is one per core, fewer where memory is short.
+    description: How many compilers to run at once. C(0) means one per core, fewer if memory is short.
   progress:
     type: path
-    description: A file that is told how far the build is, as one JSON object.
+    description: A file that receives the progress of the build, as one JSON object.
   store:
     type: path
     description:
-      - A folder, on a disk that outlives this machine, that keeps what is finished as the build goes, and from which a
-        build on a fresh machine goes on. Needs C(commit).
+      - A folder on a disk that outlives this machine, where finished files are saved during the build, so that a fresh
+        machine can resume it. Needs C(commit).
   commit:
     type: str
     default: ""
-    description: The commit that the source tree is at.
+    description: The commit of the source tree.
 """
 
 EXAMPLES = """
@@ -60,11 +60,11 @@ EXAMPLES = """
 
 RETURN = """
 steps:
-  description: How many steps the build has done; 0 when all of it was there.
+  description: The number of build steps; 0 if everything was up to date.
   type: int
   returned: success
 jobs:
-  description: How many compilers worked at once.
+  description: How many compilers ran at once.
   type: int
   returned: success
 system:
@@ -72,7 +72,7 @@ system:
   type: str
   returned: success
 log:
-  description: All that the build printed.
+  description: The path of the log with the build's full output.
   type: str
   returned: success
 seconds:
@@ -80,20 +80,20 @@ seconds:
   type: float
   returned: success
 spent:
-  description: How long compiling has taken in all, with the builds that were interrupted and gone on with.
+  description: How long compiling has taken in total, including interrupted builds.
   type: float
   returned: success
 unfinished:
-  description: The folder that keeps what is finished while the rest is not; empty without O(store).
+  description: The folder with the saved files of the unfinished build; empty without O(store).
   type: str
   returned: success
 notes:
-  description: What went wrong with the pieces that the store keeps while the build is unfinished, as sentences.
+  description: Problems with the saved files of the unfinished build, as sentences.
   type: list
   elements: str
   returned: success
 build_log:
-  description: The log, where the build failed.
+  description: The path of the log.
   type: str
   returned: failure
 """

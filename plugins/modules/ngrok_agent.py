@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Download ngrok's agent, check it, and put it in its place whole or not at all."""
+"""Download ngrok's agent, check it, and install it completely or not at all."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ DOCUMENTATION = """
 module: ngrok_agent
 short_description: Download ngrok's agent
 description:
-  - Downloads the agent from where pyngrok knows it or from an address that is given, into a folder of its own. It is
-    put in its place once its checksum is the one given and, where it can run, it tells its version.
-  - Only what is encrypted on its way is taken, or what has the checksum given, and no more of it than an agent has.
-  - It runs where pyngrok is, which need not be the machine that the agent is for.
+  - Downloads the agent, from the address that pyngrok knows or from another one, into a folder of its own. It is
+    installed once its checksum is right, if one is given, and once it reports its version, if it can run here.
+  - The connection must be encrypted unless a checksum is given, and the size is limited.
+  - Runs on the machine that has pyngrok, which need not be the one that the agent is for.
 author: The provision founders (!UNKNOWN)
 options:
   path:
     type: path
     required: true
-    description: Where the agent goes.
+    description: The path of the agent.
   machine:
     type: str
     required: true
-    description: The architecture that it is for, as C(uname -m) tells it.
+    description: The architecture that it is for, as printed by C(uname -m).
   url:
     type: str
     default: ""
-    description: The address of the archive.
+    description: The URL of the archive.
   sha256:
     type: str
     default: ""
-    description: The checksum of the archive.
+    description: The SHA-256 of the archive.
 """
 
 EXAMPLES = """
@@ -46,7 +46,7 @@ EXAMPLES = """
 """
 
 RETURN = """
-# Nothing but that it has changed something: whether an agent is needed is what its caller has seen.
+# Only `changed`, which is always true.
 """
 
 import errno
@@ -69,18 +69,18 @@ from ..module_utils.provision.look.ngrok import agent_version, is_safe
 from ..module_utils.provision.store.members import unpack
 from ..module_utils.provision.tool.staging import staging
 
-# How pyngrok names what `uname -m` tells.
+# pyngrok's names for the output of `uname -m`.
 _KINDS = {
     "x86_64": "linux_x86_64", "aarch64": "linux_x86_64_arm", "i686": "linux_i386", "armv7l": "linux_i386_arm",
     "s390x": "linux_s390x", "ppc64le": "linux_ppc64le",
 }  # fmt: skip
 _SILENCE = 30  # seconds without a byte
-_LONGEST = 900  # seconds in all
+_LONGEST = 900  # seconds in total
 _LARGEST = 200 << 20  # bytes; the agent has about 30 million
 
 
 def address(module):
-    """Return where the agent is downloaded from: the address given, else the one that pyngrok knows."""
+    """Return the URL of the agent: the one given, else the one that pyngrok knows."""
     given = module.params
     if given["url"]:
         return given["url"]
@@ -88,16 +88,15 @@ def address(module):
         from pyngrok import installer
     except ImportError:
         module.fail_json(
-            msg="Where ngrok's agent is downloaded from is known to pyngrok, which is not installed where this is run "
-            "from.",
-            hint="Install it there (pip install pyngrok), or name an agent: ngrok_agent_path.",
+            msg="pyngrok, which knows where to download ngrok's agent, is not installed on the controller.",
+            hint="Install it there (pip install pyngrok), or set ngrok_agent_path to an agent.",
             code="no-pyngrok",
         )
     url = installer.PLATFORMS.get(_KINDS.get(given["machine"]))
     if not url:
         module.fail_json(
-            msg=f"There is no agent of ngrok for {given['machine']}.",
-            hint="Name one that you have: ngrok_agent_path.",
+            msg=f"There is no ngrok agent for {given['machine']}.",
+            hint="If you have one, set ngrok_agent_path to it.",
             code="no-agent",
         )
     return url
@@ -109,12 +108,12 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         if not is_safe(newurl, self._sha256):
-            raise DownloadError(f"the server sends on to {newurl}, which is not encrypted", code="not-encrypted")
+            raise DownloadError(f"the server redirects to {newurl}, which is not encrypted", code="not-encrypted")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def download(url, sha256, path):
-    """Download a file of a size and in a time that an agent may have."""
+    """Download a file, with limits on size and time."""
     end, size = time.monotonic() + _LONGEST, 0
     opener = urllib.request.build_opener(_Redirects(sha256))
     with opener.open(url, timeout=_SILENCE) as answer, open(path, "wb") as file:
@@ -123,18 +122,18 @@ def download(url, sha256, path):
             piece = answer.read(1 << 16)
             size += len(piece)
             if size > _LARGEST or expected > _LARGEST:
-                raise DownloadError(f"it has more than {_LARGEST >> 20} MB", code="too-large")
+                raise DownloadError(f"it is larger than {_LARGEST >> 20} MB", code="too-large")
             if time.monotonic() > end:
                 raise DownloadError(f"it took more than {_LONGEST} s", code="too-slow")
             if not piece:
                 break
             file.write(piece)
     if size < expected:
-        raise DownloadError(f"it ended after {size} of {expected} bytes", code="cut-off")
+        raise DownloadError(f"it stopped after {size} of {expected} bytes", code="cut-off")
 
 
 def unpacked(archive, folder):
-    """Return the path of the agent that an archive has, unpacked."""
+    """Unpack an archive and return the path of the agent."""
     os.mkdir(folder, 0o755)
     agent = os.path.join(folder, "ngrok")
     if not zipfile.is_zipfile(archive):
@@ -143,9 +142,9 @@ def unpacked(archive, folder):
     try:
         with zipfile.ZipFile(archive) as packed:
             if packed.getinfo("ngrok").file_size > _LARGEST:
-                raise ValueError(f"its agent has more than {_LARGEST >> 20} MB")
+                raise ValueError(f"its agent is larger than {_LARGEST >> 20} MB")
             with packed.open("ngrok") as source, open(agent, "wb") as file:
-                shutil.copyfileobj(source, file)  # it gives no more than the size that it tells
+                shutil.copyfileobj(source, file)  # zipfile reads no more than the stated size
     except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{archive} cannot be unpacked: {error}") from error
     return agent
@@ -155,7 +154,7 @@ def fetch(module, folder):
     """Download, check and unpack the agent into an empty folder; return its path."""
     url, sha256 = address(module), module.params["sha256"].lower()
     shown = re.sub(r"(?<=://)[^/@]*@|[?#].*", "", url)
-    again = "Try again later, or name another place (ngrok_download_url) or an agent (ngrok_agent_path)."
+    again = "Try again later, or set ngrok_download_url to another source or ngrok_agent_path to an agent."
     archive = os.path.join(folder, "archive")
     try:
         download(url, sha256, archive)
@@ -174,9 +173,8 @@ def fetch(module, folder):
             digest.update(piece)
     if sha256 and digest.hexdigest() != sha256:
         module.fail_json(
-            msg=f"What was downloaded as ngrok's agent has the SHA-256 {digest.hexdigest()}, which is not the one "
-            "wanted.",
-            hint="Check ngrok_sha256: ngrok's own address always gives the newest agent.",
+            msg=f"The downloaded ngrok agent has the SHA-256 {digest.hexdigest()}, which is not the expected one.",
+            hint="Check ngrok_sha256: ngrok's own URL always serves the newest agent.",
             code="wrong-checksum",
         )
     try:
@@ -185,15 +183,15 @@ def fetch(module, folder):
         agent = ""
     if not os.path.isfile(agent):
         module.fail_json(
-            msg=f"What was downloaded from {shown} is not an archive with ngrok's agent.",
+            msg=f"The file from {shown} is not an archive of ngrok's agent.",
             hint=again,
             code="bad-archive",
         )
     os.chmod(agent, 0o755)
     if module.params["machine"] == platform.machine() and not agent_version(agent):
         module.fail_json(
-            msg="What was downloaded as ngrok's agent does not run.",
-            hint="Try again, or name another place: ngrok_download_url.",
+            msg="The downloaded ngrok agent does not run.",
+            hint="Try again, or set ngrok_download_url to another source.",
             code="agent-does-not-run",
         )
     return agent

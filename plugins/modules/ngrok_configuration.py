@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Write the configuration of ngrok's agent, with its token, so that its owner alone can read it."""
+"""Write the configuration of ngrok's agent, with its token, readable only by its owner."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ DOCUMENTATION = """
 module: ngrok_configuration
 short_description: Write the configuration of ngrok's agent, with its token
 description:
-  - Writes the configuration with which the agent opens one TCP endpoint, called C(ssh), and nothing else - no local
-    API, no remote management, no updates. Its form is the one that the version of the agent knows.
-  - Beside it goes what takes the token out of all that the agent prints, as commands for sed. Only their owner can read
-    either file.
+  - Writes a configuration in which the agent opens one TCP endpoint, called C(ssh), and nothing else - no local API, no
+    remote management, no updates. The format depends on the agent's version.
+  - Also writes a sed script that removes the token from the agent's output. Only their owner can read the two files.
 author: The provision founders (!UNKNOWN)
 options:
   folder:
     type: path
     required: true
-    description: Where the files C(ngrok.yml) and C(redact.sed) go.
+    description: The folder for C(ngrok.yml) and C(redact.sed).
   authtoken:
     type: str
     default: ""
-    description: The token. Without one, that of the configuration that is there is kept.
+    description: The token. Without one, the token in the existing configuration is kept.
   agent_version:
     type: str
     required: true
@@ -40,17 +39,17 @@ options:
   server_addr:
     type: str
     default: ""
-    description: The host and port of the service, where it is another than ngrok's own.
+    description: The host and port of the service, if it is not ngrok's own.
   root_cas:
     type: path
     default: ""
     description:
-      - The file of authorities that sign the service's certificate. The agent also knows the words C(trusted), for
-        ngrok's own, and C(host), for those that the machine trusts.
+      - A file with the certificate authorities of the service. C(trusted) means ngrok's own, C(host) those that the
+        machine trusts.
 """
 
 EXAMPLES = """
-- name: Have the agent lead to an SSH server, without the token in the log
+- name: Configure the agent for an SSH server, without the token in the log
   provision_founders.provision.ngrok_configuration:
     folder: /var/lib/provision/ngrok
     authtoken: "{{ vault_ngrok_authtoken }}"
@@ -60,7 +59,7 @@ EXAMPLES = """
 """
 
 RETURN = """
-# Nothing but whether it has changed anything: the token is in its files alone.
+# Only `changed`: the token is in its files only.
 """
 
 import json
@@ -76,10 +75,10 @@ from ..module_utils.provision.reading import read_text
 
 
 def configuration(given, token):
-    """Return what the configuration says, in the form of the agent's version."""
+    """Return the configuration, in the format of the agent's version."""
     if numbers(given["agent_version"]) >= FIRST_OF_FORM_3:
         return _form_3(given, token)
-    # From version 2 on; agents of version 3 know it as well.
+    # For version 2 and later; agents of version 3 accept it too.
     tunnel = {"proto": "tcp", "addr": f"127.0.0.1:{given['port']}", "remote_addr": given["remote_addr"]}
     service = {name: given[name] for name in ("region", "server_addr", "root_cas")}
     return {"version": "2", **_common(token), **_said(service), "update": False, "tunnels": {"ssh": _said(tunnel)}}
@@ -88,7 +87,7 @@ def configuration(given, token):
 def _form_3(given, token):
     region = f"connect.{given['region']}.ngrok-agent.com:443" if given["region"] else ""
     service = {"connect_url": given["server_addr"] or region, "connect_cas": given["root_cas"]}
-    # Whether a certificate was revoked only ngrok can tell of its own.
+    # Revocation lists exist for ngrok's own certificates only.
     own = {"crl_noverify": True} if given["root_cas"] else {}
     endpoint = {
         "name": "ssh", "url": f"tcp://{given['remote_addr']}", "upstream": {"url": f"tcp://127.0.0.1:{given['port']}"}
@@ -97,8 +96,8 @@ def _form_3(given, token):
 
 
 def _common(token):
-    # The local API asks nobody who they are, so that any user of the machine could open endpoints; with the address
-    # read from the log it is needed for nothing.
+    # The local API has no authentication, so any user of the machine could open endpoints. It is not needed, because
+    # the address is read from the log.
     return {
         "authtoken": token, "web_addr": False, "remote_management": False, "update_check": False, "console_ui": False,
         "log_level": "info", "log_format": "logfmt",
@@ -110,7 +109,7 @@ def _said(options):
 
 
 def redaction(token):
-    """Return the command of sed that takes a token out of what the agent prints."""
+    """Return the sed command that removes a token from the agent's output."""
     plain = re.sub(r"[][\\/.*^$]", r"\\\g<0>", token)
     return f"s/{plain}/***/g\n"
 

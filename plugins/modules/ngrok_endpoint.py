@@ -1,27 +1,27 @@
 #!/usr/bin/python
-"""Have ngrok's agent keep one TCP endpoint open that leads to this machine's SSH server."""
+"""Open an ngrok TCP endpoint that leads to this machine's SSH server."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: ngrok_endpoint
-short_description: Keep a TCP endpoint of ngrok's open that leads to this machine's SSH server
+short_description: Open an ngrok TCP endpoint that leads to this machine's SSH server
 description:
-  - Starts the agent as a process that outlives the play, with the configuration that the module ngrok_configuration has
-    written, and notes the endpoint once its public address answers with the host key of this machine's SSH server.
-  - An agent that runs and was started for the same is left alone. When its address does not lead here it is given some
-    time, for it reconnects by itself, and is replaced then.
-  - Nothing of an agent that was refused, or was not ready in time, is left running.
+  - Starts the agent as a process that outlives the play, with the configuration from the module ngrok_configuration,
+    and notes the endpoint once its public address answers with the host key of this machine's SSH server.
+  - A running agent with the same settings is left alone. If its address does not lead here, it gets some time to
+    reconnect, and is then replaced.
+  - An agent that is refused, or not ready in time, is stopped.
 author: The provision founders (!UNKNOWN)
 options:
   folder:
     type: path
     required: true
-    description: Where the files of the agent are.
+    description: The folder of the agent's files.
   state_file:
     type: path
     required: true
-    description: Where the endpoint is noted.
+    description: The file that records the endpoint.
   agent:
     type: dict
     required: true
@@ -29,15 +29,15 @@ options:
   wanted:
     type: dict
     required: true
-    description: What is wanted, as the role's variable C(__ngrok_wanted) says it.
+    description: The wanted settings, the role's variable C(__ngrok_wanted).
   deadline:
     type: float
     default: 20
-    description: Seconds after which the endpoint must be open.
+    description: Seconds within which the endpoint must be open.
   patience:
     type: float
     default: 10
-    description: Seconds that an agent that runs is given to reconnect.
+    description: Seconds that a running agent has to reconnect.
 """
 
 EXAMPLES = """
@@ -62,7 +62,7 @@ EXAMPLES = """
 
 RETURN = """
 report:
-  description: What the role reports.
+  description: The role's report.
   type: dict
   returned: success
   contains:
@@ -70,28 +70,28 @@ report:
       description: The address, as C(tcp://HOST:PORT).
       type: str
     host:
-      description: The host of it.
+      description: The host in the address.
       type: str
     port:
-      description: The port of it.
+      description: The port in the address.
       type: int
     command:
-      description: The command with which one logs in.
+      description: The command to log in.
       type: str
     known_hosts:
-      description: A line for that file.
+      description: A line for C(~/.ssh/known_hosts).
       type: str
     fingerprint:
-      description: The host key's, as ssh shows it at the first connection.
+      description: The fingerprint of the host key, as ssh shows it at the first connection.
       type: str
     config:
       description: A stanza for C(~/.ssh/config).
       type: str
     expires:
-      description: When it closes by itself (UTC), empty for never.
+      description: When the address closes by itself (UTC), empty for never.
       type: str
     state:
-      description: What it is, C(started).
+      description: The state, C(started).
       type: str
 """
 
@@ -113,16 +113,16 @@ from ..module_utils.provision.reading import read_json
 
 _STARTED = re.compile(r"\burl=(tcp://[\w.-]+:\d+)")
 _UNREACHABLE_AFTER = 8  # seconds without having reached the service once
-# The agent's log may hold its token: the service repeats the one that it refuses. What is printed passes through sed.
+# The service repeats a token that it refuses, so the agent's output passes through sed on its way to the log.
 _SHELL = '"$@" 2>&1 | sed -u -f "$0"'
 
 
 class Refused(Exception):
-    """The agent has said that it will not open the endpoint."""
+    """The agent reports that it will not open the endpoint."""
 
 
 class Agent:
-    """The agent that is to run, and its files."""
+    """The agent and its files."""
 
     def __init__(self, given):
         folder = given["folder"]
@@ -133,13 +133,13 @@ class Agent:
             "sh", "-c", _SHELL, os.path.join(folder, "redact.sed"), given["agent"]["path"], "start", "ssh",
             "--config", os.path.join(folder, "ngrok.yml"), "--log", "stdout",
         ]  # fmt: skip
-        # No proxy of the caller's: the agent would obey it, and the service then wants a paid plan (ERR_NGROK_9009).
+        # Without the caller's proxy: for agents behind one, the service demands a paid plan (ERR_NGROK_9009).
         self.environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": folder, "LANG": "C.UTF-8"}
         self.url = ""
         self._begin = self._started = 0
 
     def start(self, key):
-        """Start it, and wait until its address leads to the server with the host key; return when it will end."""
+        """Start it, wait until its address leads to the server with the host key, and return when it will end."""
         self._begin = os.path.getsize(self.log) if os.path.exists(self.log) else 0
         limit = self.wanted["max_seconds"]
         started, self._started = time.time(), time.monotonic()
@@ -155,7 +155,7 @@ class Agent:
 
     def _leads_to(self, key):
         said = self.said()
-        # What it was refused it asks for again and again, where it does not end; the rest may be over in a moment.
+        # The agent repeats a refused request for ever or ends; other errors may be temporary.
         if errors.code_in(said) or errors.distrusts(said):
             raise Refused
         found = _STARTED.search(said)
@@ -166,7 +166,7 @@ class Agent:
         return bool(found) and offered_key(*public_address(self.url), seconds=5) == key
 
     def said(self):
-        """Return what it has written since it was started."""
+        """Return its output since it was started."""
         try:
             with open(self.log, encoding="utf-8", errors="replace") as file:
                 file.seek(self._begin)
@@ -176,7 +176,7 @@ class Agent:
 
 
 def wait_for_return(url, key, patience):
-    """Tell whether an address leads to the server with a host key, or does so again after some time."""
+    """Return whether an address leads to the server with a host key, now or within `patience` seconds."""
     end = time.monotonic() + patience
     while offered_key(*public_address(url), seconds=3) != key:
         if time.monotonic() >= end:
@@ -186,22 +186,22 @@ def wait_for_return(url, key, patience):
 
 
 def is_the_same(state, given, token):
-    """Tell whether the agent that was noted was started for what is wanted now."""
+    """Return whether the noted agent was started with the settings wanted now."""
     noted = state.get("wanted", {})
     same = all(noted.get(name) == given["wanted"][name] for name in OPTIONS) and bool(state.get("report"))
     return same and state.get("agent") == given["agent"] and noted.get("token_mark") == token_mark(token)
 
 
 def replace(module, agent, key):
-    """Start the agent in the place of one that may run; return its address and when it will end."""
+    """Start the agent, replacing a running one; return its address and when it will end."""
     given = module.params
     try:
         stop(agent.pid_file)
     except ProcessError as error:
-        hint = "Stop the agent as the user who has started it."
+        hint = "Stop the agent as the user who started it."
         module.fail_json(msg=str(error), hint=hint, code=error.code)
     with suppress(FileNotFoundError):
-        os.unlink(given["state_file"])  # its address leads nowhere now
+        os.unlink(given["state_file"])  # the old address no longer works
     try:
         expires = agent.start(key)
     except (Refused, ProcessError):
@@ -210,7 +210,7 @@ def replace(module, agent, key):
 
 
 def fail(module, agent):
-    """Say why the agent, which has ended, has opened nothing; a token that was refused is not kept."""
+    """Fail with the reason why the agent has opened no endpoint; a refused token is not kept."""
     said = agent.said()
     if errors.code_in(said) in errors.BAD_TOKEN:
         for name in ("ngrok.yml", "redact.sed"):
@@ -218,7 +218,7 @@ def fail(module, agent):
                 os.unlink(os.path.join(module.params["folder"], name))
     if agent.url and not errors.code_in(said):
         msg = f"ngrok opened {agent.url}, but it did not lead to this machine's SSH server within {agent.deadline:g} s."
-        hint = "Run it again; if it stays so, see https://status.ngrok.com."
+        hint = "Run it again. If that does not help, see https://status.ngrok.com."
         module.fail_json(msg=msg, hint=hint, code="ngrok-leads-nowhere")
     msg, hint, code = errors.explain(said, agent.token)
     module.fail_json(msg=msg, hint=hint, code=code)

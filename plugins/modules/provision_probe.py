@@ -1,28 +1,28 @@
-"""What the action plugin provision_probe is told and returns: ansible-doc shows it for a module of that name."""
+"""The documentation of the action plugin provision_probe, where ansible-doc looks for it."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: provision_probe
-short_description: Look at a machine for several roles in one round trip
+short_description: Check several roles on a machine in one round trip
 description:
-  - Runs a checker of the standard library alone on the target's Python and returns what has drifted.
-  - Nothing is copied to the target and nothing is changed there, in check mode too.
+  - Runs checks on the target's Python, with the standard library only, and returns what has drifted.
+  - Copies nothing to the target and changes nothing there, and works in check mode.
 author: The provision founders (!UNKNOWN)
 options:
   roles:
     type: list
     elements: str
     required: true
-    description: The roles to look for. What each wants of the machine is in its variable C(__<role>_wanted).
+    description: The roles to check. What each wants is in its variable C(__<role>_wanted).
   report:
     type: bool
     default: false
-    description: Whether what the roles that are not due report is told at once, as their own last task would.
+    description: Whether to report for the roles that are not due, as their own last task would.
 """
 
 EXAMPLES = """
-- name: Ask whether the packages of the role deps are there
+- name: Check whether the packages of the role deps are installed
   provision_founders.provision.provision_probe:
     roles: [deps]
   register: seen
@@ -31,22 +31,27 @@ EXAMPLES = """
 RETURN = """
 machine:
   description:
-    - What every role may want to know of the machine, such as its distribution, processor and folders.
-    - C(can_become) says whether Ansible was given a password for sudo, or another way to become root.
+    - Facts about the machine, such as its distribution, processor and folders.
+    - C(can_become) is true if Ansible has a password for sudo, or another way to become root.
   type: dict
   returned: success
 roles:
   description:
-    - For each role what was found. C(converged) says whether nothing is left to be done, C(wanted) is what was asked.
+    - The findings for each role. C(converged) is true if there is nothing to do, C(wanted) is what was asked for.
   type: dict
   returned: success
 due:
-  description: The first role that has something to do, and all after it, which may build on it.
+  description: The first role that has something to do, and all roles after it, which may depend on it.
   type: list
   elements: str
   returned: success
 ready:
-  description: What the roles before those report.
+  description: The reports of the roles before those.
   type: dict
   returned: success
+lacking:
+  description: The missing packages of all the roles, as far as their needs are known before anything is installed.
+  type: list
+  elements: str
+  returned: if packages of the role deps are missing and sudo does not work without a password
 """

@@ -1,12 +1,13 @@
-"""What the action plugin provision_refuse is told: ansible-doc shows it for a module of that name."""
+"""The documentation of the action plugin provision_refuse, where ansible-doc looks for it."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: provision_refuse
-short_description: End a host's play with what is wrong, what to do, and a code for programs
+short_description: Fail with a problem, a hint and a code for programs
 description:
-  - Fails as C(ansible.builtin.fail) does, with a hint and a code beside the sentence. Nothing is sent to the target.
+  - Fails like C(ansible.builtin.fail), with a hint and a code in addition to the sentence. Nothing is sent to the
+    target.
 author: The provision founders (!UNKNOWN)
 options:
   problem:
@@ -20,13 +21,13 @@ options:
   code:
     type: str
     default: refused
-    description: A code that stays the same when the sentence changes.
+    description: A code, which stays the same if the sentence changes.
 """
 
 EXAMPLES = """
-- name: Refuse a system that is not known
+- name: Refuse an unsupported system
   provision_founders.provision.provision_refuse:
-    problem: This system is not one that the role knows.
+    problem: The role does not support this system.
     hint: Install the packages by hand.
     code: unknown-system
 """

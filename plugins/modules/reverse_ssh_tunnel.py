@@ -1,29 +1,29 @@
 #!/usr/bin/python
-"""Start the process that keeps a port of a gateway forwarded to this machine, and wait until it does."""
+"""Open a reverse SSH tunnel from a port of a gateway to this machine, which outlives the play."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: reverse_ssh_tunnel
-short_description: Open a reverse tunnel that outlives the play
+short_description: Open a reverse SSH tunnel that outlives the play
 description:
-  - Starts the program C(reverse_tunnel.py) of a folder as a detached process, and waits until the gateway listens. One
-    that runs is left as it is.
-  - What ssh says when it fails at the first attempt becomes one sentence and what to do; nothing is left running then.
+  - Starts the program C(reverse_tunnel.py) in a folder as a detached process, and waits until the gateway listens. A
+    running tunnel is left as it is.
+  - If the first attempt fails, the error of ssh becomes one sentence and what to do, and nothing is left running.
 author: The provision founders (!UNKNOWN)
 options:
   folder:
     type: path
     required: true
-    description: Where the program, its configuration, the gateway's line of known_hosts and the key are.
+    description: The folder of the program, its configuration, the gateway's line of known_hosts and the key.
   max_seconds:
     type: int
     required: true
-    description: After how many seconds it ends by itself, 0 for never.
+    description: Seconds after which it closes by itself, 0 for never.
   gateway:
     type: str
     required: true
-    description: The gateway as the user named it, for telling them what is wrong.
+    description: The gateway as the user named it, for error messages.
   gateway_port:
     type: int
     default: 0
@@ -31,11 +31,11 @@ options:
   identity:
     type: str
     required: true
-    description: The name of the key's file, whose public part is in the file of the same name with C(.pub).
+    description: The file name of the key, whose public part has the same name with C(.pub).
 """
 
 EXAMPLES = """
-- name: Have a port of the gateway lead here for an hour
+- name: Forward a port of the gateway to this machine for an hour
   provision_founders.provision.reverse_ssh_tunnel:
     folder: /var/lib/provision/reverse_ssh
     max_seconds: 3600
@@ -44,7 +44,7 @@ EXAMPLES = """
 """
 
 RETURN = """
-# Nothing but whether it has changed anything: the port is in the file tunnel.json of the folder.
+# Only `changed`: the port is in the file tunnel.json in the folder.
 """
 
 import os
@@ -61,74 +61,74 @@ from ..module_utils.provision.look.reverse_ssh import key_line
 from ..module_utils.provision.processes import ProcessError, start, stop
 from ..module_utils.provision.reading import read_json, read_text
 
-DEADLINE = 90.0  # seconds; the program gives up a login, and a port that stays taken, before
+DEADLINE = 90.0  # seconds; the program itself gives up earlier on a login or a taken port
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# What ssh says, in the order in which it is looked for, what that means, and what to do.
+# Messages of ssh, in the order in which they are searched, what they mean, what to do, and the code.
 _KNOWN = (
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "The gateway {gateway} has another host key than reverse_ssh_known_hosts says: it was set up anew, or somebody "
-        "is in between.",
-        "Compare on a network that you trust, before you give the new line: one of another kind of key will not do.",
+        "The host key of the gateway {gateway} is not the one in reverse_ssh_known_hosts: it was reinstalled, or "
+        "somebody is intercepting the connection.",
+        "Compare the key on a network that you trust before you replace the line.",
         "gateway-key-changed",
     ),
     (
         r"key is known for|Host key verification failed",
-        "The gateway {gateway} shows a host key of which reverse_ssh_known_hosts has no line.",
-        "Give the line of a key that it has, which is not marked as revoked.",
+        "The gateway {gateway} has a host key that is not in reverse_ssh_known_hosts.",
+        "Add the line of one of its keys that is not revoked.",
         "gateway-key-unknown",
     ),
     (
         r"Permission denied",
-        "The gateway refuses this machine's key for {gateway}, if it knows that user.",
-        "Add this line to ~/.ssh/authorized_keys of that user there: {authorize}",
+        "The gateway refuses this machine's key for {gateway}, or does not know that user.",
+        "Add this line to that user's ~/.ssh/authorized_keys on the gateway: {authorize}",
         "gateway-refuses-key",
     ),
     (
         r"Could not resolve hostname",
-        "The name of the gateway {gateway} cannot be resolved.",
+        "The host name of the gateway {gateway} cannot be resolved.",
         "Check reverse_ssh_gateway and the network.",
         "gateway-not-found",
     ),
     (
         r"overridden by server GatewayPorts",
-        "The gateway {gateway} opens forwarded ports to everybody, so none was opened.",
-        'Set "GatewayPorts no" in its sshd_config, for this user at least.',
+        "The gateway {gateway} would open the forwarded port to everybody, so the tunnel was not opened.",
+        'Set "GatewayPorts no" in its sshd_config, at least for this user.',
         "gateway-opens-to-all",
     ),
     (
         r"remote port forwarding failed for listen port 0",
-        "The gateway {gateway} lets this machine in, but forwards no port to it.",
-        "Its sshd_config must allow it (AllowTcpForwarding), and its authorized_keys have this line: {authorize}",
+        "The gateway {gateway} lets this machine in, but does not forward a port.",
+        "Allow it in its sshd_config (AllowTcpForwarding), and add this line to its authorized_keys: {authorize}",
         "gateway-forwards-nothing",
     ),
     (
         r"remote port forwarding failed",
-        "The gateway {gateway} does not forward the port {port}: it is taken there, or not allowed.",
-        "A session that died may hold it until the gateway notices (ClientAliveInterval in its sshd_config). Else "
-        "choose another reverse_ssh_gateway_port, and have this line in its authorized_keys: {authorize}",
+        "The gateway {gateway} does not forward port {port}: it is in use there, or not allowed.",
+        "Wait until the gateway drops a dead session (ClientAliveInterval in its sshd_config). Or change "
+        "reverse_ssh_gateway_port, with this line in its authorized_keys: {authorize}",
         "gateway-port-taken",
     ),
     (
         r"timed out|refused|[Nn]o route|unreachable|closed by|reset by|kex_exchange|banner",
         "The gateway {gateway} cannot be reached: {said}.",
-        "Check reverse_ssh_gateway, the network, and that it lets this machine's address in.",
+        "Check reverse_ssh_gateway, the network, and whether the gateway accepts this machine's address.",
         "gateway-unreachable",
     ),
 )
 
 
 def explain(said, **names):
-    """Return the lines that ssh printed as (message, hint, code)."""
+    """Return (message, hint, code) for the lines that ssh printed."""
     last = "".join(letter if letter.isprintable() else " " for letter in said[-1]).strip(" .")
     for pattern, message, hint, code in _KNOWN:
         if re.search(pattern, "\n".join(said)):
             return message.format(said=last.rpartition(": ")[2], **names), hint.format(**names), code
-    return f"The gateway {names['gateway']} could not be used: {last}.", f"The log is {names['log']}.", "gateway-failed"
+    return f"The gateway {names['gateway']} could not be used: {last}.", f"Its log is {names['log']}.", "gateway-failed"
 
 
 class Refused(ProcessError):
-    """The gateway did not do it; `said` has the lines in which ssh told why."""
+    """The gateway refused; `said` has the lines in which ssh reports why."""
 
     def __init__(self, said):
         super().__init__(said[-1])
@@ -136,7 +136,7 @@ class Refused(ProcessError):
 
 
 def forwarding(state):
-    """Return a condition for `start`: the gateway forwards the port. It raises Refused when that has failed."""
+    """Return a condition for `start`: the gateway forwards the port. It raises Refused if that fails."""
 
     def ready():
         found = read_json(state)
@@ -148,15 +148,15 @@ def forwarding(state):
 
 
 def ensure_started(given):
-    """Start the program unless it runs; return whether it was started."""
+    """Start the program unless it is running; return whether it was started."""
     folder = given["folder"]
     state, pid_file = os.path.join(folder, "tunnel.json"), os.path.join(folder, "reverse_ssh.pid")
     if running(pid_file):
         return False
-    stop(pid_file)  # what a killed one has left of itself would still write to its state
-    # Of the run before only the port is of use, which it will ask for again.
+    stop(pid_file)  # the rest of a killed one would still write to the state file
+    # Keep only the port of the last run, to request it again.
     write_json(state, {"port": read_json(state).get("port", 0)}, mode=0o600)
-    bound = ["setpriv", "--pdeathsig", "TERM"]  # it ends with the one that counts the seconds
+    bound = ["setpriv", "--pdeathsig", "TERM"]  # it ends with `timeout`
     program = [sys.executable, "-IS", os.path.join(folder, "reverse_tunnel.py")]
     return start(
         ["timeout", str(given["max_seconds"]), *bound, *program],

@@ -1,17 +1,16 @@
 #!/usr/bin/python
-"""Log in at a server that was just started, as a person would, and say what keeps one out."""
+"""Try to log in to a new SSH server, and report what prevents it."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: sshd_login
-short_description: Try whether a server lets in whom it is to let in
+short_description: Try to log in to an SSH server
 description:
-  - Logs in with the password of a folder, and with a key that is made for that and lives as long as the attempt. The
-    key is never among those of the server - a second one with the same configuration, which serves this connection
-    alone, is told to take it.
-  - What keeps the user out becomes one sentence and what to do.
-  - Without a client of SSH nothing is tried.
+  - Logs in with the password in a folder, and with a temporary key. The key is never added to the server - a second
+    server with the same configuration, for this connection only, accepts it.
+  - If the user cannot log in, the reason becomes one sentence and what to do.
+  - Does nothing if no SSH client is installed.
 author: The provision founders (!UNKNOWN)
 options:
   program:
@@ -21,27 +20,27 @@ options:
   folder:
     type: path
     required: true
-    description: Where its configuration C(sshd_config) is, and the file C(password) where there is one.
+    description: The folder with its configuration C(sshd_config) and, if there is one, the file C(password).
   user:
     type: str
     required: true
-    description: Who is to get in.
+    description: The user to log in as.
   host:
     type: str
     required: true
-    description: The address at which it answers here.
+    description: The address of the server, seen from this machine.
   port:
     type: int
     required: true
-    description: The port at which it answers.
+    description: The port of the server.
   key:
     type: bool
     default: true
-    description: Whether keys let in.
+    description: Whether to try a key.
   password:
     type: bool
     default: false
-    description: Whether the password lets in.
+    description: Whether to try the password.
   deadline:
     type: float
     default: 30
@@ -49,7 +48,7 @@ options:
 """
 
 EXAMPLES = """
-- name: See that the owner of a key would get in
+- name: Check that a login with a key works
   provision_founders.provision.sshd_login:
     program: /usr/sbin/sshd
     folder: /var/lib/provision/sshd
@@ -60,12 +59,12 @@ EXAMPLES = """
 
 RETURN = """
 tried:
-  description: The ways in that were tried.
+  description: The kinds of login that were tried.
   type: list
   elements: str
   returned: success
 lines:
-  description: The last lines of what the client and the server said.
+  description: The last lines of the client's and the server's output.
   type: list
   returned: failure
 """
@@ -88,46 +87,47 @@ from ..module_utils.provision.tool.staging import staging
 
 _LINES = 20
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-# What the server and the client say, what that means, what to do, and a code.
+# Messages of the server and the client, what they mean, what to do, and the code.
 _KNOWN = (
     (r"bad ownership or modes for (?:directory|file) (\S.*)",
-     "sshd trusts no key of {user}, because others may write to {0}", "Take that right away: chmod go-w {0}",
+     "sshd does not trust the keys of {user}, because other users can write to {0}",
+     "Remove that permission: chmod go-w {0}",
      "unsafe-modes"),
     (r"not allowed because shell (.+) (does not exist|is not executable)",
-     "The shell of {user}, {0}, {1}", "Give them another (usermod --shell /bin/bash), or name another user.",
-     "no-shell"),
+     "The shell of {user}, {0}, {1}",
+     "Change it (usermod --shell /bin/bash {user}), or choose another user (sshd_user).", "no-shell"),
     (r"account is currently not available",
-     "The shell of {user} lets nobody in", "Give them another (usermod --shell /bin/bash), or name another user.",
-     "no-shell"),
+     "The shell of {user} does not allow logins",
+     "Change it (usermod --shell /bin/bash {user}), or choose another user (sshd_user).", "no-shell"),
     (r"[Pp]assword has expired|Password change required|required to change your password",
-     "The password of {user} has expired, and must be changed before they get in",
-     "Set a new one (passwd), or let the old one last: chage --lastday -1 {user}", "password-expired"),
+     "The password of {user} has expired, and must be changed before they can log in",
+     "Set a new one (passwd {user}), or keep the old one: chage --lastday -1 {user}", "password-expired"),
     (r"by PAM account configuration|PAM: .* from|has expired",
-     "The account of {user} may not be used now, says PAM",
-     "See `chage --list {user}`, /etc/nologin and /etc/security/access.conf.", "login-refused"),
-    (r"not allowed because (.+)", "sshd does not let {user} in, because {0}", "Name another user: sshd_user.",
+     "PAM does not allow {user} to log in now",
+     "Check `chage --list {user}`, /etc/nologin and /etc/security/access.conf.", "login-refused"),
+    (r"not allowed because (.+)", "sshd does not let {user} in, because {0}", "Choose another user: sshd_user.",
      "login-refused"),
-    (r"account is locked", "The account of {user} is locked", "Unlock it (usermod --unlock), or name another user.",
-     "login-refused"),
-    (r"Accepted (?:publickey|password) for", "The shell of {user} runs no command",
-     "See what `ssh` with a command says, or name another user: sshd_user.", "no-shell"),
+    (r"account is locked", "The account of {user} is locked",
+     "Unlock it (usermod --unlock {user}), or choose another user (sshd_user).", "login-refused"),
+    (r"Accepted (?:publickey|password) for", "{user} can log in, but their shell does not run commands",
+     "Try `ssh` with a command, or choose another user: sshd_user.", "no-shell"),
 )  # fmt: skip
 
 
 def explain(lines, user):
-    """Return what keeps a user out, as a sentence, what to do and a code, after what the server and the client said."""
+    """Return (sentence, hint, code) for a failed login, from the output of the server and the client."""
     for pattern, message, hint, code in _KNOWN:
         found = re.search(pattern, "\n".join(lines))
         if found:
             names = [group.strip() for group in found.groups()]
             return f"{message.format(*names, user=user)}.", hint.format(*names, user=user), code
-    last = f" The last words were: {lines[-1].rstrip('.')}." if lines else ""
-    hint = "See what `ssh -v` says, or name another user."
-    return f"The SSH server runs, but {user} could not log in.{last}", hint, "login-refused"
+    last = f": {lines[-1].rstrip('.')}" if lines else ""
+    hint = "Check the output of `ssh -v`, or choose another user: sshd_user."
+    return f"The SSH server runs, but {user} could not log in{last}.", hint, "login-refused"
 
 
 class Stand:
-    """Takes connections at an address of the loopback, each for one server that serves it alone."""
+    """Accepts connections on the loopback, and starts a server for each one."""
 
     def __init__(self, argv, log):
         self._argv, self._log, self._servers = argv, log, []
@@ -165,7 +165,7 @@ class Stand:
 
 
 def log_in(module, place, options, environment=()):
-    """Log in and run a command; return whether it was run, and what was said."""
+    """Log in and run a command; return whether it was run, and the output."""
     given, word = module.params, secrets.token_hex(8)
     settings = {
         "StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null", "GlobalKnownHostsFile": "/dev/null",
@@ -186,12 +186,12 @@ def log_in(module, place, options, environment=()):
             env={**_ENVIRONMENT, **dict(environment)},
         )
     except subprocess.TimeoutExpired:
-        return False, [f"The login did not end within {given['deadline']:g} s"]
+        return False, [f"The login did not finish within {given['deadline']:g} s"]
     return word in done.stdout.split(), (done.stdout + done.stderr).splitlines()
 
 
 def by_key(module, folder):
-    """Try to get in with a key that is made for that."""
+    """Try to log in with a temporary key."""
     given, key, log = module.params, os.path.join(folder, "key"), os.path.join(folder, "log")
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "trial", "-f", key],
                    stdin=subprocess.DEVNULL, capture_output=True, check=True)  # fmt: skip
@@ -206,10 +206,10 @@ def by_key(module, folder):
 
 
 def by_password(module, folder):
-    """Try to get in with the password, which the client reads from its file."""
+    """Try to log in with the password, which the client reads from its file."""
     given, asked = module.params, os.path.join(folder, "ask")
     write_text(asked, '#!/bin/sh\nexec cat "$PROVISION_PASSWORD_FILE"\n', mode=0o700)
-    if not os.access(asked, os.X_OK):  # nothing is executed on that file system
+    if not os.access(asked, os.X_OK):  # a file system mounted with noexec
         return True, []
     environment = {"SSH_ASKPASS": asked, "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": "none",
                    "PROVISION_PASSWORD_FILE": os.path.join(given["folder"], "password")}  # fmt: skip

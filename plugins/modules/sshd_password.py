@@ -1,46 +1,46 @@
 #!/usr/bin/python
-"""Give a user a random password for the time that they are to log in with one, and their old one back."""
+"""Set a random password for a user, and restore the old one later."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: sshd_password
-short_description: Give a user a random password, and their old one back
+short_description: Set a random password for a user, and restore the old one later
 description:
-  - Sets a password of 192 random bits, which is kept in the file C(password) of the folder and stays the same from then
-    on. What was in the user's entry of C(/etc/shadow) is kept beside it, and comes back with C(state=absent), unless
-    somebody has set another password by then.
-  - Only root can read either file. The password is no part of any command, environment, log or result.
+  - Sets a password of 192 random bits, which is saved in the file C(password) in the folder and does not change after
+    that. The user's entry in C(/etc/shadow) is saved too, and restored with C(state=absent), unless the password has
+    been changed since.
+  - Only root can read the two files. The password never appears in a command, environment, log or result.
 author: The provision founders (!UNKNOWN)
 options:
   state:
     type: str
     choices: [present, absent]
     default: present
-    description: Whether the user shall have the random password.
+    description: Whether the user has the random password.
   user:
     type: str
     description: The user.
   folder:
     type: path
     required: true
-    description: Where the password, and what is needed to take it back, are kept.
+    description: The folder for the password, and for what is needed to restore the old one.
 """
 
 EXAMPLES = """
-- name: Let somebody in with a password
+- name: Set a password for a guest
   provision_founders.provision.sshd_password:
     user: guest
     folder: /var/lib/provision/sshd
 
-- name: Give them their old one back
+- name: Restore the old one
   provision_founders.provision.sshd_password:
     state: absent
     folder: /var/lib/provision/sshd
 """
 
 RETURN = """
-# Nothing but whether it has changed anything: the password is in its file alone.
+# Only `changed`: the password is in its file only.
 """
 
 import os
@@ -55,26 +55,26 @@ from ..module_utils.provision.reading import read_json, read_text
 
 
 def call(module, argv, data=None):
-    """Run a command that must succeed, with a line on its standard input."""
+    """Run a command with some standard input, and fail if it fails."""
     code, _out, error = module.run_command(argv, data=data)
     if code:
         said = error.strip().splitlines()
         module.fail_json(
             msg=f"{argv[0]} failed: {said[0] if said else f'exit code {code}'}.",
-            hint="See whether passwd works for that user here, or give a public key: sshd_authorized_keys.",
+            hint="Check whether passwd works for that user, or give a public key: sshd_authorized_keys.",
             code="password-not-set",
         )
 
 
 def give(module, user, folder):
-    """Set the random password, after noting what was there."""
+    """Set the random password, after saving the old entry."""
     path, notes = os.path.join(folder, "password"), os.path.join(folder, "password.json")
     drop_half_written(path)  # of a run that was killed
     password = read_text(path).strip()
     if not password:
         password = secrets.token_urlsafe(24)
         write_text(path, password + "\n", mode=0o600)
-    # A run that was killed has noted what was there before: that must not be lost.
+    # A killed run has already saved the old entry, which must not be lost.
     noted = read_json(notes) or {"user": user, "before": shadow_entry(user)}
     write_json(notes, noted, mode=0o600)
     call(module, ["chpasswd"], f"{user}:{password}")
@@ -82,11 +82,11 @@ def give(module, user, folder):
 
 
 def take_back(module, folder):
-    """Put back what was there, unless somebody has set another password since, and forget ours."""
+    """Restore the old entry, unless the password has been changed since, and delete ours."""
     path, notes = os.path.join(folder, "password"), os.path.join(folder, "password.json")
     noted = read_json(notes)
     now = shadow_entry(noted["user"]) if noted else {}
-    # Without "after" the run was killed while it set the password.
+    # Without "after", the run was killed while it set the password.
     if now and noted.get("after") in (None, now["hash"]):
         call(module, ["chpasswd", "--encrypted"], f"{noted['user']}:{noted['before']['hash']}")
         call(module, ["chage", "--lastday", noted["before"]["changed"] or "-1", noted["user"]])

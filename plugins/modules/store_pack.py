@@ -1,15 +1,15 @@
 #!/usr/bin/python
-"""Pack an installation into the store of builds."""
+"""Save an installation in the store of builds."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: store_pack
-short_description: Pack an installation into the store of builds
+short_description: Save an installation in the store of builds
 description:
-  - Packs a prefix with its manifest into one archive, reads that back, and gives it its name.
-  - An installation that works is not the worse for a store that is full, read-only or gone, so that the module does
-    not fail then, but says so in a note and as a warning.
+  - Packs a prefix with its manifest into one archive, reads it back to check it, and then gives it its name.
+  - If the store is full, read-only or unmounted, the module does not fail, because the installation still works. It
+    returns a note and a warning instead.
 author: The provision founders (!UNKNOWN)
 options:
   prefix:
@@ -19,20 +19,20 @@ options:
   store:
     type: path
     required: true
-    description: The folder of archives, made when it is missing.
+    description: The folder of archives, created if it does not exist.
   unfinished:
     type: path
-    description: A folder with what was kept of the build while it was unfinished, deleted once all of it is packed.
+    description: The folder with the saved files of the unfinished build, deleted once the build is packed.
   state_file:
     type: path
-    description: Where the role notes what it installed; it is told which archive has it, or that none could be made.
+    description: The role's state file, which then names the archive, or that there is none.
   progress:
     type: path
-    description: A file that is told how far the packing is, as one JSON object.
+    description: A file that receives the progress of the packing, as one JSON object.
 """
 
 EXAMPLES = """
-- name: Keep what was built
+- name: Save a build
   provision_founders.provision.store_pack:
     prefix: /opt/mrtrix3
     store: /srv/builds
@@ -41,31 +41,31 @@ EXAMPLES = """
 
 RETURN = """
 kept:
-  description: What a role adds to its report.
+  description: Additions to the role's report.
   type: dict
   returned: success
   contains:
     archive:
-      description: The archive's path.
+      description: The path of the archive.
       type: str
-      returned: when it was kept
+      returned: when it was saved
     notes:
-      description: For people, why the build was not kept, or that it reaches Google Drive later.
+      description: Why the build was not saved, or that it reaches Google Drive later.
       type: list
       elements: str
       returned: when there is something to say
 size:
-  description: The archive's size in bytes.
+  description: The size of the archive in bytes.
   type: int
-  returned: when it was kept
+  returned: when it was saved
 sha256:
-  description: The archive's SHA-256.
+  description: The SHA-256 of the archive.
   type: str
-  returned: when it was kept
+  returned: when it was saved
 seconds:
   description: How long it took.
   type: float
-  returned: when it was kept
+  returned: when it was saved
 """
 
 import os
@@ -85,12 +85,12 @@ from ..module_utils.provision.store.manifest import MANIFEST
 from ..module_utils.provision.store.pack import pack
 
 ON_DRIVE = (
-    "The build reaches Google Drive some time after this run; provision.drive(flush=True) in the notebook waits for it."
+    "The build is uploaded to Google Drive in the background; provision.drive(flush=True) in the notebook waits for it."
 )
 
 
 def note(path, archive="", not_kept=None):
-    """Note in a role's state file which archive has the build, or why none has: that is not tried again and again."""
+    """Note in a role's state file which archive has the build, or why none has, so that it is not retried for ever."""
     if not path:
         return
     state = read_json(path)
@@ -103,10 +103,10 @@ def note(path, archive="", not_kept=None):
 
 
 def check_mounted(store):
-    """Raise StoreError for a store on a Google Drive that is not mounted, of which there is but an empty folder."""
+    """Raise StoreError for a store on a Google Drive that is not mounted."""
     problem = unmounted_problem(store)
     if problem:
-        raise StoreError(f"{problem}.", "Mount it.", code="not-mounted")
+        raise StoreError(f"{problem}.", "Mount it and run it again.", code="not-mounted")
 
 
 def main():
@@ -129,13 +129,13 @@ def main():
             teller(given["progress"], "bytes"),
         )  # fmt: skip
     except StoreError as error:
-        problem = f"The build was not kept for the next machine: {error.message} {error.hint}".strip()
+        problem = f"The build was installed but not saved: {error.message} {error.hint}".strip()
         module.warn(problem)
         note(given["state_file"], not_kept={"store": given["store"], "problem": store_problem(given["store"])})
         module.exit_json(changed=False, kept={"notes": [problem]})
     if given["unfinished"]:
         shutil.rmtree(given["unfinished"], ignore_errors=True)
-        with suppress(OSError):  # other builds are unfinished
+        with suppress(OSError):  # there are other unfinished builds
             os.rmdir(os.path.dirname(given["unfinished"]))
     note(given["state_file"], packed["archive"])
     notes = {"notes": [ON_DRIVE]} if on_drive(given["store"]) else {}

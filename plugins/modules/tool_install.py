@@ -1,128 +1,127 @@
 #!/usr/bin/python
-"""Put a tool in its place once it has shown that it runs, or take it away again."""
+"""Install a tool after testing it, or remove it."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: tool_install
-short_description: Put a tool in its place once it has shown that it runs
+short_description: Install a tool after testing it
 description:
-  - Takes a tool from a built source tree, an archive, or the best archive of a store to a folder beside the prefix, has
-    the commands tell their version and runs the tests there, and renames the folder into place. With none of them,
-    tries the commands in O(bin) where they are.
-  - When no archive of the store can be used, nothing is changed and C(report) is empty; C(passed_over) says why. Those
-    that are broken get a name that ends in C(.bad).
-  - Notes what it put on the machine in a state file, from which C(state=absent) removes it again.
+  - Puts a tool from a built source tree, an archive, or the best archive of a store into a folder beside the prefix,
+    checks its version and runs its tests there, and renames the folder into place. With O(bin), it tests the commands
+    where they are.
+  - If no archive of the store can be used, nothing is changed and C(report) is empty; C(passed_over) has the reasons.
+    Broken archives are renamed to end in C(.bad).
+  - Records what it installed in a state file, which C(state=absent) uses to remove it.
 author: The provision founders (!UNKNOWN)
 options:
   state:
     type: str
     choices: [present, absent]
     default: present
-    description: Whether the tool shall be there.
+    description: Whether the tool is installed.
   tool:
     type: dict
     required: true
     description:
-      - The tool. MRtrix3 and mrpeek, which are compiled, have code of their own, and need their name and title alone.
+      - The tool. MRtrix3 and mrpeek, which are compiled, have code of their own and need only their name and title.
     suboptions:
       name:
         type: str
         required: true
-        description: Its name, which is that of its role.
+        description: Its name, the same as that of its role.
       title:
         type: str
         required: true
-        description: Its name for people.
+        description: Its name in messages.
       tells:
         type: dict
         default: {}
-        description: The C(command) that tells the version, and the C(pattern) whose first group is the version.
+        description: The C(command) that prints the version, and the C(pattern) whose first group is the version.
       tests:
         type: list
         elements: list
         default: []
-        description: Commands that must end with 0, each with its arguments.
+        description: Commands that must succeed, each with its arguments.
       commands:
         type: list
         elements: str
         default: []
-        description: The commands that are linked.
+        description: The commands to link.
       environment:
         type: dict
         default: {}
-        description: Variables that its commands need; PREFIX in a value is the folder that it is in.
+        description: Variables that its commands need; PREFIX in a value stands for its folder.
   state_file:
     type: path
     required: true
-    description: Where to note what was put on the machine.
+    description: The file that records what was installed.
   origin:
     type: str
-    description: Where it came from.
+    description: The origin, for the report.
   version:
     type: str
     default: any
-    description: The version wanted, C(any) for whatever it is, or a git reference, which is not compared.
+    description: The version wanted, C(any), or a git reference, which is not compared.
   move:
     type: bool
     default: false
     description:
-      - Whether what the state file notes shall be put into C(prefix) and linked in C(link_dir) as it is, without
-        another build.
+      - Whether to move the existing installation to C(prefix) and link it in C(link_dir), without a new build.
   tree:
     type: path
     description: A built source tree.
   archive:
     type: path
-    description: An archive of a build, packed by this collection, or a zip or tar archive of a folder with C(bin).
+    description: An archive of a build by this collection, or a zip or tar archive of a folder with C(bin).
   source:
     type: str
     default: ""
-    description: Where the archive was fetched from, to be reported.
+    description: The URL or path of the archive, for the report.
   store:
     type: path
     description: A folder of archives to choose from.
   bin:
     type: path
-    description: The folder of commands that are already where they belong.
+    description: A folder of commands that are already in their place.
   repo:
     type: str
     default: ""
-    description: Where a version that is no release must have been cloned from.
+    description: The repository that a version other than a release must come from.
   belongs_to:
     type: str
     default: ""
-    description: The build that it was compiled against, or must have been, such as C(mrtrix3-3.0.8); any when empty.
+    description: The build that it is compiled against, such as C(mrtrix3-3.0.8); any if empty.
   commands:
     type: list
     elements: str
     default: []
-    description: The commands that were asked for of a build; none means all.
+    description: The commands that a build must have; none means all.
   cpu:
     type: str
     default: ""
-    description: The processor it was compiled for; from a store, the one it must be for, empty for any that runs.
+    description: The processor it is compiled for; from a store, empty accepts any build that runs here.
   progress:
     type: path
-    description: A file that is told how far the unpacking is, as one JSON object.
+    description: A file that receives the progress of the unpacking, as one JSON object.
   prefix:
     type: path
     description: The folder to install into.
   link_dir:
     type: path
-    description: A folder on PATH that gets a link to each command; none when empty.
+    description: A folder on PATH for the links to the commands; no links if empty.
   extra:
     type: dict
     default: {}
-    description: What else to note in the state file, and in the manifest of a build.
+    description: Further entries for the state file, and for the manifest of a build.
   seconds:
     type: float
     default: 0
-    description: How long all of it has taken before.
+    description: How long the previous steps have taken.
   build_seconds:
     type: float
     default: 0
-    description: How long compiling the tree has taken.
+    description: How long compiling has taken.
 """
 
 EXAMPLES = """
@@ -151,7 +150,7 @@ EXAMPLES = """
     link_dir: /usr/local/bin
     state_file: /var/lib/provision/mrtrix3.json
 
-- name: Take it away again
+- name: Remove it
   provision_founders.provision.tool_install:
     tool: {name: mrtrix3, title: MRtrix3}
     state: absent
@@ -163,26 +162,26 @@ EXAMPLES = """
 RETURN = """
 report:
   description:
-    - What is in place now, as the role reports it; V({}) when nothing is.
+    - The installation, as the role reports it; V({}) if there is none.
     - Without C(notes), which the role adds.
   type: dict
   returned: success
 left_alone:
-  description: Commands in the folder on PATH that are somebody else's, and got no link.
+  description: Commands that were not linked because another file has their name in the link folder.
   type: list
   elements: str
   returned: success
 passed_over:
-  description: The archives of the store that could not be used, best first.
+  description: The archives of the store that could not be used, the best first.
   type: list
   elements: dict
   returned: success
   contains:
     archive:
-      description: Its path, or that of the store when that cannot be read.
+      description: The path of the archive, or of the store if that cannot be read.
       type: str
     why:
-      description: Why it was not taken.
+      description: Why it was not used.
       type: str
 """
 
@@ -192,7 +191,7 @@ from ..module_utils.provision.tool.described import Described
 from ..module_utils.provision.tool.mrpeek import Mrpeek
 from ..module_utils.provision.tool.mrtrix3 import MRtrix3
 
-# What is more than data can say: compiled here, and tried in ways of its own.
+# The tools that data cannot describe: compiled here, and with tests of their own.
 _OWN = {"mrtrix3": MRtrix3, "mrpeek": Mrpeek}
 
 _TEXT = {"type": "str", "default": ""}

@@ -52,6 +52,7 @@ def with_password(start: Callable[[dict[str, str]], Done], *, ask: bool, invento
     """
     given: dict[str, str] = {}
     asked = 0
+    refused: ProvisionError | None = None  # it names all packages, for those whom sudo does not let install any
     if ask:
         given, asked = _asked_for(inventory), 1
         if not given:
@@ -61,13 +62,22 @@ def with_password(start: Callable[[dict[str, str]], Done], *, ask: bool, invento
             return start(given)
         except ProvisionError as error:
             kinds = {error.code, *(one.code for one in error.errors.values())}
-            lacks = (_WRONG if given else "sudo-password") in kinds
+            lacks = _WRONG in kinds if given else _lacks_password(error)
             if not lacks or check or asked == _ASKED_AT_MOST or not (inventory or shutil.which("sudo")):
+                if "not-in-sudoers" in kinds and refused:
+                    error.hint = refused.hint
                 raise
+            refused = refused or error
             asked += 1
             given = _asked_for(inventory, again=_WRONG in kinds)
             if not given:
                 raise
+
+
+def _lacks_password(error: ProvisionError) -> bool:
+    """Return whether a run failed because sudo wants a password: in sudo's words, or in those of the role deps."""
+    every = (error, *error.errors.values())
+    return any(one.code == "sudo-password" or (one.code, one.role) == ("needs-root", "deps") for one in every)
 
 
 def _asked_for(inventory: Path | None, again: bool = False) -> dict[str, str]:

@@ -248,7 +248,7 @@ def test_what_was_killed_leaves_nothing_and_is_there_again_with_the_same_port(
         assert look(world.machine)["drift"].startswith("the gateway does not answer")
         assert wait_until_up(world.machine)["report"] == report
     else:
-        assert look(world.machine)["drift"] == "it does not run"
+        assert look(world.machine)["drift"] == "it is not running"
         wait_until_gone(world.machine)
         again = up(world)
         assert {**again, "expires": ""} == {**report, "expires": ""}
@@ -288,7 +288,7 @@ def test_it_closes_by_itself_when_its_time_is_over(world: SimpleNamespace) -> No
     left = time.mktime(time.strptime(report["expires"], "%Y-%m-%dT%H:%M:%SZ")) - time.mktime(time.gmtime())
     assert 0 < left <= 12
     time.sleep(left + 1)
-    assert look(world.machine)["drift"] == "it does not run"
+    assert look(world.machine)["drift"] == "it is not running"
     assert world.machine.run(RUNNING, check=False).stdout == "" and listening(world.gateway, port) == set()
     assert up(world)["port"] == port
 

@@ -56,7 +56,7 @@ def test_what_the_page_promises_of_the_role_holds(box: Box, tmp_path: Path) -> N
     report = provision(box, first)["hosts"]["localhost"]["ants"]
     assert report.pop("seconds") > 0
     assert [note.rpartition(" Type: ")[2] for note in report.pop("notes")] == [
-        "export ANTSPATH=/opt/ants/bin, or open a login shell, which has it"
+        "export ANTSPATH=/opt/ants/bin, or open a login shell, which does that"
     ]
     assert report == {
         "version": "2.5.4", "prefix": "/opt/ants", "bin": "/opt/ants/bin", "origin": "archive",

@@ -480,7 +480,7 @@ def mended(machines: Machines) -> Iterator[Served]:
 def test_a_killed_server_is_noticed_within_five_seconds_and_started_again_with_the_same_key(mended: Served) -> None:
     box, _, report = mended
     box.write("/tmp/look.py", LOOK)
-    for sign, words in (("STOP", "it does not answer"), ("CONT", "as wanted"), ("KILL", "it does not run")):
+    for sign, words in (("STOP", "it does not answer"), ("CONT", "as wanted"), ("KILL", "it is not running")):
         box.run(f"kill -{sign} {pid_of(box)}")
         assert box.run("python3 -IS /tmp/look.py", timeout=5).stdout == f"{words}\n"
     assert ssh(box, report, "true").returncode == 255
@@ -690,8 +690,8 @@ def test_without_root_and_without_openssh_server_it_says_whom_to_ask(bare: Box) 
     bare.run("install -D -m 644 ~/.ssh/id_ed25519.pub /home/eve/.ssh/id_ed25519.pub")
     before = bare.run(f"{FOUND}; find /home/eve -type f ! -path '*/logs/*'", check=False).stdout
     error = refused(bare, KEYS, program="/root/project/.venv/bin/provision", user="eve", cwd="/home/eve")
-    assert error["code"] == "needs-root" and "openssh-server" in error["message"]
-    assert "sudo apt-get install openssh-server" in error["hint"]
+    assert error["code"] == "needs-root"
+    assert error["hint"].endswith("sudo apt-get install openssh-server")
     assert bare.run(f"{FOUND}; find /home/eve -type f ! -path '*/logs/*'", check=False).stdout == before
 
 

@@ -111,6 +111,6 @@ def test_without_a_token_nobody_is_let_in_and_it_says_how_to_get_one(plain: dict
 
 
 def test_on_colab_the_terms_are_told_and_silence_is_no_consent(colab: dict[str, list[dict]], box: Box) -> None:
-    assert "Google Colab's terms do not allow" in said(colab["ssh"])
+    assert "Colab's terms forbid SSH shells" in said(colab["ssh"])
     assert "Skipped: No tunnel was opened" in said(colab["ssh"])
     box.run("! pgrep -x sshd")

@@ -1,1 +1,1 @@
-"""What runs on the machines: the standard library alone, on Python 3.9 and later, and it imports itself alone."""
+"""The code that runs on the machines: Python 3.9 or later, the standard library and this package only."""

@@ -6,25 +6,25 @@ from .reading import read_json, read_text
 
 
 def boot_id():
-    """Return what tells this start of the kernel from all others."""
+    """Return the identifier of this boot of the kernel."""
     return read_text("/proc/sys/kernel/random/boot_id").strip()
 
 
 def process(pid):
     """Return the ``state``, ``session`` and ``start`` of a process, an empty dict when there is none."""
-    # Fields 3, 6 and 22 of proc_pid_stat(5). `start` tells it from a later process that was given the same number.
-    # The second field is the command's name, in which there may be anything.
+    # Fields 3, 6 and 22 of proc_pid_stat(5). `start` distinguishes it from a later process with the same number.
+    # The second field is the command's name, which may contain anything.
     fields = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return {"state": fields[0], "session": int(fields[3]), "start": int(fields[19])} if len(fields) > 19 else {}
 
 
 def alive(found):
-    """Tell whether what `process` returned is more than an entry that nobody has asked for yet (a zombie)."""
+    """Return whether a process, as `process` describes it, is alive and not a zombie."""
     return found.get("state", "Z") not in ("Z", "X")
 
 
 def running(pid_file):
-    """Return the number of the very process that a pid file names, 0 when that has ended or was never started."""
+    """Return the number of the process in a pid file, 0 if it has ended or was never started."""
     noted = read_json(pid_file)
     if not noted or noted.get("boot") != boot_id():
         return 0
@@ -33,8 +33,8 @@ def running(pid_file):
 
 
 def answers(host, port, banner="", seconds=2.0):
-    """Tell whether something accepts TCP connections at a port, and begins with the banner if one is given."""
-    import socket  # the other checks do without, and start sooner
+    """Return whether something accepts TCP connections at a port, and sends the banner first if one is given."""
+    import socket  # the other checks do not need it, and start faster
 
     try:
         with socket.create_connection((host, port), timeout=seconds) as connection:
@@ -45,5 +45,5 @@ def answers(host, port, banner="", seconds=2.0):
                     return False
                 said += more
             return said == banner.encode()
-    except (OSError, OverflowError, ValueError):  # the latter where there is no such port or name
+    except (OSError, OverflowError, ValueError):  # the last two for an invalid port or name
         return False

@@ -1,4 +1,4 @@
-"""Other programs: run, and in which environment."""
+"""Running other programs, and their environment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 
 
 def run(argv, environment=None, seconds=30, folder=None):
-    """Return (exit code, standard output, standard error) of a command; 127 when it cannot be started."""
+    """Return (exit code, standard output, standard error) of a command; 127 if it cannot be started."""
     try:
         done = subprocess.run(
             argv,
@@ -30,19 +30,19 @@ _PASSED_ON = ("PATH", "HOME", "TMPDIR", *_PROXIES, *map(str.upper, _PROXIES))
 
 
 def plain_environment(**more):
-    """Return the environment for a program whose result must not depend on what else its caller has exported."""
+    """Return an environment for programs whose result must not depend on what the caller has exported."""
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {**passed_on, "LC_ALL": "C.UTF-8", **more}
 
 
 def command_environment(folder, foreign=False):
-    """Return the environment in which a command in a folder is asked what it is: without anybody's settings."""
-    # The PATH is as people will have it, that folder first: a Python command meets the python3 it will meet later.
-    # A foreign command may run only with the library path of its user, as environment modules set it.
+    """Return the environment in which the commands of a folder are tested, without personal settings."""
+    # With the user's PATH behind that folder, so that a Python command meets the python3 that it will meet later.
+    # A foreign command may depend on its user's library path, as environment modules set it.
     more = {name: os.environ[name] for name in ["LD_LIBRARY_PATH"] if foreign and name in os.environ}
     return plain_environment(
         PATH=os.pathsep.join([folder, os.environ.get("PATH", os.defpath)]), HOME="/nonexistent",
         MRTRIX_CONFIGFILE=os.devnull,
-        # What Python keeps to start sooner would stay when the folder's package is removed.
+        # Python's cached bytecode would stay behind when the folder's package is removed.
         PYTHONDONTWRITEBYTECODE="1", **more,
     )  # fmt: skip

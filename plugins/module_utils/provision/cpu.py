@@ -1,4 +1,4 @@
-"""The levels of x86-64 processors, and which of them this machine has."""
+"""The x86-64 levels, and which one this machine has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEVELS = ("x86-64", *(name for name, _flags in _LEVEL_FLAGS))
 
 
 def cpu_flags(cpuinfo=None):
-    """Return all that /proc/cpuinfo says the first processor can do."""
+    """Return the features of the first processor in /proc/cpuinfo."""
     found = re.search(
         r"^(?:flags|Features)\s*:\s*(.*)$", read_text("/proc/cpuinfo") if cpuinfo is None else cpuinfo, re.M
     )
@@ -26,7 +26,7 @@ def cpu_flags(cpuinfo=None):
 
 
 def cpu_level(cpuinfo=None):
-    """Return the level this machine has, such as ``x86-64-v3``, ``armv8-a`` on 64-bit ARM, empty elsewhere."""
+    """Return this machine's level, such as ``x86-64-v3``; ``armv8-a`` on 64-bit ARM, empty elsewhere."""
     if platform.machine() == "aarch64":
         return "armv8-a"
     if platform.machine() != "x86_64":
@@ -41,5 +41,5 @@ def cpu_level(cpuinfo=None):
 
 
 def own_cpu(level):
-    """Return the level that a machine compiles for by itself: v4 is left out, which the next machine may well lack."""
+    """Return the level that a machine compiles for by default: never v4, which the next machine may lack."""
     return "x86-64-v3" if level == "x86-64-v4" else level

@@ -1,4 +1,4 @@
-"""Whether a disk takes files and programs, and how many."""
+"""Whether a disk has room for files, and can run programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 
 
 def free_bytes(path):
-    """Return the bytes that are free for a path that may not be there yet, None when that is not known."""
+    """Return the free bytes for a path that may not exist yet, None if unknown."""
     try:
         return shutil.disk_usage(_nearest(path)).free
     except OSError:
@@ -18,12 +18,12 @@ _FULL = 20_000_000  # less than any build takes
 
 
 def disk_problem(path):
-    """Return why the disk of a path, which may not be there yet, takes no programs; an empty string when it does."""
+    """Return why no programs can be put at a path, which may not exist yet; an empty string if they can."""
     return _disk_problem(path)[0]
 
 
 def disk_code(path):
-    """Return the code for programs of that problem, an empty string when there is none."""
+    """Return the code of that problem, an empty string if there is none."""
     return _disk_problem(path)[1]
 
 
@@ -38,19 +38,19 @@ def _disk_problem(path):
         return "is on a file system that is mounted with noexec: no program can run there", "noexec"
     free = (disk.f_bavail if os.getuid() else disk.f_bfree) * disk.f_frsize
     if disk.f_blocks and free < _FULL:
-        return f"is on a disk that is full: {free // 1_000_000} MB are free", "disk-full"
+        return f"is on a disk that is full: only {free // 1_000_000} MB are free", "disk-full"
     if disk.f_files and not disk.f_favail:
-        return "is on a disk that is full: it can hold no more files", "disk-full"
+        return "is on a disk that is full: it has no free inodes", "disk-full"
     return "", ""
 
 
 def writable(path):
-    """Tell whether a path, or the nearest folder above it that exists, can be written to."""
+    """Return whether a path, or the nearest existing folder above it, is writable."""
     return os.access(_nearest(path), os.W_OK | os.X_OK)
 
 
 def _nearest(path):
-    """Return a path, or the nearest folder above it that exists."""
+    """Return a path, or the nearest existing folder above it."""
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return path

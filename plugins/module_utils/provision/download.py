@@ -1,4 +1,4 @@
-"""Downloading with limits, in the standard library alone: of time, of speed, of size, and of where it may lead."""
+"""Downloading with limits on time, speed, size and redirects, with the standard library only."""
 
 from __future__ import annotations
 
@@ -21,47 +21,47 @@ from .failures import Problem
 from .files import make_folder, set_mode
 from .reading import sha256_of
 
-SECONDS_ANSWER = 60  # to look up the name, to connect, also through a proxy, and until the answer begins
+SECONDS_ANSWER = 60  # for name lookup, connecting (also through a proxy) and the start of the answer
 SECONDS_SILENT = 30
-SECONDS_SLOW, BYTES_SLOW = 60, 60_000  # a minute in which no more than so much arrives is the last one
+SECONDS_SLOW, BYTES_SLOW = 60, 60_000  # a minute with fewer bytes ends the download
 LARGEST = 8 << 30
 _BLOCK = 1 << 18
 _SCHEMES = ("http", "https")
 
 
 class DownloadError(Problem):
-    """What cannot be downloaded."""
+    """A download that failed."""
 
 
 def shown(url):
-    """Return a URL for people: without its query, which may hold the key of a signed link, and without a password."""
+    """Return a URL to show: without its query, which may hold the key of a signed link, and without a password."""
     start, separator, rest = url.partition("?")[0].partition("://")
     host, slash, path = rest.partition("/")
     return start + separator + host.rpartition("@")[2] + slash + path
 
 
 def local_path(source):
-    """Return the path that a source names, None for a server's URL; DownloadError for one that cannot be fetched."""
+    """Return the path that a source names, None for a server's URL; DownloadError for unsupported URLs."""
     scheme, separator, rest = source.partition("://")
     if not separator:
         return source
     if scheme.lower() not in (*_SCHEMES, "file"):
         raise DownloadError(
-            f"{scheme}:// cannot be fetched.",
-            "Give a path, or a URL that begins with https, http or file.",
+            f"{scheme}:// is not supported.",
+            "Give a path, or a URL that starts with https, http or file.",
             code="bad-url",
         )
-    # urllib would take them for a part of the host's name, and show them in its errors.
+    # urllib would treat them as part of the host name, and show them in its errors.
     if "@" in rest.partition("/")[0]:
         raise DownloadError(
-            "A URL with a user's name in it cannot be fetched.",
-            "Download it by other means, and give its path.", code="bad-url",
+            "A URL that contains a user name is not supported.",
+            "Download the file by other means and give its path.", code="bad-url",
         )  # fmt: skip
     return request.url2pathname("/" + rest.partition("/")[2]) if scheme.lower() == "file" else None
 
 
 class _Redirects(request.HTTPRedirectHandler):
-    """Follows redirects to servers alone, and none that gives up encryption unless what comes is known by its hash."""
+    """Follows redirects to servers only, and to unencrypted ones only if the file's hash is known."""
 
     def __init__(self, hashed):
         self._hashed = hashed
@@ -70,14 +70,14 @@ class _Redirects(request.HTTPRedirectHandler):
         old, new = (urlsplit(url).scheme.lower() for url in (req.full_url, newurl))
         if new not in _SCHEMES or ((old, new) == ("https", "http") and not self._hashed):
             raise DownloadError(
-                f"{shown(req.full_url)} redirects to {shown(newurl)}, which is not followed.",
-                "Give the address of the file itself.", code="bad-redirect",
+                f"{shown(req.full_url)} redirects to {shown(newurl)}, which is not allowed.",
+                "Give the URL of the file itself.", code="bad-redirect",
             )  # fmt: skip
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _opener(hashed):
-    """Return what opens URLs of servers, through the proxies of the environment, and none of any other kind."""
+    """Return an opener for http and https URLs only, which uses the proxies of the environment."""
     opener = request.OpenerDirector()
     for handler in (
         request.ProxyHandler(), request.HTTPHandler(), request.HTTPSHandler(), request.HTTPDefaultErrorHandler(),
@@ -89,11 +89,11 @@ def _opener(hashed):
 
 
 def _answer(url, hashed):
-    """Return a server's answer; raise DownloadError when there is none in time, whatever it is that keeps silent."""
+    """Return a server's answer; raise DownloadError if there is none in time."""
     done, found, waited = threading.Event(), [], [f"looking up {urlsplit(url).hostname}"]
 
     def work():
-        # In a thread that is given up when time is over: nothing else ends the look-up of a name.
+        # In a thread that is abandoned after the time limit: nothing else ends a name lookup.
         try:
             parts = urlsplit(url)
             if not request.getproxies().get(parts.scheme.lower()) or request.proxy_bypass(parts.netloc):
@@ -103,15 +103,15 @@ def _answer(url, hashed):
         except Exception as error:
             found.append(error)
         if done.is_set() and not isinstance(found[0], Exception):
-            found[0].close()  # nobody waits for it any more
+            found[0].close()  # nobody is waiting for it any more
         done.set()
 
     threading.Thread(target=work, daemon=True).start()
     if not done.wait(SECONDS_ANSWER):
         done.set()
         raise DownloadError(
-            f"{shown(url)} could not be reached: {SECONDS_ANSWER} s passed {waited[0]}.",
-            "Check the URL, the network and the proxy, and run it again.", code="unreachable",
+            f"{shown(url)} could not be reached: timed out after {SECONDS_ANSWER} s {waited[0]}.",
+            "Check the URL, the network and the proxy, then run it again.", code="unreachable",
         )  # fmt: skip
     if isinstance(found[0], Exception):
         raise found[0]
@@ -120,7 +120,7 @@ def _answer(url, hashed):
 
 @contextmanager
 def _reaching(url):
-    """Turn what goes wrong with a server into one sentence; what goes wrong with the disk is no matter of it."""
+    """Turn a server's errors into one sentence; errors of the disk are handled elsewhere."""
     try:
         yield
     except HTTPError as error:
@@ -128,23 +128,23 @@ def _reaching(url):
         code = "bad-redirect" if 300 <= error.code < 400 else "http-error"
         answered = " ".join(f"{error.code} {error.reason or ''}".split())
         raise DownloadError(
-            f"{shown(url)} could not be downloaded: the server answered {answered}.", "Check the URL.", code=code
+            f"{shown(url)} could not be downloaded: the server replied {answered}.", "Check the URL.", code=code
         ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = error.reason if isinstance(error, URLError) else error
         if isinstance(reason, ssl.SSLCertVerificationError):
-            reason = f"its certificate is not trusted, {reason.verify_message}"
+            reason = f"its certificate is not trusted ({reason.verify_message})"
         elif isinstance(reason, http.client.IncompleteRead):
-            reason = "the connection broke off"
+            reason = "the connection was lost"
         reason = getattr(reason, "strerror", None) or reason or type(reason).__name__
         raise DownloadError(
             f"{shown(url)} could not be reached: {reason}.",
-            "Check the URL and the network, and run it again.", code="unreachable",
+            "Check the URL and the network, then run it again.", code="unreachable",
         ) from error  # fmt: skip
 
 
 class Download:
-    """What a server gives, read like a file, within limits; its end is told from a connection that broke off."""
+    """A server's answer, read like a file within limits; a lost connection does not pass for its end."""
 
     def __init__(self, url, answer, largest):
         self._url, self._answer, self._largest = url, answer, largest
@@ -153,14 +153,14 @@ class Download:
         self._check_size(self.size)
 
     def read(self, size):
-        """Return the next bytes, as many as there are and so many at most, none at the end; raise DownloadError."""
+        """Return the next bytes, at most `size`, none at the end; raise DownloadError."""
         with _reaching(self._url):
             data = self._answer.read1(size)
         self._done += len(data)
         self._check_size(self._done)
         if not data and self._done < self.size:
             raise DownloadError(
-                f"{shown(self._url)} broke off after {self._done} of {self.size} bytes.",
+                f"The download of {shown(self._url)} stopped after {self._done} of {self.size} bytes.",
                 "Run it again.",
                 code="cut-off",
             )
@@ -179,8 +179,8 @@ class Download:
             return
         if self._done - done < BYTES_SLOW:
             raise DownloadError(
-                f"{shown(self._url)} is too slow: {self._done - done} bytes came in {round(now - since)} seconds.",
-                "Run it again later, or name another place.",
+                f"{shown(self._url)} is too slow: {self._done - done} bytes arrived in {round(now - since)} seconds.",
+                "Run it again later, or download from another server.",
                 code="too-slow",
             )
         self._since = (now, self._done)
@@ -188,8 +188,8 @@ class Download:
 
 @contextmanager
 def opened(url, hashed=True, largest=LARGEST):
-    """Give what a URL of http or https holds, to be read like a file, once its server has answered."""
-    # What is known by its hash may be passed on by anybody.
+    """Yield the content of an http or https URL, to be read like a file, once its server has answered."""
+    # A file whose hash is known may come from anywhere.
     with _reaching(url):
         answer = _answer(url, hashed)
     with answer:
@@ -197,7 +197,7 @@ def opened(url, hashed=True, largest=LARGEST):
 
 
 def fetch(source, path, sha256, tell=lambda *_: None, largest=LARGEST):
-    """Bring a file to a path, whole and of the SHA-256 given or not at all; tell whether it was not there before."""
+    """Download a file to a path, complete and with the given SHA-256 or not at all; return whether it was new."""
     if os.path.isfile(path) and sha256_of(path) == sha256.lower():
         return False
     local = local_path(source)
@@ -209,8 +209,8 @@ def fetch(source, path, sha256, tell=lambda *_: None, largest=LARGEST):
             found = _copied(given, file, source, largest, tell)
             if found != sha256.lower():
                 raise DownloadError(
-                    f"{shown(source)} is not the file it should be: its SHA-256 is {found}, not {sha256}.",
-                    "Check the SHA-256, or have the file made or downloaded again.", code="wrong-checksum",
+                    f"{shown(source)} is not the expected file: its SHA-256 is {found}, not {sha256}.",
+                    "Check the SHA-256, or make or download the file again.", code="wrong-checksum",
                 )  # fmt: skip
             file.flush()
             os.fsync(file.fileno())
@@ -224,13 +224,13 @@ def fetch(source, path, sha256, tell=lambda *_: None, largest=LARGEST):
 
 
 def _copied(given, file, source, largest, tell):
-    """Copy what is given to a file, and return its SHA-256."""
+    """Copy a source to a file, and return its SHA-256."""
     found, done = hashlib.sha256(), 0
     for data in iter(lambda: given.read(_BLOCK), b""):
         if not done and data[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
             raise DownloadError(
-                f"{shown(source)} is a web page and not the file.",
-                "Give the address of the file itself.",
+                f"{shown(source)} is a web page, not the file.",
+                "Give the URL of the file itself.",
                 code="web-page",
             )
         found.update(data)
@@ -242,7 +242,7 @@ def _copied(given, file, source, largest, tell):
 
 @contextmanager
 def _local(path):
-    """Give a file of this machine, to be read, with its size."""
+    """Yield a local file, to be read, with its size."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

@@ -1,23 +1,23 @@
-"""Google Drive as Colab mounts it: where it is, whether it has dropped, and whether it is mounted at all."""
+"""Google Drive on Colab: where it is mounted, and whether the mount still works."""
 
 from __future__ import annotations
 
 import errno
 import os
 
-# Colab mounts Drive where the notebook says: its own examples, older ones, and many people's.
+# The notebook chooses the mount point; these are the usual ones, new and old.
 _DRIVE_MOUNTS = ("content/drive", "gdrive", "content/gdrive")
 
 
 def drive_folder(root="/"):
-    """Return the user's folder of a mounted Google Drive, an empty string when there is none."""
-    # My Drive has been spelt with and without a space. One that has dropped is still where the builds are.
+    """Return the user's folder of a mounted Google Drive, an empty string if there is none."""
+    # My Drive has been spelt with and without a space. A Drive that has dropped still counts: the builds are there.
     folders = [os.path.join(root, mount, name) for mount in _DRIVE_MOUNTS for name in ("MyDrive", "My Drive")]
     return next(filter(os.path.isdir, folders), "") or next(filter(has_dropped, folders), "")
 
 
 def has_dropped(folder):
-    """Tell whether a folder is of a drive that is still mounted while the program behind it has ended."""
+    """Return whether a folder is on a drive that is still mounted although the program behind it has ended."""
     try:
         os.stat(folder)
     except OSError as error:
@@ -25,13 +25,13 @@ def has_dropped(folder):
     return False
 
 
-# What is in a mounted Drive, beside the user's folder in both spellings.
+# The folders in a mounted Drive: the user's, in both spellings, and shared ones.
 _DRIVE_FOLDERS = ("MyDrive", "My Drive", "Shareddrives", "Shared drives")
 
 
 def unmounted_drive(path, root="/"):
-    """Return the mount point of the Google Drive that a path is on while no Drive is mounted there, else nothing."""
-    # What is written there would be lost with the machine's own disk, and keep Drive from being mounted.
+    """Return the mount point of the unmounted Google Drive that a path is on, else an empty string."""
+    # Files written there would be lost with the machine's own disk, and would keep Drive from being mounted.
     for mount in (os.path.join(root, mount) for mount in _DRIVE_MOUNTS):
         for folder in (os.path.join(mount, name) for name in _DRIVE_FOLDERS):
             on_it = os.path.join(os.path.abspath(path), "").startswith(os.path.join(folder, ""))
@@ -41,18 +41,18 @@ def unmounted_drive(path, root="/"):
 
 
 def left_mount(root="/"):
-    """Return the empty mount point of a Google Drive that was mounted and is no more, else nothing."""
+    """Return the empty mount point of a Google Drive that is no longer mounted, else an empty string."""
     mounts = (os.path.join(root, mount) for mount in _DRIVE_MOUNTS)
     return "" if drive_folder(root) else next(filter(os.path.isdir, mounts), "")
 
 
 def on_drive(path):
-    """Tell whether a path is on a mounted Google Drive, in the user's folder or in one that is shared."""
+    """Return whether a path is on a mounted Google Drive, in the user's folder or a shared one."""
     drive = drive_folder()
     return bool(drive) and os.path.realpath(path).startswith(os.path.realpath(os.path.dirname(drive)) + os.sep)
 
 
 def unmounted_problem(store):
-    """Return that a store is on a Google Drive that is not mounted, in words; an empty string when it is not."""
+    """Return a message if a store is on a Google Drive that is not mounted, else an empty string."""
     mount = unmounted_drive(store)
     return f"No Google Drive is mounted at {mount}, where the store {store} is" if mount else ""

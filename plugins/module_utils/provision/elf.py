@@ -1,4 +1,4 @@
-"""Whether programs, libraries and objects (ELF) are whole."""
+"""Whether programs, libraries and objects (ELF) are complete."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 
 
 def is_whole_elf(path):
-    """Tell whether an ELF file has everything its header promises: a killed assembler or linker leaves less."""
-    # The section headers are written last and stand at the end (System V ABI, chapter 4), so they must lie in the file.
+    """Return whether an ELF file is complete: a killed assembler or linker leaves a shorter one."""
+    # The section headers are written last, at the end (System V ABI, chapter 4), so they must be in the file.
     with open(path, "rb") as file:
         header = file.read(64)
     if len(header) < 64 or header[:4] != b"\x7fELF" or header[4] != 2:

@@ -1,4 +1,4 @@
-"""What a module says when something cannot be done, or the system refuses it."""
+"""How modules report errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CODES = {
 
 
 class Problem(Exception):
-    """Something that cannot be done; the message and the hint are for people, the code for programs."""
+    """An error with a message and a hint for people, and a code for programs."""
 
     code = ""
 
@@ -23,7 +23,7 @@ class Problem(Exception):
 
 
 def failure(error):
-    """Return what a module says when it fails with a Problem or an OSError, as the arguments of its ``fail_json``."""
+    """Return the arguments of ``fail_json`` for a Problem or an OSError."""
     if isinstance(error, Problem):
         return {"msg": error.message, "hint": error.hint, "code": error.code}
     message, hint = explain(error)
@@ -32,14 +32,14 @@ def failure(error):
 
 
 def explain(error):
-    """Return one sentence for an OSError and what to do about it, as (message, hint)."""
+    """Return (message, hint) for an OSError."""
     path = error.filename or ""
     if isinstance(error, Locked):
         return str(error), error.hint
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"The disk is full{f' at {path}' if path else ''}.", "Free some space there and run it again."
     if error.errno in (errno.ELOOP, errno.EISDIR):
-        return f"{path or 'A file'} is not a plain file.", "Move it out of the way and run it again."
+        return f"{path or 'A file'} is not a regular file.", "Move it out of the way and run it again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{path or 'A folder'} may not be used by this user.", "Choose a folder of your own, or use sudo."
+        return f"You have no permission to use {path or 'a folder'}.", "Choose a folder of your own, or use sudo."
     return f"{error}.", ""

@@ -1,4 +1,4 @@
-"""Locks on files, which the kernel opens again when whoever holds one dies."""
+"""Locks on files, which the kernel releases when their holder dies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .files import make_folder
 
 
 class Locked(BlockingIOError):
-    """A lock that another process holds for longer than its caller can wait; the message is for people."""
+    """A lock that another process holds for too long; the message is for people."""
 
     hint = "Wait for it to finish, then run it again."
 
@@ -20,19 +20,18 @@ class Locked(BlockingIOError):
         super().__init__(errno.EWOULDBLOCK, message)
 
     def __str__(self):
-        """Return the sentence alone."""
+        """Return only the sentence."""
         return str(self.strerror)
 
 
 def try_lock(path):
-    """Return an open file with an exclusive lock on it, None while another process holds that."""
-    # Made for its owner alone: who cannot open it cannot hold it up.
-    # Not waiting is for a pipe of that name.
+    """Return an open file with an exclusive lock on it, None while another process holds the lock."""
+    # Only its owner can open it, so nobody else can hold the lock. O_NONBLOCK is for a pipe of that name.
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     file = os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Deleted by the one who held it last: whoever comes next makes another.
+        # The last holder has deleted it: the next attempt makes another.
         if os.path.samestat(os.fstat(file.fileno()), os.lstat(path)):
             return file
     except BlockingIOError:
@@ -47,7 +46,7 @@ def try_lock(path):
 
 
 def _drop_open_lock(file, path):
-    """Delete a lock that is held and that others can open, who could hold it for good: it was made by other means."""
+    """Delete a held lock that other users can open, since they could hold it for good."""
     found = os.fstat(file.fileno())
     with suppress(OSError):
         if found.st_uid == os.geteuid() and found.st_mode & 0o066 and os.path.samestat(found, os.lstat(path)):
@@ -56,7 +55,7 @@ def _drop_open_lock(file, path):
 
 def lock_holder(path):
     """Return who holds the lock of a file, as ``process 1234 (sleep 9)``, else ``another process``."""
-    # proc_locks(5): "1: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF". The device is not everywhere that of stat(2).
+    # proc_locks(5): "1: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF". The device may differ from that of stat(2).
     with suppress(OSError, ValueError):
         inode = str(os.lstat(path).st_ino)
         with open("/proc/locks", encoding="ascii") as file:
@@ -69,7 +68,7 @@ def lock_holder(path):
 
 @contextmanager
 def locked(path, seconds=0):
-    """Hold an exclusive lock on a file while the block runs; raise Locked after waiting so many seconds for it."""
+    """Hold an exclusive lock on a file while the block runs; raise Locked after waiting `seconds` for it."""
     make_folder(os.path.dirname(path))
     end = time.monotonic() + seconds
     while True:
@@ -85,7 +84,7 @@ def locked(path, seconds=0):
 
 @contextmanager
 def fail_when_locked(module):
-    """End an Ansible module in one sentence when another process holds a lock for longer than the block waits."""
+    """Let an Ansible module fail with one sentence when the block raises Locked."""
     try:
         yield
     except Locked as error:

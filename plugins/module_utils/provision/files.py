@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Writing files completely or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 
 
 def make_folder(path, mode=0o755):
-    """Make a folder and what is missing above it, with this mode whatever the umask; what is there stays as it is."""
+    """Make a folder and its missing parents with this mode, whatever the umask; existing ones stay as they are."""
     path, missing = os.path.abspath(path), []
     while not os.path.isdir(path):
         missing.append(path)
@@ -21,13 +21,13 @@ def make_folder(path, mode=0o755):
         except FileExistsError:
             if not os.path.isdir(folder):
                 raise
-            continue  # somebody else has just made it
+            continue  # another process has just made it
         with suppress(OSError):  # a mounted Drive has no permissions
             os.chmod(folder, mode)
 
 
 def plain_modes(folder):
-    """Give a folder and all in it the modes that a package's files have, whatever the umask or their origin says."""
+    """Give a folder and its content the modes of a package's files, whatever the umask or their origin."""
     os.chmod(folder, 0o755)
     for parent, folders, names in os.walk(folder):
         for path in (os.path.join(parent, name) for name in folders + names):
@@ -37,12 +37,12 @@ def plain_modes(folder):
 
 
 def write_json(path, value, mode=0o644):
-    """Write a value as JSON under a temporary name and rename it, so that a reader never sees half of it."""
+    """Write a value as JSON under a temporary name and rename it, so that readers never see half of it."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True), mode)
 
 
 def write_text(path, text, mode=0o644):
-    """Write a file under a temporary name, which its owner alone can read, and rename it."""
+    """Write a file under a temporary name, readable only by its owner, and rename it."""
     folder = os.path.dirname(path)
     make_folder(folder)
     handle, name = tempfile.mkstemp(prefix=_half_written(path), dir=folder)
@@ -63,7 +63,7 @@ def _half_written(path):
 
 
 def drop_half_written(path):
-    """Delete what killed writers of a JSON file have left beside it; the caller holds the file's lock."""
+    """Delete temporary files that killed writers left beside a file; the caller holds the file's lock."""
     folder = os.path.dirname(path)
     for name in os.listdir(folder) if os.path.isdir(folder) else []:
         if name.startswith(_half_written(path)):
@@ -72,6 +72,6 @@ def drop_half_written(path):
 
 
 def set_mode(descriptor, mode):
-    """Set the permissions of an open file or folder, where its file system has any: a mounted Drive has not."""
+    """Set the permissions of an open file or folder; a mounted Drive has none."""
     with suppress(OSError):
         os.fchmod(descriptor, mode)

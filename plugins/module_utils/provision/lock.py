@@ -1,7 +1,7 @@
-"""One lock per machine and user: who changes this machine holds it, and everybody else waits."""
+"""One lock per machine and user: the run that changes this machine holds it, and all others wait."""
 
-# It is flock(2) on a file in a folder that its user alone can enter: the kernel drops it when its holder dies, nobody
-# else can hold it, and containers that share the folder share the lock. A note in the file says who holds it.
+# It is flock(2) on a file in a folder that only its user can enter: the kernel releases it when its holder dies, nobody
+# else can hold it, and containers that share the folder share the lock. The file names its holder.
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .places import state_folder
 from .reading import read_json
 
 SECONDS = 3600.0
-"""How long a second run waits when nothing else is said."""
+"""How long a second run waits by default."""
 
-_STEP = 0.2  # seconds between two looks
-_MOMENT = 0.5  # seconds in which a holder that has just ended lets go; until then nobody is told of it
+_STEP = 0.2  # seconds between two attempts
+_MOMENT = 0.5  # seconds for a holder that is just ending; until then no message is shown
 _NAME = "held"
-# What keeps a folder from being used, for good; anything else is an error of this moment.
+# Errors that make a folder unusable for good; all others are temporary.
 _UNUSABLE = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENOSYS, errno.ENOLCK,
     errno.ENOTSUP,
@@ -37,14 +37,14 @@ _KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lock_keeper.
 
 
 def places():
-    """Return the folders that the lock may be in, the best first."""
-    # They do not depend on how a login was made, and do not go when it ends: two runs of a user must meet.
+    """Return the folders that may hold the lock, the best first."""
+    # They are the same for every login and outlive it: two runs of a user must find the same lock.
     first = "/run/provision" if os.getuid() == 0 else os.path.join(state_folder(), "lock")
     return [first, f"/tmp/.provision-{os.getuid()}"]
 
 
 def _make(folder, mode=0o755):
-    """Make a folder and those above it, in none of which others may write, whatever the umask."""
+    """Make a folder and its missing parents, none writable by others, whatever the umask."""
     if not os.path.isdir(os.path.dirname(folder)):
         _make(os.path.dirname(folder))
     with suppress(FileExistsError):
@@ -52,17 +52,17 @@ def _make(folder, mode=0o755):
 
 
 def _own_folder(folder):
-    """Make a folder that its user alone can enter; raise OSError where there is anything else of that name."""
+    """Make a folder that only its user can enter; raise OSError if that name is taken by anything else."""
     _make(folder, 0o700)
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise NotADirectoryError(errno.ENOTDIR, "it is not a folder of this user", folder)
+        raise NotADirectoryError(errno.ENOTDIR, "it is not a folder owned by this user", folder)
     if stat.S_IMODE(found.st_mode) != 0o700:
         os.chmod(folder, 0o700)
 
 
 def _attempt():
-    """Return (the path of the lock, the file when it is free and now held, else None)."""
+    """Return (the path of the lock, the open file if the lock was free, else None)."""
     problem = None
     for folder in places():
         path = os.path.join(folder, _NAME)
@@ -77,19 +77,19 @@ def _attempt():
 
 
 def _noted(path):
-    """Return what the file of the lock says of its holder, an empty dict while it says nothing."""
+    """Return the holder that the lock's file names, an empty dict if it names none."""
     noted = read_json(path)
     known = isinstance(noted.get("command"), str) and isinstance(noted.get("since"), float) and noted["since"] < 1e11
     return noted if known else {}
 
 
 def _note(file, command, pid):
-    """Write down who holds the lock."""
+    """Note in the file who holds the lock."""
     noted = {
         "command": "".join(letter if letter.isprintable() else " " for letter in command), "pid": pid,
         "start": process(pid).get("start"), "host": platform.node(), "since": round(time.time(), 1),
     }  # fmt: skip
-    with suppress(OSError):  # the lock is held on a full disk as well
+    with suppress(OSError):  # the lock works on a full disk as well
         os.ftruncate(file.fileno(), 0)
         os.pwrite(file.fileno(), json.dumps(noted).encode(), 0)
 
@@ -104,7 +104,7 @@ def in_words(holder):
 
 
 def holder():
-    """Return who holds the lock, with ``command``, ``pid``, ``host`` and ``since``; None when nobody does."""
+    """Return the lock's holder, with ``command``, ``pid``, ``host`` and ``since``; None if it is free."""
     for folder in places():
         path = os.path.join(folder, _NAME)
         if _is_held(path):
@@ -118,7 +118,7 @@ def _is_held(path):
     except OSError:
         return False
     try:
-        # Shared, and dropped at once: those who take it try again for a moment.
+        # Shared, and released at once: a run that wants the lock tries again for a moment.
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -130,7 +130,7 @@ def _is_held(path):
 
 
 def _take(command, pid, seconds, tell, is_ours=lambda found: False):
-    """Return (the path of the lock, the file that holds it, None where `is_ours` says that it is held already)."""
+    """Return (the path of the lock, the file that holds it, or None if `is_ours` says that it is held already)."""
     begin, told = time.monotonic(), None
     while True:
         path, file = _attempt()
@@ -150,19 +150,19 @@ def _take(command, pid, seconds, tell, is_ours=lambda found: False):
 
 @contextmanager
 def held(command, seconds=SECONDS, tell=lambda line: None):
-    """Hold the lock for `command` while the block runs, after waiting and telling for whom; Locked after `seconds`."""
+    """Hold the lock for `command` while the block runs; `tell` reports what it waits for, Locked after `seconds`."""
     path, file = _take(command, os.getpid(), seconds, tell)
     try:
         yield
     finally:
         with suppress(OSError):
-            os.unlink(path)  # a child that was forked meanwhile may have the file open for longer
+            os.unlink(path)  # a child forked meanwhile may keep the file open
         file.close()
 
 
 def keep(pid, command, seconds=SECONDS, tell=lambda line: None):
-    """Take the lock for another process, which holds it until it ends; do nothing when it does already."""
-    # For ansible-playbook: what runs of ours in it are processes that end with each task.
+    """Take the lock for another process, until that ends; do nothing if it holds the lock already."""
+    # For ansible-playbook: our code in it runs in processes that end with each task.
     start = process(pid).get("start")
 
     def is_its(found):

@@ -1,4 +1,4 @@
-"""A program that holds a lock, inherited as an open file, until a process has ended; then it deletes the file."""
+"""A program that inherits a lock as an open file, holds it until a process ends, and then deletes the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 
 
 def lives(pid, start):
-    """Tell whether the very process that began at `start` has not ended (proc_pid_stat(5), fields 3 and 22)."""
+    """Return whether the process that started at `start` is still alive (proc_pid_stat(5), fields 3 and 22)."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
@@ -19,10 +19,10 @@ def lives(pid, start):
 
 
 def wait_for(pid, start):
-    """Return when a process has ended."""
+    """Wait until a process has ended."""
     try:
         handle = os.pidfd_open(int(pid))
-    except (AttributeError, OSError):  # it has ended; or the kernel is old, or a container does not allow it
+    except (AttributeError, OSError):  # it has ended, the kernel is old, or a container forbids it
         handle = None
     while lives(pid, start):
         if handle is None:

@@ -1,4 +1,4 @@
-"""Where things are: homes, notes, caches, the store, prefixes, and paths as people write them."""
+"""Where things are: home, notes, cache, store and prefixes, and how paths from users are read."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from . import drive
 
 
 def home():
-    """Return the home folder: the one HOME names where this user can use it, else the one of the password file."""
-    # After sudo -E, HOME is another user's, who could change what root leaves there; a service's does not exist.
+    """Return the home folder: HOME if this user can use it, else that of the password database."""
+    # After sudo -E, HOME belongs to another user, who could change root's files; a service's does not exist.
     given = os.environ.get("HOME", "")
     if _is_usable_home(given):
         return given
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
-    except KeyError:  # no entry, as in a container that was started with a number
+    except KeyError:  # no entry, as in a container started with a numeric user
         return given if given.startswith("/") else "/"
 
 
@@ -29,32 +29,32 @@ def _is_usable_home(folder):
 
 
 def state_folder():
-    """Return the folder where the roles note what they put on the machine."""
+    """Return the folder where the roles note what they have installed."""
     if os.getuid() == 0:
         return "/var/lib/provision"
     return os.path.join(os.environ.get("XDG_STATE_HOME") or os.path.join(home(), ".local/state"), "provision")
 
 
 def cache_folder():
-    """Return the folder for what can be made again: source trees, builds, downloads."""
+    """Return the folder for files that can be recreated: source trees, builds, downloads."""
     return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.join(home(), ".cache"), "provision")
 
 
 def default_store():
-    """Return the folder of the store of builds: on Drive when that is mounted, else the cache."""
+    """Return the default store: on Drive if that is mounted, else the cache."""
     folder = drive.drive_folder()
     return os.path.join(folder, "provision") if folder else cache_folder()
 
 
 def default_prefix(wanted, machine, tool):
-    """Return the absolute prefix that a role's `prefix` names."""
+    """Return the absolute path of a role's `prefix`."""
     if wanted != "auto":
         return os.path.abspath(os.path.expanduser(wanted))
     return f"/opt/{tool}" if machine["root"] else os.path.join(machine["home"], ".local/opt", tool)
 
 
 def default_link_dir(wanted, machine):
-    """Return the folder that a role's `link_dir` names, an empty string for none."""
+    """Return the absolute path of a role's `link_dir`, an empty string for none."""
     if wanted == "none":
         return ""
     if wanted != "auto":
@@ -63,7 +63,7 @@ def default_link_dir(wanted, machine):
 
 
 def absolute(path, folder, machine):
-    """Return a path as the one who wrote it meant it: from the folder they were in, or their home on this machine."""
+    """Return the absolute form of a path from the user: relative to their folder, or to their home here."""
     if not path or "://" in path:
         return path
     if path == "~" or path.startswith("~/"):
@@ -72,7 +72,7 @@ def absolute(path, folder, machine):
 
 
 def store_folder(wanted, folder, machine):
-    """Return the folder that `provision_store` names, an empty string for none."""
+    """Return the folder of `provision_store`, an empty string for none."""
     if wanted in ("auto", "none"):
         return machine["store"] if wanted == "auto" else ""
     return absolute(wanted, folder, machine)

@@ -1,8 +1,8 @@
-"""Processes that outlive what started them, and are ended by their pid file alone: the standard library only."""
+"""Processes that outlive what started them, and are stopped through their pid file."""
 
-# A process has a session, environment and private log of its own, and outlives the run, login or cell it began in. Its
-# pid file tells when, so that a later one of the same number is not taken for it. Others can see its arguments and
-# environment: secrets go into files.
+# A process has its own session, environment and private log, and outlives the run, login or cell that started it. Its
+# pid file holds its start time, so that a later process of the same number is not mistaken for it. Others can see its
+# arguments and environment: secrets go into files.
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .file_lock import locked
 from .files import write_json
 from .reading import read_json
 
-# What the started process and its children carry in their environment. When the first of them has ended, it tells
-# the others from processes that were given the number of its session later.
+# A variable in the environment of the process and its children. When the first has ended, it distinguishes the others
+# from later processes that were given the number of its session.
 _MARK = "PROVISION_PROCESS"
 _LINES = 20  # of the log, in an error
-_LARGE = 1 << 20  # bytes of a log that is not gone on with
-_STEP = 0.05  # seconds between two looks
-_PATIENCE = 60.0  # seconds to wait for whoever is starting or stopping the same process
+_LARGE = 1 << 20  # bytes after which a new log is begun
+_STEP = 0.05  # seconds between two checks
+_PATIENCE = 60.0  # seconds to wait while another run starts or stops the same process
 
 
 class ProcessError(Exception):
-    """A process that could not be started or ended: one sentence, a code, and the last lines of its log."""
+    """A process that could not be started or stopped: one sentence, a code, and the last lines of its log."""
 
     def __init__(self, message, code="process-not-started"):
         super().__init__(message)
@@ -35,11 +35,11 @@ class ProcessError(Exception):
 
 
 def start(argv, *, pid_file, log, environment, ready, deadline=30.0):
-    """Start a command that outlives us and wait until it is `ready`, else end it; return False if it runs already."""
+    """Start a command that outlives us and wait until it is `ready`, else stop it; return False if it runs already."""
     with _alone(pid_file):
         if running(pid_file):
             return False
-        _end(read_json(pid_file), grace=0)  # what a killed one has left of itself
+        _end(read_json(pid_file), grace=0)  # what a killed one has left running
         file = _open_log(log)
         try:
             begin = os.fstat(file).st_size
@@ -58,7 +58,7 @@ def start(argv, *, pid_file, log, environment, ready, deadline=30.0):
 
 
 def stop(pid_file, grace=10.0):
-    """End the process that a pid file names, with its session, and delete the file; tell whether any was running."""
+    """Stop the process in a pid file, with its session, and delete the file; return whether it was running."""
     if not os.path.isdir(os.path.dirname(pid_file)):
         return False
     with _alone(pid_file):
@@ -70,18 +70,18 @@ def stop(pid_file, grace=10.0):
 
 
 def accepting(host, port, banner=""):
-    """Return a condition for `start`: a TCP port accepts connections, and sends the banner first if one is given."""
+    """Return a condition for `start`: a TCP port accepts connections, and sends the banner if one is given."""
     return lambda: answers(host, port, banner, seconds=1.0)
 
 
 def lasting(seconds):
-    """Return a condition for `start`: the process has not ended for so many seconds."""
+    """Return a condition for `start`: the process has lived for so many seconds."""
     end = time.monotonic() + seconds
     return lambda: time.monotonic() >= end
 
 
 def last_lines(log, begin=0):
-    """Return the last lines of a log, of what was written from the byte `begin` on."""
+    """Return the last lines of a log, from the byte `begin` on."""
     with open(log, encoding="utf-8", errors="replace") as file:
         file.seek(begin)
         return [line for line in file.read().splitlines() if line.strip()][-_LINES:]
@@ -89,7 +89,7 @@ def last_lines(log, begin=0):
 
 @contextmanager
 def _alone(pid_file):
-    """Keep others away from a pid file while the block runs. The kernel drops the lock when its holder dies."""
+    """Hold the lock of a pid file while the block runs."""
     os.makedirs(os.path.dirname(pid_file), mode=0o700, exist_ok=True)
     with locked(f"{pid_file}.lock", _PATIENCE):
         yield
@@ -105,8 +105,8 @@ def _open_log(log):
 
 
 def _launch(argv, pid_file, log, environment):
-    """Start the command and note it."""
-    # It waits for the note before it begins: should we be killed in between, it sees the pipe closed and ends.
+    """Start the command and write its pid file."""
+    # It waits for the pid file before it begins: if we are killed in between, it sees the pipe closed and ends.
     gate, opener = os.pipe()
     mark = secrets.token_hex(8)
     pid = os.fork()
@@ -122,11 +122,11 @@ def _launch(argv, pid_file, log, environment):
 
 
 def _become(argv, gate, opener, log, environment):
-    """Turn this process, a fork, into the command; it never returns."""
+    """Turn this process, a fork, into the command; never return."""
     try:
         os.close(opener)
         os.setsid()
-        # Ansible and nohup ignore signals, which a program that is started would go on ignoring.
+        # Ansible and nohup ignore signals, and the program would inherit that.
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
@@ -138,7 +138,7 @@ def _become(argv, gate, opener, log, environment):
         if os.read(gate, 1):
             for name in os.listdir("/proc/self/fd"):
                 if int(name) > 2:
-                    with suppress(OSError):  # that of the listing is closed by now
+                    with suppress(OSError):  # the descriptor of the listing is closed by now
                         os.close(int(name))
             os.execvpe(argv[0], argv, environment)
     except BaseException as error:
@@ -148,14 +148,14 @@ def _become(argv, gate, opener, log, environment):
 
 
 def _await(argv, pid_file, ready, deadline):
-    """Wait until the process is ready; raise ProcessError when it has ended or takes too long."""
+    """Wait until the process is ready; raise ProcessError if it has ended or takes too long."""
     end = time.monotonic() + deadline
     name = os.path.basename(argv[0])
     while True:
-        # Asked in this order: what answers in the place of a process that has just ended is another one.
+        # In this order: what answers in place of a process that has just ended is another one.
         done = ready()
         if not running(pid_file):
-            raise ProcessError(f"{name} ended as soon as it was started.")
+            raise ProcessError(f"{name} ended right after it was started.")
         if done:
             return
         if time.monotonic() >= end:
@@ -164,8 +164,8 @@ def _await(argv, pid_file, ready, deadline):
 
 
 def _members(noted):
-    """Return a noted session's processes as (number, start); none when their number is another's by now."""
-    # While any of them lives the kernel gives the number of their session to no other process.
+    """Return a session's processes as (number, start); none if its number belongs to another process by now."""
+    # While any of them lives, the kernel does not reuse the number of their session.
     if not noted or noted.get("boot") != boot_id():
         return []
     first = process(noted["pid"])
@@ -174,7 +174,7 @@ def _members(noted):
     found = []
     for name in os.listdir("/proc"):
         one = process(name) if name.isdigit() and int(name) != os.getpid() else {}
-        # One that was forked just now may not have made its session yet.
+        # A process forked just now may not have its own session yet.
         if not alive(one) or noted["pid"] not in (int(name), one["session"]):
             continue
         if first or _carries(name, noted.get("mark")):
@@ -191,7 +191,7 @@ def _carries(pid, mark):
 
 
 def _end(noted, grace):
-    """End all processes of a session that was noted; tell whether there were any."""
+    """Stop all processes of a session; return whether there were any."""
     members = _members(noted)
     if not members:
         return False
@@ -206,23 +206,23 @@ def _end(noted, grace):
             if time.monotonic() >= end:
                 break
             time.sleep(_STEP)
-    raise ProcessError(f"The process {noted['pid']} could not be ended.", code="process-not-ended")
+    raise ProcessError(f"Process {noted['pid']} could not be stopped.", code="process-not-ended")
 
 
 def _signal(members, number):
     for pid, start in members:
-        # Numbers are given out in a circle: between the look and the signal none comes round again.
+        # Numbers are assigned in turn, so none is reused between this check and the signal.
         if process(pid).get("start") == start:
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
                 continue
             except PermissionError as error:
-                problem = f"The process {pid} belongs to another user."
+                problem = f"Process {pid} belongs to another user."
                 raise ProcessError(problem, code="process-not-ended") from error
 
 
 def _reap(pid):
-    """Take note of the end of a process that we have started ourselves, so that the kernel forgets it."""
+    """Reap a process that we have started ourselves."""
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)

@@ -1,4 +1,4 @@
-"""Files as they are read here: what cannot be read is empty."""
+"""Reading files, where an unreadable file counts as empty."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 
 
 def read_text(path):
-    """Return a file's text, or an empty string when it cannot be read."""
+    """Return a file's text, an empty string if it cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
@@ -16,7 +16,7 @@ def read_text(path):
 
 
 def names_in(folder):
-    """Return the names in a folder, none when it cannot be read."""
+    """Return the names in a folder, none if it cannot be read."""
     try:
         return os.listdir(folder)
     except OSError:
@@ -24,8 +24,8 @@ def names_in(folder):
 
 
 def sha256_of(path):
-    """Return the SHA-256 of a file in hexadecimal, an empty string when it cannot be read."""
-    import hashlib  # the other looks do without, and start sooner
+    """Return the SHA-256 of a file in hexadecimal, an empty string if it cannot be read."""
+    import hashlib  # the other checks do not need it, and start faster
 
     try:
         with open(path, "rb") as file:
@@ -46,17 +46,17 @@ def _starts_with(path, start):
 
 
 def is_elf(path):
-    """Tell whether a file is a program or a library."""
+    """Return whether a file is a compiled program or library."""
     return _starts_with(path, b"\x7fELF")
 
 
 def is_script(path):
-    """Tell whether a file starts with ``#!``."""
+    """Return whether a file starts with ``#!``."""
     return _starts_with(path, b"#!")
 
 
 def read_json(path):
-    """Return the JSON object in a file, an empty dict when there is none."""
+    """Return the JSON object in a file, an empty dict if there is none."""
     try:
         with open(path, encoding="utf-8") as file:
             value = json.load(file)

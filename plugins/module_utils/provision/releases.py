@@ -1,8 +1,8 @@
-"""Which commit of MRtrix3's repository each release is."""
+"""The commit of each MRtrix3 release."""
 
 from __future__ import annotations
 
-# A tag can be moved by whoever may write to a repository; a commit's name is a digest of all that is in it.
+# Anyone who can write to a repository can move a tag; a commit's name is a digest of its content.
 COMMITS = {
     "3.0.0": "047e21f3474237fe2bdabcc07d949ac236505087",
     "3.0.1": "97946e44b77f14b1cbc857659a5b6f2b8ba2461b",

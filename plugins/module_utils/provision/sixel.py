@@ -1,7 +1,7 @@
-"""Sixel graphics, the pictures that a program writes for a terminal, decoded by libsixel through ctypes."""
+"""Sixel graphics, pictures that programs write to a terminal, decoded by libsixel through ctypes."""
 
-# A picture is (width, height, indices, palette): for each pixel, from the top left, the number of its colour in a byte,
-# and for each colour red, green and blue in three.
+# A picture is (width, height, indices, palette): one byte per pixel from the top left with the number of its colour,
+# and three bytes per colour for red, green and blue.
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import re
 from contextlib import contextmanager
 
 SONAME = "libsixel.so.1"
-# A device control string whose final letter is q, to its terminator: DEC STD 070, chapter 9.
+# A device control string with the final letter q, up to its terminator: DEC STD 070, chapter 9.
 PICTURE = re.compile(rb"\x1bP[0-9;]*q.*?\x1b\\", re.DOTALL)
 COLOURS = 256
 
-_FAILED = 0x1000  # the bit of a SIXELSTATUS that tells a failure, in sixel.h
+_FAILED = 0x1000  # the failure bit of a SIXELSTATUS, in sixel.h
 
 
 class SixelError(Exception):
-    """What libsixel does not understand."""
+    """A picture that libsixel cannot decode."""
 
 
 def load(path):
-    """Return the libsixel of a file with its functions declared as in sixel.h; raise OSError."""
+    """Load libsixel from a file, with its functions declared as in sixel.h; raise OSError."""
     loaded = ctypes.CDLL(path)
     pointer, pointers = ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)
     number = ctypes.POINTER(ctypes.c_int)
@@ -38,7 +38,7 @@ def load(path):
 
 
 def decode(data, library):
-    """Return the picture that is in the data, one whole match of `PICTURE`; its palette has all `COLOURS`."""
+    """Return the picture in the data, one full match of `PICTURE`; its palette has all `COLOURS`."""
     by = ctypes.byref
     with _allocator(library) as (allocator, pixels, palette):
         width, height, colours = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
@@ -46,19 +46,19 @@ def decode(data, library):
             data, len(data), by(pixels), by(width), by(height), by(palette), by(colours), allocator
         )
         if status & _FAILED or not (pixels.value and palette.value):
-            raise SixelError("libsixel does not understand this sixel picture")
+            raise SixelError("libsixel cannot decode this picture")
         indices = ctypes.string_at(pixels, width.value * height.value)
         told = ctypes.string_at(palette, 3 * colours.value)
-    # What the data leave unpainted has an index that no colour was told for, and is black.
+    # Unpainted pixels have an index without a colour, and are black.
     return width.value, height.value, indices, told.ljust(3 * COLOURS, b"\0")
 
 
 @contextmanager
 def _allocator(library):
-    """Give an allocator of libsixel and two pointers, whose memory is given back to it at the end."""
+    """Yield an allocator of libsixel and two pointers, whose memory is freed at the end."""
     allocator, pixels, palette = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
     if library.sixel_allocator_new(ctypes.byref(allocator), None, None, None, None) & _FAILED:
-        raise MemoryError("libsixel found no memory.")
+        raise MemoryError("libsixel could not allocate memory.")
     try:
         yield allocator, pixels, palette
     finally:

@@ -1,4 +1,4 @@
-"""What this machine is: its distribution, memory and rights, and whether it is one of Google Colab."""
+"""Facts about this machine: its distribution, memory and rights, and whether it is on Google Colab."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def os_release():
 
 
 def glibc():
-    """Return the version of the GNU C library, such as ``2.36``, an empty string where there is another."""
+    """Return the version of the GNU C library, such as ``2.36``, an empty string for another C library."""
     try:
         return os.confstr("CS_GNU_LIBC_VERSION").split()[1]
     except (AttributeError, IndexError, OSError, ValueError):
@@ -30,14 +30,14 @@ def glibc():
 
 
 def memory_available(root="/"):
-    """Return the bytes of memory free for use, also inside a container with a limit; None when unknown."""
+    """Return the bytes of free memory, also in a container with a limit; None if unknown."""
     known = []
     try:
         with open(os.path.join(root, "proc/meminfo"), encoding="ascii") as file:
             known += [int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:")]
         folder = os.path.join(root, "sys/fs/cgroup")
         limit, used, parts = (read_text(os.path.join(folder, "memory." + name)) for name in ("max", "current", "stat"))
-        # What of files has been read and not been asked for again counts as used, and is given up when memory is short.
+        # Cached file pages that are not in use count as used, but are freed when memory is short.
         idle = re.search(r"^inactive_file (\d+)$", parts, re.M)
         known.append(max(0, int(limit) - int(used) + int(idle.group(1) if idle else 0)))
     except (OSError, ValueError):  # no such file, or the limit is the word "max"
@@ -46,18 +46,18 @@ def memory_available(root="/"):
 
 
 def sudo_works():
-    """Tell whether sudo works here without a password."""
+    """Return whether sudo works here without a password."""
     return bool(shutil.which("sudo")) and run(["sudo", "-n", "true"])[0] == 0
 
 
 def on_colab():
-    """Tell whether this machine is one of Google Colab's: its notebooks say so, and its Python has google.colab."""
-    # A login over SSH has not the notebook's environment, and the probe's Python does not look for packages.
+    """Return whether this machine is on Google Colab."""
+    # A login over SSH does not have the notebook's environment, and the probe's Python ignores site packages.
     return bool(os.environ.get("COLAB_RELEASE_TAG") or glob.glob("/usr/local/lib/python3*/dist-packages/google/colab"))
 
 
 def look_at_machine():
-    """Return what every role may want to know of the machine."""
+    """Return the facts about the machine that all roles share."""
     release = os_release()
     return {
         "release": release.get("ID", "") + "-" + release.get("VERSION_ID", ""),

@@ -1,11 +1,11 @@
-"""Keep a port of a gateway's loopback forwarded to a port of this machine: ``ssh -R``, begun anew whenever it ends.
+"""Forward a port on a gateway's loopback to a port of this machine: ``ssh -R``, restarted whenever it ends.
 
-The role reverse_ssh of provision puts this on a machine, where it runs in its own folder, on the standard library
-alone and Python 3.9 or later. The folder has `config.json`, `known_hosts` and the key; here it writes `tunnel.json`,
-which says whether the tunnel is up and at which port, and makes `control`, the socket of ssh's master connection.
+The role reverse_ssh of provision installs this program. It runs in its own folder, with Python 3.9 or later and the
+standard library only. The folder has `config.json`, `known_hosts` and the key. The program writes `tunnel.json`, which
+has the port and whether the tunnel is up, and makes `control`, the socket of ssh's master connection.
 
-autossh would not do: it starts the same command each time, so that a port which the gateway has chosen would be another
-one after each break, and it says neither which port that is nor whether the tunnel is up.
+autossh does not fit: it repeats the same command, so a port chosen by the gateway would change with each reconnection,
+and it reports neither that port nor whether the tunnel is up.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from collections import deque
 from pathlib import Path
 
 STATE, CONTROL = Path("tunnel.json"), Path("control")
-PATIENCE = 10.0  # seconds in which a gateway may notice that the session which had the port is dead
-LOGIN = 60.0  # seconds in which ssh must have logged in
+PATIENCE = 10.0  # seconds for the gateway to notice that the last session, which holds the port, is dead
+LOGIN = 60.0  # seconds within which ssh must log in
 LONGEST_PAUSE = 60.0
-# What ssh says, in its debug messages alone, when the gateway opens the port to others than itself.
+# A debug message of ssh: the gateway opens the port to other hosts.
 PUBLIC = "overridden by server GatewayPorts"
-# What it says besides when all is well, a look at the tunnel among it.
+# Harmless messages, including those of a check of the tunnel.
 NOISE = re.compile(r"debug|OpenSSH_|Authenticated to |Transferred: |Bytes per second: |channel \d+: open failed")
-# This ends with what started it, so that no ssh holds the port after a kill.
+# ssh ends with this program, so that it does not hold the port after a kill.
 BOUND = ("setpriv", "--pdeathsig", "TERM")
 
 
 def read_json(path):
-    """Return the JSON object in a file, an empty dict when there is none."""
+    """Return the JSON object in a file, an empty dict if there is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -42,7 +42,7 @@ def read_json(path):
 
 
 def tell(state):
-    """Write down how things stand, so that a reader never sees half of it, and in the log, too."""
+    """Write the state to its file, atomically, and to the log."""
     what = f"up at port {state['port']}" if state["up"] else "down: " + " / ".join(state["said"])
     print(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), what, flush=True)
     new = STATE.with_suffix(".new")
@@ -51,12 +51,12 @@ def tell(state):
 
 
 class Session:
-    """One connection to the gateway. `said` has the last lines in which ssh told what went wrong."""
+    """One connection to the gateway. `said` has the last lines of ssh's errors."""
 
     def __init__(self, config):
         self.said = deque(maxlen=20)
         self._rest = b""
-        CONTROL.unlink(missing_ok=True)  # one that was killed left it, and ssh would do without
+        CONTROL.unlink(missing_ok=True)  # a killed program leaves it, and ssh would then not make its own
         self._ssh = subprocess.Popen(
             [*BOUND, *master_command(config)],
             stdin=subprocess.DEVNULL,
@@ -77,7 +77,7 @@ class Session:
         self._ssh.stderr.close()
 
     def log_in(self):
-        """Return whether the gateway let us in: ssh makes its socket then."""
+        """Return whether the login succeeded: ssh then makes its socket."""
         end = time.monotonic() + LOGIN
         while self.hear(0.05):
             if CONTROL.exists():
@@ -88,7 +88,7 @@ class Session:
         return False
 
     def forward(self, port, local_port, patience):
-        """Have the gateway listen at a port, 0 for any; return the port, 0 when it does not in so many seconds."""
+        """Let the gateway listen at a port, 0 for any; return the port, 0 if that fails for `patience` seconds."""
         end = time.monotonic() + patience
         while True:
             done = subprocess.run(
@@ -121,7 +121,7 @@ class Session:
             time.sleep(0.5)
 
     def hear(self, seconds=None):
-        """Take in what ssh says in so many seconds, without end if none are given; return whether it still runs."""
+        """Read ssh's output for so many seconds, or without limit; return whether it is still running."""
         file = self._ssh.stderr.fileno()
         if not select.select([file], [], [], seconds)[0]:
             return True
@@ -135,7 +135,7 @@ class Session:
 
 
 def master_command(config):
-    """Return the command of the connection: nothing of anybody's own settings, no question, and only a known host."""
+    """Return the command of the connection: without personal settings or questions, and only to a known host."""
     options = {
         "BatchMode": "yes",
         "StrictHostKeyChecking": "yes",
@@ -160,7 +160,7 @@ def master_command(config):
 
 
 def ask_for_port(session, config, last):
-    """Return the port that the gateway gave us: the one wanted, else the one of before, else any; 0 for none."""
+    """Return the port on the gateway: the one wanted, else the last one, else any; 0 for none."""
     if config["port"]:
         return session.forward(config["port"], config["local_port"], PATIENCE)
     again = session.forward(last, config["local_port"], PATIENCE) if last else 0
@@ -168,12 +168,12 @@ def ask_for_port(session, config, last):
 
 
 def is_private(session):
-    """Tell whether the gateway listens on its loopback alone, as it was asked to."""
+    """Return whether the gateway listens on its loopback only, as requested."""
     return not any(PUBLIC in line for line in session.said)
 
 
 def keep_up(config, port, started):
-    """Hold one session as long as it goes; return the port that it had, and whether it was up at all."""
+    """Hold one session until it ends; return its port, and whether it was ever up."""
     with Session(config) as session:
         given = ask_for_port(session, config, port) if session.log_in() else 0
         up = bool(given) and is_private(session)
@@ -188,13 +188,13 @@ def keep_up(config, port, started):
 
 
 def end(*_):
-    """End in good order, once: the signal may come from several."""
+    """Exit cleanly, once: the signal may arrive several times."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(0)
 
 
 def main():
-    """Run until SIGTERM comes."""
+    """Run until SIGTERM arrives."""
     os.chdir(Path(__file__).resolve().parent)
     os.umask(0o077)
     signal.signal(signal.SIGTERM, end)

@@ -154,38 +154,38 @@ ROWS: list[tuple[Callable[[Path], Told], str, str, str]] = [
     (
         lambda place: keys.authorized_keys(["a.pub"], str(place)),
         "no-file",
-        "sshd_authorized_keys names PLACE/a.pub, which is neither a public key nor a file",
+        "sshd_authorized_keys has PLACE/a.pub, which is neither a public key nor a file",
         "Give the line of a .pub file, or its path: ~/.ssh/id_ed25519.pub.",
     ),
     (
         lambda place: keys_in("", place),
         "no-key",
         "sshd_authorized_keys: there is no key in PLACE/a.pub",
-        "Give the line of a .pub file, or the path of that file.",
+        "Give the line of a .pub file, or its path.",
     ),
     (
         lambda place: keys_in(KEY[:-8], place),
         "bad-key",
-        "sshd_authorized_keys: line 1 of PLACE/a.pub is not a whole public key",
-        "Copy the whole line of a .pub file, or give the path of that file.",
+        "sshd_authorized_keys: line 1 of PLACE/a.pub is not a complete public key",
+        "Copy the whole line of a .pub file, or give its path.",
     ),
     (
         lambda place: keys_in("-----BEGIN OPENSSH PRIVATE KEY-----\n", place),
         "private-key",
-        "sshd_authorized_keys has a private key, which belongs to nobody but you",
-        "Give the public one, in the file of the same name with .pub; of a .ppk, puttygen -L shows it.",
+        "sshd_authorized_keys has a private key, which you must not give away",
+        "Give the public one, in the file of the same name with .pub; for a .ppk, puttygen -L prints it.",
     ),
     (
         lambda place: keys_in("---- BEGIN SSH2 PUBLIC KEY ----\n", place),
         "key-form",
-        "sshd_authorized_keys: PLACE/a.pub is a public key in the form of PuTTY (RFC 4716)",
+        "sshd_authorized_keys: PLACE/a.pub is a public key in PuTTY's format (RFC 4716)",
         "Give the line that `ssh-keygen -i -f FILE` prints.",
     ),
     (
         lambda place: private_key("-----BEGIN ENCRYPTED PRIVATE KEY-----\n", place),
         "key-passphrase",
-        "reverse_ssh_identity names a key with a passphrase, for which nobody could be asked",
-        'Give one without, made for this with: ssh-keygen -t ed25519 -N "" -f key',
+        "reverse_ssh_identity names a key with a passphrase, which nobody could type",
+        'Make a key without one for this purpose: ssh-keygen -t ed25519 -N "" -f key',
     ),
     (
         lambda _: user(login.user_name(), root=False),
@@ -197,67 +197,67 @@ ROWS: list[tuple[Callable[[Path], Told], str, str, str]] = [
         lambda _: user("jane-doe", root=True),
         "no-user",
         "There is no user jane-doe on this machine",
-        "Name one that there is (sshd_user), or make it first.",
+        "Set sshd_user to an existing user, or create this one first.",
     ),
     (
         taken_port,
         "port-taken",
-        "The port 2222 of 127.0.0.1 cannot be listened on: address already in use",
-        "Choose another: sshd_port, sshd_listen_addresses.",
+        "The SSH server cannot listen on port 2222 of 127.0.0.1: address already in use",
+        "Change sshd_port or sshd_listen_addresses.",
     ),
     (
         lambda _: sshd_login.explain(["Permission denied"], "jane"),
         "login-refused",
-        "The SSH server runs, but jane could not log in. The last words were: Permission denied.",
-        "See what `ssh -v` says, or name another user.",
+        "The SSH server runs, but jane could not log in: Permission denied.",
+        "Check the output of `ssh -v`, or choose another user: sshd_user.",
     ),
     (
         on_colab,
         "declined",
-        "Google Colab's terms do not allow remote control, such as SSH shells, to those without compute units"
-        " they have paid for, and connecting to remote proxies to nobody",
-        "Permitted are pictures in the notebook (provision.peek, provision.view), Colab's own terminal, and "
-        "its own command `colab ssh`. Who may all the same says so with ngrok_accept_colab_policy=true.",
+        "Colab's terms forbid SSH shells and other remote control unless you have paid for compute units, and "
+        "forbid connecting to remote proxies altogether",
+        "Use pictures in the notebook (provision.peek, provision.view), Colab's own terminal or its command "
+        "`colab ssh`. If your plan allows remote control, confirm that with ngrok_accept_colab_policy=true.",
     ),
     (
         of_ngrok,
         "no-token",
-        "ngrok needs a token, and none is kept on this machine",
-        "Give ngrok_authtoken; it is at https://dashboard.ngrok.com/get-started/your-authtoken",
+        "ngrok needs a token, and none is saved on this machine",
+        "Set ngrok_authtoken; you find it at https://dashboard.ngrok.com/get-started/your-authtoken",
     ),
     (
         lambda place: of_ngrok(place, key="", token_mark="x"),
         "no-ssh-server",
         "No SSH server answers at port 2222 of this machine",
-        "Run the role sshd first, or name another port: ngrok_port.",
+        "Run the role sshd first, or choose another port: ngrok_port.",
     ),
     (
         lambda place: of_ngrok(place, agent="/no/ngrok", agent_path="/no/ngrok"),
         "agent-does-not-run",
-        "/no/ngrok is not an agent of ngrok that runs here",
-        "Name another (ngrok_agent_path), or none: then one is downloaded.",
+        "/no/ngrok is not an ngrok agent that runs here",
+        "Set ngrok_agent_path to another one, or leave it out to download one.",
     ),
     (
         lambda _: ngrok_errors.explain("ERR_NGROK_8013", "x"),
         "ngrok-8013",
-        "ngrok opens TCP endpoints for free accounts only after a payment card was added, which is not "
-        "charged (ERR_NGROK_8013).",
+        "ngrok opens TCP endpoints for free accounts only after you add a payment card, which is not charged "
+        "(ERR_NGROK_8013).",
         "Add one at https://dashboard.ngrok.com/settings#id-verification, or use a server of your own (role "
         "reverse_ssh). More: https://ngrok.com/docs/errors/err_ngrok_8013",
     ),
     (
         lambda _: ngrok_errors.explain("ERR_NGROK_108", "x"),
         "ngrok-108",
-        "The account has as many agents running as its plan allows (ERR_NGROK_108).",
-        "Stop one at https://dashboard.ngrok.com/agents: it may be that of an earlier notebook. More: "
+        "Your ngrok account is already running as many agents as its plan allows (ERR_NGROK_108).",
+        "Stop one at https://dashboard.ngrok.com/agents; it may belong to an earlier notebook. More: "
         "https://ngrok.com/docs/errors/err_ngrok_108",
     ),
     (
         lambda _: ngrok_errors.explain("ERR_NGROK_334", "x"),
         "ngrok-334",
         "The address is in use by another agent (ERR_NGROK_334).",
-        "Stop that one at https://dashboard.ngrok.com/endpoints, or give another address, or none: "
-        "ngrok_remote_addr. More: https://ngrok.com/docs/errors/err_ngrok_334",
+        "Stop it at https://dashboard.ngrok.com/endpoints, or change ngrok_remote_addr or leave it out. More: "
+        "https://ngrok.com/docs/errors/err_ngrok_334",
     ),
     (
         lambda _: ngrok_errors.explain("Your planet is not served yet.\nERR_NGROK_98765", "x"),
@@ -269,65 +269,65 @@ ROWS: list[tuple[Callable[[Path], Told], str, str, str]] = [
         lambda _: ngrok_errors.explain("dial tcp: connection refused", "x"),
         "ngrok-unreachable",
         "ngrok's service cannot be reached from this machine.",
-        "It needs outgoing connections to port 443 of connect.ngrok-agent.com, without a proxy.",
+        "Allow outgoing connections to port 443 of connect.ngrok-agent.com, without a proxy.",
     ),
     (
         lambda _: tunnel(),
         "bad-value",
         "reverse_ssh_gateway is missing",
-        "Name a host of yours and the user there: reverse_ssh_gateway=user@host.",
+        "Set it to a host of yours and your user there: reverse_ssh_gateway=user@host.",
     ),
     (
         lambda _: tunnel(gateway="me@gw"),
         "gateway-key-unknown",
-        "reverse_ssh_known_hosts is missing: this machine could not know the gateway from an impostor",
-        "Give the path of your own known_hosts if you have logged in there before, or what `ssh-keyscan -t "
-        "ed25519 -p 22 gw` on a machine and network that you trust prints.",
+        "reverse_ssh_known_hosts is missing, so this machine could not tell the gateway from an impostor",
+        "Give the path of your own known_hosts if you have logged in there before, or the output of "
+        "`ssh-keyscan -t ed25519 -p 22 gw` on a machine and network that you trust.",
     ),
     (
         lambda _: tunnel([f"gw {KEY}"], gateway="me@gw"),
         "no-ssh-server",
         "No SSH server answers at port 1 of 127.0.0.1",
-        "Start one with the role sshd, or name the port of yours: reverse_ssh_port.",
+        "Run the role sshd first, or choose another port: reverse_ssh_port.",
     ),
     (
         lambda _: of_ssh("me@gw: Permission denied (publickey)."),
         "gateway-refuses-key",
-        "The gateway refuses this machine's key for me@gw, if it knows that user.",
-        "Add this line to ~/.ssh/authorized_keys of that user there: LINE",
+        "The gateway refuses this machine's key for me@gw, or does not know that user.",
+        "Add this line to that user's ~/.ssh/authorized_keys on the gateway: LINE",
     ),
     (
         lambda _: of_ssh("remote port forwarding failed for listen port 2345"),
         "gateway-port-taken",
-        "The gateway me@gw does not forward the port 2345: it is taken there, or not allowed.",
-        "A session that died may hold it until the gateway notices (ClientAliveInterval in its sshd_config). "
-        "Else choose another reverse_ssh_gateway_port, and have this line in its authorized_keys: LINE",
+        "The gateway me@gw does not forward port 2345: it is in use there, or not allowed.",
+        "Wait until the gateway drops a dead session (ClientAliveInterval in its sshd_config). Or change "
+        "reverse_ssh_gateway_port, with this line in its authorized_keys: LINE",
     ),
     (
         lambda _: of_ssh("REMOTE HOST IDENTIFICATION HAS CHANGED!"),
         "gateway-key-changed",
-        "The gateway me@gw has another host key than reverse_ssh_known_hosts says: it was set up anew, or "
-        "somebody is in between.",
-        "Compare on a network that you trust, before you give the new line: one of another kind of key will not do.",
+        "The host key of the gateway me@gw is not the one in reverse_ssh_known_hosts: it was reinstalled, or "
+        "somebody is intercepting the connection.",
+        "Compare the key on a network that you trust before you replace the line.",
     ),
     (
         lambda _: of_apt("E: Unable to locate package git"),
         "no-package",
         "The distribution has no package 'git'.",
-        "Check the name; or the package lists are old or cut down: see what apt-get update says, and "
+        "Check the name. The package lists may also be outdated: check the output of apt-get update, and "
         "/etc/apt/sources.list.",
     ),
     (
         lambda _: of_apt("E: Could not get lock /var/lib/dpkg/lock. It is held by process 7 (apt)"),
         "apt-locked",
         "apt cannot install git: Could not get lock /var/lib/dpkg/lock. It is held by process 7 (apt).",
-        "Wait for the other package manager to end, and run it again.",
+        "Wait for the other package manager to finish, then run it again.",
     ),
     (
         lambda _: of_apt("E: The repository 'http://x' is not signed."),
         "unsigned-source",
         "apt cannot install git: The repository 'http://x' is not signed.",
-        "Install the key of that source or remove the source, and run it again.",
+        "Install that source's key or remove the source, then run it again.",
     ),
     (
         lambda _: of_apt("dpkg: error: failed to write (No space left on device)"),
@@ -344,29 +344,29 @@ ROWS: list[tuple[Callable[[Path], Told], str, str, str]] = [
     (
         lambda place: downloaded(f"file://{place}/a%20b", place),
         "wrong-checksum",
-        "file://PLACE/a%20b is not the file it should be: its SHA-256 is "
+        "file://PLACE/a%20b is not the expected file: its SHA-256 is "
         f"2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881, not {'0' * 64}.",
-        "Check the SHA-256, or have the file made or downloaded again.",
+        "Check the SHA-256, or make or download the file again.",
     ),
     (
         lambda place: downloaded("ftp://host/x", place),
         "bad-url",
-        "ftp:// cannot be fetched.",
-        "Give a path, or a URL that begins with https, http or file.",
+        "ftp:// is not supported.",
+        "Give a path, or a URL that starts with https, http or file.",
     ),
     (
         lambda place: downloaded("http://127.0.0.1:9/x", place),
         "unreachable",
         "http://127.0.0.1:9/x could not be reached: Connection refused.",
-        "Check the URL and the network, and run it again.",
+        "Check the URL and the network, then run it again.",
     ),
     (
         lambda _: git_reference.wrong_commit("r", "3.0.8", "f" * 40, "released", "mrtrix3_commit"),
         "wrong-commit",
-        "What r has as 3.0.8 is not the commit that MRtrix3 released under that number: "
+        "Version 3.0.8 in r is not the commit that MRtrix3 released under that number: "
         "ffffffffffffffffffffffffffffffffffffffff.",
-        "Use MRtrix3's own repository, or a clone of it. For a change of your own, say which commit it has to"
-        " be: mrtrix3_commit=COMMIT.",
+        "Use MRtrix3's own repository or a clone of it. For a repository with changes of your own, set "
+        "mrtrix3_commit=COMMIT.",
     ),
     (
         lambda place: unsuitable(place, errno.ENOSPC),
@@ -378,7 +378,7 @@ ROWS: list[tuple[Callable[[Path], Told], str, str, str]] = [
         lambda place: unsuitable(place, errno.EROFS),
         "read-only",
         "The store PLACE/store cannot be written to.",
-        "Name another store.",
+        "Choose another store.",
     ),
     (
         lambda place: unsuitable(place, errno.ENOTCONN),
@@ -401,7 +401,7 @@ ROWS: list[tuple[Callable[[Path], Told], str, str, str]] = [
     (
         lambda place: archive(place, frame_of(tar_of(plain("x")))),
         "not-a-build",
-        "it has no manifest at its beginning",
+        "it does not start with a manifest",
         "",
     ),
     (
@@ -413,25 +413,25 @@ ROWS: list[tuple[Callable[[Path], Told], str, str, str]] = [
     (
         without_compiler,
         "no-compiler",
-        "There is no C++ compiler that works.",
-        "The role deps installs one: provision run deps.",
+        "There is no working C++ compiler.",
+        "Install one with the role deps: provision run deps.",
     ),
     (
         two_builds,
         "locked",
         "Another run is building MRtrix3 in PLACE.",
-        "Wait for it to end, or stop it.",
+        "Wait for it to finish, or stop it.",
     ),
     (
         lambda place: failed_build(place, "x.cpp:1:2: error: 'y' was not declared"),
         "build-failed",
         "MRtrix3 could not be built: x.cpp:1:2: error: 'y' was not declared",
-        "All of its output is in PLACE/provision-build.log.",
+        "The full output is in PLACE/provision-build.log.",
     ),
     (
         lambda place: failed_build(place, "g++: fatal error: Killed signal terminated program cc1plus"),
         "out-of-memory",
-        "The compiler was killed: memory ran out.",
+        "The compiler ran out of memory.",
         "Use fewer jobs: mrtrix3_jobs=2.",
     ),
     (
@@ -443,14 +443,14 @@ ROWS: list[tuple[Callable[[Path], Told], str, str, str]] = [
     (
         filled_prefix,
         "prefix",
-        "The prefix PLACE/opt holds files that are not this role's.",
+        "The prefix PLACE/opt contains files that this role did not install.",
         "Choose another folder: mrtrix3_prefix.",
     ),
     (
         lambda place: command(place, "echo GLIBC_2.38 not found >&2; exit 1"),
         "does-not-run",
         "mrinfo does not run: GLIBC_2.38 not found.",
-        "It was built on a newer system than this one.",
+        "It was built on a newer system; use a build for this one, or compile from source.",
     ),
     (
         unpacked,
@@ -461,13 +461,13 @@ ROWS: list[tuple[Callable[[Path], Told], str, str, str]] = [
     (
         lambda _: MRTRIX3.check_version("3.0.8", {"version": "3.0.9"}),
         "other-version",
-        "It is MRtrix3 3.0.8, not 3.0.9.",
-        "Ask for version 3.0.8, or any.",
+        "This is MRtrix3 3.0.8, not 3.0.9.",
+        "Set mrtrix3_version to 3.0.8 or any.",
     ),
     (
         lambda _: MRTRIX3._check_fits({"arch": "pdp11"}, None),
         "other-machine",
-        f"This build is not for this machine: it is for pdp11, and this is {platform.machine()}.",
+        f"This build is not for this machine: it is for pdp11, and this machine is {platform.machine()}.",
         "",
     ),
     (
@@ -479,13 +479,13 @@ ROWS: list[tuple[Callable[[Path], Told], str, str, str]] = [
     (
         lambda place: place.write_text("x"),
         "system-error",
-        "PLACE is not a plain file.",
+        "PLACE is not a regular file.",
         "Move it out of the way and run it again.",
     ),
     (
         ended,
         "process-not-started",
-        "false ended as soon as it was started.",
+        "false ended right after it was started.",
         "",
     ),
 ]

@@ -360,7 +360,7 @@ ROWS = [
         lambda _: provision.store.import_(NOWHERE, "0" * 64, "store", progress=print),
         "unreachable",
         "http://127.0.0.1:9/build.tar.zst could not be reached: Connection refused.",
-        "Check the URL and the network, and run it again.",
+        "Check the URL and the network, then run it again.",
     ),
     (
         lambda _: provision.sample("phantm"),

@@ -1,4 +1,4 @@
-"""What MRtrix3's build systems have in common: their commands are followed, and stopped when nobody waits for them."""
+"""What MRtrix3's build systems have in common: running, watching and stopping their commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OUT_OF_MEMORY = re.compile(
 
 
 class BuildError(Problem):
-    """A build that cannot go on."""
+    """A build that cannot continue."""
 
     def __init__(self, message, hint="", log="", lines=(), code="build-failed"):
         super().__init__(message, hint, code)
@@ -34,7 +34,7 @@ class BuildError(Problem):
 
 
 class Clock:
-    """How long a tree has been compiled for, over all runs that were at it, in a file of the tree."""
+    """The time spent compiling a tree over all runs, in a file of the tree."""
 
     def __init__(self, source):
         self._path = os.path.join(source, SPENT)
@@ -45,7 +45,7 @@ class Clock:
         return round(self._before + time.monotonic() - self._start, 1)
 
     def note(self, now=False):
-        """Write them down, at most every ten seconds unless told: a run that is killed has spent them too."""
+        """Save them, at most every ten seconds unless `now`: the time of a run that is killed counts too."""
         if now or time.monotonic() - self._noted > 10:
             self._noted = time.monotonic()
             write_json(self._path, {"seconds": self.seconds()})
@@ -64,17 +64,17 @@ class Build:
         self.begun, self.ahead = [], []
 
     def settings(self):
-        """Return what the objects of this tree depend on besides the sources."""
+        """Return what this tree's objects depend on besides the sources."""
         code, out, _error = run(["c++", "--version"], plain_environment())
         if code:
-            hint = "The role deps installs one: provision run deps."
-            raise BuildError("There is no C++ compiler that works.", hint, code="no-compiler")
+            hint = "Install one with the role deps: provision run deps."
+            raise BuildError("There is no working C++ compiler.", hint, code="no-compiler")
         return {
             "cpu": self.cpu,
             "compiler": out.partition("\n")[0],
             "system": type(self).__name__,
             "links": LINK_FLAGS,
-            # The headers of libraries, such as Eigen's, are those of the release.
+            # Library headers, such as Eigen's, come with the distribution's release.
             "release": os_release().get("PRETTY_NAME", ""),
         }
 
@@ -82,8 +82,8 @@ class Build:
         return os.path.join(self.source, *names)
 
     def call(self, argv, environment=None, watch=False, folder=None):
-        """Run a command in the tree or another folder, its output to the log; stop it when nobody waits for it."""
-        # Flags, compilers and paths that somebody has exported would make another build than the one it is named.
+        """Run a command in the tree or another folder, with its output in the log; stop it if this run is stopped."""
+        # Flags, compilers and paths from the caller's environment would change the build.
         environment = plain_environment(**(environment or {}))
         with open(self.log, "ab") as log:
             log.write((" ".join(argv) + "\n").encode())
@@ -95,7 +95,7 @@ class Build:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # If this process is killed, the build keeps the lock until its last compiler has ended.
+                # If this process is killed, the lock is held until the last compiler has ended.
                 pass_fds=[self.lock.fileno()],
             )
             try:
@@ -115,11 +115,11 @@ class Build:
         if _OUT_OF_MEMORY.search(text) or code == -signal.SIGKILL:
             return self._out_of_memory(tail)
         said = [line.strip() for line in tail if line.strip()]
-        errors = [line for line in said if re.search(r"\berror\b", line, re.I)] or said[-1:] or ["it said nothing"]
+        errors = [line for line in said if re.search(r"\berror\b", line, re.I)] or said[-1:] or ["no output"]
         problem = errors[-1]
         if problem.endswith(":"):  # CMake says what is wrong on the next line
             problem = " ".join([problem, *said[said.index(problem) + 1 :][:1]])
-        hint = f"All of its output is in {self.log}."
+        hint = f"The full output is in {self.log}."
         return BuildError(f"{self.title} could not be built: {problem}", hint, self.log, tail)
 
     def _out_of_memory(self, tail):
@@ -127,26 +127,26 @@ class Build:
             hint = f"Use fewer jobs: {self.option}={self.jobs // 2}."
         else:
             hint = (
-                "One compiler alone needs up to 3.4 GiB: close other programs, add swap, or take a build from a store "
-                "or an archive. What is compiled is kept."
+                "One compiler alone needs up to 3.4 GiB: close other programs, add swap, or use a saved build or an "
+                "archive. What has been compiled is kept."
             )
-        return BuildError("The compiler was killed: memory ran out.", hint, self.log, tail, code="out-of-memory")
+        return BuildError("The compiler ran out of memory.", hint, self.log, tail, code="out-of-memory")
 
     def _follow(self, process, log, watch):
-        """Copy the output to the log, tell the steps seen, and return the last lines."""
+        """Copy the output to the log, report the steps, and return the last lines."""
         poll = select.poll()
         poll.register(process.stdout, select.POLLIN | select.POLLHUP)
-        # Our own output is a pipe to the run that started us: it hangs up when that run, or its ssh, is gone.
+        # Our own output is a pipe to the run that started us: it hangs up when that run, or its ssh, has ended.
         poll.register(1, 0)
         parents = _parents()
         rest, tail = b"", []
         while True:
             if _parents() != parents:
-                raise BuildError("The run that started this build is gone.")
+                raise BuildError("The run that started this build has ended.")
             self.clock.note()
             for descriptor, _event in poll.poll(1000):
                 if descriptor == 1:
-                    raise BuildError("The run that started this build is gone.")
+                    raise BuildError("The run that started this build has ended.")
                 block = os.read(process.stdout.fileno(), 65536)
                 if not block:
                     process.wait()
@@ -173,8 +173,8 @@ class Build:
 
 
 def _parents():
-    """Return our parent, its parent, and that one's: here a shell, Ansible's worker, and ansible-playbook."""
-    # A worker outlives an ansible-playbook that is killed, and is then somebody else's child.
+    """Return our parent, its parent, and that one's: a shell, Ansible's worker, and ansible-playbook."""
+    # If ansible-playbook is killed, its worker survives and gets another parent.
     pids = [os.getpid()]
     for _turn in range(3):
         status = read_text(f"/proc/{pids[-1]}/status")
@@ -184,7 +184,7 @@ def _parents():
 
 
 def _stop(process):
-    """Stop a process and all it started; its group is its own."""
+    """Stop a process and all that it started, in a process group of its own."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
@@ -195,16 +195,16 @@ def _stop(process):
         except subprocess.TimeoutExpired:
             continue
         if number == signal.SIGTERM:
-            time.sleep(0.1)  # the compilers below it end after it does
+            time.sleep(0.1)  # its compilers end after it
     process.wait()
 
 
 def stop_on_signals():
-    """Make the signals that end this process end its build too, which is in a session of its own."""
+    """Make the signals that end this process stop its build too, which has its own session."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _end)
 
 
 def _end(number, frame):
-    # Not at once: what is being done is left as its `finally` leaves it.
+    # An exception, so that `finally` blocks run.
     raise SystemExit(1)

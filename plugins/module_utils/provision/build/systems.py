@@ -12,8 +12,8 @@ from ..reading import is_script
 from ..store.portable import HERE_ALONE, LINK_FLAGS
 from .driver import Build
 
-# What makes g++ quicker and leaves what it makes as it is. Almost every file begins with reading these headers, 1.2 s
-# of 2 to 60; and a compiler that may fill 1 GB before it first looks for garbage is quicker by a tenth.
+# What makes g++ faster without changing its output. Almost every file starts by reading these headers, 1.2 s of 2 to
+# 60; and a compiler that may use 1 GB before its first garbage collection is a tenth faster.
 _PRECOMPILED = "provision-precompiled.h"
 _HEADERS = ("app.h", "image.h", "algo/threaded_loop.h")
 _QUICKER = f"""
@@ -26,7 +26,7 @@ class Configure(Build):
     """MRtrix3 up to 3.0.x: ``./configure`` and ``./build``."""
 
     def configure(self):
-        """Write the file `config`."""
+        """Run ``./configure``, which writes the file `config`."""
         self._call_configure(self.source)
         if self._is_gcc() and all(os.path.exists(self._path("core", name)) for name in _HEADERS):
             with open(self._path("config"), "a", encoding="utf-8") as file:
@@ -41,7 +41,7 @@ class Configure(Build):
         self.call([sys.executable, script, "-nopaginate", *targets], processors, watch=True)
 
     def _config(self):
-        """Return the variables that `config` sets, read as MRtrix3's own script reads it."""
+        """Return the variables that `config` sets, as MRtrix3's own script reads it."""
         found = {"os": os, "shutil": shutil}
         with open(self._path("config"), encoding="utf-8") as file:
             exec(file.read(), found)
@@ -53,12 +53,12 @@ class Configure(Build):
         return compiler.startswith(("g++", "c++")) and "Free Software Foundation" in said
 
     def _precompile(self):
-        """Read the headers once for all files, where they were not yet or one has changed since."""
-        # Without it, or when it does not work out, the compiler reads them each time, as always.
+        """Precompile the headers if that has not been done, or if one has changed since."""
+        # Without it, or if it fails, the compiler reads them for each file, as usual.
         config = self._config()
         if _PRECOMPILED not in config["cpp_flags"]:
             return
-        # On a machine that goes on with another's build, `config` is there and this is not.
+        # A machine that resumes another's build has `config`, but not this file.
         with open(self._path(_PRECOMPILED), "w", encoding="utf-8") as file:
             file.writelines(f'#include "{name}"\n' for name in _HEADERS)
         made = self._path(f"{_PRECOMPILED}.gch")
@@ -74,7 +74,7 @@ class Configure(Build):
         run(argv, plain_environment(), seconds=300, folder=self.source)
 
     def configured(self):
-        """Tell whether `config` is there."""
+        """Return whether `config` exists."""
         return os.path.exists(self._path("config"))
 
     def compile(self, commands):
@@ -104,7 +104,7 @@ class CMake(Build):
     def configure(self):
         """Make the folder `build`."""
         flags = [f"-DCMAKE_CXX_FLAGS=-march={self.cpu}"] if self.cpu else []
-        # Ninja hands each link to a shell, which must not take $ORIGIN for a variable of its own.
+        # Ninja passes each link to a shell, which must not expand $ORIGIN.
         link = LINK_FLAGS.replace("$ORIGIN", "'$ORIGIN'")
         flags += [f"-DCMAKE_{kind}_LINKER_FLAGS={link}" for kind in ("EXE", "SHARED")]
         self.call(
@@ -121,20 +121,20 @@ class CMake(Build):
                 "-DMRTRIX_ENABLE_GPU=OFF",
                 "-DMRTRIX_USE_SYSTEM_EIGEN=ON",
                 "-DMRTRIX_PYTHON_SOFTLINK=OFF",
-                # The programs of the build folder find their library where they will when they are installed.
+                # Programs in the build folder find their library where it will be installed.
                 "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON",
-                # What the user has built elsewhere is noted in their home.
+                # The user's package registry may name other builds.
                 "-DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF",
                 *flags,
             ]
         )
 
     def configured(self):
-        """Tell whether CMake came to its end."""
+        """Return whether CMake has finished configuring."""
         return os.path.exists(self._path("build", "build.ninja"))
 
     def compile(self, commands):
-        """Compile the commands named, or all; a Python command has all compiled ones made, as MRtrix3 has it."""
+        """Compile the commands named, or all; MRtrix3 builds all compiled commands for a Python command."""
         targets = ["--target", *commands] if commands else []
         self.call(
             ["cmake", "--build", "build", "-j", str(self.jobs), *targets], {"NINJA_STATUS": "[%f/%t] "}, watch=True
@@ -150,7 +150,7 @@ class CMake(Build):
 
 # https://mrtrix.readthedocs.io/en/latest/tips_and_tricks/external_modules.html
 class Module(Configure):
-    """An external module of MRtrix3: the script `build` of that MRtrix3, called in the module's folder."""
+    """An external module: the script `build` of its MRtrix3, called in the module's folder."""
 
     def __init__(self, against, *given):
         super().__init__(*given)
@@ -158,7 +158,7 @@ class Module(Configure):
         self.title, self.option = f"The module {os.path.basename(self.source)}", "mrpeek_jobs"
 
     def settings(self):
-        """Return what the objects depend on: among it how MRtrix3 is configured, which is done first if need be."""
+        """Return what the objects depend on, including the configuration of MRtrix3, which is made if missing."""
         config = os.path.join(self.against, "config")
         if not os.path.exists(config):
             self._call_configure(self.against)
@@ -166,12 +166,12 @@ class Module(Configure):
             return {**super().settings(), "against": self.against, "config": hashlib.sha256(file.read()).hexdigest()}
 
     def configure(self):
-        """Drop what was made with other settings."""
+        """Delete what was built with other settings."""
         for name in ("tmp", "bin", "lib"):
             shutil.rmtree(self._path(name), ignore_errors=True)
 
     def configured(self):
-        """Tell that there is nothing to configure."""
+        """Return that there is nothing to configure."""
         return True
 
     def compile(self, commands):
@@ -184,7 +184,7 @@ class Module(Configure):
 
 
 def system_of(source, against, *given):
-    """Return the Build that a tree is for."""
+    """Return the Build for a tree."""
     if against:
         return Module(against, source, *given)
     system = CMake if os.path.exists(os.path.join(source, "CMakeLists.txt")) else Configure

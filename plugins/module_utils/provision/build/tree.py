@@ -1,4 +1,4 @@
-"""Compiling a source tree, going on from where an earlier build stopped."""
+"""Compiling a source tree, resuming an earlier build."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .estimate import steps_ahead
 from .systems import system_of
 
 _STAMP = ".provision-build.json"
-# One step of the build peaks at 3.4 GiB: src/registration, g++ 12, measured with GNU time on MRtrix3 3.0.8.
+# The largest step of the build peaks at 3.4 GiB: src/registration, g++ 12, measured with GNU time on MRtrix3 3.0.8.
 BYTES_PER_JOB = int(3.4 * 2**30)
 
 
 def choose_jobs(asked, cores, memory):
-    """Return how many compilers to run at once: those asked for, else one per core as far as the free memory allows."""
+    """Return how many compilers to run at once: as many as asked for, else one per core if memory allows."""
     if asked > 0:
         return asked
     return cores if memory is None else max(1, min(cores, memory // BYTES_PER_JOB))
 
 
 def build(source, commands, cpu, jobs, tell, warn, store="", commit="", against=""):
-    """Configure where needed, compile, and return the Build that did it."""
+    """Configure if needed, compile, and return the Build."""
     with tree_locked(source) as lock:
         work = system_of(source, against, cpu, jobs, tell, lock)
         check_commands(work, commands)
@@ -61,7 +61,7 @@ def build(source, commands, cpu, jobs, tell, warn, store="", commit="", against=
 
 
 def check_commands(build, wanted):
-    """Raise BuildError for a command that this version of MRtrix3 does not have."""
+    """Raise BuildError for commands that this version of MRtrix3 does not have."""
     known = build.known()
     unknown = [name for name in wanted if name not in known]
     if unknown:
@@ -74,7 +74,7 @@ def check_commands(build, wanted):
 
 
 def drop_damaged(source):
-    """Delete objects, libraries and programs that an interrupted build left half written; return their names."""
+    """Delete objects, libraries and programs that an interrupted build left incomplete; return their names."""
     damaged = []
     for top in ("tmp", "lib", "bin", "build"):
         for folder, _folders, names in os.walk(os.path.join(source, top)):
@@ -95,18 +95,18 @@ def _should_be_elf(top, name, path):
         return False
     with open(path, "rb") as file:
         start = file.read(4)
-    # What stands in bin is a script or a program; a program that is cut off has no or half a magic number.
+    # A file in bin is a script or a program; a truncated program has no or half a magic number.
     return not start.startswith(b"#!") and (start == b"\x7fELF" or not start.strip(b"\0"))
 
 
 @contextmanager
 def tree_locked(source, seconds=15):
-    """Hold the tree's lock, after waiting a little for a build that is just being stopped."""
+    """Hold the tree's lock, after waiting a little for a build that is being stopped."""
     with ExitStack() as stack:
         try:
             lock = stack.enter_context(locked(os.path.join(source, ".provision-lock"), seconds))
         except BlockingIOError:
             raise BuildError(
-                f"Another run is building MRtrix3 in {source}.", "Wait for it to end, or stop it.", code="locked"
+                f"Another run is building MRtrix3 in {source}.", "Wait for it to finish, or stop it.", code="locked"
             ) from None
         yield lock

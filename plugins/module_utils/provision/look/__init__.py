@@ -1,36 +1,36 @@
-"""What there is of each role on a machine, and what has drifted: read-only checks."""
+"""Read-only checks of what each role has installed on a machine, and what has drifted."""
 
-# The probe sends this package to the target's Python on standard input and asks it everything in one round trip.
+# The probe sends this package to the target's Python on standard input, and gets all answers in one round trip.
 
 from __future__ import annotations
 
 from importlib import import_module
 
 from ..system import look_at_machine
+from .deps import missing_packages
 
 
 def _part_of(role):
-    """Return the module that looks for a role."""
-    # Read when it is asked for: those who look for other roles need not wait for it.
+    """Return the module that checks a role, imported only when it is needed."""
     try:
         return import_module(f".{role}", __package__)
     except ModuleNotFoundError:
-        return import_module(".described", __package__)  # as data, in the note that its role leaves
+        return import_module(".described", __package__)  # a tool that its role describes as data
 
 
 def look_of(role):
-    """Return the function that looks at the machine for a role: it is given what is wanted, and the machine."""
+    """Return the function that checks a role, given what is wanted and the facts about the machine."""
     return _part_of(role).look_at
 
 
 def now(role, report):
-    """Return whether what a role has put here ``works`` now, its ``state`` if it lives on, and the ``problem``."""
+    """Return whether what a role installed ``works`` now, with its ``state`` and the ``problem`` where it has them."""
     return _part_of(role).now(role, report)
 
 
 def read_here(roles):
-    """Return what is wanted of the roles, with what only the place where the play is run from can read."""
-    # That is what people name by the path of a file there, such as keys; `given_problem` says what is wrong with it.
+    """Return what is wanted of the roles, with the files that only the controller can read, such as keys."""
+    # `given_problem` says what is wrong with them.
     return {
         role: getattr(_part_of(role), "read_here", dict)(wanted) if wanted.get("state") == "started" else wanted
         for role, wanted in roles.items()
@@ -38,17 +38,28 @@ def read_here(roles):
 
 
 def look(roles):
-    """Return what there is of the roles: ``due`` from the first with something to do on, ``ready`` those before."""
+    """Return the state of the roles: ``due`` from the first that has something to do, ``ready`` those before it."""
     machine = look_at_machine()
     answers = {name: dict(look_of(name)(wanted, machine), wanted=wanted) for name, wanted in roles.items()}
     names = list(answers)
     done = [_nothing_to_do(answer) for answer in answers.values()]
     first = done.index(False) if False in done else len(names)
     ready = {name: answers[name]["report"] for name in names[:first]}
-    return {"machine": machine, "roles": answers, "due": names[first:], "ready": ready}
+    # Only where the packages cannot be installed, for the administrator who will do it.
+    lacking = {"lacking": _lacking(answers, machine)} if answers.get("deps", {}).get("sudo") is False else {}
+    return {"machine": machine, "roles": answers, "due": names[first:], "ready": ready, **lacking}
+
+
+def _lacking(answers, machine):
+    """Return the missing packages of all roles, as far as their needs are known before anything is installed."""
+    groups = answers["deps"]["wanted"]["packages"].get(machine["release"], {})
+    needs = [answer.get("needs", {}) for answer in answers.values()]
+    names = {name for need in needs for name in need.get("extra", [])}
+    names |= {name for need in needs for group in need.get("groups", []) for name in groups.get(group, [])}
+    return missing_packages(sorted(names))
 
 
 def _nothing_to_do(answer):
-    # A role checks its options when it runs. As long as all is as wanted, they are those that it was set up with; but
-    # for the state, and a misspelt one must not pass for being there.
+    # A role checks its options when it runs. While nothing has drifted they are those it was set up with, except for
+    # the state: a misspelt one must not pass for `present`.
     return answer["converged"] and answer["wanted"]["state"] in ("present", "started")

@@ -1,4 +1,4 @@
-"""How an SSH server is reached and known: a part of the probe, read-only."""
+"""How to reach and recognise an SSH server: a read-only part of the probe."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..system import on_colab
 
 
 def server_port(given):
-    """Return the port of this machine's SSH server: the one given, else that of the role sshd's, else its default."""
+    """Return the port of this machine's SSH server: the one given, else that of the role sshd, else its default."""
     return given or read_state("sshd").get("wanted", {}).get("port") or 2222
 
 
 def offered_key(host, port, seconds=5):
-    """Return the host key, ``ssh-ed25519 AAAA...``, that an SSH server shows; an empty string for none in time."""
-    # Its own limit does not hold for looking the name up.
+    """Return the host key, ``ssh-ed25519 AAAA...``, of an SSH server; an empty string if it does not answer in time."""
+    # ssh-keyscan's own time limit does not cover the name lookup.
     scan = ["ssh-keyscan", "-T", str(seconds), "-t", "ed25519", "-p", str(port), host]
     _code, out, _error = run(["timeout", str(seconds), *scan])
     keys = [line.split()[1:3] for line in out.splitlines() if not line.startswith("#") and len(line.split()) >= 3]
@@ -28,7 +28,7 @@ def offered_key(host, port, seconds=5):
 
 
 def way_in(user, host, port, key, jump=""):
-    """Return what a person needs to log in, perhaps through a host to `jump` from, with no doubt whom they talk to."""
+    """Return what a person needs to log in, perhaps through a `jump` host, and to recognise the server."""
     words = ["ssh", *(["-J", jump] if jump else []), *(["-p", str(port)] if port != 22 else []), f"{user}@{host}"]
     stanza = {"HostName": host, "Port": port, "User": user, **({"ProxyJump": jump} if jump else {})}
     return {
@@ -42,7 +42,7 @@ def way_in(user, host, port, key, jump=""):
 
 
 def _quoted(value):
-    """Return a value as ssh_config(5) wants it: the names of users may have blanks or backslashes."""
+    """Return a value quoted for ssh_config(5): user names may contain blanks or backslashes."""
     text = str(value)
     return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"' if re.search(r'[\s"\\#]', text) else text
 
@@ -58,9 +58,9 @@ def colab_policy_problem(accepted, option="accept_colab_policy"):
     if accepted or not on_colab():
         return []
     return [
-        "Google Colab's terms do not allow remote control, such as SSH shells, to those without compute units they "
-        "have paid for, and connecting to remote proxies to nobody",
-        "Permitted are pictures in the notebook (provision.peek, provision.view), Colab's own terminal, and "
-        f"its own command `colab ssh`. Who may all the same says so with {option}=true.",
+        "Colab's terms forbid SSH shells and other remote control unless you have paid for compute units, and forbid "
+        "connecting to remote proxies altogether",
+        "Use pictures in the notebook (provision.peek, provision.view), Colab's own terminal or its command "
+        f"`colab ssh`. If your plan allows remote control, confirm that with {option}=true.",
         "declined",
     ]

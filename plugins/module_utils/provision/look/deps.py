@@ -1,4 +1,4 @@
-"""What is there of what the role deps installs, and what has drifted: a part of the probe, read-only."""
+"""What the role deps has installed, and what has drifted: a read-only part of the probe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..system import sudo_works
 _DPKG = "/var/lib/dpkg"
 _JOURNAL = "/var/log/apt/history.log"
 
-# Asks a Python which of the requirements that are its arguments it does not meet. pip carries `packaging`.
+# Asks a Python which of some requirements it does not meet. pip bundles `packaging`.
 _UNMET = """
 import importlib.metadata as metadata, sys
 try:
@@ -36,28 +36,28 @@ for line in sys.argv[1:]:
         print(line)
 """
 
-# A package by its name, perhaps of another architecture or in a version. A name that ends in - would be an order to
-# remove it, and one that is not there would be taken for a pattern.
+# A package name, perhaps with an architecture or a version. apt would remove a package whose name ends in -, and treat
+# an unknown name as a pattern.
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](:[a-z0-9-]+)?(=[A-Za-z0-9.+:~*-]+)?")
 
-# What dpkg-query(1) says in db:Status-Abbrev: what is wanted, what is, and whether it has to be installed anew.
-_GONE = ("", "n", "c")  # not installed, or only its configuration is there
-_READY = ("i", "t")  # installed, if with a trigger still to be run
+# db:Status-Abbrev of dpkg-query(1): the state that is wanted, the actual one, and whether to reinstall.
+_GONE = ("", "n", "c")  # not installed, or only its configuration is left
+_READY = ("i", "t")  # installed, perhaps with a pending trigger
 _HELD = "h"
 _NEEDS = ("Pre-Depends", "Depends")
 
 
 def _query(fields, *names):
-    """Return a list of texts for each package of dpkg's database, or for those named."""
+    """Return the fields of each package in dpkg's database, or of those named."""
     fields = ("db:Status-Abbrev", "Package", "Architecture", *fields)
-    # No field has this byte in it; what has more than one line has line ends.
+    # Fields may have several lines, but never contain this byte.
     form = "".join("${" + field + "}\\t" for field in fields) + "\x1e"
     _code, out, _error = run(["dpkg-query", "-W", "-f=" + form, "--", *names])
     return [record.split("\t") for record in out.split("\x1e") if record.strip()]
 
 
 def _own_architecture():
-    """Return this system's architecture where it has packages of others as well, else an empty string."""
+    """Return this system's architecture if it also has packages of others, else an empty string."""
     return next(iter(read_text(os.path.join(_DPKG, "arch")).split()), "")
 
 
@@ -66,24 +66,24 @@ def _full_name(name, architecture, own):
 
 
 def known_packages(*names):
-    """Return (status, version) by name of all packages that dpkg knows, or of those named."""
+    """Return (status, version) by name for all packages that dpkg knows, or for those named."""
     own = _own_architecture()
     records = _query(["Version"], *names)
     return {_full_name(name, arch, own): (status, version) for status, name, arch, version, *_rest in records}
 
 
 def is_there(status):
-    """Tell whether anything of a package is there besides its configuration, be it unpacked or half configured."""
+    """Return whether more of a package is present than its configuration, even if only unpacked."""
     return status[1:2] not in _GONE
 
 
 def is_ready(status):
-    """Tell whether a package is wholly installed."""
+    """Return whether a package is fully installed."""
     return status[1:2] in _READY and status[2:3] != "R"
 
 
 def missing_packages(names):
-    """Return those of the distribution's packages that are not installed."""
+    """Return the packages that are not installed."""
     if not names:
         return []
     own = _own_architecture()
@@ -95,7 +95,7 @@ def missing_packages(names):
         return not (is_ready(status) and fnmatchcase(installed, version or "*"))
 
     missing = [name for name in names if is_missing(name)]
-    # A name may be one that another package provides, as mawk does awk.
+    # Another package may provide the name, as mawk provides awk.
     every = _query(["Provides"]) if missing else []
     provided = {name for status, _name, _arch, text, *_rest in every if is_ready(status) for name in _names_of(text)}
     return [name for name in missing if name not in provided]
@@ -107,12 +107,12 @@ def _names_of(provides):
 
 
 def wrong_names(names):
-    """Return those of some names that are not the name of a package."""
+    """Return the names that cannot be package names."""
     return [name for name in names if not _NAME.fullmatch(name)]
 
 
 def python_of(place, caller):
-    """Return the interpreter that a `deps_python` names: the caller's, an interpreter, or the one of a folder."""
+    """Return the interpreter that `deps_python` names: the caller's, a file, or that of a virtual environment."""
     if place == "auto":
         return caller or sys.executable
     place = os.path.expanduser(place)
@@ -122,7 +122,7 @@ def python_of(place, caller):
 
 
 def managed_by_distribution(python):
-    """Tell whether pip refuses to install into a Python (PEP 668): the distribution's, outside any environment."""
+    """Return whether pip refuses to install into a Python (PEP 668), as it does into the distribution's."""
     ask = (
         "import os, sys, sysconfig; print(int(sys.prefix == sys.base_prefix and os.path.exists("
         "os.path.join(sysconfig.get_path('stdlib'), 'EXTERNALLY-MANAGED'))))"
@@ -131,13 +131,13 @@ def managed_by_distribution(python):
 
 
 def dpkg_was_interrupted():
-    """Tell whether dpkg was stopped in the middle of its work: apt refuses any other until that is finished."""
-    # As apt's own test (apt-pkg/deb/debsystem.cc, CheckUpdates): a journal with a number for a name is left.
+    """Return whether dpkg was interrupted: apt refuses to work until that is repaired."""
+    # As apt checks it (apt-pkg/deb/debsystem.cc, CheckUpdates): a journal file with a number as its name is left.
     return any(name.isdigit() for name in names_in(os.path.join(_DPKG, "updates")))
 
 
 def unfinished_packages():
-    """Return the packages that are unpacked or half there, and those that have to be installed anew."""
+    """Return the packages that are only partly installed, and those that must be reinstalled."""
     return sorted(
         name
         for name, (status, _version) in known_packages().items()
@@ -146,19 +146,20 @@ def unfinished_packages():
 
 
 def unmet_requirements(python, requirements):
-    """Return the requirements that this Python does not meet; all of them when it cannot be asked."""
+    """Return the requirements that this Python does not meet; all of them if it does not run."""
     if not requirements:
         return []
     code, out, _error = run([python, "-c", _UNMET, *requirements], seconds=60)
     return list(requirements) if code else out.split("\n")[:-1]
 
 
-# --- What was installed for whom -------------------------------------------------------------------------------------
+# --- What was installed for which role -------------------------------------------------------------------------------
 
 
 def noted():
-    """Return what was installed for whom, and what an installation that did not end had begun with; {} for none."""
-    # What is new is that installation's if it asked for it or it came along, and not if a person asked for it.
+    """Return the note of what was installed for which role, and of an interrupted installation ({} for none)."""
+    # A new package belongs to that installation if it was requested by it or came as a dependency, not if a person
+    # installed it.
     state = read_state("deps")
     note = {"installed": dict(_checked(state.get("installed"), dict))}
     if "configured" in state:
@@ -181,7 +182,7 @@ def noted():
 
 
 def _ours(note):
-    """Return all packages that were installed for somebody."""
+    """Return all packages that were installed for any role."""
     return {name for names in note["installed"].values() for name in names}
 
 
@@ -194,7 +195,7 @@ def _plain(names):
 
 
 def _with_older_files(names, since):
-    """Return those of some packages of whose configuration files one was there before a time."""
+    """Return the packages that have a configuration file older than a time."""
     own = _own_architecture()
     found = []
     for _status, name, arch, conffiles, *_rest in _query(["Conffiles"], *names) if names else []:
@@ -205,7 +206,7 @@ def _with_older_files(names, since):
 
 
 def removable(names, by_hand=(), spared=("required", "important")):
-    """Return those packages that may go, but for what the system, a person (`by_hand`) or another package needs."""
+    """Return the packages that may be removed: not needed by the system, a person (`by_hand`) or another package."""
     every = _there()
     going = {name for name in names if name in every and not every[name].vital} - set(by_hand)
     going -= {name for name in going if every[name].priority in spared}
@@ -221,7 +222,7 @@ def removable(names, by_hand=(), spared=("required", "important")):
 
 
 def unmet_dependencies():
-    """Return (package, what it needs) for each that is installed and lacks that; versions are not compared."""
+    """Return (package, dependency) for each unmet dependency of an installed package, regardless of versions."""
     every = _there()
     return [(name, clause.strip()) for name, clause, met_by in _clauses(every) if every[name].ready and not met_by]
 
@@ -230,7 +231,7 @@ _Package = namedtuple("_Package", "arch multi provides needs vital priority read
 
 
 def _there():
-    """Return by name what there is of packages that their removal depends on."""
+    """Return by name what is known of the present packages and matters for their removal."""
     own = _own_architecture()
     every = {}
     for record in _query(("Essential", "Protected", "Important", "Priority", "Multi-Arch", "Provides", *_NEEDS)):
@@ -244,7 +245,7 @@ def _there():
 
 
 def _clauses(every):
-    """Give for each clause of each dependency the package, the clause, and which packages meet it."""
+    """Yield for each clause of each dependency the package, the clause, and the packages that meet it."""
     own, satisfiers = _own_architecture(), _satisfiers(every)
     for name, package in every.items():
         for clause in filter(str.strip, package.needs.split(",")):
@@ -252,7 +253,7 @@ def _clauses(every):
 
 
 def _satisfiers(every):
-    """Return by name which packages are that, each with whether a version can be asked of it."""
+    """Return by name which packages are or provide it, each with whether it has a version."""
     found = {}
     for full, package in every.items():
         found.setdefault(full.partition(":")[0], []).append((full, True))
@@ -262,7 +263,7 @@ def _satisfiers(every):
 
 
 def _met_by(clause, arch, own, every, satisfiers):
-    """Give the packages that meet one clause of a dependency, in the order in which it names them."""
+    """Yield the packages that meet one clause of a dependency, in the order of the clause."""
     for alternative in clause.split("|"):
         name, _space, version = alternative.strip().partition(" ")
         for full, has_version in satisfiers.get(name.partition(":")[0], []):
@@ -272,8 +273,8 @@ def _met_by(clause, arch, own, every, satisfiers):
 
 
 def _came_along(since):
-    """Return what apt has since begun to install because others need it, in runs of its own that did not end well."""
-    # apt marks these as automatic only at a good end, which such a run has not reached; its journal has them before.
+    """Return the dependencies that apt has begun to install since, in runs that did not succeed."""
+    # apt marks them as automatic only when a run succeeds, but its journal already lists them.
     found = set()
     for entry in read_text(_JOURNAL).split("Start-Date: ")[1:]:
         with suppress(ValueError):
@@ -285,43 +286,43 @@ def _came_along(since):
 
 
 def installed_for(who):
-    """Return the packages that were installed for somebody, perhaps by a run that was cut off."""
+    """Return the packages that were installed for a role, perhaps by an interrupted run."""
     return noted()[0]["installed"].get(who, [])
 
 
 def _going(who, wanted, note, begun):
-    """Return the packages that go with somebody, also where those of the roles that are `leaving` are still there."""
+    """Return the packages to remove with a role, as if those of the `leaving` roles were already gone."""
     own = note["installed"].get(who, [])
     leaving = (who, *wanted.get("leaving", ())) if own else ()
     names = {name for one in leaving for name in note["installed"].get(one, [])}
     if not names:
         return []
-    # Notes of earlier versions may have what was there before in another state than installed, and apt's marks tell
-    # nothing of it. Now what a person asks for is known by these: what came with a role is marked as automatic.
+    # Notes of earlier versions may list packages that were already partly installed, and apt's marks do not show that.
+    # Newer notes rely on the marks: what came with a role is marked as automatic, what a person requests is not.
     if "configured" not in note:
         return [name for name in removable(names) if name in own]
     by_hand = set(run(["apt-mark", "showmanual"])[1].split())
-    # Whatever their priority: what such a note has was not there before.
+    # Whatever their priority: packages in such a note were not there before.
     going = removable(names, by_hand - set(_plain(begun.get("names", []))), spared=())
     return [name for name in going if name in own]
 
 
 def now(role, report):
-    """Return that packages which were installed work: whether they are all there is for `look_at` to say."""
+    """Return that the packages work; `look_at` checks whether they are all there."""
     return {"works": True}
 
 
 def look_at(wanted, machine):
-    """Return what the role `deps` would have to install, or has installed and would remove."""
+    """Return what the role `deps` has to install, or would remove."""
     note, begun = noted()
     who = wanted["who"]
-    # What did not get as far as dpkg is no part of it: a person may install that by hand meanwhile.
+    # Packages that dpkg did not reach do not count: a person may have installed them by hand since.
     asked = {*_plain(begun.get("names", []))} & _ours(note)
     result = {
         "begun": bool(begun), "brought": sorted(asked), "installed": note["installed"].get(who, []), "note": note,
         "unfinished": dict(note, begun=dict(begun, names=sorted(asked))) if begun else note,
     }  # fmt: skip
-    if wanted["state"] == "absent":  # what was asked for once, and may have been wrong, does not matter
+    if wanted["state"] == "absent":  # the other options, which may be wrong, do not matter
         going = _going(who, wanted, note, begun)
         kept = sorted({*going} & {*note.get("configured", [])})
         others = {other: names for other, names in note["installed"].items() if other != who and names}
@@ -339,13 +340,14 @@ def look_at(wanted, machine):
     python = python_of(wanted["python"], wanted["caller"])
     unmet = unmet_requirements(python, wanted["python_packages"])
     result.update(
+        needs={"groups": wanted["groups"], "extra": wanted["extra"]},
         supported=bool(known),
         report={"packages": sorted(set(names)), "python": python},
         missing=missing,
         python=python,
         unmet=unmet,
     )
-    # Looked up only when something will have to be done: each look starts a program.
+    # Only if something has to be done: each of these starts a program.
     if missing or begun:
         result.update(sudo=machine["root"] or sudo_works(), wrong=wrong_names(missing))
         result.update(begin=_begin(who, sorted({*missing, *asked}), note))
@@ -355,7 +357,7 @@ def look_at(wanted, machine):
 
 
 def _begin(who, names, note):
-    """Return what is noted before an installation, for one that is cut off."""
+    """Return the note that is written before an installation, in case it is interrupted."""
     known = known_packages()
     there = sorted(name for name, (status, _version) in known.items() if is_there(status))
     left = sorted(name for name, (status, _version) in known.items() if status[1:2] == "c")
@@ -363,7 +365,7 @@ def _begin(who, names, note):
 
 
 def absent_report(role, wanted, **gone):
-    """Return what a role reports that is removed: what of it goes, by what it is; nothing more where there is none."""
+    """Return the report of a removed role: what is removed, by kind."""
     note = os.path.join(state_folder(), role + ".json")
     gone["packages"] = _going(role, wanted, *noted())
     gone["notes_in"] = note if role != "deps" and os.path.exists(note) else ""

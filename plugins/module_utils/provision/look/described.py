@@ -1,4 +1,4 @@
-"""What is there of a tool that is described as data, and what has drifted: a part of the probe, read-only."""
+"""The installation of a tool that is described as data, and what has drifted: a read-only part of the probe."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from .tool import look_at_tool, notes_of
 
 
 def now(role, report):
-    """Return whether the commands still run, and what keeps a shell from finding them."""
+    """Return whether the commands still run, and why a shell may not find them."""
     state = read_state(role)
     works = not report.get("bin") or bool(told_version(report["bin"], state["tool"])[0])
     return {"works": works, **notes_of(role, report, state)}
 
 
 def _differs(wanted, state):
-    """Return in words what is other than wanted in what was installed from the description."""
+    """Return in words how an installation differs from its description."""
     missing = set(wanted["commands"]) - set(names_in(state["report"]["bin"]))
     if missing:
         return f"commands are missing: {', '.join(sorted(missing)[:5])}"
     if sorted(wanted["commands"]) != sorted(state.get("commands", [])):
-        return "other commands are linked"
+        return "different commands are linked"
     if state.get("tool", {}).get("environment", {}) != (wanted.get("environment") or {}):
-        return "it has another environment"
+        return "its environment has changed"
     profile = profile_of(wanted["name"], state["report"].get("environment"))
     if profile and not os.path.exists(profile):
         return f"{profile} is missing"
@@ -34,7 +34,7 @@ def _differs(wanted, state):
 
 
 def look_at(wanted, machine):
-    """Return what is installed of the tool, what has drifted, and what the origins need to know."""
+    """Return the state of the tool, what has drifted, and what the origins need to know."""
 
     def version_in(folder, foreign):
         return told_version(folder, wanted, foreign)[0]

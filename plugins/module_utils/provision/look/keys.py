@@ -1,6 +1,6 @@
-"""Keys of SSH as people give them, in a file or as text: a part of the probe, read-only."""
+"""SSH keys as users give them, in a file or as text: a read-only part of the probe."""
 
-# Read where the play is run from, and judged there: a private key goes no further.
+# They are read and checked on the controller: a private key goes no further.
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import stat
 import time
 from fnmatch import fnmatchcase
 
-_LARGEST = 1 << 20  # bytes of a file with keys
-# How each kind of key goes on after its name (RFC 4253, 5656 and 8709; OpenSSH's PROTOCOL.u2f): bytes, or a text.
+_LARGEST = 1 << 20  # bytes of a key file
+# The fields of each kind of key after its name (RFC 4253, 5656 and 8709; OpenSSH's PROTOCOL.u2f): a length or a text.
 _KINDS = {
     "ssh-ed25519": (32,),
     "ssh-rsa": (None, None),
@@ -30,45 +30,45 @@ _OPTION = (
     r"|cert-authority|restrict|(?:command|environment|expiry-time|from|permitlisten|permitopen|principals|tunnel)="
     r'"(?:\\"|[^"\\]|\\(?!"))*")'
 )
-# A line of authorized_keys (sshd(8)); only blanks and tabs are between its words.
+# A line of authorized_keys (sshd(8)); its words are separated by blanks and tabs only.
 _LINE = re.compile(
     rf"(?:(?P<options>(?i:{_OPTION}(?:,{_OPTION})*))[ \t]+)?"
     r"(?P<kind>\S+)[ \t]+(?P<key>[A-Za-z0-9+/]+={0,2})(?:[ \t].*)?"
 )
 _IS_TEXT = re.compile(r"\n|(ssh|ecdsa|sk)-\S+\s+AAAA|PRIVATE KEY|-- ?BEGIN |PuTTY-User-Key-File-")
-# Forms of other programs, with what to do: the text, what it is, and how it becomes a line of a .pub file.
+# Formats of other programs: the text that marks them, what they are, and how to convert them to a line of a .pub file.
 _OTHER_FORMS = (
-    ("---- BEGIN SSH2 PUBLIC KEY", "a public key in the form of PuTTY (RFC 4716)", "ssh-keygen -i -f FILE"),
-    ("-----BEGIN RSA PUBLIC KEY", "a public key in the form PEM", "ssh-keygen -i -m PEM -f FILE"),
-    ("-----BEGIN PUBLIC KEY", "a public key in the form PKCS8", "ssh-keygen -i -m PKCS8 -f FILE"),
+    ("---- BEGIN SSH2 PUBLIC KEY", "a public key in PuTTY's format (RFC 4716)", "ssh-keygen -i -f FILE"),
+    ("-----BEGIN RSA PUBLIC KEY", "a public key in PEM format", "ssh-keygen -i -m PEM -f FILE"),
+    ("-----BEGIN PUBLIC KEY", "a public key in PKCS8 format", "ssh-keygen -i -m PKCS8 -f FILE"),
 )
 
 
 class Wrong(Exception):
-    """Something that was given cannot be used: one sentence without its full stop, what to do, and a code."""
+    """A value that cannot be used: one sentence without its full stop, what to do, and a code."""
 
 
 def read_given(path, folder, option):
-    """Return the text of a file that a person has named, relative to a folder; raises Wrong."""
+    """Return the text of a file that a user has named, relative to a folder; raises Wrong."""
     path = os.path.join(folder, os.path.expanduser(path))
     shown = _shown(path) or "a file"
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            raise Wrong(f"{option} names {shown}, which is a folder", "Name the file in it.", "not-a-file")
+            raise Wrong(f"{option} names {shown}, which is a folder", "Give the path of a file in it.", "not-a-file")
         if not stat.S_ISREG(mode):
             raise Wrong(
-                f"{option} names {shown}, which is not a regular file", "Copy what it gives into a file.", "not-a-file"
+                f"{option} names {shown}, which is not a regular file", "Copy its content to a file.", "not-a-file"
             )
         with open(path, "rb") as file:
             data = file.read(_LARGEST + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "its name cannot be one"
+        reason = getattr(error, "strerror", None) or "not a valid path"
         raise Wrong(
             f"{option} names {shown}, which cannot be read: {reason.lower()}", "Check the path.", "no-file"
         ) from error
     if len(data) > _LARGEST:
-        raise Wrong(f"{option} names {shown}, which is too large for a file of keys", "Check the path.", "too-large")
+        raise Wrong(f"{option} names {shown}, which is too large for a key file", "Check the path.", "too-large")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # Windows PowerShell's > writes that
         return data.decode("utf-16", "replace")
     if b"\0" in data:
@@ -81,10 +81,10 @@ def read_given(path, folder, option):
 
 
 def authorized_keys(given, folder, option="sshd_authorized_keys"):
-    """Return the lines of authorized_keys that were given, as a list of them and of paths of files with them."""
-    # All but an empty list has a key in each part, or raises Wrong: a lost key must not pass for none asked for.
+    """Return the lines of authorized_keys from a list of such lines and of paths to files that hold them."""
+    # Every entry must hold a key, or raises Wrong: a missing key must not pass for no key.
     if isinstance(given, str) and not _IS_TEXT.search(given) and not os.path.isfile(_absolute(given, folder)):
-        given = [part.strip() for part in given.split(",")]  # a list as ansible-playbook's command line has it
+        given = [part.strip() for part in given.split(",")]  # a list from ansible-playbook's command line
     entries = given if isinstance(given, list) else [given]
     lines = {}
     for entry in entries:
@@ -92,9 +92,7 @@ def authorized_keys(given, folder, option="sshd_authorized_keys"):
             lines.update(dict.fromkeys(authorized_keys(entry, folder, option)))
             continue
         if not isinstance(entry, str) or not entry.strip():
-            raise Wrong(
-                f"{option} has an entry that is empty", "Leave the option out if there is to be no key.", "no-key"
-            )
+            raise Wrong(f"{option} has an empty entry", "Leave the option out if you want no key.", "no-key")
         lines.update(dict.fromkeys(_lines_of(entry, folder, option)))
     return list(lines)
 
@@ -104,7 +102,7 @@ def _absolute(path, folder):
 
 
 def _shown(path):
-    """Return a path that may be shown, an empty string for what may be anything else."""
+    """Return a path if it is safe to show, else an empty string."""
     return path if path.isprintable() and len(path) <= 200 else ""
 
 
@@ -112,12 +110,12 @@ def _lines_of(entry, folder, option):
     if _IS_TEXT.search(entry):
         return key_lines(entry.lstrip("\ufeff"), option, "its text")
     if re.match(r"https?://", entry):
-        hint = "Download what is there, look at it, and name that file."
-        raise Wrong(f"{option} has an address of the web", hint, "bad-url")
+        hint = "Download the file, check it, and give its path."
+        raise Wrong(f"{option} has a URL", hint, "bad-url")
     path = _absolute(entry.strip(), folder)
     if not os.path.lexists(path):
         raise Wrong(
-            f"{option} names {_shown(path) or 'something'}, which is neither a public key nor a file",
+            f"{option} has {_shown(path) or 'an entry'}, which is neither a public key nor a file",
             "Give the line of a .pub file, or its path: ~/.ssh/id_ed25519.pub.",
             "no-file",
         )
@@ -125,7 +123,7 @@ def _lines_of(entry, folder, option):
 
 
 def key_lines(text, option, where):
-    """Return the lines of a text that hold a key, as sshd(8) reads authorized_keys; raises Wrong for what is none."""
+    """Return the lines of a text that hold a key, as sshd(8) reads authorized_keys; raises Wrong for invalid ones."""
     _refuse_other_forms(text, option, where)
     lines = []
     for number, line in enumerate(text.split("\n"), 1):
@@ -136,7 +134,7 @@ def key_lines(text, option, where):
                 raise Wrong(f"{option}: line {number} of {where} {problem[0]}", *problem[1:])
             lines.append(line)
     if not lines:
-        hint = "Give the line of a .pub file, or the path of that file."
+        hint = "Give the line of a .pub file, or its path."
         raise Wrong(f"{option}: there is no key in {where}", hint, "no-key")
     return lines
 
@@ -144,8 +142,8 @@ def key_lines(text, option, where):
 def _refuse_other_forms(text, option, where):
     if "PRIVATE KEY" in text or "PuTTY-User-Key-File-" in text:
         raise Wrong(
-            f"{option} has a private key, which belongs to nobody but you",
-            "Give the public one, in the file of the same name with .pub; of a .ppk, puttygen -L shows it.",
+            f"{option} has a private key, which you must not give away",
+            "Give the public one, in the file of the same name with .pub; for a .ppk, puttygen -L prints it.",
             "private-key",
         )
     for mark, what, command in _OTHER_FORMS:
@@ -154,41 +152,41 @@ def _refuse_other_forms(text, option, where):
 
 
 def key_problem(line):
-    """Return why a line is none that lets somebody in, what to do, and a code, as three texts; none when it is."""
-    whole = "Copy the whole line of a .pub file, or give the path of that file."
+    """Return [problem, hint, code] for a line of authorized_keys that lets nobody in; an empty list for a good one."""
+    whole = "Copy the whole line of a .pub file, or give its path."
     found = _LINE.fullmatch(line)
     if not line.isprintable() and re.search(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]", line):
-        return ["has control characters in it", whole, "bad-key"]
+        return ["contains control characters", whole, "bad-key"]
     if not found or (found["options"] and "\ufffd" in found["options"]):
         words = line.split()
         if len(words) > 2 and words[1] in _KINDS and re.search(r"[.|:\[*]|^localhost$", words[0]):
-            return ["is one of known_hosts: the key of a host, and no person's", whole, "key-kind"]
+            return ["is from known_hosts: the key of a host, not of a person", whole, "key-kind"]
         if any(word in _KINDS for word in words[1:]):
-            told = "has options before the key that sshd does not know"
-            return [told, "sshd(8) lists them; quote their values.", "key-options"]
-        return ["is not a whole public key", whole, "bad-key"]
+            problem = "has options before the key that sshd does not know"
+            return [problem, "sshd(8) lists the options; quote their values.", "key-options"]
+        return ["is not a complete public key", whole, "bad-key"]
     if _IS_TEXT.search(line[found.end("key") :]):
-        return ["has more than one key in it", "Put each on a line of its own.", "several-keys"]
+        return ["has more than one key", "Put each key on its own line.", "several-keys"]
     return kind_problem(found["kind"]) or (
-        [] if is_whole(found["kind"], found["key"]) else ["is not a whole public key", whole, "bad-key"]
+        [] if is_whole(found["kind"], found["key"]) else ["is not a complete public key", whole, "bad-key"]
     )
 
 
 def kind_problem(kind):
-    """Return why keys of a kind let nobody in, what to do, and a code, as three texts; none when they do."""
+    """Return [problem, hint, code] for a kind of key that lets nobody in; an empty list for a good one."""
     if kind.endswith(("-cert-v00@openssh.com", "-cert-v01@openssh.com")):
         return [
-            "is a certificate, which lets nobody in by itself",
-            "Give the .pub file without -cert, or its authority's key with cert-authority before it.",
+            "is a certificate, which does not let anybody in by itself",
+            "Give the .pub file without -cert, or the authority's key preceded by cert-authority.",
             "key-kind",
         ]
     if kind == "ssh-dss":
-        return ["is a DSA key, which OpenSSH takes no more", "Make another: ssh-keygen -t ed25519.", "key-kind"]
+        return ["is a DSA key, which OpenSSH no longer accepts", "Make another: ssh-keygen -t ed25519.", "key-kind"]
     return []
 
 
 def is_whole(kind, key):
-    """Tell whether a key in base64 is a whole public key of a kind that OpenSSH takes."""
+    """Return whether a key in base64 is a complete public key of a kind that OpenSSH accepts."""
     try:
         blob = base64.b64decode(key, validate=True)
     except ValueError:
@@ -213,7 +211,7 @@ def _fits(part, wanted):
 
 
 def opens(line, addresses, now=None):
-    """Tell whether a line of authorized_keys lets somebody in now who comes from one of some addresses, if any."""
+    """Return whether a line of authorized_keys lets somebody in now, coming from one of the addresses if any."""
     found = _LINE.fullmatch(line)
     options = (found["options"] if found else "") or ""
     expiry = re.search(r'(?i)(?:^|,)expiry-time="([^"]*)"', options)
@@ -224,7 +222,7 @@ def opens(line, addresses, now=None):
 
 
 def _moment(text):
-    """Return an ``expiry-time``, which is in UTC with a Z at its end; one that sshd does not understand has passed."""
+    """Return an ``expiry-time``, in UTC if it ends in Z; an invalid one counts as passed."""
     digits = text.rstrip("Zz")
     form = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}.get(len(digits), "none")
     try:
@@ -235,8 +233,8 @@ def _moment(text):
 
 
 def _names(patterns, address):
-    """Tell whether ``from=`` names an address: by patterns and networks; with ``!`` they refuse (ssh_config(5))."""
-    import ipaddress  # few need it, and it takes a while
+    """Return whether ``from=`` allows an address: by patterns and networks, where ``!`` excludes (ssh_config(5))."""
+    import ipaddress  # rarely needed, and slow to import
 
     def matches(pattern):
         try:
@@ -254,14 +252,14 @@ def _names(patterns, address):
 
 
 def known_hosts(given, folder, option):
-    """Return the text of a known_hosts, which was given as it is or as the path of a file; raises Wrong."""
+    """Return the text of a known_hosts, given as text or as the path of a file; raises Wrong."""
     given = given.strip()
     if not given or _IS_TEXT.search(given):
         return given.lstrip("\ufeff")
     if not os.path.lexists(_absolute(given, folder)):
-        shown = _shown(_absolute(given, folder)) or "something"
+        shown = _shown(_absolute(given, folder)) or "a value"
         raise Wrong(
-            f"{option} names {shown}, which is neither a line of known_hosts nor a file",
+            f"{option} has {shown}, which is neither a line of known_hosts nor a file",
             "Give the line, or the path of the file: ~/.ssh/known_hosts.",
             "no-file",
         )
@@ -269,27 +267,27 @@ def known_hosts(given, folder, option):
 
 
 def private_key(path, folder, option):
-    """Return the text of a private key in a file, with the line ends that ssh wants; raises Wrong."""
+    """Return the text of a private key in a file, with Unix line ends; raises Wrong."""
     if _IS_TEXT.search(path):
         raise Wrong(
-            f"{option} has a key itself, and must be the path of its file",
-            "Write the key to a file that you alone can read.",
+            f"{option} has the text of a key; it must be the path of a file",
+            "Write the key to a file that only you can read, and give its path.",
             "private-key",
         )
     text = read_given(path, folder, option)
     if "PuTTY-User-Key-File-" in text:
         hint = "Convert it: puttygen KEY.ppk -O private-openssh-new -o KEY."
-        raise Wrong(f"{option} names a key of PuTTY's", hint, "key-form")
+        raise Wrong(f"{option} names a key in PuTTY's format", hint, "key-form")
     if "PRIVATE KEY-----" not in text or not text.isascii():
         raise Wrong(
-            f"{option} names a file that is not a private key of OpenSSH's",
+            f"{option} names a file that is not an OpenSSH private key",
             "Give the file without .pub, saved as plain text.",
             "bad-key",
         )
     if _is_encrypted(text):
         raise Wrong(
-            f"{option} names a key with a passphrase, for which nobody could be asked",
-            'Give one without, made for this with: ssh-keygen -t ed25519 -N "" -f key',
+            f"{option} names a key with a passphrase, which nobody could type",
+            'Make a key without one for this purpose: ssh-keygen -t ed25519 -N "" -f key',
             "key-passphrase",
         )
     return "".join(f"{line.rstrip()}\n" for line in text.strip().splitlines())
@@ -299,7 +297,7 @@ def _is_encrypted(text):
     if "ENCRYPTED" in text:
         return True
     body = "".join(line.strip() for line in text.splitlines() if "-----" not in line and ":" not in line)
-    # OpenSSH's PROTOCOL.key: a mark, and the name of the cipher.
+    # OpenSSH's PROTOCOL.key: a magic string, then the name of the cipher.
     try:
         start = base64.b64decode(body[:64])
     except ValueError:

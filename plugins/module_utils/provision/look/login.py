@@ -1,4 +1,4 @@
-"""Whom the server of the role sshd lets in, and what keeps a user out: a part of the probe, read-only."""
+"""Whom the SSH server of the role sshd lets in, and what keeps a user out: a read-only part of the probe."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1"}
 
 
 def user_name():
-    """Return the name of the user who runs this, or their number where they have none."""
+    """Return the name of the current user, or their number if they have no name."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
 
 
-# The fields of shadow(5) after the name; all but the first are days.
+# The fields of shadow(5) after the name; all but the first are in days.
 _SHADOW = ("hash", "changed", "least", "most", "warn", "inactive", "expires")
 
 
 def shadow_entry(user):
-    """Return what shadow(5) has of a user: ``hash`` of the password, the day it was ``changed``...; root only."""
+    """Return a user's entry in shadow(5): the ``hash``, the day it was ``changed``, and so on; root only."""
     for line in read_text("/etc/shadow").splitlines():
         name, *fields = line.split(":")
         if name == user and fields:
@@ -36,7 +36,7 @@ def shadow_entry(user):
 
 
 def password_state(folder):
-    """Return whose password the module sshd_password has set, and whether it still holds; empty when it has not."""
+    """Return whose password the module sshd_password has set, and whether it is still valid; {} if none."""
     noted = read_json(os.path.join(folder, "password.json"))
     password = read_text(os.path.join(folder, "password")).strip()
     if not noted and not password:
@@ -46,29 +46,29 @@ def password_state(folder):
 
 
 def wants_password(wanted):
-    """Tell whether there shall be a password: it was asked for, or there is no key."""
+    """Return whether to set a password: it was requested, or there is no key."""
     return wanted["with_password"] or not wanted["authorized_keys"]
 
 
 def user_problem(wanted, user, machine):
-    """Return why that user cannot be let in as wanted, what to do, and a code, as three texts; none when they can."""
+    """Return [problem, hint, code] if the role cannot let this user in; an empty list if it can."""
     if not machine["root"] and user != user_name():
         return [
-            f"Only root can let another user in than {user_name()}",
+            f"Only root can let in a user other than {user_name()}",
             "Leave sshd_user at auto, or use sudo.",
             "needs-root",
         ]
     if passwd_entry(user) is None:
         return [
             f"There is no user {user[:80]} on this machine",
-            "Name one that there is (sshd_user), or make it first.",
+            "Set sshd_user to an existing user, or create this one first.",
             "no-user",
         ]
-    # sshd_config(5): in the names of users these are patterns, or end the name.
+    # sshd_config(5): in user names these characters form patterns, or end the name.
     if re.search(r'[*?,"\x00-\x1f\x7f]', user):
         return [
-            f"The name {user!r} has characters that sshd takes for a pattern, which could let others in",
-            "Name another user: sshd_user.",
+            f"The user name {user!r} has characters that sshd treats as a pattern, which could let others in",
+            "Choose another user: sshd_user.",
             "bad-value",
         ]
     if not machine["root"] and wants_password(wanted):
@@ -80,7 +80,7 @@ def user_problem(wanted, user, machine):
         ]
     if wants_password(wanted) and not shadow_entry(user):
         return [
-            f"The password of {user} is kept elsewhere than on this machine, and cannot be set here",
+            f"The password of {user} is not stored on this machine, so it cannot be set here",
             "Give a public key: sshd_authorized_keys=~/.ssh/id_ed25519.pub.",
             "password-not-set",
         ]
@@ -88,7 +88,7 @@ def user_problem(wanted, user, machine):
 
 
 def passwd_entry(user):
-    """Return a user's entry in the passwd database, None where there is none."""
+    """Return a user's entry in the passwd database, None if there is none."""
     try:
         return pwd.getpwnam(user)
     except (KeyError, ValueError):
@@ -96,7 +96,7 @@ def passwd_entry(user):
 
 
 def login_problem(wanted, user, folder, mended=()):
-    """Return what keeps a user out, what to do, and a code; the modes of the paths in `mended` do not count."""
+    """Return [problem, hint, code] if something keeps a user out; the modes of paths in `mended` are ignored."""
     return (
         _wrong_shell(user)
         or _wrong_account(wanted, user)
@@ -113,7 +113,7 @@ def _wrong_shell(user):
         if not os.path.isfile(shell)
         else "which cannot be executed"
         if not os.stat(shell).st_mode & 0o111
-        else "which ends at once"
+        else "which exits at once"
         if os.path.basename(shell) in ("nologin", "false", "true", "sync")
         else ""
     )
@@ -121,7 +121,7 @@ def _wrong_shell(user):
         return []
     return [
         f"The shell of {user} is {shell}, {problem}",
-        f"Give them another, as with: usermod --shell /bin/bash {user}; or name another user (sshd_user).",
+        f"Change it (usermod --shell /bin/bash {user}), or choose another user (sshd_user).",
         "no-shell",
     ]
 
@@ -131,20 +131,21 @@ def _wrong_account(wanted, user):
     if entry and entry.pw_uid:
         for path in ("/etc/nologin", "/run/nologin"):
             if os.path.exists(path):
-                hint = "Remove that file if it is there by mistake."
-                return [f"{path} keeps all users but root out", hint, "login-refused"]
+                hint = "Remove that file if it is not meant to be there."
+                return [f"{path} keeps out all users but root", hint, "login-refused"]
     days = {name: _days(value) for name, value in shadow_entry(user).items()}
     today = int(time.time() // 86400)
     if days.get("expires", -1) >= 0 and today >= days["expires"]:
-        return [f"The account of {user} has expired", f"Let it last: chage --expiredate -1 {user}", "account-expired"]
-    # A password that is set now is new.
+        hint = f"Remove the expiry date: chage --expiredate -1 {user}"
+        return [f"The account of {user} has expired", hint, "account-expired"]
+    # A password that is being set has not expired.
     if not days or wants_password(wanted):
         return []
     too_old = days["most"] >= 0 and days["changed"] >= 0 and today - days["changed"] > days["most"]
     if days["changed"] == 0 or too_old:
         return [
-            f"The password of {user} has expired, and sshd wants a new one before it lets them in",
-            f"Set one (passwd {user}), or let the old one last: chage --lastday -1 {user}",
+            f"The password of {user} has expired, and sshd demands a new one at login",
+            f"Set a new one (passwd {user}), or keep the old one: chage --lastday -1 {user}",
             "password-expired",
         ]
     return []
@@ -155,7 +156,7 @@ def _days(text):
 
 
 def _wrong_modes(wanted, user, folder, mended):
-    """Look at what sshd looks at (StrictModes) before it trusts the file of the keys, as far as it is there."""
+    """Check the owners and modes that sshd checks (StrictModes) before it trusts authorized_keys."""
     entry = passwd_entry(user)
     if not entry or not wanted["authorized_keys"]:
         return []
@@ -167,14 +168,14 @@ def _wrong_modes(wanted, user, folder, mended):
             about = None
         if about and about.st_uid not in (0, entry.pw_uid):
             return [
-                f"{path} belongs to another user, so that sshd would trust no key in it",
-                f"Have it belong to {user} or to root: chown.",
+                f"{path} belongs to another user, so sshd would not trust the keys in it",
+                f"Make {user} or root its owner: chown {user} {path}",
                 "unsafe-modes",
             ]
         if about and about.st_mode & 0o022 and path not in mended:
             return [
-                f"Others than {user} may write to {path}, so that sshd would trust no key in it",
-                f"Take that right away: chmod go-w {path}",
+                f"Other users can write to {path}, so sshd would not trust the keys in it",
+                f"Remove that permission: chmod go-w {path}",
                 "unsafe-modes",
             ]
         if path in (home, "/"):
@@ -185,13 +186,13 @@ def _wrong_modes(wanted, user, folder, mended):
 def _no_key(wanted):
     keys = wanted["authorized_keys"]
     near = [EVERYWHERE.get(address, address) for address in wanted["listen_addresses"]]
-    # Whoever comes through a tunnel, or from this machine, comes from its own address.
+    # Connections through a tunnel, or from this machine, come from its own address.
     near = near if all(re.match(r"127\.|::1$", address) for address in wanted["listen_addresses"]) else []
     if not keys or wants_password(wanted) or any(opens(line, near) for line in keys):
         return []
     return [
-        "No key of sshd_authorized_keys lets anybody in: each has expired (expiry-time), or is for other addresses "
-        "(from) than those from which one can come",
-        "Change these options; behind a tunnel all come from 127.0.0.1.",
+        "No key in sshd_authorized_keys lets anybody in: each has expired (expiry-time) or is limited to other "
+        "addresses (from)",
+        "Change these options; connections through a tunnel come from 127.0.0.1.",
         "no-key",
     ]

@@ -1,4 +1,4 @@
-"""What is there of the viewer mrpeek, and what has drifted: a part of the probe, read-only."""
+"""The installation of the viewer mrpeek, and what has drifted: a read-only part of the probe."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from ..tool.path import foreign_command
 from .mrtrix3 import version_in
 from .tool import look_at_tool, notes_of
 
-# The headers of older releases do not compile with Eigen 3.4, which all systems here have, unless a distribution has
-# mended them (MRtrix3 8a420c772).
+# The packages that building needs, beside an MRtrix3 that includes its headers or with the sources of MRtrix3.
+_WITH_HEADERS = {"groups": ["pictures"], "extra": ["g++", "git", "ca-certificates", "python3-zstandard"]}
+_WITH_SOURCES = {"groups": ["pictures", "build"]}
+# The headers of older releases do not compile with Eigen 3.4, which all supported systems have, unless the distribution
+# has patched them (MRtrix3 8a420c772).
 _FIRST_FOR_MODULES = [3, 0, 4]
 
 
 def mrtrix3_for_modules():
-    """Return the ``tree``, ``version`` and ``cpu`` of the MRtrix3 that a module belongs to, empty where unknown."""
-    # A module can be built against neither the distribution's package nor the sources of what is no release.
+    """Return the ``tree``, ``version`` and ``cpu`` of the MRtrix3 to build a module against, empty if unknown."""
+    # Modules cannot be built against the distribution's package, nor against sources that are not a release.
     report = read_state("mrtrix3").get("report", {})
     folder = report.get("bin") or os.path.dirname(foreign_command("mrinfo"))
     version = version_in(folder, report.get("origin", "present") == "present") if folder else ""
@@ -35,26 +38,29 @@ def mrtrix3_for_modules():
 
 
 def _runs(folder, foreign=False):
-    """Tell whether the command in a folder still runs; it calls its version a preview."""
+    """Return whether the command in a folder still runs; its version is always "preview"."""
     return run([os.path.join(folder, "mrpeek"), "-version"], command_environment(folder))[0] == 0
 
 
 def now(role, report):
-    """Return whether the command still runs, and what keeps a shell from finding it."""
+    """Return whether the command still runs, and why a shell may not find it."""
     return {"works": not report.get("bin") or _runs(report["bin"]), **notes_of(role, report, read_state(role))}
 
 
 def look_at(wanted, machine):
-    """Return what is installed of mrpeek, what has drifted, and what building it needs to know."""
+    """Return the state of mrpeek, what has drifted, and what building it needs to know."""
     mrtrix3 = {} if wanted["state"] == "absent" else mrtrix3_for_modules()
 
     def differs(wanted, state):
         report = state["report"]
         if mrtrix3["version"] not in ("", report.get("mrtrix3")):
-            return f"it belongs to MRtrix3 {report.get('mrtrix3')}"
-        return "" if os.path.exists(report.get("decoder", "")) else "the decoder of its pictures is missing"
+            return f"it was built for MRtrix3 {report.get('mrtrix3')}"
+        return "" if os.path.exists(report.get("decoder", "")) else "the library that decodes its pictures is missing"
 
     def more():
         return {"mrtrix3": mrtrix3, "belongs_to": f"mrtrix3-{mrtrix3['version']}" if mrtrix3["version"] else ""}
+
+    # An MRtrix3 that includes its headers spares those of the distribution.
+    wanted = dict(wanted, needs=_WITH_HEADERS if mrtrix3.get("tree") else _WITH_SOURCES)
 
     return look_at_tool(wanted, machine, differs, _runs, more)

@@ -1,4 +1,4 @@
-"""What is there of the role reverse_ssh on this machine, and what has drifted: a part of the probe, read-only."""
+"""The reverse tunnel of this machine, and what has drifted: a read-only part of the probe."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from .login import user_name
 _GATEWAY = re.compile(
     r"(?P<user>[\w.][\w.-]*)@(?:(?P<name>[\w.][\w.-]*)|\[(?P<address>[\da-fA-F:.%]+)\])(?::(?P<port>\d{1,5}))?", re.A
 )
-# What changes the report or the question alone, and not the tunnel; of known_hosts only the gateway's lines matter.
+# Options that do not affect the tunnel; of known_hosts, only the gateway's lines matter.
 _NO_DRIFT = ("state", "accept_colab_policy", "jump", "known_hosts", "server_comes", "can_ask")
 
 
 def gateway_parts(gateway):
-    """Return the ``user``, ``host`` and ``port`` of a gateway, ``user@host`` or ``user@host:port``; none of another."""
+    """Return the ``user``, ``host`` and ``port`` of ``user@host`` or ``user@host:port``; {} if it is neither."""
     found = _GATEWAY.fullmatch(gateway)
     port = int(found["port"] or 22) if found else 0
     if not 0 < port < 65536:
@@ -38,12 +38,12 @@ def gateway_parts(gateway):
 
 
 def _place(host, port):
-    """Return how known_hosts names a server."""
+    """Return the name of a server in known_hosts."""
     return host.lower() if port == 22 else f"[{host.lower()}]:{port}"
 
 
 def known_lines(text, host, port):
-    """Return those lines of a known_hosts that speak of a server, whose names may be patterns or hashed (sshd(8))."""
+    """Return the lines of a known_hosts for a server; names may be patterns or hashed (sshd(8))."""
     place = _place(host, port)
     lines = []
     for line in text.split("\n"):
@@ -55,7 +55,7 @@ def known_lines(text, host, port):
 
 
 def _is_usable(line):
-    """Tell whether a line of known_hosts holds a whole key that may be trusted."""
+    """Return whether a line of known_hosts holds a complete key that may be trusted."""
     words = line.split()
     kind_and_key = words[2:4] if words[0] == "@cert-authority" else words[1:3]
     return words[0] != "@revoked" and len(kind_and_key) == 2 and is_whole(*kind_and_key)
@@ -68,15 +68,15 @@ def _names(names, place):
         except ValueError:
             return False
         return hmac.compare_digest(hmac.new(salt, place.encode(), hashlib.sha1).digest(), digest)
-    patterns = [name.lower().replace("[", "[[]") for name in names.split(",")]  # a bracket is one, and no set
+    patterns = [name.lower().replace("[", "[[]") for name in names.split(",")]  # a bracket is literal
     if any(fnmatchcase(place, pattern[1:]) for pattern in patterns if pattern.startswith("!")):
         return False
     return any(fnmatchcase(place, pattern) for pattern in patterns)
 
 
 def key_line(wanted, public_key):
-    """Return the line for the gateway's authorized_keys: with it this machine's key forwards a port, and no more."""
-    # It could run commands without the first limit, and listen at or connect to other places without the last two.
+    """Return the line for the gateway's authorized_keys: it lets this machine's key forward a port and nothing else."""
+    # The first limit forbids commands, the last two other addresses to listen at or connect to.
     if not public_key:
         return ""
     port = wanted["gateway_port"] or "*"
@@ -85,15 +85,15 @@ def key_line(wanted, public_key):
 
 
 def tunnel_answers(folder, seconds=4):
-    """Tell whether the gateway answers on the connection that holds the port there."""
-    # Asked for a port that the key may not open, it refuses the whole way through the connection that holds the port.
+    """Return whether the gateway answers on the connection that holds the port there."""
+    # The request for a port that the key may not open travels through that connection, and the gateway refuses it.
     ask = ["ssh", "-F", "none", "-S", "control", "-o", "ProxyCommand=false", "-W", "127.0.0.1:1", "gateway"]
-    code, _out, error = run(ask, seconds=seconds, folder=folder)  # the path of a socket is short, so it is in there
+    code, _out, error = run(ask, seconds=seconds, folder=folder)  # in that folder, since socket paths must be short
     return code == 0 or "refused by peer" in error
 
 
 def _login(port):
-    """Return as whom one logs in at this machine's server: the one whom the role sshd lets in, if it is that one's."""
+    """Return the user to log in as at a port of this machine: that of the role sshd, else the current user."""
     sshd = read_state("sshd")
     if sshd.get("wanted", {}).get("port") == port and sshd.get("report", {}).get("user"):
         return sshd["report"]["user"]
@@ -107,12 +107,12 @@ def _expires(started, seconds):
 
 
 def identity_of(wanted):
-    """Return the name of the key's file: one that was given does not take the place of the machine's own."""
+    """Return the file name of the key: a given one does not replace the machine's own."""
     return "given_key" if wanted["identity"] else "id_ed25519"
 
 
 def tunnel_now(wanted, gateway, folder):
-    """Return what to note of a tunnel that was set up, with which it is compared later, and the report of it."""
+    """Return the note of a tunnel, for later comparison, with its report."""
     identity = identity_of(wanted)
     public_key = " ".join(read_text(os.path.join(folder, identity + ".pub")).split()[:2])
     key = offered_key("127.0.0.1", wanted["port"], seconds=2)
@@ -127,7 +127,7 @@ def tunnel_now(wanted, gateway, folder):
 
 
 def tunnel_report(wanted, gateway, tunnel, key, public_key):
-    """Return how the machine is reached and known, an empty dict as long as it was not."""
+    """Return how to reach and recognise the machine, {} if the tunnel has never been up."""
     if not tunnel.get("port") or not key:
         return {}
     host = f"[{gateway['host']}]" if ":" in gateway["host"] else gateway["host"]
@@ -144,26 +144,28 @@ def tunnel_report(wanted, gateway, tunnel, key, public_key):
 
 
 def tunnel_drift(wanted, state, now, folder):
-    """Return in words how the tunnel noted in `state` is not what is wanted; empty for not at all."""
+    """Return in words how the tunnel noted in `state` differs from the one wanted; empty if it does not."""
     if not state.get("report"):
-        return "none is set up"
+        return "no tunnel is set up"
     for name, value in now["wanted"].items():
         if state.get("wanted", {}).get(name) != value:
-            return f"reverse_ssh_{name} is another"
+            return f"reverse_ssh_{name} has changed"
     if now["known"] != state.get("known"):
-        return "the gateway's line of known_hosts is another"
+        return "the gateway's line of known_hosts has changed"
     for name, digest in now["files"].items():
         if state.get("files", {}).get(name) != digest:
-            return f"{os.path.join(folder, name)} is another"
+            return f"{os.path.join(folder, name)} has changed"
     return ""
 
 
 def what_is_lost(state, key, folder):
-    """Return in words how a tunnel is no longer as noted, its server showing `key` now; empty when it leads here."""
+    """Return in words why a tunnel no longer works, its server showing `key` now; empty if it leads here."""
     if not running(os.path.join(folder, "reverse_ssh.pid")):
-        return "it does not run"
+        return "it is not running"
     if not key or key != state.get("key"):
-        return f"the SSH server at port {state['wanted']['port']} " + ("is another" if key else "does not answer")
+        return f"the SSH server at port {state['wanted']['port']} " + (
+            "has another host key" if key else "does not answer"
+        )
     if not tunnel_answers(folder):
         said = read_json(os.path.join(folder, "tunnel.json")).get("said")
         return "the gateway does not answer" + (f": {said[-1]}" if said else "")
@@ -171,7 +173,7 @@ def what_is_lost(state, key, folder):
 
 
 def tunnel_problem(wanted, gateway, known):
-    """Return what is wrong with what was asked for, what to do, and a code, as three texts; none when nothing is."""
+    """Return [problem, hint, code] for options that cannot be used; an empty list if all is well."""
     consents = wanted["accept_colab_policy"] or wanted.get("can_ask")
     policy = colab_policy_problem(consents, "reverse_ssh_accept_colab_policy")
     return policy or _wrong_gateway(wanted, gateway, known) or _wrong_number(wanted)
@@ -181,13 +183,13 @@ def _wrong_gateway(wanted, gateway, known):
     if not wanted["gateway"]:
         return [
             "reverse_ssh_gateway is missing",
-            "Name a host of yours and the user there: reverse_ssh_gateway=user@host.",
+            "Set it to a host of yours and your user there: reverse_ssh_gateway=user@host.",
             "bad-value",
         ]
     if not gateway:
         return [
             f"reverse_ssh_gateway must be user@host or user@host:port, not {wanted['gateway'][:80]!r}",
-            "Options of ssh have no place in it.",
+            "It cannot contain ssh options.",
             "bad-value",
         ]
     host, port = gateway["host"], gateway["port"]
@@ -195,14 +197,14 @@ def _wrong_gateway(wanted, gateway, known):
     if not known:
         missing = f"has no line for {_place(host, port)}" if wanted["known_hosts"] else "is missing"
         return [
-            f"reverse_ssh_known_hosts {missing}: this machine could not know the gateway from an impostor",
-            f"Give the path of your own known_hosts if you have logged in there before, or what {scan} prints.",
+            f"reverse_ssh_known_hosts {missing}, so this machine could not tell the gateway from an impostor",
+            f"Give the path of your own known_hosts if you have logged in there before, or the output of {scan}.",
             "gateway-key-unknown",
         ]
     if not any(map(_is_usable, known)):
         return [
-            f"reverse_ssh_known_hosts has no line for {_place(host, port)} with a whole key that is not revoked",
-            f"Copy whole lines: those of your own known_hosts, or what {scan} prints.",
+            f"reverse_ssh_known_hosts has no line for {_place(host, port)} with a complete key that is not revoked",
+            f"Copy whole lines, from your own known_hosts or from the output of {scan}.",
             "bad-key",
         ]
     return []
@@ -210,43 +212,43 @@ def _wrong_gateway(wanted, gateway, known):
 
 def _wrong_number(wanted):
     ports = {
-        "reverse_ssh_port": (1, "that of the role sshd"),
-        "reverse_ssh_gateway_port": (0, "0, with which the gateway chooses"),
+        "reverse_ssh_port": (1, "to use the port of the role sshd"),
+        "reverse_ssh_gateway_port": (0, "to let the gateway choose"),
     }
     for name, (least, default) in ports.items():
         port = wanted[name.replace("reverse_ssh_", "")]
         if not least <= port < 65536:
-            return [f"{name} must be from {least} to 65535, not {port}", f"Leave it out for {default}.", "bad-value"]
+            return [f"{name} must be from {least} to 65535, not {port}", f"Leave it out {default}.", "bad-value"]
     if wanted["max_seconds"] < 0:
-        return ["reverse_ssh_max_seconds cannot be negative", "0 is no limit.", "bad-value"]
+        return ["reverse_ssh_max_seconds must not be negative", "Use 0 for no limit.", "bad-value"]
     if not wanted.get("server_comes") and not answers("127.0.0.1", wanted["port"], "SSH-2.0-"):
         return [
             f"No SSH server answers at port {wanted['port']} of 127.0.0.1",
-            "Start one with the role sshd, or name the port of yours: reverse_ssh_port.",
+            "Run the role sshd first, or choose another port: reverse_ssh_port.",
             "no-ssh-server",
         ]
     return []
 
 
 def now(role, report):
-    """Return whether the tunnel is up and leads here at this moment; `look.now` says how."""
+    """Return whether the tunnel is up now and leads here, as `look.now` describes."""
     state = read_state(role)
     folder = os.path.join(state_folder(), "reverse_ssh")
     if not os.path.exists(os.path.join(folder, "reverse_ssh.pid")):
         return {"state": "stopped", "works": False}
     if not state.get("wanted") or not report.get("jump"):
-        return {"state": "started", "works": False, "problem": "what was noted of it is lost"}
+        return {"state": "started", "works": False, "problem": "its notes are lost"}
     key = offered_key("127.0.0.1", state["wanted"]["port"], seconds=2)
     problem = what_is_lost(state, key, folder)
     if problem:
         return {"state": "started", "works": False, "problem": problem}
-    # After a new connection the gateway may have given another port.
+    # After a reconnection the port may be another.
     port = read_json(os.path.join(folder, "tunnel.json")).get("port", report.get("port"))
     return {"state": "started", "works": True, **way_in(report["user"], "127.0.0.1", port, key, report["jump"])}
 
 
 def read_here(wanted):
-    """Return what is wanted with the lines of known_hosts and a digest of the key; see `checks.read_here`."""
+    """Return what is wanted with the lines of known_hosts and a digest of the key; see `look.read_here`."""
     wanted = dict(wanted)
     folder, path = wanted.pop("folder"), wanted["identity"]
     try:
@@ -258,7 +260,7 @@ def read_here(wanted):
 
 
 def look_at(wanted, machine):
-    """Return whether the tunnel is there as wanted, what has drifted, and what setting it up needs to know."""
+    """Return whether the tunnel is as wanted, what has drifted, and what is needed to set it up."""
     state = read_state("reverse_ssh")
     folder = os.path.join(machine["state"], "reverse_ssh")
     pid_file = os.path.join(folder, "reverse_ssh.pid")
@@ -269,7 +271,7 @@ def look_at(wanted, machine):
         report = absent_report("reverse_ssh", wanted, folder=folder if there else "")
         return dict(result, converged=not (state or there or installed_for("reverse_ssh")), report=report)
     if wanted["state"] == "stopped":
-        # That of one which has ended goes too: from then on it is stopped, and not lost.
+        # The pid file of a tunnel that has ended goes too: then it counts as stopped, not lost.
         return dict(result, converged=not os.path.exists(pid_file), report=dict(result["report"], state="stopped"))
     if wanted.get("given_problem"):
         return dict(result, converged=False, drift="", problem=wanted["given_problem"])
@@ -279,7 +281,7 @@ def look_at(wanted, machine):
         return dict(result, converged=False, drift="", problem=tunnel_problem(wanted, gateway, []))
     now = tunnel_now(wanted, gateway, folder)
     drift = tunnel_drift(wanted, state, now, folder)
-    # Asked once: a gateway that hangs is waited for.
+    # Only once: a gateway that hangs takes seconds.
     lost = what_is_lost(now if drift else state, now["key"], folder)
     drift = drift or lost
     return dict(
@@ -292,6 +294,7 @@ def look_at(wanted, machine):
         problem=tunnel_problem(wanted, gateway, now["known"]) if drift else [],
         identity=identity_of(wanted),
         ssh=shutil.which("ssh") or "",
+        needs={} if shutil.which("ssh") else {"extra": ["openssh-client"]},
         config={
             "gateway_user": gateway["user"],
             "gateway_host": gateway["host"],

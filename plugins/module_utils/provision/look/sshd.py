@@ -1,4 +1,4 @@
-"""What is there of the role sshd on this machine, and what has drifted: a part of the probe, read-only."""
+"""The SSH server of the role sshd, and what has drifted: a read-only part of the probe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .connection import way_in
 from .deps import absent_report, installed_for
 from .keys import Wrong, authorized_keys
 
-# Where sessions look for commands: what a login's PATH has, and what Google Colab's notebooks have besides.
+# The PATH of sessions: that of a login, and the folders that Google Colab's notebooks have in addition.
 _SESSION_PATH = (
     "/opt/bin",
     "/usr/local/nvidia/bin",
@@ -39,13 +39,13 @@ _COLAB_LIBRARIES = "/usr/lib64-nvidia"  # its graphics driver
 _PROFILE = "/etc/profile.d/provision-sshd.sh"
 _HOLD = "/etc/ssh/sshd_not_to_be_run"
 _RUN = "/run/sshd"
-_RUN_NOTE = f"{_RUN} was there before."  # made by systemd, from 256 on, also where there is no server
-# Why an address cannot be listened on, where it is not the address.
+_RUN_NOTE = f"{_RUN} was there before."  # systemd 256 and later make it even without a server
+# The codes of errors that do not mean a bad address.
 _CODES = {errno.EADDRINUSE: "port-taken", errno.EACCES: "not-permitted"}
 
 
 def session_environment(extra, machine):
-    """Return the environment variables that sessions get."""
+    """Return the environment variables of sessions."""
     folders = [folder for folder in _SESSION_PATH if os.path.isdir(folder)]
     if not machine["root"]:
         folders.insert(0, os.path.join(machine["home"], ".local/bin"))
@@ -59,12 +59,12 @@ def session_environment(extra, machine):
     if os.path.isdir(_COLAB_LIBRARIES):
         found["LD_LIBRARY_PATH"] = _COLAB_LIBRARIES
     found.update({name: str(value) for name, value in extra.items()})
-    # Under another name as well, for login shells, whose /etc/profile sets PATH anew.
+    # Under a second name for login shells, because /etc/profile resets PATH.
     return dict(found, PROVISION_PATH=found["PATH"])
 
 
 def bind_problem(address, port):
-    """Return why a server of this user's cannot listen at an address, and a code; two empty strings when it can."""
+    """Return why this user's server cannot listen at an address, and a code; two empty strings if it can."""
     try:
         family, kind, protocol, _name, place = socket.getaddrinfo(
             address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -77,14 +77,14 @@ def bind_problem(address, port):
             one.listen(1)
     except OSError as error:
         return (error.strerror or str(error)).lower(), _CODES.get(error.errno, "bad-value")
-    except ValueError:  # no name of a host can be that
-        return "it is not an address", "bad-value"
+    except ValueError:  # not a valid host name
+        return "it is not a valid address", "bad-value"
     return "", ""
 
 
 def listens(pid, port):
-    """Tell whether the process with this number, of this user or asked about by root, listens at a TCP port."""
-    # What was noted or configured may be lost, tampered with, or that of a run that was interrupted.
+    """Return whether a process of this user (or any, for root) listens at a TCP port."""
+    # Notes and configuration may be lost, changed, or left by an interrupted run.
     # proc_net(5): the local address, the state (0A is LISTEN) and the inode are the fields 2, 4 and 10.
     tables = (read_text(f"/proc/{pid}/net/{name}").splitlines()[1:] for name in ("tcp", "tcp6"))
     rows = [line.split() for table in tables for line in table]
@@ -96,20 +96,20 @@ def listens(pid, port):
 
 
 def find_sshd():
-    """Return the path of the OpenSSH server, an empty string when it is not installed."""
+    """Return the path of the OpenSSH server, an empty string if it is not installed."""
     folders = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
     return shutil.which("sshd", path=folders) or ""
 
 
 def has_penalties(program):
-    """Tell whether an sshd makes those wait who have failed to log in (PerSourcePenalties, from OpenSSH 9.8 on)."""
-    _code, out, error = run([program, "-V"])  # those that know no -V tell it with their usage
+    """Return whether an sshd delays clients after failed logins (PerSourcePenalties, from OpenSSH 9.8 on)."""
+    _code, out, error = run([program, "-V"])  # versions without -V print it with their usage
     found = re.search(r"OpenSSH_(\d+)\.(\d+)", out + error)
     return bool(found) and [int(number) for number in found.groups()] >= [9, 8]
 
 
 def sshd_report(wanted, user, folder):
-    """Return how the server is reached and known, an empty dict as long as it has no host key."""
+    """Return how to reach and recognise the server, {} if it has no host key."""
     key = read_text(os.path.join(folder, "ssh_host_ed25519_key.pub")).split()[:2]
     if len(key) != 2:
         return {}
@@ -122,7 +122,7 @@ def sshd_report(wanted, user, folder):
 
 
 def sshd_now(wanted, user, folder, machine):
-    """Return what to note of a server that was set up, with which it is compared later."""
+    """Return the note of a server, for later comparison."""
     names = [os.path.join(folder, name) for name in ("sshd_config", "authorized_keys", "ssh_host_ed25519_key.pub")]
     return {
         "wanted": {name: value for name, value in wanted.items() if name != "state"},
@@ -133,39 +133,39 @@ def sshd_now(wanted, user, folder, machine):
 
 
 def sshd_drift(wanted, state, now, user, folder, machine):
-    """Return in words how the server noted in `state` differs from the one wanted; empty for not at all."""
+    """Return in words how the server noted in `state` differs from the one wanted; empty if it does not."""
     noted = state.get("wanted", {})
     if not state.get("report"):
-        return "none is set up"
+        return "no server is set up"
     if noted.get("form") != wanted["form"]:
-        return "another version of this role has set it up"
+        return "it was set up by another version of this role"
     for name, value in now["wanted"].items():
         if noted.get(name) != value:
-            return f"sshd_{name} is another"
+            return f"sshd_{name} has changed"
     if state.get("environment") != now["environment"]:
-        return "the environment of its sessions is another"
+        return "the environment of its sessions has changed"
     for path, digest in now["files"].items():
         if state.get("files", {}).get(path) != digest:
-            return f"{path} is another"
+            return f"{path} has changed"
     if not os.path.exists(os.path.join(folder, "ssh_host_ed25519_key")):
         return "its host key is missing"
     if machine["root"] and login.password_state(folder) != (
         {"user": user, "set": True} if login.wants_password(wanted) else {}
     ):
-        return "the password is another"
+        return "the password has changed"
     if machine["root"] and not os.path.isdir(_RUN):
         return f"{_RUN} is missing"
     return ""
 
 
 def what_is_lost(wanted, user, folder):
-    """Return in words why nobody gets in at this moment, empty when nothing speaks against it."""
+    """Return in words why nobody can log in now, empty if nothing prevents it."""
     if not running(os.path.join(folder, "sshd.pid")):
-        return "it does not run"
+        return "it is not running"
     if not answers(_reached_at(wanted), wanted["port"], "SSH-2.0-"):
         return "it does not answer"
     problem = login.login_problem(wanted, user, folder)
-    return f"nobody gets in: {problem[0]}" if problem else ""
+    return f"nobody can log in: {problem[0]}" if problem else ""
 
 
 def _reached_at(wanted):
@@ -174,11 +174,11 @@ def _reached_at(wanted):
     return login.EVERYWHERE.get(address, address)
 
 
-# --- What is wrong with what was asked for, and what speaks against a login ------------------------------------------
+# --- What is wrong with the options, and what prevents a login -------------------------------------------------------
 
 
 def sshd_problem(wanted, user, pid, folder, machine):
-    """Return what is wrong with what was asked for, what to do, and a code, as three texts; none when nothing is."""
+    """Return [problem, hint, code] for options that cannot be used; an empty list if all is well."""
     own = [os.path.realpath(path) for path in (os.path.join(folder, "authorized_keys"), folder, machine["state"])]
     return (
         login.user_problem(wanted, user, machine)
@@ -198,7 +198,7 @@ def _wrong_environment(wanted):
         ):
             return [
                 f"sshd_environment cannot set {repr(name[:80])[1:-1]}",
-                "Names have letters, digits and _; values no quotes, backslashes or line ends.",
+                "Names consist of letters, digits and _; values cannot contain quotes, backslashes or line breaks.",
                 "bad-value",
             ]
     return []
@@ -207,22 +207,22 @@ def _wrong_environment(wanted):
 def _wrong_place(wanted, pid):
     port = wanted["port"]
     if not 0 < port < 65536:
-        return [f"sshd_port must be from 1 to 65535, not {port}", "Leave it out for 2222.", "bad-value"]
+        return [f"sshd_port must be from 1 to 65535, not {port}", "Leave it out to use 2222.", "bad-value"]
     if listens(pid, port):
-        return []  # what is there is ours
+        return []  # it is our own server
     for address in wanted["listen_addresses"]:
         problem, code = bind_problem(address, port)
         if problem:
             return [
-                f"The port {port} of {address} cannot be listened on: {problem}",
-                "Choose another: sshd_port, sshd_listen_addresses.",
+                f"The SSH server cannot listen on port {port} of {address}: {problem}",
+                "Change sshd_port or sshd_listen_addresses.",
                 code,
             ]
     return []
 
 
 def now(role, report):
-    """Return whether the server runs and lets in at this moment; `look.now` says how."""
+    """Return whether the server runs and lets people in now, as `look.now` describes."""
     folder = os.path.join(state_folder(), "sshd")
     if not os.path.exists(os.path.join(folder, "sshd.pid")):
         return {"state": "stopped", "works": False}
@@ -230,13 +230,13 @@ def now(role, report):
         return {"state": "started", "works": False, "problem": "it has ended"}
     wanted = read_state(role).get("wanted", {})
     if not wanted.get("listen_addresses"):
-        return {"state": "started", "works": False, "problem": "what was noted of it is lost"}
+        return {"state": "started", "works": False, "problem": "its notes are lost"}
     problem = what_is_lost(wanted, report.get("user", ""), folder)
     return {"state": "started", "works": not problem, **({"problem": problem} if problem else {})}
 
 
 def read_here(wanted):
-    """Return what is wanted with the keys themselves; see `checks.read_here`."""
+    """Return what is wanted with the keys themselves; see `look.read_here`."""
     wanted = dict(wanted)
     given, folder = wanted.pop("authorized_keys"), wanted.pop("folder")
     try:
@@ -246,7 +246,7 @@ def read_here(wanted):
 
 
 def _environment(given):
-    """Return the variables that were given, also those of ansible-playbook's command line; None for none of either."""
+    """Return the given variables, a mapping or JSON from ansible-playbook's command line; None if neither."""
     if isinstance(given, str) and given.strip():
         try:
             given = json.loads(given)
@@ -256,16 +256,16 @@ def _environment(given):
 
 
 def look_at(wanted, machine):
-    """Return whether the server is there as wanted, what has drifted, and what setting it up needs to know."""
+    """Return whether the server is as wanted, what has drifted, and what is needed to set it up."""
     state = read_state("sshd")
     folder = os.path.join(machine["state"], "sshd")
     user = login.user_name() if wanted["user"] == "auto" else str(wanted["user"])
-    user = getattr(login.passwd_entry(user), "pw_name", user)  # a directory service may know other spellings
+    user = getattr(login.passwd_entry(user), "pw_name", user)  # a directory service may accept other spellings
     pid = running(os.path.join(folder, "sshd.pid"))
     result = {"folder": folder, "user": user, "pid": pid, "report": state.get("report", {})}
     if wanted["state"] == "absent":
         packages = installed_for("sshd")
-        # Of a file that root alone can write, another user removes the one that their own run has made.
+        # Another user removes root's file only if their own run has made it.
         roots = [
             path
             for path in (_PROFILE, _HOLD)
@@ -277,14 +277,14 @@ def look_at(wanted, machine):
         report = absent_report("sshd", wanted, folder=folder if os.path.lexists(folder) else "", files=roots)
         return dict(result, converged=not there, roots_files=roots, report=report)
     if wanted["state"] == "stopped":
-        # That of one which has ended goes too: from then on it is stopped, and not lost.
+        # The pid file of a server that has ended goes too: then it counts as stopped, not lost.
         noted = os.path.exists(os.path.join(folder, "sshd.pid"))
         return dict(result, converged=not noted, report=dict(result["report"], state="stopped"))
     environment = _environment(wanted["environment"])
     problem = wanted.get("given_problem") or (
-        ["sshd_listen_addresses is empty", "Leave it out for 127.0.0.1; 0.0.0.0 is every address.", "bad-value"]
+        ["sshd_listen_addresses is empty", "Leave it out for 127.0.0.1, or use 0.0.0.0 for all addresses.", "bad-value"]
         if not all(wanted["listen_addresses"] or [""])
-        else ["sshd_environment must be names with values", 'Write it as {"NAME": "value"}.', "bad-value"]
+        else ["sshd_environment must map names to values", 'Write it as {"NAME": "value"}.', "bad-value"]
         if environment is None
         else []
     )
@@ -305,6 +305,7 @@ def look_at(wanted, machine):
         problem=sshd_problem(wanted, user, pid, folder, machine),
         now=now,
         program=program,
+        needs={} if program else {"extra": ["openssh-server"]},
         penalties=bool(program) and has_penalties(program),
         environment=now["environment"],
         authorized_keys=wanted["authorized_keys"],

@@ -1,4 +1,4 @@
-"""What the roles that install a tool in a prefix look for alike: a part of the probe, read-only."""
+"""The checks that all roles of tools share: a read-only part of the probe."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .deps import absent_report, installed_for
 
 
 def is_own(state):
-    """Tell whether what a role noted is an installation of its own, and not one that it found."""
+    """Return whether a role's note describes its own installation, rather than one that it found."""
     return state.get("report", {}).get("origin") not in (None, "present", "package")
 
 
 def place_of(tool, wanted, state, machine):
-    """Return (prefix, folder of links) that are wanted: where no other is named, an installation stays where it is."""
+    """Return the (prefix, link folder) that are wanted; by default an installation stays where it is."""
     prefix, link_dir = wanted["prefix"], wanted["link_dir"]
     if is_own(state) and is_ours(state["report"].get("prefix", "")):
         prefix = state["report"]["prefix"] if prefix == "auto" else prefix
@@ -33,7 +33,7 @@ def place_of(tool, wanted, state, machine):
 
 
 def place_drift(state, prefix, link_dir):
-    """Return in words what is not where it is wanted; empty for nothing."""
+    """Return in words what is not in its place; empty if all is."""
     report = state["report"]
     if report["prefix"] != prefix:
         return f"it is in {report['prefix']}"
@@ -45,27 +45,27 @@ def place_drift(state, prefix, link_dir):
 
 
 def refusal_of(tool, prefix, link_dir):
-    """Return why nothing can be installed in a place: what is wrong, what to do, and a code; else nothing."""
+    """Return [problem, hint, code] if nothing can be installed there; an empty list if it can."""
     problem = prefix_problem(prefix)
     if problem:
         code = disk_code(os.path.dirname(os.path.realpath(prefix))) or "prefix"
         return [f"The prefix {prefix} {problem}.", f"Choose another folder: {tool}_prefix.", code]
-    parent = os.path.dirname(os.path.realpath(prefix))  # it is put together beside its place
+    parent = os.path.dirname(os.path.realpath(prefix))  # installations are prepared beside their place
     if not writable(parent):
         return [
-            f"You may not write to {parent}, the folder of the prefix {prefix}.",
-            f"Choose a prefix in a folder of your own ({tool}_prefix), or use sudo.",
+            f"You have no permission to write to {parent}, the parent folder of the prefix {prefix}.",
+            f"Choose a folder of your own ({tool}_prefix), or use sudo.",
             "not-permitted",
         ]
     if link_dir and not writable(link_dir):
         return [
-            f"You may not write to {link_dir}, where the commands would be linked.",
-            f"Choose another folder ({tool}_link_dir; none makes no links), or use sudo.",
+            f"You have no permission to write to {link_dir}, where the commands would be linked.",
+            f"Choose another folder ({tool}_link_dir, or none for no links), or use sudo.",
             "not-permitted",
         ]
     if not writable(state_folder()):
         return [
-            f"You may not write to {state_folder()}, where it is noted what is installed.",
+            f"You have no permission to write to {state_folder()}, which records what is installed.",
             "Make that folder writable for this user.",
             "not-permitted",
         ]
@@ -73,28 +73,28 @@ def refusal_of(tool, prefix, link_dir):
 
 
 def notes_of(name, report, state):
-    """Return what somebody should know of an installation that works, as ``{"notes": [...]}``, or nothing."""
+    """Return ``{"notes": [...]}`` with what users should know about a working installation, or {}."""
     problems = [path_problem(report, state), environment_problem(name, report.get("environment", {}))]
     return {"notes": list(filter(None, problems))} if any(problems) else {}
 
 
 def look_at_tool(wanted, machine, differs, version_in, more=dict):
-    """Return what is installed of a tool, what has drifted, and what every way to install it needs to know."""
+    """Return the state of a tool, what has drifted, and what every origin needs to know."""
     name = wanted["name"]
     state = read_state(name)
     prefix, link_dir = place_of(name, wanted, state, machine)
     result = {"prefix": prefix, "link_dir": link_dir, "report": state.get("report", {})}
     if wanted["state"] == "absent":
         own = is_ours(prefix)
-        # A run that was cut off may have installed packages and nothing else, or left what it had begun.
+        # An interrupted run may have installed only packages, or left unfinished folders.
         there = state or own or installed_for(name) or leftovers(prefix)
         return dict(result, converged=not there, report=absent_report(name, wanted, prefix=prefix if own else ""))
     drift = _drift(wanted, state, differs, version_in) or (
-        "an installation was cut off" if state.get("pending") else ""
+        "an installation was interrupted" if state.get("pending") else ""
     )
     misplaced = place_drift(state, prefix, link_dir) if is_own(state) else ""
     if not (drift or misplaced):
-        # In a notebook's kernel, the run itself sees to it that what is in a prefix of its own is found.
+        # In a notebook's kernel, the run itself makes sure that the commands are found.
         notes = notes_of(name, result["report"], state) if wanted.get("shell", True) or not is_own(state) else {}
         return dict(result, report={**result["report"], **notes}, **_keeping(wanted, state, machine))
     origins = tried(wanted)
@@ -110,20 +110,33 @@ def look_at_tool(wanted, machine, differs, version_in, more=dict):
         **_aim(wanted, state),
         **more(),
     )
-    return dict(result, refusal=_refusal(wanted, result), unfit=_unfit(wanted, result, machine))
+    unfit = _unfit(wanted, result, machine)
+    return dict(result, refusal=_refusal(wanted, result), unfit=unfit, needs=_needs(wanted, result, unfit))
+
+
+def _needs(wanted, found, unfit):
+    """Return the ``groups`` and ``extra`` packages of the first origin that installs any, {} if none will be tried."""
+    if found["movable"]:
+        return {}
+    # An archive from a store includes its libraries.
+    of_archive = {} if found["archive"].endswith(".tar.zst") else {
+        "groups": wanted.get("groups", []), "extra": wanted.get("packages", [])
+    }  # fmt: skip
+    needs = {"archive": of_archive, "package": wanted.get("package", {}), "source": wanted.get("needs", {})}
+    return next((needs[origin] for origin in tried(wanted) if origin in needs and origin not in unfit), {})
 
 
 def tried(wanted):
-    """Return the origins that are tried for what is wanted, in their order."""
+    """Return the origins to try, in order."""
     asked = wanted.get("origin", "auto")
     return wanted["origins"] if asked == "auto" else [asked]
 
 
 def _drift(wanted, state, differs, version_in):
-    """Return in words how what the role noted differs from what is wanted, but for its place."""
+    """Return in words how the installation differs from what is wanted, apart from its place."""
     report = state.get("report")
     if not report:
-        return "nothing is installed"
+        return "it is not installed"
     if not satisfies(state.get("version", ""), wanted["version"], wanted.get("release", "")):
         return f"version {state.get('version')} is installed"
     if wanted.get("origin", "auto") not in ("auto", report["origin"]):
@@ -139,17 +152,17 @@ def _drift(wanted, state, differs, version_in):
 
 
 def _aim(wanted, state):
-    """Return the version to install: the one wanted, and not an older one than is there already."""
+    """Return the version to install: the one wanted, but never an older one than is installed."""
     release = wanted.get("release", "")
     version = release if wanted["version"] == "auto" else wanted["version"]
     keeps = is_own(state) and wanted.get("origin", "auto") == "auto" and wanted["version"] in ("auto", "any")
     if keeps and not wanted.get("archive", {}).get("url") and satisfies(state["version"], wanted["version"], release):
-        version = state["version"]  # to mend an installation is not to replace it with an older one
+        version = state["version"]  # repairing an installation must not downgrade it
     return {"version": version}
 
 
 def _store(wanted, machine):
-    """Return what is known of the store of builds."""
+    """Return the facts about the store."""
     asked = wanted.get("store", "none")
     store = store_folder(asked, wanted["folder"], machine)
     problem = store_problem(store) if store else ""
@@ -158,7 +171,7 @@ def _store(wanted, machine):
 
 
 def _refusal(wanted, found):
-    """Return why what is wanted cannot be done, as `refusal_of` does; an empty list when it can."""
+    """Return [problem, hint, code] if what is wanted cannot be done; an empty list if it can."""
     name, archive = wanted["name"], wanted.get("archive", {})
     url, sha256, origins = archive.get("url", ""), archive.get("sha256", ""), tried(wanted)
     if set(origins) - {"present", "package"}:
@@ -169,40 +182,40 @@ def _refusal(wanted, found):
         return []
     if url and not re.fullmatch("[0-9A-Fa-f]{64}", sha256):
         return [
-            f"{name}_archive_sha256 must be the 64 hexadecimal digits of the archive's SHA-256, not {sha256!r}.",
-            f"Whoever made {url} can tell it: sha256sum {os.path.basename(url)}.",
+            f"{name}_archive_sha256 must be the archive's SHA-256 (64 hexadecimal digits), not {sha256!r}.",
+            f"Get it from the maker of {url}: sha256sum {os.path.basename(url)}.",
             "usage",
         ]
     if not url and origins == ["archive"]:
-        hint = f"Give the URL or path of an archive and its {name}_archive_sha256."
+        hint = f"Set it to the URL or path of an archive, and {name}_archive_sha256 to its SHA-256."
         return [f"{name}_archive is empty.", hint, "usage"]
     return []
 
 
 def _foreign(wanted, version_in):
-    """Return the folder and the version of a tool on PATH that is not ours; nothing when there is none."""
+    """Return the folder and version of a tool on PATH that we did not install; {} if there is none."""
     folder = os.path.dirname(foreign_command(wanted["tells"]["command"][0]))
     return {"bin": folder, "version": version_in(folder, True)} if folder else {}
 
 
 def _unfit(wanted, found, machine):
-    """Return {origin: why it cannot give what is wanted}, as far as that is known without trying; the others may."""
+    """Return {origin: why it cannot provide what is wanted}, as far as that is known without trying."""
     problem, present = disk_problem(machine["cache"]), found["present"]
     if not present:
-        no_present = "there is none on PATH"
+        no_present = "it is not on PATH"
     elif not present["version"]:
-        no_present = f"{present['bin']} does not run"
+        no_present = f"the commands in {present['bin']} do not run"
     else:
         fits = satisfies(present["version"], found["version"])
-        no_present = "" if fits else f"{present['bin']} is {present['version']}"
+        no_present = "" if fits else f"{present['bin']} has {present['version']}"
     no_store = "" if found["store_there"] else found["store_problem"] or f"there is no {found['store']}"
     may = found["sudo"] or wanted["can_become"]
     why = {
         "present": no_present,
-        "store": no_store if found["store"] else "no store is wanted",
-        "archive": "" if found["archive"] else "none was given",
-        "package": "" if may else "only an administrator can install it, and sudo asks for a password",
-        "source": f"the folder for sources, {machine['cache']}, {problem}; XDG_CACHE_HOME names another"
+        "store": no_store if found["store"] else "the store is turned off",
+        "archive": "" if found["archive"] else "no archive was given",
+        "package": "" if may else "installing packages needs an administrator",
+        "source": f"the folder for sources, {machine['cache']}, {problem}; set XDG_CACHE_HOME to another"
         if problem
         else "",
     }
@@ -210,8 +223,8 @@ def _unfit(wanted, found, machine):
 
 
 def _keeping(wanted, state, machine):
-    """Return what is due of an installation that is as wanted: at most its build has to be kept in the store."""
-    # A run may have been cut off before that. After a problem of the store itself, it is tried again once that is gone.
+    """Return what is due for an installation that is as wanted: at most, saving its build in the store."""
+    # A run may have been interrupted before that. After a problem with the store, it is retried once that is solved.
     report = state["report"]
     if report["origin"] == "source" and not report.get("archive"):
         store = store_folder(wanted.get("store", "none"), wanted.get("folder", ""), machine)

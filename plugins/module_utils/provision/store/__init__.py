@@ -1,1 +1,1 @@
-"""Builds kept as archives: packed, proved, and taken apart again."""
+"""Saved builds: packing, checking and unpacking their archives."""

@@ -1,7 +1,7 @@
-"""What an unfinished build has made so far, kept in the store so that another machine can go on from there."""
+"""Checkpoints of an unfinished build, saved in the store so that another machine can resume it."""
 
-# unfinished/<name> has pieces 0001.tar.zst and so on, each with the files finished since the one before; what was in a
-# piece that turns out broken is compiled again.
+# unfinished/<name> has pieces 0001.tar.zst and so on, each with the files finished since the one before. The files of a
+# broken piece are compiled again.
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from .names import set_aside
 from .pack import written_whole
 from .read import stream_of
 
-# What is wrong with the folder that is built in, and not with a piece.
+# Errors of the folder that is built in, rather than of a piece.
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
-_LARGEST = 1 << 34  # of what all files of a piece may be together
+_LARGEST = 1 << 34  # bytes of all files in a piece
 SECONDS = 20  # between two pieces; a step takes 6 s on average
 _PIECE = re.compile(r"\d{4}\.tar\.zst")
-# Where a build system keeps what it has made; of the rest of the tree, what it wrote there itself.
+# The folders of a build system's output, and the files that it writes elsewhere in the tree.
 _MADE = ("tmp", "lib", "bin", "build")
-SPENT = ".provision-spent.json"  # how long the build has taken so far, which is no reason for a piece
+SPENT = ".provision-spent.json"  # the time spent so far, which alone does not justify a piece
 _WRITTEN = ("config", ".provision-build.json", SPENT, "core/version.cpp", "src/exec_version.cpp")
 
 
 def name_of(settings):
-    """Return the name of a build's folder: builds with the same settings make the same files."""
+    """Return the name of a build's folder; builds with the same settings share one."""
     text = json.dumps(settings, sort_keys=True)
     return f"mrtrix3-{settings['commit'][:12]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def age_sources(source):
-    """Give all files of a fresh clone the time of its commit, older than anything that was ever made from them."""
-    # Build systems compare times: what was compiled before this clone was made must be the newer.
+    """Set the times of all files in a fresh clone to that of its commit, so that any compiled file is newer."""
+    # Build systems compare times, and restored objects may be older than this clone.
     git = ["git", "-c", "safe.directory=*", "-C", source]
     how = {"capture_output": True, "env": plain_environment()}  # without a GIT_DIR of another repository
     names = subprocess.run([*git, "ls-files", "-z"], check=True, **how).stdout.split(b"\0")
@@ -54,17 +54,17 @@ def age_sources(source):
 
 
 class Checkpoint:
-    """The kept pieces of one build: of its source tree, made with `settings`."""
+    """The saved pieces of one build of a source tree with given settings."""
 
     def __init__(self, store, source, settings):
         self.folder = os.path.join(store, "unfinished", name_of(settings))
         self.source, self._kept = source, {}
-        self.problem = self.unkept = ""  # why not all of it could be used, and why no more is kept
+        self.problem = self.unkept = ""  # why not all pieces could be used, and why no more are saved
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def restore(self):
-        """Put the files of all pieces that can be read into the source tree; return how many there were."""
+        """Restore the files of all readable pieces to the source tree; return how many there were."""
         count = 0
         try:
             pieces = self._pieces()
@@ -73,7 +73,7 @@ class Checkpoint:
             return 0
         for path in pieces:
             try:
-                self._check(path)  # to its end, before anything of it is written: half an object looks finished
+                self._check(path)  # completely, before any file is written: half an object looks finished
                 with stream_of(path) as tar:
                     for member in tar:
                         self._take(tar, member)
@@ -89,20 +89,20 @@ class Checkpoint:
         return count
 
     def _check(self, path):
-        """Raise an error for a piece that is not whole, or has more in it than files of the tree with their times."""
+        """Raise an error for a piece that is incomplete, or holds anything but files of the tree with their times."""
         members, size = Members(), 0
         with stream_of(path) as tar:
             for member in tar:
                 members.check(member)
                 size += member.size
                 if size > _LARGEST:
-                    raise ValueError("it holds more than any build")
+                    raise ValueError("it is larger than any build")
                 if not member.isfile() or not member.pax_headers.get("provision.mtime", "").isdigit():
-                    raise ValueError(f"its member {member.name!r} is no file with a time")
+                    raise ValueError(f"its member {member.name!r} is not a file with a time")
 
     def _take(self, tar, member):
         extract_member(tar, member, self.source)
-        # To the nanosecond, which the number in the archive's own field is not.
+        # To the nanosecond, unlike the archive's own field.
         nanoseconds = int(member.pax_headers["provision.mtime"])
         path = os.path.join(self.source, member.name)
         os.utime(path, ns=(nanoseconds, nanoseconds), follow_symlinks=False)
@@ -116,11 +116,11 @@ class Checkpoint:
         return [os.path.join(self.folder, name) for name in names]
 
     def start(self):
-        """Keep what is finished from now on, in a thread of its own: a slow store holds up no compiler."""
+        """Start to save finished files, in a thread: a slow store must not delay the compilers."""
         self._thread.start()
 
     def stop(self):
-        """Keep no more; wait a little for the piece that is being written."""
+        """Stop saving; wait a little for the piece that is being written."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(30)
@@ -131,17 +131,17 @@ class Checkpoint:
                 self.keep()
                 self.unkept = ""
             except (StoreError, OSError, tarfile.TarError, ValueError) as error:
-                # An unfinished build is no worse off without: compiling goes on, and so may the store.
+                # The build does not depend on its checkpoints; the store may recover.
                 self.unkept = getattr(error, "message", str(error)).rstrip(".")
 
     def notes(self):
-        """Return what somebody should know who counts on the pieces, as sentences."""
-        told = (("Not all that an earlier run had built was used", self.problem.rstrip(".")),
-                (f"What is built is not kept in {self.folder} any more", self.unkept))  # fmt: skip
-        return [f"{what}: {why}." for what, why in told if why]
+        """Return the problems with the pieces, as sentences."""
+        problems = (("Some files from an earlier build could not be reused", self.problem.rstrip(".")),
+                    (f"The unfinished build is no longer saved in {self.folder}", self.unkept))  # fmt: skip
+        return [f"{what}: {why}." for what, why in problems if why]
 
     def keep(self):
-        """Write one piece with what was finished since the last; return how many files it has."""
+        """Write a piece with the files finished since the last one; return how many."""
         new = self._finished()
         if set(new) <= {SPENT}:
             return 0
@@ -160,13 +160,13 @@ class Checkpoint:
         return len(new)
 
     def _finished(self):
-        """Return {name: time of change in nanoseconds} of the files that are finished and not kept yet."""
+        """Return {name: time in nanoseconds} of the files that are finished and not saved yet."""
         found = {}
         for path in self._files():
             name = os.path.relpath(path, self.source)
             with suppress(FileNotFoundError):
                 nanoseconds = os.stat(path).st_mtime_ns
-                # What was changed this very moment may change again.
+                # A file that was changed just now may change again.
                 if self._kept.get(name) != nanoseconds and time.time_ns() - nanoseconds > 2 * 10**9:
                     found[name] = nanoseconds
         return found

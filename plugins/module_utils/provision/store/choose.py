@@ -1,4 +1,4 @@
-"""Which archives of a store run on a machine and are wanted there, the best first."""
+"""Choosing the archives of a store that fit, the best first."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .trust import check_owner
 
 
 def why_not_here(manifest, machine):
-    """Return in words why a build cannot run on a machine, an empty string when it can."""
+    """Return in words why a build cannot run on a machine, an empty string if it can."""
     if manifest["arch"] != machine["arch"]:
-        return f"it is for {manifest['arch']}, and this is {machine['arch']}"
+        return f"it is for {manifest['arch']}, and this machine is {machine['arch']}"
     if numbers(manifest["glibc"]) > numbers(machine["glibc"]):
-        return f"it needs glibc {manifest['glibc']}, and here is {machine['glibc'] or 'another C library'}"
+        return f"it needs glibc {manifest['glibc']}, and this machine has {machine['glibc'] or 'another C library'}"
     if manifest["cpu"] == "native":
         if not manifest.get("cpu_flags"):
-            return "it does not say which processor it is for"
+            return "its manifest does not name its processor"
         lacking = sorted(set(manifest["cpu_flags"]) - set(machine["flags"]))
         return f"this processor lacks {', '.join(lacking[:3])}" if lacking else ""
     if _level(manifest["cpu"]) > _level(machine["cpu"]):
@@ -33,8 +33,8 @@ def _level(cpu):
 
 
 def why_not_wanted(manifest, wanted):
-    """Return in words why a build is not the one wanted, an empty string when it is."""
-    # A release is the same wherever it was cloned from: `repo` counts for anything else.
+    """Return in words why a build is not the one wanted, an empty string if it is."""
+    # A release is the same in every repository; `repo` matters for anything else.
     if manifest["tool"] != wanted["tool"]:
         return f"it is {manifest['tool']}"
     if not satisfies(manifest["version"], wanted["version"]):
@@ -42,25 +42,25 @@ def why_not_wanted(manifest, wanted):
     if not is_release(manifest["version"]) and wanted["version"] != "any" and manifest.get("repo") != wanted["repo"]:
         return f"it was built from {manifest.get('repo') or 'another repository'}"
     if wanted.get("belongs_to") not in (None, "", manifest.get("belongs_to")):
-        return f"it belongs to {manifest.get('belongs_to') or 'nothing'}"
+        return f"it was built for {manifest.get('belongs_to') or 'no particular MRtrix3'}"
     if wanted["cpu"] not in ("", manifest["cpu"]):
-        return f"it was compiled for {manifest['cpu'] or 'no processor in particular'}"
+        return f"it was compiled for {manifest['cpu'] or 'no particular processor'}"
     lacking = sorted(set(wanted["commands"]) - set(manifest["commands"]))
     if not manifest["complete"] and (lacking or not wanted["commands"]):
-        return f"it lacks {', '.join(lacking[:3])}" if lacking else "it has some of the commands only"
+        return f"it lacks {', '.join(lacking[:3])}" if lacking else "it has only some of the commands"
     return ""
 
 
 def _preference(manifest):
-    """Return what archives are sorted by, the best last: version, processor, whole ones, the newest."""
+    """Return the sort key of an archive, the best last: version, processor, completeness, age."""
     version = manifest["version"]
     release = numbers(version) if is_release(version) else ()
     return release, _level(manifest["cpu"]), manifest["complete"], manifest["created"]
 
 
 def candidates(store, wanted, machine, passed_over):
-    """Give (path, manifest) of the archives that fit, the best first, and note for the others why they do not."""
-    # First the archive that this machine would have packed, by its name: on Drive, listing costs 0.1 s for each.
+    """Yield (path, manifest) of the archives that fit, the best first; add to `passed_over` why the others do not."""
+    # First, by name, the archive that this machine would have packed: on Drive, listing costs 0.1 s per archive.
     check_owner(store)
     tried = set()
     if wanted["version"] != "any":
@@ -90,7 +90,7 @@ def _fitting(paths, wanted, machine, passed_over):
             passed_over.append({"archive": path, "why": error.message, "bad": is_broken(error)})
             continue
         except Unreadable as error:
-            # One name that is a folder, somebody else's, or gone since the listing hides none of the others.
+            # A name that is a folder, unreadable, or gone since the listing must not hide the others.
             if getattr(error.__cause__, "errno", 0) not in ITS_OWN:
                 raise
             passed_over.append({"archive": path, "why": error.message})

@@ -1,4 +1,4 @@
-"""Whether a build can be kept in the folder of the store."""
+"""Whether a build can be saved in a store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SHORT_OF_SPACE = 50_000_000  # a build takes 17 MB, and as much again while it 
 
 
 def store_problem(store):
-    """Return why a build could not be kept in a store, in words; an empty string when nothing speaks against it."""
+    """Return in words why a build cannot be saved in a store, an empty string if it can."""
     if drive.has_dropped(store):
         return f"The store {store} is no longer mounted"
     problem = drive.unmounted_problem(store)
@@ -22,23 +22,23 @@ def store_problem(store):
         return f"The store {store} cannot be written to"
     free = disk.free_bytes(store)
     if free is not None and free < _SHORT_OF_SPACE:
-        return f"The store {store} has {free // 1_000_000} MB free"
+        return f"The store {store} has only {free // 1_000_000} MB free"
     return ""
 
 
 def store_warning(wanted, store, problem):
-    """Return what somebody should know of the store, with its `problem`, before a long build; empty for nothing."""
+    """Return a warning to show before a long build if it will not be saved safely, else an empty string."""
     if not store:
         return ""
     if problem:
         return (
-            f"{problem}: this build will not be kept for the next machine. To have it kept, stop this run, mend that "
-            "or name another store (provision_store), and run it again."
+            f"{problem}: this build will not be saved. To save it, stop this run, fix that or choose another store "
+            "(provision_store), and run it again."
         )
     mount = drive.left_mount() if wanted == "auto" and system.on_colab() else ""
     if mount:
         return (
-            f"No Google Drive is mounted at {mount} any more: this build is kept in {store}, and lost with this "
-            "machine. To have it on Drive, stop this run, call provision.drive() in a cell, and run it again."
+            f"Google Drive is no longer mounted at {mount}: this build is saved in {store}, and lost with this "
+            "machine. To save it on Drive, stop this run, call provision.drive() in a cell, and run it again."
         )
     return ""

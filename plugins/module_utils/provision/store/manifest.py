@@ -1,4 +1,4 @@
-"""What the manifest of a build must say."""
+"""Checking the manifest of a build."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .errors import NoBuild
 from .names import key_of
 
 MANIFEST = "manifest.json"
-_WORD_LIMIT = 1000  # of letters in one word of a manifest
-_NAME_LIMIT = 200  # of a build's name, to which endings are added: a file's has at most 255
+_WORD_LIMIT = 1000  # characters of one text in a manifest
+_NAME_LIMIT = 200  # characters of a build's name: with its endings, a file name has at most 255
 _DIGITS_LIMIT = 18
-# What a manifest must tell, and as what.
+# The fields that a manifest must have, and their types.
 _FIELDS = {
     "tool": str,
     "version": str,
@@ -31,17 +31,17 @@ _LIMITS = {"created": 1 << 40, "unpacked": 1 << 36}
 
 
 def check_manifest(manifest):
-    """Return a manifest whose fields are there, of their types and within reason; raise NoBuild otherwise."""
+    """Return a manifest if its fields are present, of the right types and within limits; else raise NoBuild."""
     if not isinstance(manifest, dict):
         raise NoBuild("its manifest is not a JSON object")
     for name, value in manifest.items():
         if not (_is_word(name) and _is_plain(value)):
-            raise NoBuild(f"its manifest has no right {name[:60]!a}")
+            raise NoBuild(f"its manifest has an invalid field {name[:60]!a}")
     wrong = [name for name, kind in _FIELDS.items() if not _is_kind(manifest.get(name), kind)]
     wrong = wrong or [name for name, limit in _LIMITS.items() if not 0 <= manifest[name] <= limit]
     wrong = wrong or [name for name, kind in _MORE.items() if name in manifest and not isinstance(manifest[name], kind)]
     if wrong:
-        raise NoBuild(f"its manifest has no right {wrong[0]!r}")
+        raise NoBuild(f"its manifest has a missing or invalid field {wrong[0]!r}")
     if len(key_of(manifest)) > _NAME_LIMIT:
         raise NoBuild("its name would be too long")
     return manifest
@@ -52,7 +52,7 @@ def _is_kind(value, kind):
 
 
 def _is_word(value):
-    """Tell whether a value is a text that can be written down, as one with half a letter cannot."""
+    """Return whether a value is a short text that can be encoded, unlike one with half a surrogate pair."""
     if not isinstance(value, str) or len(value) > _WORD_LIMIT:
         return False
     try:
@@ -62,7 +62,7 @@ def _is_word(value):
 
 
 def _is_plain(value):
-    """Tell whether a value is one that manifests have: a text, a number, yes or no, nothing, or a list of texts."""
+    """Return whether a value is of a type that manifests have: a text, number, boolean, null, or list of texts."""
     if isinstance(value, list):
         return all(map(_is_word, value))
     if isinstance(value, float):
@@ -77,7 +77,7 @@ def _integer(digits):
 
 
 def parsed(text):
-    """Return the manifest in a JSON text; raise NoBuild when it is none."""
+    """Return the manifest in a JSON text; raise NoBuild if it is invalid."""
     try:
         return check_manifest(json.loads(text, parse_int=_integer))
     except (ValueError, RecursionError) as error:

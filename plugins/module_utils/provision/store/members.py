@@ -1,4 +1,4 @@
-"""The members of an archive on their way to a disk: what is refused, and how they are written."""
+"""Unpacking the members of an archive: which are refused, and how the others are written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .zip import ZipReader
 
 _PACKED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open))
 _ZIP = b"PK\x03\x04"
-# What the readers raise for what is not whole; zipfile the last three, for a method that it does not know, say.
+# What the readers raise for a broken archive; zipfile raises the last three, for an unknown compression for instance.
 _BROKEN = (
     tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError,
     zipfile.BadZipFile, NotImplementedError, RuntimeError,
@@ -30,18 +30,18 @@ _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # NAME_MAX and PATH_MAX of Linux, limi
 
 
 class UnsafeError(ValueError):
-    """A member that would leave the folder it is unpacked to, cannot be made or is not a plain thing."""
+    """A member that would leave the folder it is unpacked to, cannot be made, or is not a file, folder or link."""
 
     code = "unsafe-archive"
 
 
 class Members:
-    """Checks the members of one archive in their order, by their names alone, before any is written."""
+    """Checks the members of one archive in order, by name only, before they are written."""
 
-    # No name or link may lead out, or member be reached through a link: what is there or comes later does not matter.
+    # No name or link may lead outside, and no member may be reached through a link, whatever exists or comes later.
 
     def __init__(self):
-        self._top, self._count = {}, 0  # of each name a dict for a folder, else what it is
+        self._top, self._count = {}, 0  # for each name a dict for a folder, else its kind
 
     def check(self, member):
         """Raise UnsafeError for a member that must not be written."""
@@ -54,7 +54,7 @@ class Members:
         if not name or there == _LINK:
             raise UnsafeError(_outside(member))
         if isinstance(there, dict) != member.isdir() and there is not None:
-            raise UnsafeError(f"its member {member.name!r} is a folder and something else")
+            raise UnsafeError(f"its member {member.name!r} is both a folder and something else")
         if member.isdir():
             self._folder(words, member)
         else:
@@ -78,7 +78,7 @@ class Members:
             raise UnsafeError(f"it has more than {_MOST_NAMES} files and folders")
 
     def _kind(self, member, depth):
-        """Return what a member is that is no folder."""
+        """Return the kind of a member that is not a folder."""
         if member.issym():
             _check_link(member, depth)
             return _LINK
@@ -96,7 +96,7 @@ class Members:
 
 
 def words_of(name):
-    """Return the words of a member's name; raise UnsafeError when it leads elsewhere, or no system has such names."""
+    """Return the parts of a member's name; raise UnsafeError if it leads outside or is not a valid name."""
     words = [word for word in name.split("/") if word not in ("", ".")]
     if name.startswith(("/", "~")) or ".." in words:
         raise UnsafeError(f"its member {name!r} would be written outside the folder it is unpacked to")
@@ -107,7 +107,7 @@ def words_of(name):
 def _check_length(name, words):
     longest = max((len(_encoded(word)) for word in words), default=0)
     if "\0" in name or len(_encoded(name)) > _LONGEST_PATH or longest > _LONGEST_NAME:
-        raise UnsafeError(f"it has a name that no system has: {name[:60]!r}")
+        raise UnsafeError(f"it has an invalid file name: {name[:60]!r}")
 
 
 def _encoded(name):
@@ -119,7 +119,7 @@ def _outside(member):
 
 
 def _check_link(member, depth):
-    # `..` behind the name of a folder could lead anywhere, should that folder be a link itself.
+    # `..` after the name of a folder could lead anywhere if that folder is a link.
     words = [word for word in member.linkname.split("/") if word not in ("", ".")]
     plain = words[next((at for at, word in enumerate(words) if word != ".."), len(words)) :]
     above = len(words) - len(plain)
@@ -129,8 +129,8 @@ def _check_link(member, depth):
 
 
 def extract_member(tar, member, folder):
-    """Write a member that was checked, as the user who asks and with plain permissions."""
-    # Each folder is opened in the one before: no link is followed on the way, or in the member's place.
+    """Write a checked member, owned by the current user and with plain permissions."""
+    # Each folder is opened relative to its parent, so that no link is followed.
     words = words_of(member.name)
     with ExitStack() as opened:
         top = parent = _open_folder(folder, None, opened)
@@ -150,7 +150,7 @@ def extract_member(tar, member, folder):
 
 
 def _open_folder(name, parent, opened):
-    """Return the descriptor of a folder in another one, made when it is missing, that is closed at the end."""
+    """Return the descriptor of a folder in another one, made if it is missing; `opened` closes it."""
     made = False
     if parent is not None:
         with suppress(FileExistsError):
@@ -183,7 +183,7 @@ def _write_member(tar, member, name, parent):
 
 @contextmanager
 def _opened(archive):
-    """Give the members of a zip archive or of a tar archive, which may be packed by gzip, bzip2 or xz."""
+    """Yield a reader for a zip or tar archive, which may be compressed with gzip, bzip2 or xz."""
     with open(archive, "rb") as file:
         start = file.read(6)
     kind = ZipReader if start.startswith(_ZIP) else TarReader
@@ -192,8 +192,8 @@ def _opened(archive):
 
 
 def unpack(archive, folder):
-    """Unpack a tar or zip archive into an empty folder; ValueError unless it is whole and stays in there."""
-    # A link that is there already could lead out of the folder.
+    """Unpack a tar or zip archive into an empty folder; ValueError unless it is complete and stays inside."""
+    # An existing link could lead outside.
     if os.listdir(folder):
         raise ValueError(f"{archive} cannot be unpacked: {folder} is not empty")
     room = _Room(folder)
@@ -213,11 +213,11 @@ def unpack(archive, folder):
 
 
 class _Room:
-    """What is free on a disk, so that what can never be held by it is not begun."""
+    """The free space on a disk, so that an archive that cannot fit fails early."""
 
     def __init__(self, folder):
         self._folder, usage = folder, shutil.disk_usage(folder)
-        self._left = usage.free if usage.total else float("inf")  # some do not tell
+        self._left = usage.free if usage.total else float("inf")  # some file systems do not report it
 
     def take(self, size):
         """Raise OSError for more bytes than are free."""

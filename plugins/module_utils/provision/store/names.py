@@ -1,4 +1,4 @@
-"""What archives are called, and which there are in a store."""
+"""The names of archives, and the archives in a store."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .errors import unreadable
 
 SUFFIX = ".tar.zst"
 BAD = ".bad"
-NEW = ".new-"  # how the name of an archive begins that is being written
-# What archives are called, also once a browser or a mounted drive has kept two of one name apart.
+NEW = ".new-"  # the prefix of an archive that is being written
+# The names of archives, also where a browser or a mounted drive has renamed a second copy.
 _ARCHIVE = re.compile(r"[^.].*\.tar([ (_-].*)?\.zst", re.I)
 
 
 def key_of(manifest):
     """Return the name of a build, such as ``mrtrix3-3.0.8-debian12-x86_64-x86-64-v3``."""
-    # The marks at the end are for the source of what is no release, a native processor, and the commands of a part.
+    # The marks at the end identify the source of a non-release, a native processor, and a subset of commands.
     words = [
         manifest["tool"],
         manifest["version"],
@@ -42,18 +42,18 @@ def _mark(words):
 
 
 def archive_path(store, key):
-    """Return where a build's archive is in a store."""
+    """Return the path of a build's archive in a store."""
     return os.path.join(store, key + SUFFIX)
 
 
 def beside(path):
-    """Return the file with an archive's manifest, size and sha256."""
+    """Return the path of the .json file beside an archive, with its manifest, size and sha256."""
     whole = path.lower().endswith(SUFFIX)
     return (path[: -len(SUFFIX)] if whole else os.path.splitext(path)[0]) + ".json"
 
 
 def archives(store):
-    """Return the paths of the archives in a store, sorted; none when it does not exist. Raises Unreadable."""
+    """Return the paths of the archives in a store, sorted; none if it does not exist. Raises Unreadable."""
     try:
         names = sorted(os.listdir(store))
     except (FileNotFoundError, NotADirectoryError):
@@ -64,7 +64,7 @@ def archives(store):
 
 
 def set_aside(path):
-    """Rename a bad archive, and what stands beside it, so that nobody uses it; return the name that it has then."""
+    """Rename a bad archive and its .json file so that nobody uses it; return its new path."""
     aside = path + BAD
     try:
         os.replace(path, aside)

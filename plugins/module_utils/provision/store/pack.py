@@ -1,4 +1,4 @@
-"""Packing builds into a store, where an archive is whole or not there."""
+"""Packing builds into a store, completely or not at all."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from .trust import check_owner
 from .zstd import BLOCK, LEVEL, QUICK, ZstdError, compressor
 
 PACKER = "provision 0.1.0"
-HOURS_NEW = 24  # after which another machine's packing is taken for given up
-# tarfile moves what is left of a block whenever it has taken something from it, so that large ones cost time.
+HOURS_NEW = 24  # after which another machine's unfinished archive is considered abandoned
+# tarfile moves the rest of a block whenever it has taken something from it, so large blocks cost time.
 _TAR_BLOCK = 1 << 14
 
 
@@ -50,7 +50,7 @@ def pack(prefix, store, manifest, tell=None):
             _check_written(path, store, manifest)
             return dict(manifest, archive=_publish(path, store, manifest))
     except BlockingIOError as error:
-        problem = f"Another run has been packing into the store {store} for five minutes."
+        problem = f"Another run has been saving a build in the store {store} for more than five minutes."
         raise StoreError(problem, code="locked") from error
     except ZstdError as error:
         raise StoreError(f"{error}.", "Install it: pip install zstandard.", code="no-zstd") from error
@@ -62,7 +62,7 @@ def pack(prefix, store, manifest, tell=None):
 
 
 def _listed(prefix):
-    """Return an installation's members, in one order on all file systems; StoreError for a link that leads out."""
+    """Return an installation's members, in the same order everywhere; StoreError for a link that leads outside."""
     members, checked = [], Members()
     for folder, folders, names in os.walk(prefix):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
@@ -90,8 +90,8 @@ def _listed(prefix):
 
 
 def _write_members(tar, prefix, members, manifest, tell):
-    """Add the manifest, then the members, all of one time."""
-    # MRtrix3's build compares times to see what has to be compiled again; equal ones are up to date.
+    """Add the manifest, then the members, all with the same time."""
+    # MRtrix3's build compares times to decide what to compile; equal times are up to date.
     text = json.dumps(manifest, indent=1, sort_keys=True).encode()
     first = tarfile.TarInfo(MANIFEST)
     first.size = len(text)
@@ -111,7 +111,7 @@ def _write_members(tar, prefix, members, manifest, tell):
 
 
 def adopt(source, store, sha256=""):
-    """Copy an archive from elsewhere into a store under the name that its manifest gives; return its manifest."""
+    """Copy an archive into a store under the name from its manifest; return the manifest."""
     if not os.path.isfile(source):
         hint = "Give the path of a file that ends in .tar.zst."
         raise StoreError(f"There is no archive {source}.", hint, code="no-file")
@@ -131,7 +131,7 @@ def adopt(source, store, sha256=""):
 
 @contextmanager
 def written_whole(path):
-    """Give a tar archive to add to, quick to compress, that has its name only once it was read back."""
+    """Yield a tar archive to add to, with fast compression, which gets its name after it has been read back."""
     try:
         with _unfinished(os.path.dirname(path)) as new:
             with _written(new, QUICK, tarfile.PAX_FORMAT) as (tar, sink):
@@ -149,7 +149,7 @@ def written_whole(path):
 
 @contextmanager
 def _unfinished(store):
-    """Give the path of a new file in a store under a name that nobody reads, gone at the end unless renamed."""
+    """Yield the path of a new file in a store under a temporary name, deleted at the end unless renamed."""
     check_owner(store)
     make_folder(store)
     drop_unfinished(store)
@@ -164,22 +164,22 @@ def _unfinished(store):
 
 
 def _new_here():
-    """Return how the names begin that this machine writes to, until it is started anew."""
+    """Return the prefix of this machine's unfinished archives, until it is rebooted."""
     return f"{NEW}{boot_id()[:8] or f'unknown-{os.uname().nodename}'}-"
 
 
 def _is_nobodys(handle):
-    """Take the lock that a packer holds as long as it lives; tell whether nobody had it."""
+    """Take the lock that a packer holds while it lives; return whether it was free."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held, or a file system without locks
+    except OSError:  # it is held, or the file system has no locks
         return False
     return True
 
 
 def drop_unfinished(store, hours=HOURS_NEW):
-    """Delete what packers that were killed have left, on other machines for so many hours; return the paths."""
-    # The locks of another machine are not to be seen on a mounted Drive, so only its file's age tells of it.
+    """Delete the files of killed packers, after so many hours for other machines; return the paths."""
+    # A mounted Drive does not show the locks of other machines, so only a file's age counts.
     dropped, here = [], os.path.join(store, _new_here())
     for path in glob.glob(os.path.join(glob.escape(store), NEW + "*")):
         with suppress(OSError):
@@ -196,44 +196,44 @@ def _is_left(path):
 
 @contextmanager
 def _store_locked(store):
-    """Keep two packers of one machine apart, where the store's file system has locks."""
+    """Let one packer of a machine work at a time, if the store's file system has locks."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(os.path.join(store, ".lock"), seconds=300))
         except OSError as error:
-            # No locks there, or the lock of another user.
+            # No locks there, or another user's lock file.
             if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EPERM):
                 raise
         yield
 
 
 def _check_written(unfinished, store, manifest):
-    """Read an archive back, and raise StoreError unless what was written is what is there."""
+    """Read an archive back, and raise StoreError unless it is what was written."""
     try:
         found = read_archive(unfinished)
     except BadArchive as error:
         problem = f"The store {store} does not give back what was written: {error.message}."
         raise StoreError(problem, code="bad-store") from error
     if (found["size"], found["sha256"]) != (manifest["size"], manifest["sha256"]):
-        problem = f"The store {store} does not give back what was written: its SHA-256 is another."
+        problem = f"The store {store} does not give back what was written: its SHA-256 differs."
         raise StoreError(problem, code="bad-store")
 
 
 def _publish(unfinished, store, manifest):
-    """Give an archive that was read back its name, and return its path."""
+    """Give a checked archive its final name, and return its path."""
     path = archive_path(store, key_of(manifest))
-    # Between the two renames the archive stands alone, which is enough; beside another's notes it would seem broken.
+    # For a moment the archive is alone, which is valid; beside another's .json file it would look broken.
     with suppress(FileNotFoundError):
         os.unlink(beside(path))
     _rename(unfinished, path)
-    with suppress(OSError):  # what is noted beside it is in it too
+    with suppress(OSError):  # the archive has the manifest, too
         drop_half_written(beside(path))
         write_json(beside(path), manifest)
     return path
 
 
 class _Sink:
-    """A compressed stream to a file, counted and summed up."""
+    """A compressed stream to a file, with its size and SHA-256."""
 
     def __init__(self, file, level):
         self._file, self._frame, self._sum, self.size = file, compressor(level), hashlib.sha256(), 0
@@ -249,7 +249,7 @@ class _Sink:
         self._file.write(data)
 
     def finish(self):
-        """Write what is left and bring all of it to the disk."""
+        """Write the rest, and flush it all to the disk."""
         self._put(self._frame.flush())
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -258,7 +258,7 @@ class _Sink:
 
 @contextmanager
 def _written(path, level, form):
-    """Give (a tar archive to add to, the sink with its size and sha256 at the end) and write it to a file."""
+    """Yield (a tar archive to add to, the sink with its final size and sha256), written to a file."""
     with open(path, "wb", opener=_open_own) as file:
         sink = _Sink(file, level)
         with tarfile.open(fileobj=sink, mode="w|", format=form, bufsize=_TAR_BLOCK) as tar:
@@ -268,12 +268,12 @@ def _written(path, level, form):
 
 
 def _open_own(path, flags):
-    """Open a file that this process has made, and no other that a link of its name leads to."""
+    """Open a file that this process has made, without following a link of its name."""
     return os.open(path, flags & ~os.O_CREAT | os.O_NOFOLLOW)
 
 
 def _rename(unfinished, path):
-    """Give a file its name, and let all read it who may look into the store."""
+    """Give a file its final name, and make it readable for everyone who can enter the store."""
     with open(unfinished, "rb", opener=_open_own) as file:
         set_mode(file.fileno(), 0o644)
     os.replace(unfinished, path)
@@ -284,7 +284,7 @@ def _writing(store, error):
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreError(f"The store {store} is full.", "Free some space there: provision store prune --keep 2.", code)
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return StoreError(f"The store {store} cannot be written to.", "Name another store.", code)
+        return StoreError(f"The store {store} cannot be written to.", "Choose another store.", code)
     if error.errno == errno.ENOTCONN:
         return StoreError(f"The store {store} is no longer mounted.", "Mount it again.", code="not-mounted")
-    return StoreError(f"The store {store} cannot be written to: {error.strerror or error}.", "Name another store.")
+    return StoreError(f"The store {store} cannot be written to: {error.strerror or error}.", "Choose another store.")

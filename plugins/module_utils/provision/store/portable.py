@@ -1,4 +1,4 @@
-"""Making a built MRtrix3 fit to move: its libraries travel along, and modules can be compiled against it anywhere."""
+"""Making a built MRtrix3 relocatable: with its libraries, and with what is needed to compile modules against it."""
 
 from __future__ import annotations
 
@@ -15,37 +15,35 @@ from ..cpu import cpu_flags
 from ..reading import is_elf, is_script
 from ..system import os_release
 
-# Where the libraries go: `build` deletes other libraries than its own from `lib` itself, but not below it.
+# The folder of the libraries: `build` deletes foreign libraries from `lib` itself, but not below it.
 BUNDLE = "lib/bundled"
 
-# Linked with these, a program finds its libraries in BUNDLE and lets the libraries that it loads do so too: what
-# ld.so(8) calls DT_RPATH serves libraries of libraries, the newer DT_RUNPATH does not. $ORIGIN/.. is the prefix for
-# what is in bin and for what is in lib.
+# With these flags, programs and the libraries they load find their libraries in BUNDLE: DT_RPATH (see ld.so(8)) also
+# applies to libraries of libraries, the newer DT_RUNPATH does not. $ORIGIN/.. is the prefix for files in bin and lib.
 LINK_FLAGS = f"-Wl,--disable-new-dtags -Wl,-rpath,$ORIGIN/../{BUNDLE}"
 
-# The parts of the GNU C library, which belong to the machine: the loader accepts no others. Names: libc6's file list.
+# The parts of the GNU C library, which must be the machine's own, as the loader demands. Names: libc6's file list.
 _GLIBC = re.compile(
     r"^(ld-linux.*|linux-vdso.*|lib(c|m|mvec|pthread|dl|rt|resolv|util|nsl|anl|thread_db|BrokenLocale"
     r"|c_malloc_debug|memusage|pcprofile|nss_\w+))\.so"
 )
 
-# What MRtrix3's headers include besides the compiler's and glibc's, under /usr/include and its folder for the
-# architecture.
+# What MRtrix3's headers include besides the compiler's and glibc's, in /usr/include and its architecture's subfolder.
 _HEADERS = ("eigen3", "zlib.h", "zconf.h", "png*.h", "tiff*.h*", "fftw3.h")
 
-# What a relocation table of this form asks for (-z pack-relative-relocs) came with this release.
+# The release that introduced what this kind of relocation table needs (-z pack-relative-relocs).
 _SPECIAL_VERSIONS = {"GLIBC_ABI_DT_RELR": "2.36"}
 
 
 class PortableError(Exception):
-    """A build that cannot be made fit to move; the message is for people."""
+    """A build that cannot be made relocatable; the message is for people."""
 
 
 # --- Gathering --------------------------------------------------------------------------------------------------------
 
 
 def use_python3(path):
-    """Make a script that asks for ``python`` ask for ``python3``: Debian and Ubuntu have no ``python``."""
+    """Change ``python`` to ``python3`` in a script's first line: Debian and Ubuntu have no ``python``."""
     with open(path, "rb") as file:
         first, rest = file.readline(), file.read()
     if re.fullmatch(rb"#!\s*/usr/bin/env python\s*", first):
@@ -54,13 +52,13 @@ def use_python3(path):
 
 
 def strip(paths):
-    """Take the symbols out of programs and libraries, where binutils is there to do it."""
+    """Strip the symbols from programs and libraries, if binutils is installed."""
     if paths:
-        run(["strip", "--strip-unneeded", *paths], seconds=None)  # what it cannot strip, it leaves as it is
+        run(["strip", "--strip-unneeded", *paths], seconds=None)  # files that it cannot strip stay as they are
 
 
 def gather(trees, folder):
-    """Copy what runs into a folder: ``bin``, ``lib`` and ``share`` of the first tree that has each, and the licence."""
+    """Copy ``bin``, ``lib`` and ``share``, each from the first tree that has it, and the licence into a folder."""
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "purged_files", ".*", "*.a", "*.o", "cmake_install.cmake")
     for top in ("bin", "lib", "share"):
         source = next((tree for tree in trees if os.path.isdir(os.path.join(tree, top))), None)
@@ -73,7 +71,7 @@ def gather(trees, folder):
 
 
 def gather_libraries(build, folder):
-    """Copy the shared libraries that CMake left beside their objects to ``lib``, where the programs look for them."""
+    """Copy the shared libraries that CMake left beside their objects to ``lib``, where programs look for them."""
     for path in glob.glob(os.path.join(build, "**", "lib*.so*"), recursive=True):
         target = os.path.join(folder, "lib", os.path.basename(path))
         if not os.path.lexists(target):
@@ -81,7 +79,7 @@ def gather_libraries(build, folder):
 
 
 def finish(folder):
-    """Make gathered files fit to run: the name of Python, and no symbols."""
+    """Prepare gathered files to run: fix the name of Python, and strip symbols."""
     for name in os.listdir(os.path.join(folder, "bin")):
         path = os.path.join(folder, "bin", name)
         if os.path.isfile(path) and not os.path.islink(path) and is_script(path):
@@ -90,8 +88,8 @@ def finish(folder):
 
 
 def gather_tree(source, folder):
-    """Copy a built source tree into a folder so that it runs, and serves to build modules, on other machines too."""
-    build = os.path.join(source, "build")  # of CMake; the older build system has a script of that name
+    """Copy a built source tree into a folder, so that it runs and can build modules on other machines too."""
+    build = os.path.join(source, "build")  # CMake's folder; the older build system has a script of that name
     gather([build, source], folder)
     gather_libraries(build, folder)
     finish(folder)
@@ -101,15 +99,15 @@ def gather_tree(source, folder):
 
 
 def _level_times(folder):
-    """Give all files one time."""
-    # MRtrix3's build makes anew what is older than its sources; the core library's objects did not come along.
+    """Give all files the same time."""
+    # MRtrix3's build recompiles what is older than its sources, and the core library's objects are not included.
     now = time.time()
     for parent, _folders, names in os.walk(folder):
         for name in names:
             os.utime(os.path.join(parent, name), (now, now), follow_symlinks=False)
 
 
-# --- The libraries that travel along ----------------------------------------------------------------------------------
+# --- The bundled libraries --------------------------------------------------------------------------------------------
 
 
 def elves_in(folder):
@@ -123,13 +121,13 @@ def elves_in(folder):
 
 
 def needed_libraries(paths):
-    """Return {name: path} of the shared libraries that programs load, and theirs; PortableError if one is missing."""
+    """Return {name: path} of the shared libraries that programs need, recursively; PortableError if one is missing."""
     found = {}
     for begin in range(0, len(paths), 100):
-        # Without the caller's environment, or it would name the libraries of their LD_LIBRARY_PATH.
+        # Without the caller's environment, whose LD_LIBRARY_PATH would change the result.
         code, said, error = run(["ldd", *paths[begin : begin + 100]], plain_environment(), seconds=None)
         if code == 127:
-            raise PortableError(f"ldd cannot be run: {error}.")
+            raise PortableError(f"ldd could not be run: {error}.")
         missing = re.findall(r"^\s*(\S+) => not found", said, re.M)
         if missing:
             raise PortableError(f"The library {missing[0]} is missing.")
@@ -138,8 +136,8 @@ def needed_libraries(paths):
 
 
 def bundle_libraries(folder, programs=()):
-    """Copy the shared libraries that a folder's programs need, but for glibc's, into it; return their names."""
-    # `programs` are those that find a library from where they were built, and not from their copy in the folder.
+    """Copy the shared libraries that a folder's programs need, except glibc, into it; return their names."""
+    # `programs` are originals that find their libraries from where they were built, unlike the copies in the folder.
     inside = os.path.realpath(folder) + os.sep
     needed = {
         name: path
@@ -156,9 +154,9 @@ def bundle_libraries(folder, programs=()):
 
 
 def _copy_licences(paths, target):
-    """Copy what the distribution says of the copyright of libraries: theirs want it to go where they go."""
+    """Copy the copyright files of libraries, as their licences demand."""
     os.makedirs(target, exist_ok=True)
-    # A merged /usr has two names for each library, and dpkg knows one of them.
+    # With a merged /usr each library has two paths, of which dpkg knows one.
     spellings = {spelling for path in paths for spelling in (path, os.path.realpath(path), path.replace("/usr", "", 1))}
     _code, said, _error = run(["dpkg-query", "-S", *sorted(spellings)], seconds=None)
     for package in sorted(set(re.findall(r"^([^:\s]+)(?::\S+)?: /", said, re.M))):
@@ -168,8 +166,8 @@ def _copy_licences(paths, target):
 
 
 def needed_glibc(folder):
-    """Return the oldest release of glibc that all programs and libraries of a folder run with, such as ``2.34``."""
-    # Each names the releases that its symbols came with, among its strings (symbol versioning, .gnu.version_r).
+    """Return the oldest release of glibc with which all programs and libraries of a folder run, such as ``2.34``."""
+    # Each contains the names of the releases that its symbols need (symbol versioning, .gnu.version_r).
     found = {"2.0"}
     for path in elves_in(folder):
         with open(path, "rb") as file:
@@ -181,10 +179,10 @@ def needed_glibc(folder):
 
 # --- What building a module needs -------------------------------------------------------------------------------------
 
-# What follows this line in a tree's `config` is for compiling that very tree.
+# Lines after this one in a tree's `config` apply to that tree only.
 HERE_ALONE = "# Of no use elsewhere:"
 
-# Appended to MRtrix3's `config`, which `build` executes: it stores the paths of the machine that it was written on.
+# Appended to MRtrix3's `config`, which `build` executes and which holds the paths of the machine that it was made on.
 _RELOCATED = """
 
 # Where this MRtrix3 is now: its own headers and libraries, found from the place of this file. With them a module
@@ -205,8 +203,8 @@ ld_flags = [ '-L' + _bundled, '-Wl,-rpath-link,' + _bundled ] + [ flag for flag 
 
 
 def carry_module_parts(source, folder):
-    """Copy into a folder what MRtrix3's script `build` needs for compiling a module against it."""
-    # What `build` looks at and does not find it would compile. MRtrix3 up to 3.0.x only; with CMake there is none.
+    """Copy into a folder what MRtrix3's script `build` needs to compile a module against it."""
+    # `build` would compile what it does not find. Only MRtrix3 up to 3.0.x has that script.
     if not os.path.exists(os.path.join(source, "config")):
         return
     shutil.copytree(
@@ -237,7 +235,7 @@ def _carry_headers(target):
 
 
 def _link_for_linking(bundle, config):
-    """Give each library that `config` names with ``-l`` the name that the linker looks for."""
+    """Link each library that `config` names with ``-l`` under the name that the linker looks for."""
     for name in set(re.findall(r"'-l(\w+)'", config)):
         found = sorted(glob.glob(os.path.join(bundle, f"lib{name}.so.*")))
         link = os.path.join(bundle, f"lib{name}.so")
@@ -246,7 +244,7 @@ def _link_for_linking(bundle, config):
 
 
 def flags_in_config(source):
-    """Return the compiler's flags as MRtrix3's `config` has them, an empty string without one."""
+    """Return the compiler flags in MRtrix3's `config`, an empty string if there is none."""
     try:
         with open(os.path.join(source, "config"), encoding="utf-8") as file:
             found = re.search(r"^cpp_flags = (\[.*?\])", file.read(), re.M | re.S)
@@ -255,11 +253,11 @@ def flags_in_config(source):
         return ""
 
 
-# --- What is told of it -----------------------------------------------------------------------------------------------
+# --- The manifest -----------------------------------------------------------------------------------------------------
 
 
 def describe(folder, tool, version, cpu, commands, asked, **more):
-    """Return the manifest of an installation made on this machine; packing it fills in the rest."""
+    """Return the manifest of an installation made on this machine; packing completes it."""
     release = os_release()
     manifest = {
         "tool": tool, "version": version, "cpu": cpu, "commands": sorted(commands), "asked": sorted(asked),

@@ -1,7 +1,7 @@
-"""Reading archives: whole, and unpacked only where nothing speaks against it."""
+"""Reading archives: they are checked to their end before they are trusted."""
 
-# An archive <key>.tar.zst begins with its manifest; <key>.json has it again, with size and sha256, to be read quickly.
-# Where the two differ the archive decides: what stands beside it may be lost, or older.
+# An archive <key>.tar.zst begins with its manifest; <key>.json repeats it, with size and sha256, for quick reading.
+# Where the two differ, the archive counts: the .json file may be missing or older.
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from .trust import TRUST_IT, others_write
 from .zstd import BLOCK, NoZstdError, Reader
 
 _MANIFEST_LIMIT = 1 << 20
-# What is wrong with one member, and not with the folder it goes to.
+# Errors of one member, rather than of the folder it is written to.
 _OF_THE_MEMBER = (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.EMLINK, errno.ENAMETOOLONG, errno.ENOTDIR)
 
 
 class Source:
-    """An archive's bytes on their way: counted, summed up, and with their read errors told from all others."""
+    """An archive's bytes: counted, hashed, and with read errors kept apart from all others."""
 
     def __init__(self, path, tell=None, trusted=True):
         self.path, self._tell = path, tell
@@ -46,7 +46,7 @@ class Source:
         self._sum, self._done = hashlib.sha256(), 0
 
     def read(self, size):
-        """Return the next bytes, so many at most."""
+        """Return the next bytes, at most `size`."""
         try:
             data = self._file.read(size)
         except OSError as error:
@@ -58,7 +58,7 @@ class Source:
         return data
 
     def sha256(self):
-        """Return the SHA-256 of all of it, reading what is left."""
+        """Return the SHA-256 of the file, after reading the rest."""
         while self.read(BLOCK):
             pass
         return self._sum.hexdigest()
@@ -69,7 +69,7 @@ class Source:
 
 
 def open_file(path, flags):
-    """Open a file, and nothing that would keep one waiting: a pipe, or a device without an end."""
+    """Open a regular file, and never a pipe or a device, which could block or not end."""
     descriptor = os.open(path, flags | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -79,7 +79,7 @@ def open_file(path, flags):
 
 @contextmanager
 def _members(path, tell=None, trusted=True):
-    """Give (the content, the tar archive in it); errors of its content become BadArchive."""
+    """Yield (the content, the tar archive in it); errors in the content become BadArchive."""
     source = Source(path, tell, trusted)
     try:
         content = Reader(source)
@@ -94,22 +94,22 @@ def _members(path, tell=None, trusted=True):
 
 @contextmanager
 def stream_of(path):
-    """Give the tar archive in a file, to be read from its beginning to its end; what is read so goes into programs."""
+    """Yield the tar archive in a file, to be read from start to end; its content will be compiled in."""
     with _members(path, trusted=False) as (content, tar):
         yield tar
         content.finish()
 
 
 def _manifest_in(tar):
-    """Return the manifest of an archive, its first member."""
+    """Return an archive's manifest, which is its first member."""
     member = tar.next()
     if member is None or member.name != MANIFEST or not member.isfile() or member.size > _MANIFEST_LIMIT:
-        raise NoBuild("it has no manifest at its beginning")
+        raise NoBuild("it does not start with a manifest")
     return parsed(tar.read(member.size))
 
 
 def _noted(path):
-    """Return what stands beside an archive, an empty dict when that is lost or makes no sense."""
+    """Return the content of the .json file beside an archive, {} if it is missing or invalid."""
     try:
         with open(beside(path), "rb", opener=open_file) as file:
             manifest = parsed(file.read(_MANIFEST_LIMIT))
@@ -120,12 +120,12 @@ def _noted(path):
 
 
 def _is_of(noted, manifest):
-    """Tell whether notes are those of this very packing: two machines may pack at once, and a copy be renamed."""
+    """Return whether notes belong to this archive: two machines may pack at once, and copies may be renamed."""
     return noted != {} and (noted["created"], key_of(noted)) == (manifest["created"], key_of(manifest))
 
 
 def manifest_of(path):
-    """Return an archive's manifest: from beside it if that is of its name and size, else from within it."""
+    """Return an archive's manifest: from its .json file if that matches its name and size, else from the archive."""
     noted = _noted(path)
     if noted and key_of(noted) == os.path.basename(path)[: -len(SUFFIX)] and noted["size"] == _size(path):
         return noted
@@ -144,11 +144,11 @@ def _size(path):
 
 
 def read_archive(path, keep=None, accept=None, tell=None, sha256=""):
-    """Read an archive to its end, as all who trust it must, into an empty folder if given; return its manifest."""
-    # `accept` raises what speaks against a manifest. With a sha256 given, it does not matter whose file it is.
+    """Read and check a whole archive, unpack it into an empty folder if one is given, and return its manifest."""
+    # `accept` raises an error for an unsuitable manifest. With a known sha256 it does not matter who owns the file.
     noted = _noted(path)
     if keep and os.listdir(keep):
-        raise StoreError(f"{keep} is not empty.", "Unpack into a new folder.")
+        raise StoreError(f"{keep} is not empty.", "Choose a new folder.")
     with _members(path, tell, trusted=not keep or bool(sha256)) as (content, tar):
         manifest = _manifest_in(tar)
         if accept:
@@ -162,7 +162,7 @@ def read_archive(path, keep=None, accept=None, tell=None, sha256=""):
     if sha256 and found["sha256"] != sha256.lower():
         raise NoBuild(f"its SHA-256 is {found['sha256']}, not {sha256}", code="wrong-checksum")
     if _is_of(noted, manifest) and found["sha256"] != noted["sha256"]:
-        problem = f"its SHA-256 is {found['sha256']}, not the {noted['sha256']} that was noted beside it"
+        problem = f"its SHA-256 is {found['sha256']}, but its .json file has {noted['sha256']}"
         raise BadArchive(problem, code="wrong-checksum")
     if keep:
         write_json(os.path.join(keep, MANIFEST), manifest)
@@ -193,4 +193,4 @@ def _extract(tar, member, folder):
     except OSError as error:
         if error.errno not in _OF_THE_MEMBER:
             raise
-        raise BadArchive(f"its member {member.name!r} cannot be: {error.strerror}") from error
+        raise BadArchive(f"its member {member.name!r} cannot be written: {error.strerror}") from error

@@ -1,7 +1,7 @@
-"""Reading a tar archive that may be hostile, in the standard library alone."""
+"""Reading a tar archive that may be hostile, with the standard library only."""
 
-# tarfile reads a header as long as the archive says, takes another member of the name where a link cannot be made, and
-# takes an archive without its end for a whole one. Here sizes are looked at first, and the end must be there.
+# tarfile reads headers of any length, replaces a link that it cannot make with another member of that name, and accepts
+# an archive without its end. Here sizes are checked first, and the end must be present.
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import tarfile
 
 _BLOCK = tarfile.BLOCKSIZE
 _PIECE = 1 << 18
-_HEADER_LIMIT = 1 << 16  # of one header: a name has at most 4095 bytes, PATH_MAX of Linux
-_HEADERS_LIMIT = 1 << 24  # of all of them together
+_HEADER_LIMIT = 1 << 16  # bytes of one header: a name has at most 4095, PATH_MAX of Linux
+_HEADERS_LIMIT = 1 << 24  # bytes of all headers together
 _MEMBERS_LIMIT = 200_000
-_PADDING_LIMIT = 1 << 22  # of zeros behind the end: tar fills up a record, of 10 kB unless told otherwise
+_PADDING_LIMIT = 1 << 22  # zeros after the end: tar fills up a record, of 10 kB by default
 _TIME_LIMIT = 1 << 40
 
 _LONG = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
-_KEYWORDS = (b"path", b"linkpath", b"size", b"mtime", b"provision.mtime")  # what is read of a pax header
+_KEYWORDS = (b"path", b"linkpath", b"size", b"mtime", b"provision.mtime")  # the pax keywords that are read
 _SPARSE = "GNU.sparse"
 _PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 
 
 class CutOffError(tarfile.ReadError):
-    """An archive of which the end is missing."""
+    """A truncated archive."""
 
     code = "cut-off"
 
 
 class TarReader:
-    """The members of a tar archive, in their order, from a file read once; tarfile.TarError unless it is whole."""
+    """The members of a tar archive, in order, from a file read once; tarfile.TarError unless it is complete."""
 
     def __init__(self, file):
         self._file, self._left, self._padding = file, 0, 0
@@ -38,7 +38,7 @@ class TarReader:
         return iter(self.next, None)
 
     def next(self):
-        """Return the next member, a `tarfile.TarInfo`, None at the end; what is left of the one before is skipped."""
+        """Return the next member, a `tarfile.TarInfo`, None at the end; the rest of the previous one is skipped."""
         for _rest in self.blocks():
             pass
         self._exactly(self._padding)
@@ -63,12 +63,12 @@ class TarReader:
                 return self._begun(_extend(member, {**self._defaults, **extended}))
 
     def blocks(self):
-        """Give the content of the member that was returned last, block by block, as far as it was not read yet."""
+        """Yield the unread content of the current member, block by block."""
         while self._left:
             yield self.read(_PIECE)
 
     def read(self, size):
-        """Return the next bytes of that member's content, fewer at its end."""
+        """Return the next bytes of the current member, fewer at its end."""
         data = self._exactly(min(size, self._left))
         self._left -= len(data)
         return data
@@ -80,7 +80,7 @@ class TarReader:
         return data
 
     def _member(self):
-        """Return the member of the next header, None at the end of the archive."""
+        """Return the member in the next header, None at the end of the archive."""
         block = self._exactly(_BLOCK)
         if block.count(0) == _BLOCK:
             self._check_end()
@@ -88,29 +88,29 @@ class TarReader:
         return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
 
     def _check_end(self):
-        """Raise ReadError unless a second empty block follows, and nothing but zeros after it."""
+        """Raise ReadError unless a second empty block follows, and only zeros after it."""
         rest, padding = self._exactly(_BLOCK), 0
         while rest:
             padding += len(rest)
             if rest.count(0) != len(rest) or padding > _PADDING_LIMIT:
-                raise tarfile.ReadError("something follows after its end")
+                raise tarfile.ReadError("there is data after its end")
             rest = self._file.read(_PIECE)
 
     def _header(self, member):
-        """Return the content of a header that says more of the next member."""
+        """Return the content of an extended header."""
         self._header_bytes += member.size
         if not 0 <= member.size <= _HEADER_LIMIT or self._header_bytes > _HEADERS_LIMIT:
             raise tarfile.ReadError("it has a header that is far too long")
         return self._exactly(member.size + -member.size % _BLOCK)[: member.size]
 
     def _begun(self, member):
-        """Return a member whose content comes next."""
-        if member.size < 0 or not abs(member.mtime) <= _TIME_LIMIT:  # so written, no number fails as well
-            raise tarfile.ReadError("it has a member with a size or time that cannot be")
+        """Return a member, whose content comes next."""
+        if member.size < 0 or not abs(member.mtime) <= _TIME_LIMIT:  # written so that NaN fails as well
+            raise tarfile.ReadError("it has a member with an impossible size or time")
         if member.type == tarfile.GNUTYPE_SPARSE or _SPARSE in member.pax_headers:
             raise tarfile.ReadError(f"its member {member.name!r} is a sparse file")
         if not member.isreg():
-            member.size = 0  # of anything else it says nothing of what follows
+            member.size = 0  # for anything else it does not describe the content
         self._left, self._padding = member.size, -member.size % _BLOCK
         return member
 
@@ -120,7 +120,7 @@ def _text(data):
 
 
 def _records(data):
-    """Return what counts of the records of a pax header: ``length keyword=value`` and a newline each."""
+    """Return the relevant records of a pax header, each ``length keyword=value`` and a newline."""
     found, at = {}, 0
     while at < len(data):
         digits, blank, _rest = data[at : at + 8].partition(b" ")
@@ -139,7 +139,7 @@ def _records(data):
 
 
 def _extend(member, headers):
-    """Return a member with what its extended headers say of it."""
+    """Return a member, updated from its extended headers."""
     member.pax_headers = headers
     member.name = headers.get("path", member.name)
     member.linkname = headers.get("linkpath", member.linkname)
@@ -149,5 +149,5 @@ def _extend(member, headers):
         if "mtime" in headers:
             member.mtime = float(headers["mtime"])
     except ValueError as error:
-        raise tarfile.ReadError("it has a header with a number that is none") from error
+        raise tarfile.ReadError("it has a header with an invalid number") from error
     return member

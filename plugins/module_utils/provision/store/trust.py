@@ -1,4 +1,4 @@
-"""Whether root may run what is in a store: who can change it decides that."""
+"""Whether root may run what is in a store, depending on who can change it."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ from contextlib import suppress
 from ..reading import read_text
 from .errors import NotTrusted
 
-TRUST_IT = "Name a store of your own, take it by its SHA-256 (provision store import), or give it to root (chown)."
+TRUST_IT = (
+    "Choose a store of your own, import the archive by its SHA-256 (provision store import), or make root the owner "
+    "(chown)."
+)
 
 
 def others_write(found):
-    """Return in words why root must not run what is in a file or folder, given as `os.stat` tells of it."""
-    # Others than root have no rights to lose to whom they take a build from.
+    """Return in words why root must not run what is in a file or folder, given its `os.stat`."""
+    # Only root has privileges that a build could abuse.
     if os.geteuid() != 0:
         return ""
     if found.st_uid not in _trusted():
-        return f"belongs to {_user(found.st_uid)}, who would decide what root runs"
+        return f"belongs to {_user(found.st_uid)}, who could change what root runs"
     sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
     if found.st_mode & 0o022 and not sticky:
-        return "can be written to by other users, who would decide what root runs"
+        return "can be written to by other users, who could change what root runs"
     return ""
 
 
 def _trusted():
-    """Return the numbers of root and of who called sudo."""
+    """Return the user ids of root and of the user who called sudo."""
     caller = os.environ.get("SUDO_UID", "")
     return {0, int(caller)} if caller.isdecimal() else {0}
 
@@ -40,8 +43,8 @@ def _user(number):
 
 
 def store_owner_problem(store):
-    """Return why root must not use a store, in words; an empty string when it may."""
-    # Who can rename a folder above it can put another in its place.
+    """Return in words why root must not use a store, an empty string if it may."""
+    # Whoever can rename a folder above it can replace it.
     if os.geteuid() != 0:
         return ""
     for path in dict.fromkeys((store, os.path.realpath(store))):
@@ -51,19 +54,19 @@ def store_owner_problem(store):
                 return f"The store {store} {problem}"
         for folder in _above(path):
             if _may_rename(folder):
-                return f"The store {store} is in the folder {folder}, where other users decide what root runs"
+                return f"The store {store} is in the folder {folder}, where other users could change what root runs"
     return ""
 
 
 def check_owner(store):
-    """Raise NotTrusted for a store in which somebody without this process's rights decides what it runs."""
+    """Raise NotTrusted for a store that a less privileged user could change."""
     problem = store_owner_problem(store)
     if problem:
         raise NotTrusted(f"{problem}.", TRUST_IT)
 
 
 def _above(path):
-    """Return the folders above a path, the nearest first, and itself where it is a link."""
+    """Return the folders above a path, the nearest first, and the path itself if it is a link."""
     found = [path] if os.path.islink(path) else []
     while os.path.dirname(path) != path:
         path = os.path.dirname(path)
@@ -72,14 +75,14 @@ def _above(path):
 
 
 def _may_rename(folder):
-    """Tell whether others than root and who called sudo could put another thing in the place of one in a folder."""
+    """Return whether users other than root and the caller of sudo could replace an entry of a folder."""
     try:
         found = os.lstat(folder)
     except OSError:
         return False
     if found.st_uid not in _trusted():
-        # What belongs to nobody of this container's users is the system's outside of it (user_namespaces(7)).
+        # Files of users unknown to this container belong to the system outside it (user_namespaces(7)).
         return found.st_uid != 65534 or read_text("/proc/self/uid_map").split() == ["0", "0", "4294967295"]
-    # A group of the owner's own name has no other members, on Debian and Ubuntu.
+    # On Debian and Ubuntu, the group with the owner's own number has no other members.
     others = 0o002 if found.st_gid in (0, found.st_uid) else 0o022
     return stat.S_ISDIR(found.st_mode) and bool(found.st_mode & others) and not found.st_mode & stat.S_ISVTX

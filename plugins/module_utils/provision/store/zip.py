@@ -1,4 +1,4 @@
-"""The members of a zip archive, in the shape in which those of a tar archive come."""
+"""Reading a zip archive with the interface of `TarReader`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNIX = 3  # APPNOTE.TXT, 4.4.2.2
 
 
 class ZipReader:
-    """Gives one member after the other; `blocks` is what the last one holds."""
+    """The members of a zip archive, in order; `blocks` reads the current one."""
 
     def __init__(self, file):
         self._zip, self._info = zipfile.ZipFile(file), None
@@ -24,7 +24,7 @@ class ZipReader:
             yield self._member(info)
 
     def blocks(self):
-        """Give what the member holds; raise zipfile.BadZipFile when that is not what was packed."""
+        """Yield the content of the current member; raise zipfile.BadZipFile if its checksum is wrong."""
         with self._zip.open(self._info) as file:
             yield from iter(lambda: file.read(_BLOCK), b"")
 
@@ -35,7 +35,7 @@ class ZipReader:
         member.size, member.mode = info.file_size, stat.S_IMODE(mode)
         member.mtime = time.mktime((*info.date_time, 0, 0, -1))
         if info.flag_bits & 1:
-            raise zipfile.BadZipFile("it is locked with a password")
+            raise zipfile.BadZipFile("it is protected with a password")
         if member.issym():
             member.linkname = self._zip.read(info).decode("utf-8", "surrogateescape") if info.file_size < 4096 else ""
         return member

@@ -1,6 +1,6 @@
-"""Zstandard streams, on any Python of a Debian or Ubuntu."""
+"""Zstandard streams, on any Python of Debian or Ubuntu."""
 
-# Without the package zstandard it unpacks through libzstd.so.1, which dpkg itself needs: a target's Python has no more.
+# Without the package zstandard it unpacks with libzstd.so.1, which every machine has because dpkg needs it.
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ except ImportError:
     zstandard = None
 
 LEVEL = 10
-QUICK = 3  # for what will be thrown away
-WINDOW_LOG = 27  # 128 MiB: a build repeats itself over more than level 10 looks back
+QUICK = 3  # for temporary archives
+WINDOW_LOG = 27  # 128 MiB: a build repeats itself over longer distances than level 10 looks back
 BLOCK = 1 << 18
-_PIECE = 1 << 9  # unpacked at once: four bytes can become 128 KiB, and this no more than 16 MiB
+_PIECE = 1 << 9  # unpacked at once: four bytes can become 128 KiB, and this at most 16 MiB
 _WINDOW_LOG_MAX = 100  # ZSTD_d_windowLogMax, zstd.h
 
 
 class ZstdError(ValueError):
-    """Data that is not a whole Zstandard frame, or a Python that cannot write one."""
+    """Data that is not a complete Zstandard frame, or a Python that cannot write one."""
 
 
 def compressor(level=LEVEL):
-    """Return an object with ``compress(data)`` and ``flush()``, which together give one frame."""
-    # At 50 MB of programs, level 10 saves a third of what 3 leaves in 0.8 s; 19 takes half a minute for a sixth more.
+    """Return an object whose ``compress(data)`` and ``flush()`` write one frame."""
+    # On 50 MB of programs, level 10 takes 0.8 s and saves a third over level 3; 19, half a minute and a sixth more.
     if zstandard is None:
-        raise NoZstdError("This Python has no zstandard to pack with")
+        raise NoZstdError("Packing needs the Python package zstandard, which is not installed")
     long = {"window_log": WINDOW_LOG, "enable_ldm": True, "threads": -1} if level == LEVEL else {}
     parameters = zstandard.ZstdCompressionParameters.from_level(level, write_checksum=True, **long)
     return zstandard.ZstdCompressor(compression_params=parameters).compressobj()
 
 
 class NoZstdError(ZstdError):
-    """A Python that cannot pack, or unpack anything; the data may be good."""
+    """A Python that can neither pack nor unpack; the data may be good."""
 
 
 class CutOffError(ZstdError):
-    """A frame of which the end is missing."""
+    """A truncated frame."""
 
     code = "cut-off"
 
 
 class _SystemDecompressor:
-    """What zstandard's decompression object does, through the system's libzstd."""
+    """A substitute for zstandard's decompression object that uses the system's libzstd."""
 
     class _Buffer(ctypes.Structure):
         _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_size_t), ("position", ctypes.c_size_t))
@@ -53,7 +53,9 @@ class _SystemDecompressor:
         try:
             self._zstd = ctypes.CDLL("libzstd.so.1")
         except OSError as error:
-            raise NoZstdError("This Python has no zstandard and the system no libzstd.so.1 to unpack with") from error
+            raise NoZstdError(
+                "Unpacking needs the Python package zstandard or libzstd.so.1; neither is there"
+            ) from error
         self._zstd.ZSTD_createDCtx.restype = ctypes.c_void_p
         for name in ("ZSTD_decompressStream", "ZSTD_DCtx_setParameter", "ZSTD_freeDCtx"):
             getattr(self._zstd, name).restype = ctypes.c_size_t
@@ -80,7 +82,7 @@ class _SystemDecompressor:
             left = self._check(self._zstd.ZSTD_decompressStream(self._context, ctypes.byref(made), ctypes.byref(given)))
             parts.append(ctypes.string_at(self._room, made.position))
             self.eof = left == 0
-            # A full buffer may leave more to come out, although all has gone in.
+            # A full output buffer may mean that there is more output, even when all input has been read.
             if given.position == given.size and made.position < made.size:
                 break
         self.unused_data = data[given.position :]
@@ -94,7 +96,7 @@ def _decompressor():
 
 
 class Reader:
-    """The content of a file, block by block; ZstdError unless it is one whole Zstandard frame and nothing else."""
+    """The content of a file, block by block; ZstdError unless it is exactly one complete Zstandard frame."""
 
     def __init__(self, file):
         self.file, self._frame = file, _decompressor()
@@ -116,11 +118,11 @@ class Reader:
             if block:
                 return block
         if self._frame.unused_data or self._packed or self.file.read(1):
-            raise ZstdError("something follows after its end")
+            raise ZstdError("there is data after its end")
         return b""
 
     def read(self, size):
-        """Return so many bytes, fewer at the end."""
+        """Return `size` bytes, fewer at the end."""
         parts = []
         while size:
             self._rest = self._rest or memoryview(self._unpack())
@@ -132,6 +134,6 @@ class Reader:
         return b"".join(parts)
 
     def finish(self):
-        """Read to the end, so that the checksum is compared."""
+        """Read to the end, so that the checksum is checked."""
         while self.read(BLOCK):
             pass

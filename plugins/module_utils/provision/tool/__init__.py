@@ -1,1 +1,1 @@
-"""A tool in a folder of its own: looked at, tried, put there and taken away."""
+"""Testing, installing and removing a tool in its own folder."""

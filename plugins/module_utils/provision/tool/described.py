@@ -9,25 +9,25 @@ from .version import last_line, run_command, told_version
 
 
 class Described(Tool):
-    """One tool, by its description."""
+    """A tool, by its description."""
 
     def unpack(self, given, folder):
-        """Unpack an archive and bring what is in its one folder, if it has but one, to the top."""
+        """Unpack an archive; if it holds a single folder, move that folder's content to the top."""
         with unpacked_build(given["archive"], folder) as top:
             for name in os.listdir(top):
                 os.rename(os.path.join(top, name), os.path.join(folder, name))
 
     def smoke_test(self, folder):
-        """Have the commands tell their version, run the tests, and return (version, the commands to link)."""
+        """Ask the commands for their version, run the tests, and return (version, the commands to link)."""
         folder = os.path.join(folder, "bin")
         version = self.version_in_place(folder)
         missing = [name for name in self.about_it["commands"] if not os.path.exists(os.path.join(folder, name))]
         if missing:
-            raise InstallError(f"It has no command {', '.join(missing)}.", code="no-command")
+            raise InstallError(f"{self.title} has no command {', '.join(missing)}.", code="no-command")
         return version, self.about_it["commands"]
 
     def version_in_place(self, folder, foreign=False):
-        """Have the commands of a folder report the version, run the tests, and return that."""
+        """Ask the commands of a folder for their version, run the tests, and return the version."""
         version, problem = told_version(folder, self.about_it, foreign)
         if problem:
             raise InstallError(f"{problem}.", code="does-not-run")
@@ -38,9 +38,9 @@ class Described(Tool):
         return version
 
     def is_exact(self, given):
-        """Tell that the version wanted is always the one that the commands tell."""
+        """Return that the commands always report the version exactly."""
         return True
 
     def noted(self):
-        """Return the description, by which later looks ask the tool what it is and shells learn its environment."""
+        """Return the description, which later checks need, and shells for the environment."""
         return {"tool": self.about_it}

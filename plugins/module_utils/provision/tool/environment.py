@@ -1,4 +1,4 @@
-"""The variables that a tool's commands need: in shells, in a notebook's kernel and in sessions of SSH."""
+"""The variables that a tool's commands need in shells, in a notebook's kernel and in SSH sessions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _PROFILES = "/etc/profile.d"
 
 
 def variables(tool, prefix):
-    """Return the variables that a tool needs which is in a prefix."""
+    """Return the variables that a tool in a prefix needs."""
     return {name: value.replace("PREFIX", prefix) for name, value in (tool.get("environment") or {}).items()}
 
 
 def profile_of(name, environment):
-    """Return the file in which login shells find a tool's variables, empty where none is needed or ours to write."""
+    """Return the file that sets a tool's variables in login shells, empty if none is needed or we may not write it."""
     ours = environment and not os.geteuid() and os.path.isdir(_PROFILES)
     return _path(name) if ours else ""
 
@@ -27,17 +27,17 @@ def _path(name):
 
 
 def make_profile(name, environment):
-    """Have login shells set a tool's variables, where that is ours to say, and no others."""
+    """Write the file that sets a tool's variables in login shells, or remove one that is no longer needed."""
     path = profile_of(name, environment)
     if not path:
         return drop_profile(name)
     lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
     drop_half_written(path)
-    return write_text(path, f"# Made by the role {name} of provision, which replaces and removes it.\n{lines}")
+    return write_text(path, f"# Made by the role {name} of provision, which also replaces and removes it.\n{lines}")
 
 
 def drop_profile(name):
-    """Remove the file that login shells read for a tool, and what a killed run has left of it."""
+    """Remove a tool's file for login shells, and temporary files that a killed run left."""
     if os.geteuid():
         return  # root's
     drop_half_written(_path(name))
@@ -46,10 +46,10 @@ def drop_profile(name):
 
 
 def environment_problem(name, environment):
-    """Return what a shell has to set for a tool's commands, with the line to type; else nothing."""
+    """Return which variables a shell must set for a tool's commands, with the line to type; else an empty string."""
     missing = {name: value for name, value in environment.items() if os.environ.get(name) != value}
     if not missing:
         return ""
     line = " ".join(f"{name}={shlex.quote(value)}" for name, value in missing.items())
-    later = ", or open a login shell, which has it" if profile_of(name, environment) else ""
+    later = ", or open a login shell, which does that" if profile_of(name, environment) else ""
     return f"Its commands need {', '.join(missing)}. Type: export {line}{later}"

@@ -1,4 +1,4 @@
-"""Putting one tool in its place once it has shown that it runs, and taking it away again."""
+"""Installing a tool after testing it, and removing it again."""
 
 from __future__ import annotations
 
@@ -39,58 +39,58 @@ class InstallError(Problem):
 
 
 def this_machine():
-    """Return what is to be known of this machine for choosing a build."""
+    """Return the facts about this machine that matter for choosing a build."""
     return dict(look_at_machine(), flags=sorted(cpu_flags()))
 
 
 class Tool:
-    """How a tool is installed; what is particular to one is in methods of its own. `given` is what the module got."""
+    """How a tool is installed; subclasses hold what is specific to one. `given` are the module's parameters."""
 
     def __init__(self, about_it):
         self.about_it = about_it  # the tool as the role describes it
         self.name = about_it["name"]  # as a store's archives name it
         self.title = about_it["title"]  # as people do
 
-    # --- What is particular to a tool ---------------------------------------------------------------------------------
+    # --- What is specific to a tool -----------------------------------------------------------------------------------
 
     def gather(self, given, folder):
-        """Copy what runs from a built tree into a folder."""
+        """Copy the installation from a built tree into a folder."""
         raise NotImplementedError
 
     def unpack(self, given, folder):
-        """Unpack an archive that is none of a store into a folder: for a tool whose module takes one."""
+        """Unpack an archive from outside a store into a folder."""
         raise NotImplementedError
 
     def smoke_test(self, folder):
-        """Run what is in a folder's ``bin``; return (version, if it tells one, commands) or raise InstallError."""
+        """Run commands in a folder's ``bin``; return (version or an empty string, commands) or raise InstallError."""
         raise NotImplementedError
 
     def version_in_place(self, folder, foreign):
-        """Try the commands of a folder that is not ours and return the version they tell, or raise InstallError."""
+        """Test the commands of an existing folder; return the version they report, or raise InstallError."""
         raise NotImplementedError
 
     def is_exact(self, given):
-        """Tell whether the version wanted is the one that the commands tell, and no branch or commit."""
+        """Return whether the commands report the version wanted, which they do not for a branch or commit."""
         return False
 
     def noted(self):
-        """Return what else is to be noted of an installation."""
+        """Return further entries for the state file."""
         return {}
 
     def about(self, given, folder):
-        """Return what else the manifest of a build is to tell."""
+        """Return further fields for the manifest of a build."""
         return {}
 
     def report(self, given, manifest):
-        """Return what else the role is to report."""
+        """Return further fields for the role's report."""
         return {}
 
     # --- Installing ---------------------------------------------------------------------------------------------------
 
     def install(self, given):
-        """Put the tool in its place and return the state that was noted."""
+        """Install the tool and return the state that was noted."""
         start = time.monotonic()
-        if given["bin"]:  # they are where they belong
+        if given["bin"]:  # the commands are already in their place
             told, commands, manifest, link_dir = self._told_in_place(given), [], {}, ""
             place = {"prefix": os.path.dirname(given["bin"]), "bin": given["bin"]}
         else:
@@ -119,7 +119,7 @@ class Tool:
         return told
 
     def move(self, given):
-        """Put what is installed into another prefix, or link it in another folder, and return the state."""
+        """Move the installation to another prefix, or its links to another folder, and return the state."""
         state = read_json(given["state_file"])
         report = state["report"]
         if report["prefix"] != given["prefix"]:
@@ -132,7 +132,7 @@ class Tool:
         return self.note(given, {**state, "report": moved, "link_dir": given["link_dir"] or ""})
 
     def note(self, given, state):
-        """Link the commands, note what is installed now instead of what was before, and return that."""
+        """Link the commands, replace the old note with the new state, and return it."""
         old, report = read_json(given["state_file"]), state["report"]
         state.pop("pending", None)
         for former in (old, *old.get("pending", [])):
@@ -148,14 +148,14 @@ class Tool:
         return state
 
     def _note_environment(self, state):
-        """Note the variables that the commands need, and have login shells set them."""
+        """Note the variables that the commands need, and make login shells set them."""
         environment = variables(self.about_it, state["report"]["prefix"])
         if environment:
             state["report"]["environment"] = environment
         make_profile(self.name, environment)
 
     def what_changed(self, old, new):
-        """Return notes on what of an installation that worked is no longer as it was."""
+        """Return notes on what has changed about an existing installation."""
         before, now = old.get("report", {}), new.get("report", {})
         if not (before and now):
             return []
@@ -164,8 +164,8 @@ class Tool:
             notes.append(f"{self.title} {old.get('version')} was replaced with {new.get('version')}.")
         if before["bin"] != now["bin"]:
             notes.append(
-                f"The commands of {self.title} were in {before['bin']} and are in {now['bin']} now: in a shell that is "
-                "open, type hash -r."
+                f"The commands of {self.title} have moved from {before['bin']} to {now['bin']}: type hash -r in open "
+                "shells."
             )
         return notes
 
@@ -174,7 +174,8 @@ class Tool:
         prefix = os.path.realpath(given["prefix"])
         problem = prefix_problem(prefix)
         if problem:
-            raise InstallError(f"The prefix {prefix} {problem}.", f"Choose another: {self.name}_prefix.", code="prefix")
+            hint = f"Choose another folder: {self.name}_prefix."
+            raise InstallError(f"The prefix {prefix} {problem}.", hint, code="prefix")
         with staging(prefix) as folder:
             new = os.path.join(folder, "new")
             os.mkdir(new)
@@ -190,11 +191,11 @@ class Tool:
         return version, commands, manifest
 
     def _tried(self, given, folder):
-        """Return (the version that what is in a folder tells, its commands); what came from elsewhere has no rights."""
+        """Return (version, commands) after testing a folder; commands from an archive are run without root's rights."""
         if not given["archive"]:
             return self.smoke_test(folder)
         answer = without_rights(lambda: self.smoke_test(folder), os.path.join(folder, "bin"), InstallError)
-        # It may have been written by what was tried, and its names become those of links.
+        # The tested programs may have forged the answer, and its names become those of links.
         there = set(os.listdir(os.path.join(folder, "bin")))
         try:
             version, commands = answer
@@ -202,11 +203,11 @@ class Tool:
                 return version, list(commands)
         except (TypeError, ValueError):
             pass
-        raise InstallError("Its commands answer what makes no sense.", code="does-not-run")
+        raise InstallError(f"The commands of {self.title} gave an invalid answer.", code="does-not-run")
 
     @contextmanager
     def _pending(self, given):
-        """Note which place is about to be filled: should this be cut off, the next run or removal knows of it."""
+        """Note the place that is about to be filled, for the next run or removal in case this one is interrupted."""
         path, old = given["state_file"], read_json(given["state_file"])
         report = {"prefix": given["prefix"], "bin": os.path.join(given["prefix"], "bin")}
         pending = [*old.get("pending", []), {"report": report, "link_dir": given["link_dir"]}]
@@ -221,7 +222,7 @@ class Tool:
             raise
 
     def _fill(self, given, folder):
-        """Gather the files from where they come from into a folder; return the manifest, {} where there is none."""
+        """Put the files from their origin into a folder; return the manifest, {} if there is none."""
         archive = given["archive"]
         if given.get("moved"):
             shutil.copytree(given["moved"], folder, symlinks=True, dirs_exist_ok=True)
@@ -242,30 +243,30 @@ class Tool:
         return {}
 
     def _check_fits(self, manifest, wanted):
-        """Raise InstallError for a build that this machine cannot run, or that is none of those wanted."""
+        """Raise InstallError for a build that this machine cannot run, or that is not wanted."""
         why = why_not_here(manifest, this_machine())
         if why or manifest["tool"] != self.name:
             why = why or f"it is {manifest['tool']}"
             raise InstallError(f"This build is not for this machine: {why}.", code="other-machine")
-        why = why_not_wanted(manifest, wanted) if wanted else ""  # what stands beside an archive may be of another
+        why = why_not_wanted(manifest, wanted) if wanted else ""  # the .json file may have described another archive
         if why:
             raise InstallError(f"This build is not the one wanted: {why}.", code="other-version")
 
     def check_version(self, version, given):
-        """Raise InstallError when the commands tell another version than the one wanted."""
+        """Raise InstallError if the commands report another version than the one wanted."""
         if self.is_exact(given) and not satisfies(version, given["version"]):
             raise InstallError(
-                f"It is {self.title} {version}, not {given['version']}.",
-                f"Ask for version {version}, or any.",
+                f"This is {self.title} {version}, not {given['version']}.",
+                f"Set {self.name}_version to {version} or any.",
                 code="other-version",
             )
 
     def _version_of_build(self, told, given):
-        """Return the version by which a build is found again: a branch or a commit keeps the name it was asked by."""
+        """Return the version under which a build is found later: the requested name for a branch or a commit."""
         return told if self.is_exact(given) else given["version"]
 
     def _note_build(self, given, folder, version, commands):
-        """Write the manifest of what was built here, which goes where the installation goes, and return it."""
+        """Write the manifest of a new build into its folder, and return it."""
         manifest = describe(
             folder,
             self.name,
@@ -282,10 +283,10 @@ class Tool:
         write_json(os.path.join(folder, MANIFEST), manifest)
         return manifest
 
-    # --- From a store, and away ---------------------------------------------------------------------------------------
+    # --- Restoring from a store, and removing -------------------------------------------------------------------------
 
     def restore(self, given):
-        """Install the best archive of the store that works here; return (its state, if any, what was passed over)."""
+        """Install the best archive of the store that works here; return (its state or {}, the archives passed over)."""
         passed_over = []
 
         def pass_over(path, error):
@@ -307,13 +308,13 @@ class Tool:
         except StoreError as error:
             pass_over(given["store"], error)
         for note in passed_over:
-            # What is not named as a build of this tool is somebody else's file, and keeps its name.
+            # A file that is not named like a build of this tool keeps its name.
             if note.pop("bad", False) and os.path.basename(note["archive"]).startswith(f"{self.name}-"):
                 note["why"] += f"; it is now {set_aside(note['archive'])}"
         return state, passed_over
 
     def remove(self, given):
-        """Take away what the state file notes, or what a prefix with our receipt tells without one; return it."""
+        """Remove what the state file notes, or without one a prefix with our receipt; return the state."""
         prefix = given["prefix"] or ""
         state = read_json(given["state_file"])
         pending = state.get("pending", [])
@@ -326,7 +327,7 @@ class Tool:
         for place in {prefix, *map(_prefix_of, (state, *pending))} - {""}:
             drop_leftovers(place)
         drop_half_written(given["state_file"])
-        # Last: as long as it is there, the next removal goes on from where this one was cut off.
+        # Last: while it exists, the next removal can finish an interrupted one.
         for path in (given["state_file"] + ".lock", given["state_file"]):
             with suppress(FileNotFoundError):
                 os.unlink(path)
@@ -335,7 +336,7 @@ class Tool:
     # --- As an Ansible module -----------------------------------------------------------------------------------------
 
     def _act(self, given):
-        """Do what is asked; return (what was or is noted of it, the archives passed over)."""
+        """Do what the parameters ask for; return (the state, the archives passed over)."""
         if given["state"] == "absent":
             return self.remove(given), []
         if given["move"]:
@@ -345,7 +346,7 @@ class Tool:
         return self.install(given), []
 
     def run(self, module):
-        """Do what an Ansible module was asked for, and end it."""
+        """Run as an Ansible module."""
         given = module.params
         os.umask(0o022)
         try:
@@ -373,7 +374,7 @@ class Tool:
 
 @contextmanager
 def unpacked_build(archive, folder):
-    """Give the folder with ``bin`` of an archive that was unpacked within `folder`; what is left there then goes."""
+    """Yield the folder with ``bin`` in an archive, unpacked inside `folder`; the rest is deleted afterwards."""
     with tempfile.TemporaryDirectory(dir=folder) as inner:
         try:
             unpack(archive, inner)
@@ -383,7 +384,7 @@ def unpacked_build(archive, folder):
         entries = os.listdir(inner)
         top = inner if "bin" in entries or len(entries) != 1 else os.path.join(inner, entries[0])
         if not os.path.isdir(os.path.join(top, "bin")):
-            hint = "It must hold bin, lib and share of a build."
+            hint = "It must contain the folders bin, lib and share of a build."
             raise InstallError(f"{archive} has no folder bin.", hint, code="not-a-build")
         yield top
 
@@ -405,7 +406,7 @@ def _bin_of(state):
 
 
 def make_links(link_dir, folder, commands):
-    """Link each command into a folder on PATH; return the names left alone because they are somebody else's."""
+    """Link each command into a folder on PATH; return the names that are taken by other files."""
     make_folder(link_dir)
     for name in broken_links(link_dir, commands, folder):
         link = os.path.join(link_dir, name)
@@ -416,7 +417,7 @@ def make_links(link_dir, folder, commands):
 
 
 def drop_links(state, keep=()):
-    """Remove the links into an installation, all that there are or all but those of some commands."""
+    """Remove the links to an installation, except those in `keep`."""
     link_dir, folder = state.get("link_dir"), _bin_of(state)
     for name in set(names_in(link_dir)) - set(keep) if link_dir and folder else ():
         link = os.path.join(link_dir, name)
@@ -425,7 +426,7 @@ def drop_links(state, keep=()):
 
 
 def drop_prefix(state):
-    """Remove a prefix that carries our receipt, or that a removal which was cut off has emptied."""
+    """Remove a prefix that has our receipt, or that an interrupted removal has emptied."""
     prefix = os.path.realpath(_prefix_of(state) or "/nonexistent")
     if is_ours(prefix):
         discard(prefix)

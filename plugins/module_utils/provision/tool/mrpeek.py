@@ -1,4 +1,4 @@
-"""Installing the viewer mrpeek, which has to draw a picture before it is put in its place."""
+"""Installing the viewer mrpeek, which must draw a test picture first."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _SIZE = 8
 
 
 class Mrpeek(Tool):
-    """The viewer, with whatever it needs of MRtrix3 beside it: where that lies, and whether it stays, is all one."""
+    """The viewer, with its own copy of what it needs of MRtrix3, so that it does not depend on an installation."""
 
     def gather(self, given, folder):
-        """Copy the program with its libraries, and the decoder of its pictures."""
+        """Copy the program, its libraries, and the library that decodes its pictures."""
         program = os.path.join(given["tree"], "bin", "mrpeek")
         os.makedirs(os.path.join(folder, "bin"))
         shutil.copy2(program, os.path.join(folder, "bin"))
@@ -30,18 +30,18 @@ class Mrpeek(Tool):
         strip([os.path.join(folder, "bin", "mrpeek")])
 
     def smoke_test(self, folder):
-        """Have it draw a picture and decode that; return ("", its commands): it does not tell which version it is."""
+        """Let it draw a picture and check that; return ("", its commands), as it does not report its version."""
         problem = wrong_in_picture(draw(os.path.join(folder, "bin", "mrpeek")), decoder_in(folder))
         if problem:
-            raise InstallError(f"mrpeek does not draw what it should: {problem}.", code="does-not-run")
+            raise InstallError(f"mrpeek's test picture is wrong: {problem}.", code="does-not-run")
         return "", ["mrpeek"]
 
     def about(self, given, folder):
-        """Return the MRtrix3 that it belongs to."""
+        """Return the MRtrix3 that it was built for."""
         return {"belongs_to": given["belongs_to"]}
 
     def report(self, given, manifest):
-        """Return the MRtrix3 that it belongs to, and the library that decodes its pictures."""
+        """Return the MRtrix3 that it was built for, and the library that decodes its pictures."""
         return {
             "mrtrix3": manifest.get("belongs_to", "").removeprefix("mrtrix3-"),
             "decoder": decoder_in(given["prefix"]),
@@ -50,12 +50,12 @@ class Mrpeek(Tool):
 
 
 def decoder_in(folder):
-    """Return where an installation has libsixel."""
+    """Return the path of libsixel in an installation."""
     return os.path.join(folder, BUNDLE, sixel.SONAME)
 
 
 def _decoder_here():
-    """Return the path of this system's libsixel; raise PortableError when there is none."""
+    """Return the path of this system's libsixel; raise PortableError if there is none."""
     said = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
     found = re.search(rf"^\s*{re.escape(sixel.SONAME)} .*=> (/\S+)$", said, re.M)
     if not found:
@@ -64,15 +64,15 @@ def _decoder_here():
 
 
 def write_image(path):
-    """Write an image whose one slice gets brighter along x and stays the same along y, as NIfTI-1."""
-    # The fields and their places: nifti1.h. The voxels are of 1 mm, and the axes those of the scanner.
+    """Write a NIfTI-1 image whose single slice gets brighter along x and is constant along y."""
+    # Field offsets: nifti1.h. The voxels measure 1 mm, and the axes are those of the scanner.
     header = bytearray(352)
     struct.pack_into("<i", header, 0, 348)
     struct.pack_into("<8h", header, 40, 3, _SIZE, _SIZE, 1, 1, 1, 1, 1)
     struct.pack_into("<2h", header, 70, 2, 8)  # datatype: unsigned char
     struct.pack_into("<8f", header, 76, 1, 1, 1, 1, 1, 1, 1, 1)
-    struct.pack_into("<3f", header, 108, 352, 1, 0)  # where the voxels begin; slope and intercept
-    struct.pack_into("<2h", header, 252, 0, 1)  # only the affine holds
+    struct.pack_into("<3f", header, 108, 352, 1, 0)  # offset of the voxels; slope and intercept
+    struct.pack_into("<2h", header, 252, 0, 1)  # only the affine is valid
     for row in range(3):
         struct.pack_into("<4f", header, 280 + 16 * row, *(float(column == row) for column in range(4)))
     header[344:348] = b"n+1\0"
@@ -81,7 +81,7 @@ def write_image(path):
 
 
 def draw(program):
-    """Return what mrpeek writes for an image of known grey levels."""
+    """Return mrpeek's output for an image of known grey levels."""
     with tempfile.TemporaryDirectory() as folder:
         image = os.path.join(folder, "image.nii")
         write_image(image)
@@ -101,15 +101,15 @@ def draw(program):
 
 
 def wrong_in_picture(data, library):
-    """Return what is wrong in the picture of that image, in words; an empty string when nothing is."""
-    # mrpeek shows the patient's left on the right: what gets brighter along x gets darker from left to right.
+    """Return in words what is wrong with the picture of that image, an empty string if nothing is."""
+    # mrpeek shows the subject's left on the right: what gets brighter along x gets darker from left to right.
     found = sixel.PICTURE.search(data)
     if not found:
         return "there is no sixel picture in its output"
     rows = decode(found.group(), library)
-    part = [row[-_SIZE:] for row in rows[:_SIZE]]  # on the left is a strip for the colour bar
+    part = [row[-_SIZE:] for row in rows[:_SIZE]]  # to the right of the strip for the colour bar
     if len(part) < _SIZE or len(part[0]) < _SIZE:
-        return f"its picture has {len(rows)} rows of {len(rows[0])}"
+        return f"it has {len(rows)} rows of {len(rows[0])} pixels"
     if any(row != part[0] for row in part):
         return "its rows differ"
     if any(left <= right for left, right in zip(part[0], part[0][1:])):  # noqa: B905 (Python 3.9)
@@ -118,12 +118,12 @@ def wrong_in_picture(data, library):
 
 
 def decode(data, library):
-    """Return the grey levels of a sixel picture, row by row, as libsixel reads it; raise InstallError."""
+    """Return the grey levels of a sixel picture, row by row; raise InstallError if it cannot be decoded."""
     try:
         width, _height, indices, palette = sixel.decode(data, sixel.load(library))
     except OSError as error:
         raise InstallError(f"libsixel cannot be loaded: {error}.", code="no-library") from error
     except sixel.SixelError as error:
-        raise InstallError("libsixel cannot decode what mrpeek draws.", code="does-not-run") from error
+        raise InstallError("libsixel cannot decode mrpeek's test picture.", code="does-not-run") from error
     levels = [palette[3 * index] for index in indices]
     return [levels[at : at + width] for at in range(0, len(levels), width)]

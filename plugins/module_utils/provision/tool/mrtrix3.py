@@ -15,11 +15,11 @@ class MRtrix3(Tool):
     """MRtrix3, from any of its origins."""
 
     def gather(self, given, folder):
-        """Copy what runs, and what building modules needs, from a built tree."""
+        """Copy the commands, and what building modules needs, from a built tree."""
         gather_tree(given["tree"], folder)
 
     def unpack(self, given, folder):
-        """Unpack any tar archive of a build and bring its ``bin``, ``lib`` and ``share`` to the top of a folder."""
+        """Unpack any archive of a build, with ``bin``, ``lib`` and ``share`` at the top of a folder."""
         with unpacked_build(given["archive"], folder) as top:
             gather([top], folder)
         finish(folder)
@@ -38,7 +38,7 @@ class MRtrix3(Tool):
         return try_commands(folder, chosen), compiled + scripts
 
     def is_exact(self, given):
-        """Tell whether the version wanted is a release: a branch or a commit calls itself by the release before it."""
+        """Return whether the version wanted is a release: a branch or commit reports the release before it."""
         return given["version"] == "any" or is_release(given["version"])
 
     def about(self, given, folder):
@@ -46,11 +46,11 @@ class MRtrix3(Tool):
         return {"flags": flags_in_config(given["tree"])}
 
     def report(self, given, manifest):
-        """Return the processor it was compiled for, and what it was unpacked from."""
+        """Return the processor it was compiled for, and its archive."""
         return {"cpu": manifest.get("cpu", given["cpu"]), "archive": given["source"] or given["archive"] or ""}
 
     def version_in_place(self, folder, foreign):
-        """Run a compiled and a Python command of a folder that is not ours; return the version."""
+        """Run a compiled and a Python command of an existing folder; return the version."""
         return try_commands(folder, ["mrinfo", "dwi2response"], foreign)
 
 
@@ -63,7 +63,7 @@ def commands_in(folder):
 
 
 def try_commands(folder, names, foreign=False):
-    """Return the version that the first command tells; raise InstallError when one of them does not run."""
+    """Return the version that the first command reports; raise InstallError if one of them does not run."""
     versions = []
     for name in names:
         told, problem = mrtrix3_version(os.path.join(folder, name), foreign)
@@ -75,9 +75,9 @@ def try_commands(folder, names, foreign=False):
 
 def _smoke_hint(problem):
     if "cannot open shared object" in problem:
-        return "A library that it needs is missing: the role deps installs it."
+        return "Install the missing library with the role deps."
     if "GLIBC" in problem:
-        return "It was built on a newer system than this one."
+        return "It was built on a newer system; use a build for this one, or compile from source."
     if "No module named" in problem:
-        return "This version of MRtrix3 does not work with the python3 that is first on PATH."
+        return "This version of MRtrix3 does not work with the first python3 on PATH."
     return ""

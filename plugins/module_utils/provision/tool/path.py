@@ -1,4 +1,4 @@
-"""Whether a shell finds the commands of a tool, by its PATH and by links."""
+"""Whether a shell finds the commands of a tool, through PATH and links."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .prefix import is_ours
 
 
 def foreign_command(name):
-    """Return the real path of a command on PATH that is not in a prefix of this role, else an empty string."""
+    """Return the real path of a command on PATH that is not in one of our prefixes, else an empty string."""
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         path = os.path.realpath(os.path.join(folder, name))
         prefix = os.path.dirname(os.path.dirname(path))
@@ -19,14 +19,14 @@ def foreign_command(name):
 
 
 def path_problem(report, state):
-    """Return what keeps a shell from finding an installation's commands, with the line to type; else nothing."""
+    """Return why a shell does not find an installation's commands, with the line to type; else an empty string."""
     folder, link_dir = report.get("bin", ""), state.get("link_dir", "")
     names = state.get("commands") or [name for name in ("mrinfo",) if os.path.exists(os.path.join(folder, name))]
     found = _first_on_path(names)
     other = {name: found.get(name, "") for name in sorted(names) if not _is_that(found.get(name, ""), folder)}
     if not other:
         return ""
-    # The links serve all tools at once, where nobody else's files are among them.
+    # The link folder serves all tools at once, unless other files take the names.
     place = link_dir if link_dir and all(links_to(folder, os.path.join(link_dir, name)) for name in other) else folder
     line = (
         f"fish_add_path --path {place}"
@@ -34,19 +34,19 @@ def path_problem(report, state):
         else (f'export PATH="{place}:$PATH"')
     )
     if not any(other.values()):
-        return f"{place} is not on the PATH: a shell does not find the commands there. Type: {line}"
+        return f"{place} is not on PATH, so a shell does not find the commands there. Type: {line}"
     name, path = next((name, path) for name, path in other.items() if path)
     return f"In a shell, {name} is {path}, not the one in {folder}. Type: {line}"
 
 
 def _is_that(path, folder):
-    """Tell whether a path on PATH is the command of its name in a folder."""
+    """Return whether a path on PATH is the command of that name in a folder."""
     own = os.path.join(folder, os.path.basename(path))
     return bool(path) and (path == own or links_to(folder, path) or os.path.realpath(path) == os.path.realpath(own))
 
 
 def links_to(folder, path):
-    """Tell whether a path is a link to the command of its name in a folder."""
+    """Return whether a path is a link to the command of that name in a folder."""
     return os.path.islink(path) and os.readlink(path) == os.path.join(folder, os.path.basename(path))
 
 
@@ -62,7 +62,7 @@ def _first_on_path(names):
 
 
 def broken_links(link_dir, commands, folder):
-    """Return the commands whose link in `link_dir` is not there, leaving out names that are somebody else's file."""
+    """Return the commands whose link in `link_dir` is missing, except names that are taken by other files."""
     missing = []
     for name in commands:
         link = os.path.join(link_dir, name)

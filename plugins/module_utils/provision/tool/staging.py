@@ -1,4 +1,4 @@
-"""A folder beside a prefix, in which it is made ready, exchanged for the old one, or deleted."""
+"""Preparing a new folder beside a prefix, and replacing or deleting the prefix in one step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RENAME_EXCHANGE = 2  # linux/fs.h
 
 
 def exchange(new, target):
-    """Put the folder `new` in the place of `target` in one step, and delete what was there."""
+    """Replace the folder `target` with `new` in one step, and delete the old one."""
     if not os.path.lexists(target):
         os.rename(new, target)
         return
@@ -29,7 +29,7 @@ def exchange(new, target):
         code = ctypes.get_errno()
         if code not in (errno.EINVAL, errno.ENOSYS, errno.EXDEV):
             raise OSError(code, os.strerror(code), target)
-        # There is a gap between the steps. Should it be cut off there, the next `staging` clears up.
+        # This is not atomic. If it is interrupted, the next `staging` cleans up.
         aside = _put_aside(target)
         os.rename(new, target)
         new = aside
@@ -37,27 +37,27 @@ def exchange(new, target):
 
 
 def discard(folder):
-    """Delete a folder with our receipt; where that is cut off, what is left is still known to be ours."""
+    """Delete a folder with our receipt; after an interruption, the rest can still be recognised as ours."""
     aside = _put_aside(folder)
     if os.path.lexists(aside):
         shutil.rmtree(aside)
 
 
 def drop_leftovers(target):
-    """Delete what runs that were killed have left beside a folder; the caller holds its lock."""
+    """Delete the temporary folders that killed runs left beside a folder; the caller holds its lock."""
     for path in leftovers(os.path.realpath(target)):
         shutil.rmtree(path, ignore_errors=True)
 
 
 def _put_aside(folder):
-    """Rename a folder to a name that says that it is to be deleted, and return that."""
+    """Rename a folder to a temporary name, for deletion, and return the new path."""
     aside = os.path.join(os.path.dirname(folder), staged(folder) + os.urandom(6).hex())
     try:
         os.rename(folder, aside)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        # A folder that came with a container's image (overlayfs, Documentation/filesystems/overlayfs.rst).
+        # A folder from a container's image cannot be renamed (Documentation/filesystems/overlayfs.rst).
         for name in sorted(os.listdir(folder), key=lambda name: name == RECEIPT):
             path = os.path.join(folder, name)
             if os.path.isdir(path) and not os.path.islink(path):
@@ -70,7 +70,7 @@ def _put_aside(folder):
 
 @contextmanager
 def staging(target):
-    """Give a new folder beside `target`, deleted at the end unless renamed; the caller holds a lock."""
+    """Yield a new folder beside `target`, deleted at the end unless renamed; the caller holds a lock."""
     make_folder(os.path.dirname(target))
     drop_leftovers(target)
     folder = tempfile.mkdtemp(prefix=staged(target), dir=os.path.dirname(target))

@@ -1,4 +1,4 @@
-"""Trying programs that came from elsewhere without root's rights."""
+"""Testing programs from elsewhere without root's rights."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import tempfile
 import time
 from contextlib import suppress
 
-NOBODY = 65534  # by the name of nobody on Debian and Ubuntu, and the one whom no file should belong to
+NOBODY = 65534  # the user nobody on Debian and Ubuntu, who should own no files
 SECONDS = 300
 _BEGUN = b"begun\n"
 _LIMIT = 1 << 20
-# What a program may know of root's environment, in which there may be secrets.
+# The only variables passed on: root's environment may contain secrets.
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
 
 
 def without_rights(function, folder, error):
-    """Return what a function returns that runs programs of a folder; root calls it in a process of nobody's."""
-    # Root runs what nobody cannot reach, and everything where it cannot become nobody, as in some containers.
+    """Return the result of a function that runs programs of a folder; root calls it in a process of user nobody."""
+    # Root runs them itself if nobody cannot reach them, or if it cannot become nobody, as in some containers.
     if os.geteuid() != 0:
         return function()
     reading, writing = os.pipe()
@@ -37,7 +37,7 @@ def without_rights(function, folder, error):
     finally:
         os.close(reading)
         with suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)  # with what it has left running
+            os.killpg(child, signal.SIGKILL)  # with anything it has left running
         os.waitpid(child, 0)
     if not said.startswith(_BEGUN):
         return function()
@@ -45,7 +45,7 @@ def without_rights(function, folder, error):
         answer = json.loads(said[len(_BEGUN) :])
         words = [str(word) for word in answer.get("error", ())]
     except (ValueError, AttributeError, RecursionError) as problem:
-        raise error("Its commands did not come to an end when they were tried.", "", "does-not-run") from problem
+        raise error("The commands did not finish when they were tested.", "", "does-not-run") from problem
     if words:
         raise error(*words[:3])
     return answer.get("result")
@@ -63,8 +63,8 @@ def _be_the_child(function, folder, error, writing):
             except error as problem:
                 answer = {"error": [problem.message, problem.hint, *filter(None, [getattr(problem, "code", "")])]}
             except Exception as problem:
-                answer = {"error": [f"Its commands cannot be tried: {problem}.", "", "does-not-run"]}
-            # Nothing is imported from here on: nobody may not look into root's own Python.
+                answer = {"error": [f"The commands cannot be tested: {problem}.", "", "does-not-run"]}
+            # Import nothing from here on: nobody cannot read root's own Python.
             said = json.dumps(answer).encode()
             while said:
                 said = said[os.write(writing, said) :]
@@ -85,14 +85,14 @@ def _became_nobody():
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     os.environ.clear()
-    # A home that is not there: to MRtrix3, one that may not be looked into is an error.
+    # A home that does not exist: to MRtrix3, an unreadable one is an error.
     os.environ.update(kept, HOME="/nonexistent", MRTRIX_CONFIGFILE=os.devnull, PYTHONDONTWRITEBYTECODE="1")
     tempfile.tempdir = None
     return True
 
 
 def _all_of(reading):
-    """Return what is written to a pipe until its end, or as much as there is in time."""
+    """Return what is written to a pipe until its end, or until the time limit."""
     said, end = b"", time.monotonic() + SECONDS
     while len(said) < _LIMIT and select.select([reading], [], [], max(0, end - time.monotonic()))[0]:
         more = os.read(reading, 1 << 16)

@@ -1,5 +1,7 @@
 """When the password of sudo is asked for, and where it goes."""
 
+import contextlib
+
 import pytest
 
 import provision
@@ -112,6 +114,35 @@ def test_a_failure_of_another_kind_asks_nobody(machine, monkeypatch):
     with pytest.raises(ProvisionError) as raised:
         provision.run("deps")
     assert raised.value.code == "disk-full" and machine["asked"] == []
+
+
+@pytest.mark.parametrize(("role", "asked"), [("deps", 1), ("sshd", 0)])
+def test_packages_that_only_root_can_install_have_it_asked_for_and_what_sudo_cannot_help_with_has_not(
+    machine, monkeypatch, role, asked
+):
+    def run(roles, variables, **_rest):
+        if become.PASSWORD in variables:
+            return runner.Outcome(1, 1.0, {"localhost": {}}, None)
+        raise ProvisionError("Only an administrator can do that.", role=role, code="needs-root")
+
+    monkeypatch.setattr(runner, "run", run)
+    machine["typed"] = ["sesame"]
+    with contextlib.nullcontext() if asked else pytest.raises(ProvisionError):
+        provision.run(role)
+    assert len(machine["asked"]) == asked
+
+
+def test_whom_sudo_lets_install_nothing_is_shown_the_command_for_an_administrator(machine, monkeypatch):
+    def run(roles, variables, **_rest):
+        if become.PASSWORD in variables:
+            raise ProvisionError("sudo does not let this user.", hint="Ask.", code="not-in-sudoers")
+        raise ProvisionError("Packages.", hint="sudo apt-get install git", role="deps", code="needs-root")
+
+    monkeypatch.setattr(runner, "run", run)
+    machine["typed"] = ["sesame"]
+    with pytest.raises(ProvisionError) as raised:
+        provision.run("deps")
+    assert (raised.value.code, raised.value.hint) == ("not-in-sudoers", "sudo apt-get install git")
 
 
 @pytest.mark.parametrize("line", ["run deps -K", "run deps --ask-become-pass", "remove deps --yes --ask-become-pass"])

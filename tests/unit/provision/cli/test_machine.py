@@ -67,7 +67,7 @@ def test_the_help_of_the_other_commands_has_examples_and_exit_codes_too(capsys, 
 
 def test_roles_and_their_options_are_told_to_programs(capsys):
     assert provision("list --json") == 0
-    assert {"name": "mrtrix3", "about": "Install MRtrix3 and show that it runs"} in (
+    assert {"name": "mrtrix3", "about": "Install MRtrix3 and test that it runs"} in (
         json.loads(capsys.readouterr().out)["roles"]
     )
     assert provision("describe mrtrix3 --json") == 0

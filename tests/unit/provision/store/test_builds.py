@@ -145,8 +145,8 @@ def test_each_build_tells_whether_it_runs_here_and_why_not(tmp_path, pack):
     told = {build.key: (build.runs_here, build.why_not) for build in builds.ls(tmp_path / "store")}
     assert told == {
         KEY: (True, ""),
-        KEY.replace("debian12", "ubuntu24.04"): (False, "it needs glibc 2.39, and here is 2.36"),
-        KEY.replace("debian12-x86_64", "debian11-aarch64"): (False, "it is for aarch64, and this is x86_64"),
+        KEY.replace("debian12", "ubuntu24.04"): (False, "it needs glibc 2.39, and this machine has 2.36"),
+        KEY.replace("debian12-x86_64", "debian11-aarch64"): (False, "it is for aarch64, and this machine is x86_64"),
         "mrtrix3-3.0.8-debian13-x86_64-x86-64-v4": (False, "it is for x86-64-v4, and this processor is x86-64-v3"),
     }
 

@@ -42,9 +42,9 @@ def test_the_listing_keeps_to_the_width_of_a_terminal_and_of_nothing_else(tmp_pa
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert max(map(len, repr(found).splitlines()[:-1])) <= 80
-    assert "\n    no: it needs glibc 2.39, and here is 2.36\n" in repr(found)
+    assert "\n    no: it needs glibc 2.39, and this machine has 2.36\n" in repr(found)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
-    assert "  no: it needs glibc 2.39, and here is 2.36\n" in repr(found)
+    assert "  no: it needs glibc 2.39, and this machine has 2.36\n" in repr(found)
 
 
 def test_nothing_that_stands_in_an_archive_becomes_markup_or_moves_the_cursor(tmp_path, pack):

@@ -28,7 +28,7 @@ def test_elsewhere_than_on_colab_nothing_is_asked(elsewhere):
 def test_on_colab_it_is_said_what_the_terms_allow_until_the_user_has_accepted_them(elsewhere, monkeypatch):
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab_20260909")
     problem, hint, code = look.colab_policy_problem(False, "ngrok_accept_colab_policy")
-    assert code == "declined" and "Google Colab" in problem
+    assert code == "declined" and "Colab" in problem
     assert "colab ssh" in hint and "provision.peek" in hint and "ngrok_accept_colab_policy=true" in hint
     assert look.colab_policy_problem(True) == []
 

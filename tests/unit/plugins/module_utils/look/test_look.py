@@ -27,6 +27,21 @@ def test_the_first_role_that_has_drifted_is_due_and_all_after_it(monkeypatch, st
     assert seen["ready"] == {name: {"of": name} for name in states if name not in due}
 
 
+@pytest.mark.parametrize(
+    ("sudo", "lacking"), [(False, ["g++", "openssh-server", "zlib1g"]), (True, None), (None, None)]
+)
+def test_where_packages_cannot_be_installed_those_of_all_roles_are_listed_once(monkeypatch, sudo, lacking):
+    needs = {"deps": {"groups": ["run"], "extra": []}, "mrtrix3": {"groups": ["run", "build"]},
+             "sshd": {"extra": ["openssh-server"]}, "ngrok": {}}  # fmt: skip
+    answers = {name: {"converged": False, "report": {}, "needs": need} for name, need in needs.items()}
+    answers["deps"].update({} if sudo is None else {"sudo": sudo})
+    monkeypatch.setattr(look, "look_of", lambda name: lambda wanted, machine: answers[name])
+    monkeypatch.setattr(look, "look_at_machine", lambda: {"release": "debian-12"})
+    monkeypatch.setattr(look, "missing_packages", lambda names: [name for name in names if name != "git"])
+    known = {"debian-12": {"run": ["zlib1g"], "build": ["g++", "git"]}}
+    assert look.look({name: {"state": "present", "packages": known} for name in needs}).get("lacking") == lacking
+
+
 @pytest.mark.parametrize("state", ["absent", "stopped", "misspelt"])
 def test_a_role_whose_state_is_not_the_usual_one_runs_and_checks_it(monkeypatch, state):
     monkeypatch.setattr(look, "look_of", lambda name: lambda wanted, machine: {"converged": True, "report": {}})

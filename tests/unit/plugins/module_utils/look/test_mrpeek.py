@@ -63,7 +63,7 @@ def test_another_viewer_or_another_mrtrix3_is_a_drift(seen, wish, there, value):
     assert found["movable"] is bool({"prefix", "link_dir"} & set(wish))
 
 
-@pytest.mark.parametrize(("name", "word"), [("bin/mrpeek", "run"), ("libsixel.so.1", "decoder")])
+@pytest.mark.parametrize(("name", "word"), [("bin/mrpeek", "run"), ("libsixel.so.1", "decodes")])
 def test_a_viewer_of_which_something_is_gone_is_a_drift(seen, viewer, name, word):
     (viewer[0] / name).unlink()
     assert word in seen()["drift"]
@@ -91,3 +91,10 @@ def test_modules_are_built_against_what_came_with_all_they_need(installation, pa
     (folder / "mrtrix3.json").write_text(json.dumps(state))
     found = look.mrtrix3_for_modules()
     assert (found["version"], found["tree"] == str(prefix)) == expected
+
+
+@pytest.mark.parametrize(("tree", "extra"), [("", False), ("/opt/mrtrix3", True)])
+def test_an_mrtrix3_with_its_headers_spares_those_of_the_distribution(seen, tree, extra):
+    needs = seen({"tree": tree}, version="main")["needs"]
+    assert ("build" in needs["groups"], "g++" in needs.get("extra", [])) == (not extra, extra)
+    assert "pictures" in needs["groups"]

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from plugins.module_utils.provision.look import mrtrix3 as look
+from plugins.module_utils.provision.look import tool
 from plugins.module_utils.provision.tool.prefix import RECEIPT
 
 
@@ -241,3 +242,19 @@ def test_a_place_in_which_nobody_may_write_is_named_before_anything_is_fetched(
     wishes = {key: value if key == "version" else str(tmp_path / value) for key, value in wishes.items()}
     told = seen(**wishes)["refusal"]
     assert option in told[1] and name in told[0] if option else told == []
+
+
+@pytest.mark.parametrize(
+    ("wishes", "groups"),
+    [
+        ({"version": "3.0.4"}, {"run", "build"}), ({"version": "3.1.0"}, {"run", "build", "cmake"}),
+        ({"version": "dev2"}, {"run", "build", "cmake"}), ({"version": "3.0.4", "origin": "package"}, set()),
+        ({"version": "3.0.4", "archive": {"url": "https://x/a.tgz", "sha256": "0" * 64}}, {"run"}),
+        ({"version": "3.0.4", "archive": {"url": "https://x/a.tar.zst", "sha256": "0" * 64}}, set()),
+        ({"prefix": "/elsewhere"}, set()), ({"version": "any", "cpu": "x86-64"}, {"run", "build"}),
+    ],
+)  # fmt: skip
+def test_the_packages_that_installing_needs_are_known_before_anything_is_tried(seen, monkeypatch, wishes, groups):
+    monkeypatch.setattr(tool, "sudo_works", lambda: False)
+    found = seen(groups=["run"], package={"name": "mrtrix3", "groups": ["package"]}, **wishes)
+    assert set(found["needs"].get("groups", [])) == groups

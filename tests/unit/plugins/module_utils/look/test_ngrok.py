@@ -97,7 +97,7 @@ def test_the_token_kept_on_the_machine_need_not_be_given_again(place):
 @pytest.mark.parametrize(
     ("spoil", "word"),
     [
-        (lambda place: (place.folder.parent / "ngrok.json").unlink(), "none"),
+        (lambda place: (place.folder.parent / "ngrok.json").unlink(), "no address"),
         (lambda place: place.keep_token(TOKEN[:-1] + "q"), "token"),
         (lambda place: (place.folder / "ngrok.yml").unlink(), "token"),
         (lambda place: setattr(place, "pid", 0), "agent"),
@@ -105,8 +105,8 @@ def test_the_token_kept_on_the_machine_need_not_be_given_again(place):
         (lambda place: place.keys.pop(HERE), "2222"),
         (lambda place: place.keys.pop(PUBLIC), URL),
         (lambda place: place.keys.update({PUBLIC: OTHER}), URL),
-        (lambda place: place.keys.update({PUBLIC: OTHER, HERE: OTHER}), "user or key"),
-        (lambda place: place.note(command="ssh ada@1.tcp.eu.ngrok.io"), "user or key"),
+        (lambda place: place.keys.update({PUBLIC: OTHER, HERE: OTHER}), "user or host key"),
+        (lambda place: place.note(command="ssh ada@1.tcp.eu.ngrok.io"), "user or host key"),
     ],
 )
 def test_what_has_drifted_is_told(place, spoil, word):

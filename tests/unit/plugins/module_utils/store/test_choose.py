@@ -134,7 +134,7 @@ def test_a_store_that_is_empty_or_missing_has_nothing(shelf):
         ({"version": "dev", "repo": "there"}, {"version": "dev"}, ["there"]),
         ({"version": "dev", "repo": None}, {"version": "dev"}, ["repository"]),
         ({"belongs_to": "mrtrix3-3.0.4"}, {"belongs_to": "mrtrix3-3.0.8"}, ["mrtrix3-3.0.4"]),
-        ({}, {"belongs_to": "mrtrix3-3.0.8"}, ["belongs"]),
+        ({}, {"belongs_to": "mrtrix3-3.0.8"}, ["no particular MRtrix3"]),
         ({"complete": False}, {}, ["commands"]),
         ({"complete": False}, {"commands": ["mrinfo", "tckgen"]}, ["tckgen"]),
     ],

@@ -7,5 +7,5 @@ def test_a_prefix_with_somebody_elses_files_is_refused(tmp_path):
     assert prefix.prefix_problem(str(tmp_path / "missing")) == ""
     assert prefix.prefix_problem(str(tmp_path)) == ""
     (tmp_path / "thesis.tex").write_text("precious")
-    assert "holds" in prefix.prefix_problem(str(tmp_path))
+    assert "contains" in prefix.prefix_problem(str(tmp_path))
     assert "folder" in prefix.prefix_problem(str(tmp_path / "thesis.tex"))
