@@ -91,7 +91,8 @@ def executed(block: Block) -> str:
     """Return what of a block is executed."""
     if block.reason:
         return ""
-    return "".join(line for line in lines(block) if not any(re.search(one, line) for one in NOT_RUN))
+    typed = "".join(line for line in lines(block) if not any(re.search(one, line) for one in NOT_RUN))
+    return typed.replace("\nscans\n", "\nscans = scans[:1]\n")  # the test of the notebook has all of them
 
 
 def reasons(block: Block) -> list[str]:
