@@ -33,6 +33,9 @@ from provision.machine import ngrok_errors
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = "mkdocs.yml"
 
+# A row of the tables of messages: the messages, and what to do about them. Codes are single words.
+_MESSAGE = re.compile(r"^\| (`[^`|]* [^|]*`) \| (.+) \|$", re.M)
+
 # A link of Markdown to a file beside it: not an address, not a place on the same page.
 _LINK = re.compile(r"\]\((?P<path>[^)#:\s]+)(?P<place>#[^)\s]*)?\)")
 
@@ -64,6 +67,8 @@ def write(folder: Path) -> None:
     settings = yaml.safe_load(_text(SETTINGS))
     (reference,) = (part["Reference"] for part in settings["nav"] if "Reference" in part)
     reference.append({"Roles": [{name: f"reference/{name}.md"} for name in catalog.roles()]})
+    (trouble,) = (part for part in settings["nav"] if "Troubleshooting" in part)
+    trouble["Troubleshooting"] = ["troubleshooting.md", {"Messages": sorted(message_pages())}]
     (strings,) = (plugin["mkdocstrings"] for plugin in settings["plugins"] if "mkdocstrings" in plugin)
     strings["handlers"]["python"]["paths"] = [str(ROOT)]
     (folder / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
@@ -76,6 +81,7 @@ def pages() -> dict[str, str]:
         "changelog.md": _text("CHANGELOG.md"),
         "reference/python.md": python_page(),
         "reference/cli.md": command_line_page(),
+        **message_pages(),
         **{f"reference/{name}.md": role_page(name) for name in catalog.roles()},
     }
 
@@ -101,6 +107,17 @@ def role_page(name: str) -> str:
     if name == "ngrok":
         parts += ["## ngrok's error codes", _refusals()]
     return "\n\n".join(parts) + "\n"
+
+
+def message_pages() -> dict[str, str]:
+    """Return a page for each error message that the page on troubleshooting explains: people search for its words."""
+    made = {}
+    for messages, remedy in _MESSAGE.findall(_text("docs/troubleshooting.md")):
+        name = "-".join(re.findall(r"\w+", messages.lower())[:10])
+        title = re.sub(r"(?<!^)` ?, `", " ", messages).strip("`")
+        remedy = re.sub(r"\]\((?!https?:|#)", "](../", remedy)
+        made[f"messages/{name}.md"] = f"# {title}\n\n{remedy}\n\n[All messages](../troubleshooting.md)\n"
+    return made
 
 
 def python_page() -> str:

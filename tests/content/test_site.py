@@ -96,6 +96,12 @@ def test_what_people_search_for_is_a_heading(site: Path, words: str) -> None:
     assert [title for title in titles if words in title]
 
 
+def test_each_message_has_a_page_with_what_to_do(site: Path) -> None:
+    text = page(site, "messages/there-is-no-role-there-is-no-option")
+    assert "<h1" in text and "There is no role ... There is no option ..." in text and "provision list" in text
+    assert len(list((site / "messages").iterdir())) > 60
+
+
 def test_the_site_fetches_nothing_from_elsewhere(site: Path) -> None:
     fetched = re.compile(r'<(?:script|link|img)\b[^>]*\b(?:src|href)="https?://[^"]*"')
     assert [found for path in site.rglob("*.html") for found in fetched.findall(path.read_text())] == []
