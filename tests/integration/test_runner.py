@@ -460,7 +460,7 @@ def test_what_cannot_be_stopped_in_the_middle_is_waited_for_and_a_second_signal_
 
     def take(step):
         steps.append(step)
-        if again and step.task.startswith("Stopping"):
+        if again and step.task.startswith("Waiting"):
             os.kill(os.getpid(), signal.SIGINT)
 
     def interrupt():
@@ -472,7 +472,7 @@ def test_what_cannot_be_stopped_in_the_middle_is_waited_for_and_a_second_signal_
     with pytest.raises(KeyboardInterrupt):
         runner.run(["deps"], {}, on_step=take)
     assert Path(f"{sign}.ended").exists() == finished
-    (told,) = [step.task for step in steps if step.task.startswith("Stopping")]
+    (told,) = [step.task for step in steps if step.task.startswith("Waiting")]
     assert "python" in told
 
 

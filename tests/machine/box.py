@@ -405,6 +405,17 @@ class Box:
             archive.add(source, arcname=target.lstrip("/"), filter=_owned_by_root)
         self._feed("tar -x -C /", data.getvalue())
 
+    def copy_out(self, source: str, target: Path) -> None:
+        """Copy a folder of the box to the path `target` of this machine, which is replaced."""
+        process = self.popen(f"tar -c -C {shlex.quote(source)} .", cwd="/", text=False)
+        data, err = process.communicate()
+        if process.returncode:
+            raise CommandFailed(f"{source} cannot be copied: {err.decode(errors='replace')}")
+        new = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
+        subprocess.run(["tar", "-x", "-C", str(new)], input=data, check=True)
+        shutil.rmtree(target, ignore_errors=True)
+        new.rename(target)
+
     def add_user(self, name: str, *, sudo: bool = True) -> None:
         """Make an ordinary user with a copy of the project in `~/project`."""
         home = f"/home/{name}"
@@ -600,9 +611,7 @@ class Machines:
         return Box(_trees(root), kind, Path(tempfile.mkdtemp(prefix="box-", dir=self._run)), self._luggage)
 
     def _make_ready(self, box: Box) -> None:
-        # Compiled once for all the boxes that stand on it.
-        ready = "apt-get update -qq && ./bootstrap python -m compileall -q .venv > /dev/null && apt-get clean"
-        box.run(ready, env={"PROVISION_EXTRAS": self._extras})
+        box.run("apt-get update -qq && ./bootstrap true && apt-get clean", env={"PROVISION_EXTRAS": self._extras})
 
     def _prepare(self, root: Path, prepare: Callable[[Box], object], tree: Path) -> None:
         # What an overlay in memory has written is gone with it: there each root is whole, and written to as it is.

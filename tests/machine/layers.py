@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from box import PROJECT, Box, Machines, project_files
+from box import PROJECT, Box, Machines, cache, project_files
 
 # MRtrix3 in the shape of a git repository, where no git host can be reached: the distribution's source of it. That is
 # 3.0.3, whose Python commands want two modules that Python 3.12 has no more; what they use of them lies beside them.
@@ -160,9 +160,19 @@ def with_source(machines: Machines) -> Path:
 
 
 def with_compiler(machines: Machines) -> Path:
-    """Return the same with a compiler that has compiled what `BUILD` wants."""
+    """Return the same with a compiler that has compiled what `BUILD` wants.
+
+    That takes ten minutes of a processor, so what it remembers outlives the roots, which are made anew every week.
+    """
     path = {"PATH": "/root/project/.venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-    compile_once = functools.partial(Box.run, command=f"set -e\n{COMPILER}", env=path, timeout=1800)
+    kept = cache() / "ccache"
+
+    def compile_once(box: Box) -> None:
+        if kept.is_dir():
+            box.copy_in(kept, "/var/cache/ccache")
+        box.run(f"set -e\n{COMPILER}", env=path, timeout=1800)
+        box.copy_out("/var/cache/ccache", kept)
+
     return machines.layer(with_source(machines), "compiler", compile_once, key=[COMPILER])
 
 

@@ -546,7 +546,9 @@ def installed(request: pytest.FixtureRequest, machines: Machines) -> SimpleNames
         report = up(box, line)
         story.mine = pid_of(box)
         story.running = box.run("pgrep -x sshd").stdout.split()
-        story.verified = box.run("! test -e /run/sshd.pid; dpkg --verify openssh-server", check=False)
+        # Boxes have no documentation.
+        verify = r"dpkg --verify openssh-server | sed -E '\# /usr/share/(doc|man)/#d'"
+        story.verified = box.run(f"! test -e /run/sshd.pid; {verify}", check=False)
         password = box.read(report["password_file"]).strip() if line == PASSWORD else ""
         story.login = ssh_with_password(box, report, "mrinfo", password) if password else ssh(box, report, "mrinfo")
         provision(box, ABSENT)

@@ -6,7 +6,8 @@ import pexpect
 
 # What is waited for, and what is typed or, by the terminal itself, answered: it has sixel graphics (4).
 ANSWERS = {
-    "Type yes: ": "yes\n",
+    "Type yes to confirm: ": "yes\n",
+    "Type yes to open it anyway: ": "yes\n",
     "Password for sudo": "secret\n",
     "BECOME password: ": "secret\n",
     "\x1b[c": "\x1b[?62;4c",

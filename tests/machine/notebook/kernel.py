@@ -79,7 +79,7 @@ def connected(manager: KernelManager):
 
 def run(manager: KernelManager, client, step: dict) -> str:
     """Run a cell, stop it when it is time, and return what stands below it in the end."""
-    asked, outputs, due = client.execute(step["cell"]), {}, step.get("when")
+    asked, outputs, due, begun = client.execute(step["cell"]), {}, step.get("when"), False
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         if due and subprocess.run(due, shell=True, capture_output=True).returncode == 0:
@@ -94,8 +94,12 @@ def run(manager: KernelManager, client, step: dict) -> str:
         if message["parent_header"].get("msg_id") != asked:
             continue
         content = message["content"]
+        begun = begun or message["msg_type"] == "execute_input"
         if content.get("execution_state") == "idle":
-            break
+            if begun:
+                break
+            asked = client.execute(step["cell"])  # a kernel drops what is asked while an interrupted cell ends
+            continue
         # What is shown anew in its place is told once, as it was last.
         place = content.get("transient", {}).get("display_id", len(outputs))
         outputs[place] = text(content)
