@@ -188,7 +188,8 @@ def main():
         argument_spec={
             "absent": {"type": "list", "elements": "path", "default": []},
             **{
-                name: {"type": "list", "elements": "dict", "default": [], "options": fields}
+                # Places of keys are no secrets; a task with secret contents has no_log itself.
+                name: {"type": "list", "elements": "dict", "default": [], "options": fields, "no_log": False}
                 for name, fields in options.items()
             },
         },
