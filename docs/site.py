@@ -68,7 +68,8 @@ def write(folder: Path) -> None:
     (reference,) = (part["Reference"] for part in settings["nav"] if "Reference" in part)
     reference.append({"Roles": [{name: f"reference/{name}.md"} for name in catalog.roles()]})
     (trouble,) = (part for part in settings["nav"] if "Troubleshooting" in part)
-    trouble["Troubleshooting"] = ["troubleshooting.md", {"Messages": sorted(message_pages())}]
+    messages = sorted(name for name in texts if name.startswith("messages/"))
+    trouble["Troubleshooting"] = ["troubleshooting.md", {"Messages": messages}]
     (strings,) = (plugin["mkdocstrings"] for plugin in settings["plugins"] if "mkdocstrings" in plugin)
     strings["handlers"]["python"]["paths"] = [str(ROOT)]
     (folder / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")

@@ -1,15 +1,15 @@
 #!/usr/bin/python
-"""Have folders, keys and files in one step, each whole or not there."""
+"""Create, change and remove folders, keys and files in one task, each whole or not at all."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: whole_files
-short_description: Have folders, keys and files in one step
+short_description: Create, change and remove folders, keys and files in one task
 description:
-  - Removes what shall not be there, then makes folders, keys of SSH and files, in the order given. Each file is written
-    under a temporary name and renamed, so that whoever reads it finds the old one or the new one.
-  - Each task of Ansible costs some 0.2 seconds, and twice that for a copy or a template. This is one task for all.
+  - Removes paths, then creates folders, SSH keys and files, in the order given. Each file is written under a temporary
+    name and renamed, so that a reader finds the old file or the new one.
+  - Each Ansible task takes about 0.2 seconds, and a copy or a template twice that. This is one task for all.
 author: The provision founders (!UNKNOWN)
 options:
   absent:
@@ -21,7 +21,7 @@ options:
     type: list
     elements: dict
     default: []
-    description: The folders. What is missing above one is made as well.
+    description: The folders to create, with missing parents.
     suboptions:
       path:
         type: path
@@ -35,21 +35,21 @@ options:
     type: list
     elements: dict
     default: []
-    description: Pairs of ed25519 keys without a passphrase. A key that is there stays.
+    description: The ed25519 key pairs to create, without a passphrase. An existing key stays.
     suboptions:
       path:
         type: path
         required: true
-        description: The private key; the public one is beside it and ends in C(.pub).
+        description: The private key; the public key is beside it and ends in C(.pub).
       comment:
         type: str
         required: true
-        description: What follows the public key.
+        description: The comment of the public key.
   files:
     type: list
     elements: dict
     default: []
-    description: The files.
+    description: The files to write.
     suboptions:
       path:
         type: path
@@ -58,7 +58,7 @@ options:
       content:
         type: str
         required: true
-        description: All that is in it.
+        description: The whole content.
       mode:
         type: str
         default: "0644"
@@ -67,7 +67,7 @@ options:
         type: list
         elements: str
         default: []
-        description: A command that must accept the file before it is put in place, with V(%s) for its name.
+        description: A command that must accept the file before it is put in place; V(%s) is its name.
 """
 
 EXAMPLES = """
@@ -80,7 +80,7 @@ EXAMPLES = """
 
 RETURN = """
 paths:
-  description: What was made, changed or removed.
+  description: The paths that were created, changed or removed.
   returned: always
   type: list
   elements: str
@@ -100,7 +100,7 @@ from ..module_utils.provision.reading import read_text
 
 
 def mode_of(path):
-    """Return the permissions of what is there, -1 where nothing is."""
+    """Return the permissions of a path, -1 if it does not exist."""
     try:
         return stat.S_IMODE(os.lstat(path).st_mode)
     except FileNotFoundError:
@@ -108,16 +108,16 @@ def mode_of(path):
 
 
 def have_not(module, path):
-    """Remove a file, a link or a whole folder; return whether it was there."""
+    """Remove a file, a link or a whole folder; return whether it existed."""
     due = os.path.lexists(path)
     if due and not module.check_mode:
-        with suppress(FileNotFoundError):  # somebody else has just removed it
+        with suppress(FileNotFoundError):  # another run has just removed it
             shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
     return due
 
 
 def have_folder(module, path, mode):
-    """Make a folder, or give it its mode; return whether there was anything to do."""
+    """Create a folder, or set its mode; return whether there was anything to do."""
     wanted = int(mode, 8)
     due = not os.path.isdir(path) or stat.S_IMODE(os.stat(path).st_mode) != wanted
     if due and not module.check_mode:
@@ -127,11 +127,11 @@ def have_folder(module, path, mode):
 
 
 def have_key(module, path, comment):
-    """Make a pair of keys where there is none; return whether there was anything to do."""
+    """Create a key pair unless there is one; return whether there was anything to do."""
     due = not os.path.lexists(path)
     if due and not module.check_mode:
         new = path + ".new"
-        for left in (new, new + ".pub"):  # by a run that was killed
+        for left in (new, new + ".pub"):  # by a killed run
             with suppress(FileNotFoundError):
                 os.unlink(left)
         code, said = run(module, ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", new])
@@ -143,30 +143,30 @@ def have_key(module, path, comment):
 
 
 def have_file(module, path, content, mode, validate):
-    """Write a file, or give it its mode; return whether there was anything to do."""
+    """Write a file, or set its mode; return whether there was anything to do."""
     wanted = int(mode, 8)
     due = mode_of(path) != wanted or os.path.islink(path) or read_text(path) != content
     if due and not module.check_mode:
         if validate:
             check(module, path, content, validate)
-        drop_half_written(path)  # of a run that was killed
+        drop_half_written(path)  # by a killed run
         write_text(path, content, wanted)
     return due
 
 
 def check(module, path, content, command):
-    """Have a command look at what a file would be; nobody else can read it meanwhile."""
+    """Let a command check the new content, in a file that only this user can read."""
     with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
         file.write(content)
         file.flush()
         code, said = run(module, [word.replace("%s", file.name) for word in command])
     if code:
-        hint = "Nothing was put in place; its version may be one that this role does not know."
+        hint = "The file was not changed. This role may not support the installed version."
         raise Problem(f"{command[0]} does not accept the new {path}: {said}.", hint, code="bad-configuration")
 
 
 def run(module, argv):
-    """Run a command; return its exit code and the first line that it prints to standard error."""
+    """Run a command; return its exit code and the first line of its standard error."""
     code, _out, error = module.run_command(argv)
     return code, (error.strip() or f"exit code {code}").splitlines()[0]
 
@@ -188,7 +188,7 @@ def main():
         argument_spec={
             "absent": {"type": "list", "elements": "path", "default": []},
             **{
-                # Places of keys are no secrets; a task with secret contents has no_log itself.
+                # Paths of keys are not secret; a task with secret contents sets no_log itself.
                 name: {"type": "list", "elements": "dict", "default": [], "options": fields, "no_log": False}
                 for name, fields in options.items()
             },

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from provision.words import printable
+from provision.words import printable, wrapped
 
 # How a terminal and a page show a style; the colours are legible on light and dark pages.
 _ANSI = {"good": "32", "warn": "33", "bad": "31", "dim": "2"}
@@ -151,8 +150,8 @@ def _row_text(row: Sequence[Cell], widths: Sequence[int], room: int, colours: bo
         below = room - indent < _NARROWEST
         indent = 4 if below else indent
         # A path that is too long stays whole, so that it can be copied.
-        wrapped = textwrap.wrap(last.text, room - indent, break_long_words=False, break_on_hyphens=False)
-        parts = ["", *wrapped] if below else wrapped
+        broken = wrapped(last.text, room - indent)
+        parts = ["", *broken] if below else broken
     begins = [begin, *[" " * indent] * (len(parts) - 1)]
     lines = [start + _coloured(part, last.style, colours) for start, part in zip(begins, parts, strict=True)]
     return "\n".join(line.rstrip() for line in lines if line.strip())

@@ -548,7 +548,7 @@ def installed(request: pytest.FixtureRequest, machines: Machines) -> SimpleNames
         story.running = box.run("pgrep -x sshd").stdout.split()
         # Boxes have no documentation.
         verify = r"dpkg --verify openssh-server | sed -E '\# /usr/share/(doc|man)/#d'"
-        story.verified = box.run(f"! test -e /run/sshd.pid; {verify}", check=False)
+        story.verified = box.run(f"set -o pipefail; ! test -e /run/sshd.pid && {verify}", check=False)
         password = box.read(report["password_file"]).strip() if line == PASSWORD else ""
         story.login = ssh_with_password(box, report, "mrinfo", password) if password else ssh(box, report, "mrinfo")
         provision(box, ABSENT)
