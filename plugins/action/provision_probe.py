@@ -86,7 +86,8 @@ class ActionModule(ActionBase):
             return dict(result, failed=True, code="usage", msg=f"There is no role {str(error)!r}.")
         common = self._common(task_vars)
         # Files that users name by a path are on the controller.
-        roles = json.dumps(_machine("look").read_here({name: {**common, **one} for name, one in asked.items()}))
+        wanted = {name: {**common, **self._locks(name, one, task_vars), **one} for name, one in asked.items()}
+        roles = json.dumps(_machine("look").read_here(wanted))
         python = self._templar.template(task_vars.get("ansible_python_interpreter") or "/usr/bin/python3")
         # It may be a command with arguments, or a path with spaces.
         command = shlex.quote(python) if Path(python).is_file() else python
@@ -146,6 +147,11 @@ class ActionModule(ActionBase):
             # In check mode, the roles that would have been removed by now, with their packages.
             "leaving": self._told("provision_leaving", task_vars, []),
         }
+
+    def _locks(self, role, wanted, task_vars):
+        """Return the folders for the lock of a role that has one: the user's, and that of the role's files."""
+        here = self._told("provision_folder", task_vars, os.environ.get("PWD", ""))
+        return {"here": here, "files": str(_ROLES / role / "files")} if "conda" in wanted else {}
 
     def _variables(self, folder):
         return self._loader.load_from_file(str(folder / "main.yml"), trusted_as_template=True) or {}

@@ -7,9 +7,9 @@ DOCUMENTATION = """
 module: tool_install
 short_description: Install a tool after testing it
 description:
-  - Puts a tool from a built source tree, an archive, or the best archive of a store into a folder beside the prefix,
-    checks its version and runs its tests there, and renames the folder into place. With O(bin), it tests the commands
-    where they are.
+  - Puts a tool from a built source tree, an archive, the best archive of a store or the conda packages of a lock into a
+    folder beside the prefix, checks its version and runs its tests there, and renames the folder into place. With
+    O(bin), it tests the commands where they are.
   - If no archive of the store can be used, nothing is changed and C(report) is empty; C(passed_over) has the reasons.
     Broken archives are renamed to end in C(.bad).
   - Records what it installed in a state file, which C(state=absent) uses to remove it.
@@ -52,6 +52,11 @@ options:
         type: dict
         default: {}
         description: Variables that its commands need; PREFIX in a value stands for its folder.
+      hidden:
+        type: list
+        elements: str
+        default: []
+        description: Commands of its conda package that are not linked.
   state_file:
     type: path
     required: true
@@ -81,6 +86,21 @@ options:
   store:
     type: path
     description: A folder of archives to choose from.
+  lock:
+    type: dict
+    description:
+      - The content of a lock, with C(tool), C(version), C(platform) and C(packages), each with C(name), C(url),
+        C(sha256) or C(md5), and C(size). Each is fetched, verified and laid out in the folder C(env) of the prefix.
+  mirror:
+    type: str
+    default: ""
+    description: An address or folder to fetch the packages of the lock from, as C(MIRROR/CHANNEL/PLATFORM/FILE).
+  cache:
+    type: path
+    description: A folder for downloads; required with O(lock). What an interruption leaves there is continued.
+  keep:
+    type: path
+    description: The store that keeps the packages of the lock; none are kept if empty.
   bin:
     type: path
     description: A folder of commands that are already in their place.
@@ -103,7 +123,7 @@ options:
     description: The processor it is compiled for; from a store, empty accepts any build that runs here.
   progress:
     type: path
-    description: A file that receives the progress of the unpacking, as one JSON object.
+    description: A file that receives the progress of the unpacking or download, as one JSON object.
   prefix:
     type: path
     description: The folder to install into.
@@ -145,6 +165,17 @@ EXAMPLES = """
     tool: {name: mrtrix3, title: MRtrix3}
     origin: store
     store: /srv/builds
+    version: 3.0.8
+    prefix: /opt/mrtrix3
+    link_dir: /usr/local/bin
+    state_file: /var/lib/provision/mrtrix3.json
+
+- name: Install the conda packages of a lock
+  provision_founders.provision.tool_install:
+    tool: {name: mrtrix3, title: MRtrix3, hidden: [mrview, shview]}
+    origin: conda
+    lock: "{{ lookup('ansible.builtin.file', 'mrtrix3.lock.json') | from_json }}"
+    cache: /var/cache/provision
     version: 3.0.8
     prefix: /opt/mrtrix3
     link_dir: /usr/local/bin
@@ -203,7 +234,9 @@ _TOOL = {
     "tests": {"type": "list", "elements": "list", "default": []},
     "commands": _TEXTS,
     "environment": {"type": "dict", "default": {}},
+    "hidden": _TEXTS,
 }
+_PATHS = ("tree", "archive", "store", "bin", "cache", "keep", "progress", "prefix", "link_dir")
 _ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "tool": {"type": "dict", "required": True, "options": _TOOL},
@@ -211,7 +244,9 @@ _ARGUMENTS = {
     "origin": {"type": "str"},
     "version": {"type": "str", "default": "any"},
     "move": {"type": "bool", "default": False},
-    **{name: {"type": "path"} for name in ("tree", "archive", "store", "bin", "progress", "prefix", "link_dir")},
+    **{name: {"type": "path"} for name in _PATHS},
+    "lock": {"type": "dict"},
+    "mirror": _TEXT,
     "source": _TEXT,
     "repo": _TEXT,
     "belongs_to": _TEXT,
@@ -227,8 +262,9 @@ def main():
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec=_ARGUMENTS,
-        required_if=[("state", "present", ["tree", "archive", "store", "bin", "move"], True)],
-        mutually_exclusive=[("tree", "archive", "store", "bin")],
+        required_if=[("state", "present", ["tree", "archive", "store", "lock", "bin", "move"], True)],
+        required_by={"lock": "cache"},
+        mutually_exclusive=[("tree", "archive", "store", "lock", "bin")],
     )
     tool = module.params["tool"]
     _OWN.get(tool["name"], Described)(tool).run(module)

@@ -51,6 +51,7 @@ _EXPORT_EXAMPLES = """\
 examples:
   provision store export mrtrix3-3.0.8 /mnt/usb
   provision store export mrtrix3-3.0.8-debian12 build.tar.zst --json
+  provision store export mrtrix3-3.0.8 . --format conda
 """
 
 _IMPORT_EXAMPLES = """\
@@ -79,6 +80,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     export = _add(actions, "export", "copy a build for another machine", _EXPORT_EXAMPLES)
     export.add_argument("key", metavar="KEY", help="the name of a build as listed by ls, or the beginning of it")
     export.add_argument("dest", metavar="DEST", help="an existing folder, or a new file whose name ends in .tar.zst")
+    export.add_argument(
+        "--format", metavar="FORMAT", default="archive", help="archive (default), or conda for a conda package"
+    )
     take = _add(actions, "import", "add a build from another machine", _IMPORT_EXAMPLES)
     take.add_argument("source", metavar="FILE_OR_URL", help="the path or URL of an exported archive")
     take.add_argument("--sha256", metavar="HEX", required=True, help="its SHA-256, as printed by export")
@@ -116,7 +120,7 @@ def call(arguments: argparse.Namespace) -> Build | Checked | Exported | Listing 
         "ls": lambda: builds.ls(arguments.store),
         "verify": lambda: builds.verify(arguments.store),
         "prune": lambda: builds.prune(_number(arguments.keep), arguments.store, **flags.given(arguments)),
-        "export": lambda: builds.export(arguments.key, arguments.dest, arguments.store),
+        "export": lambda: builds.export(arguments.key, arguments.dest, arguments.store, format=arguments.format),
         "import": lambda: builds.import_(arguments.source, arguments.sha256, arguments.store, **flags.given(arguments)),
     }
     return functions[arguments.action]()

@@ -129,8 +129,9 @@ def _read(root: Path) -> dict[str, Role]:
 
 def _role(root: Path, name: str, about: Mapping[str, Any]) -> Role:
     main = _specs(root, name)["main"]
-    shared = _specs(root, "_tool")["store"]["options"] if about.get("keeps_builds") else {}
-    described = {**(main.get("options") or {}), **shared}
+    described = dict(main.get("options") or {})
+    for entry in about.get("shares", ()):
+        described.update(_specs(root, "_tool")[entry]["options"])
     options = {key: _option(name, key, value) for key, value in described.items()}
     words = (main.get("short_description", ""), _paragraphs(main.get("description")))
     return Role(name, *words, options, about.get("lets_in", ""))

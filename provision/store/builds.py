@@ -30,12 +30,14 @@ from provision.machine.store.pack import adopt, drop_unfinished
 from provision.machine.store.read import manifest_of, read_archive
 from provision.machine.store.trust import check_owner
 from provision.paths import absolute
+from provision.store import conda_package
 from provision.store.listing import Build, Checked, Exported, Leftover, Listing, Pruned
 
 DAYS_UNFINISHED = 7
 """After so many days an unfinished build counts as abandoned."""
 
 _BLOCK = 1 << 18
+_FORMATS = {"archive": SUFFIX, "conda": conda_package.SUFFIX}
 _UNFINISHED = "unfinished"
 # What the roles write into the folder of an unfinished build; anything else there is not ours.
 _PIECES = ("[0-9][0-9][0-9][0-9].tar.zst", NEW + "*")
@@ -198,7 +200,11 @@ def prune(keep: int, store: str | os.PathLike | None = None, wait: float = lock.
 
 
 def export(
-    key: str, dest: str | os.PathLike, store: str | os.PathLike | None = None, progress: Tell | None = None
+    key: str,
+    dest: str | os.PathLike,
+    store: str | os.PathLike | None = None,
+    progress: Tell | None = None,
+    format: str = "archive",
 ) -> Exported:
     """Copy a build out of a store, completely or not at all, for use on another machine.
 
@@ -208,11 +214,14 @@ def export(
         The name of the build, or an unambiguous beginning of it.
     dest : path-like
         An existing folder, which gets the archive and its manifest and so becomes a store; or a new file whose name
-        ends in ``.tar.zst``.
+        ends in ``.tar.zst``, or in ``.conda`` for a conda package.
     store : path-like, optional
         As for :func:`folder`.
     progress : callable, optional
         As for :func:`verify`.
+    format : {"archive", "conda"}
+        ``"conda"`` writes a conda package, for a channel or ``conda install FILE``. It requires the processor's level
+        that the build was compiled for, with conda-forge's ``_x86_64-microarch-level``.
 
     Returns
     -------
@@ -222,7 +231,7 @@ def export(
     Raises
     ------
     OptionError
-        If the build or folder does not exist, or a different file of that name does.
+        If the build or folder does not exist, a different file of that name does, or the format is unknown.
     ProvisionError
         If the archive is damaged, or the copy cannot be written.
 
@@ -231,10 +240,16 @@ def export(
     >>> export("mrtrix3-3.0.8", "/mnt/usb").sha256  # doctest: +SKIP
     '0d4f...'
     """
+    if format not in _FORMATS:
+        raise unknown("format", format, _FORMATS, code="bad-value")
     build, into = _named(key, ls(store)), absolute(dest)
     with _plainly(f"The build {build.key}"):
         # Under its own name, whatever a browser has made of that.
-        target = _target(key_of(manifest_of(str(build.path))), into)
+        manifest = manifest_of(str(build.path))
+        name = conda_package.file_name(manifest) if format == "conda" else key_of(manifest) + SUFFIX
+        target = _target(name, into, _FORMATS[format])
+    if format == "conda":
+        return _export_conda(build, target, progress)
     with _plainly(f"The build {build.key}"), _shown(progress) as tell:
         with _task(tell, f"Verify {build.key}") as work:
             manifest = read_archive(str(build.path), tell=work)
@@ -243,6 +258,27 @@ def export(
         if into.is_dir():
             _files.write_json(str(_beside(target)), manifest)
     return Exported(target, manifest["size"], manifest["sha256"], manifest["tool"], manifest["version"])
+
+
+def _export_conda(build: Build, target: Path, progress: Tell | None) -> Exported:
+    """Write a build as a conda package, completely or not at all."""
+    if target.exists():
+        raise OptionError(f"{target} already exists.", hint="Delete it, or choose another name.", code="file-exists")
+    with (
+        _plainly(f"The build {build.key}"),
+        _shown(progress) as tell,
+        _new_file(target.parent) as (new, file),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        with _task(tell, f"Verify {build.key}") as work:
+            manifest = read_archive(str(build.path), keep=folder, tell=work)
+        with _task(tell, f"Write {target.name}"):
+            conda_package.pack(manifest, Path(folder), new)
+        os.fsync(file.fileno())
+        _files.set_mode(file.fileno(), 0o644)
+        size, sha256 = new.stat().st_size, _sum(new, lambda *_: None)
+        new.replace(target)
+    return Exported(target, size, sha256, manifest["tool"], manifest["version"])
 
 
 def import_(
@@ -448,12 +484,12 @@ def _copy(source: Path, target: Path, wanted: str, tell: Work) -> None:
         new.replace(target)
 
 
-def _target(key: str, dest: Path) -> Path:
+def _target(name: str, dest: Path, suffix: str) -> Path:
     """Return the file that a build is copied to."""
     if dest.is_dir():
-        return dest / (key + SUFFIX)
-    if not dest.name.endswith(SUFFIX):
-        hint = f"Create it first, or name a file that ends in {SUFFIX}."
+        return dest / name
+    if not dest.name.endswith(suffix):
+        hint = f"Create it first, or name a file that ends in {suffix}."
         raise OptionError(f"There is no folder {dest}.", hint=hint, code="no-folder")
     if not dest.parent.is_dir():
         raise OptionError(f"There is no folder {dest.parent}.", hint="Create it first.", code="no-folder")

@@ -253,6 +253,8 @@ class Exported:
     def commands(self) -> list[str]:
         """The commands that install it on another machine, from the folder that the file is in."""
         name = shlex.quote(self.path.name)
+        if self.path.suffix == ".conda":
+            return [f"conda install ./{name}"]
         return [
             f"provision store import {name} --sha256 {self.sha256}",
             f"provision run {self.tool} --version {shlex.quote(self.version)} --archive {name}"
@@ -260,10 +262,11 @@ class Exported:
         ]
 
     def __repr__(self) -> str:
+        run = "run one of these, with the file's path or URL:" if len(self.commands) > 1 else "run:"
         return "\n".join([
             f"{self.path} ({format_bytes(self.size)})",
             f"SHA-256 {self.sha256}",
-            "On the other machine, run one of these, with the file's path or URL:",
+            f"On the other machine, {run}",
             *(f"  {line}" for line in self.commands),
         ])  # fmt: skip
 

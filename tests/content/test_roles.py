@@ -236,11 +236,16 @@ def test_every_role_is_on_the_list_of_roles_and_nothing_else_is() -> None:
     assert {about.get("lets_in", "") for about in known.values()} <= {"", "server", "tunnel"}
 
 
-def test_what_keeps_builds_takes_the_folder_of_them_and_nothing_else_does() -> None:
+@pytest.mark.parametrize(("entry", "sign"), [("store", "provision_store"), ("conda", "conda: {lock")])
+def test_the_options_of_several_roles_are_those_of_the_roles_that_read_them(entry: str, sign: str) -> None:
     known = load(ROOT / "playbooks/vars/roles.yml")["provision_known_roles"]
-    takes = [role.name for role in ROLES if "provision_store" in (role / "vars/main.yml").read_text("utf-8")]
-    assert sorted(name for name, about in known.items() if about.get("keeps_builds")) == takes
-    shared = load(ROOT / "roles/_tool/meta/argument_specs.yml")["argument_specs"]["store"]["options"]
+    takes = [role.name for role in ROLES if sign in (role / "vars/main.yml").read_text("utf-8")]
+    assert sorted(name for name, about in known.items() if entry in about.get("shares", ())) == takes
+
+
+def test_the_defaults_of_the_options_of_several_roles_are_those_of_their_specs() -> None:
+    specs = load(ROOT / "roles/_tool/meta/argument_specs.yml")["argument_specs"]
+    shared = {**specs["store"]["options"], **specs["conda"]["options"]}
     defaults = load(ROOT / "roles/_tool/defaults/main.yml")
     assert {name: option["default"] for name, option in shared.items()} == defaults
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import http.client
 import os
@@ -25,6 +26,9 @@ SECONDS_ANSWER = 60  # for name lookup, connecting (also through a proxy) and th
 SECONDS_SILENT = 30
 SECONDS_SLOW, BYTES_SLOW = 60, 60_000  # a minute with fewer bytes ends the download
 LARGEST = 8 << 30
+_TRIES = 5  # of a download that makes progress each time
+_PASSING = ("cut-off", "too-slow", "unreachable")  # failures that another try may not meet
+_WRONG = ("no-range", "too-large", "web-page", "wrong-checksum")  # what has arrived is not a part of the file
 _BLOCK = 1 << 18
 _SCHEMES = ("http", "https")
 
@@ -88,9 +92,10 @@ def _opener(hashed):
     return opener
 
 
-def _answer(url, hashed):
-    """Return a server's answer; raise DownloadError if there is none in time."""
+def _answer(url, hashed, start):
+    """Return a server's answer, from byte `start` on if it can; raise DownloadError if there is none in time."""
     done, found, waited = threading.Event(), [], [f"looking up {urlsplit(url).hostname}"]
+    asked = request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
 
     def work():
         # In a thread that is abandoned after the time limit: nothing else ends a name lookup.
@@ -99,7 +104,7 @@ def _answer(url, hashed):
             if not request.getproxies().get(parts.scheme.lower()) or request.proxy_bypass(parts.netloc):
                 socket.getaddrinfo(parts.hostname, parts.port or parts.scheme, type=socket.SOCK_STREAM)
             waited[0] = "waiting for its answer"
-            found.append(_opener(hashed).open(url, timeout=SECONDS_SILENT))
+            found.append(_opener(hashed).open(asked, timeout=SECONDS_SILENT))
         except Exception as error:
             found.append(error)
         if done.is_set() and not isinstance(found[0], Exception):
@@ -125,7 +130,7 @@ def _reaching(url):
         yield
     except HTTPError as error:
         error.close()
-        code = "bad-redirect" if 300 <= error.code < 400 else "http-error"
+        code = "bad-redirect" if 300 <= error.code < 400 else "no-range" if error.code == 416 else "http-error"
         answered = " ".join(f"{error.code} {error.reason or ''}".split())
         raise DownloadError(
             f"{shown(url)} could not be downloaded: the server replied {answered}.", "Check the URL.", code=code
@@ -146,10 +151,13 @@ def _reaching(url):
 class Download:
     """A server's answer, read like a file within limits; a lost connection does not pass for its end."""
 
-    def __init__(self, url, answer, largest):
+    def __init__(self, url, answer, largest, start=0):
         self._url, self._answer, self._largest = url, answer, largest
-        self.size = answer.length or 0
-        self._done, self._since = 0, (time.monotonic(), 0)
+        # A server may ignore the wish for the rest only, and send the whole file.
+        partial = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        self.start = start if partial else 0
+        self.size = self.start + answer.length if answer.length else 0
+        self._done, self._since = self.start, (time.monotonic(), self.start)
         self._check_size(self.size)
 
     def read(self, size):
@@ -187,34 +195,32 @@ class Download:
 
 
 @contextmanager
-def opened(url, hashed=True, largest=LARGEST):
+def opened(url, hashed=True, largest=LARGEST, start=0):
     """Yield the content of an http or https URL, to be read like a file, once its server has answered."""
     # A file whose hash is known may come from anywhere.
     with _reaching(url):
-        answer = _answer(url, hashed)
+        answer = _answer(url, hashed, start)
     with answer:
-        yield Download(url, answer, largest)
+        yield Download(url, answer, largest, start)
+
+
+def source_opened(source, largest=LARGEST, start=0):
+    """Return a context that yields the content of a URL or of a local file."""
+    local = local_path(source)
+    return opened(source, largest=largest, start=start) if local is None else _local(local)
 
 
 def fetch(source, path, sha256, tell=lambda *_: None, largest=LARGEST):
     """Download a file to a path, complete and with the given SHA-256 or not at all; return whether it was new."""
     if os.path.isfile(path) and sha256_of(path) == sha256.lower():
         return False
-    local = local_path(source)
     make_folder(os.path.dirname(path))
     handle, new = tempfile.mkstemp(prefix=".new-", dir=os.path.dirname(path))
     try:
-        given_by = opened(source, largest=largest) if local is None else _local(local)
-        with os.fdopen(handle, "wb") as file, given_by as given:
-            found = _copied(given, file, source, largest, tell)
-            if found != sha256.lower():
-                raise DownloadError(
-                    f"{shown(source)} is not the expected file: its SHA-256 is {found}, not {sha256}.",
-                    "Check the SHA-256, or make or download the file again.", code="wrong-checksum",
-                )  # fmt: skip
-            file.flush()
-            os.fsync(file.fileno())
-            set_mode(file.fileno(), 0o644)
+        with os.fdopen(handle, "wb") as file, source_opened(source, largest) as given:
+            found = _copied(given, file, source, tell, hashlib.sha256())
+            _check_digest(source, found, sha256)
+            _finish(file)
         os.replace(new, path)
     except BaseException:
         with suppress(OSError):
@@ -223,9 +229,64 @@ def fetch(source, path, sha256, tell=lambda *_: None, largest=LARGEST):
     return True
 
 
-def _copied(given, file, source, largest, tell):
-    """Copy a source to a file, and return its SHA-256."""
-    found, done = hashlib.sha256(), 0
+def fetch_resumed(source, path, sha256, tell=lambda *_: None, largest=LARGEST):
+    """Download as `fetch` does, but keep what has arrived beside the path, and continue from there after a failure."""
+    if sha256_of(path) == sha256.lower():
+        return False
+    make_folder(os.path.dirname(path))
+    part = path + ".part"
+    with open(part, "ab+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ours = os.path.samestat(os.fstat(file.fileno()), os.stat(part))
+        except OSError:
+            ours = False
+        if not ours:  # another run is downloading it, or has just done so
+            return fetch(source, path, sha256, tell, largest)
+        try:
+            _arrive(source, file, sha256, tell, largest)
+            _finish(file)
+            os.replace(part, path)
+        except BaseException:
+            if not file.seek(0, os.SEEK_END):
+                os.unlink(part)
+            raise
+    return True
+
+
+def _arrive(source, file, sha256, tell, largest):
+    """Download the missing rest of a file; raise DownloadError if it cannot be completed."""
+    for number in range(_TRIES):
+        before = file.seek(0, os.SEEK_END)
+        try:
+            found = _rest(source, file, tell, largest)
+            _check_digest(source, found, sha256)
+            return
+        except DownloadError as error:
+            if error.code in _WRONG:
+                file.truncate(0)
+                again = before > 0
+            else:
+                again = error.code in _PASSING and file.seek(0, os.SEEK_END) > before
+            if not again or number + 1 == _TRIES:
+                raise
+
+
+def _rest(source, file, tell, largest):
+    """Append the rest of a source to the part of it in a file; return the SHA-256 of the whole."""
+    found, have = hashlib.sha256(), file.seek(0, os.SEEK_END)
+    with source_opened(source, largest, have) as given:
+        if given.start == have:
+            file.seek(0)
+            for data in iter(lambda: file.read(_BLOCK), b""):
+                found.update(data)
+        else:
+            file.truncate(0)
+        return _copied(given, file, source, tell, found, given.start)
+
+
+def _copied(given, file, source, tell, found, done=0):
+    """Copy a source to the end of a file, of which `done` bytes are there; return the SHA-256 of the whole."""
     for data in iter(lambda: given.read(_BLOCK), b""):
         if not done and data[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
             raise DownloadError(
@@ -240,6 +301,20 @@ def _copied(given, file, source, largest, tell):
     return found.hexdigest()
 
 
+def _check_digest(source, found, sha256):
+    if found != sha256.lower():
+        raise DownloadError(
+            f"{shown(source)} is not the expected file: its SHA-256 is {found}, not {sha256}.",
+            "Check the SHA-256, or make or download the file again.", code="wrong-checksum",
+        )  # fmt: skip
+
+
+def _finish(file):
+    file.flush()
+    os.fsync(file.fileno())
+    set_mode(file.fileno(), 0o644)
+
+
 @contextmanager
 def _local(path):
     """Yield a local file, to be read, with its size."""
@@ -251,4 +326,4 @@ def _local(path):
         os.close(descriptor)
         raise DownloadError(f"{path} is not a file.", "Check the path.", code="not-a-file")
     with open(descriptor, "rb") as file:
-        yield SimpleNamespace(read=file.read, size=os.fstat(file.fileno()).st_size)
+        yield SimpleNamespace(read=file.read, size=os.fstat(file.fileno()).st_size, start=0)

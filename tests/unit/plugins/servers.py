@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 
@@ -16,6 +17,8 @@ SUM = hashlib.sha256(CONTENT).hexdigest()
 
 class Server(BaseHTTPRequestHandler):
     """Answers as the path asks for."""
+
+    asked: ClassVar[list[int]] = []  # the first bytes that were asked of `ranged`
 
     def do_GET(self):
         getattr(self, "on_" + self.path.strip("/").partition("?")[0])()
@@ -33,6 +36,17 @@ class Server(BaseHTTPRequestHandler):
     def on_unsized(self):
         self.answer()
         self.wfile.write(CONTENT)
+
+    def on_ranged(self):
+        """Send a third of what is asked for, which may be the rest only, then hang up."""
+        start = int(self.headers.get("Range", "bytes=0-")[len("bytes=") : -1])
+        self.asked.append(start)
+        if start >= len(CONTENT):
+            self.answer(code=416)
+            return
+        rest = ("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
+        self.answer(("Content-Length", len(CONTENT) - start), rest, code=206 if start else 200)
+        self.wfile.write(CONTENT[start : start + len(CONTENT) // 3 + 1])
 
     def on_page(self):
         self.answer(("Content-Type", "text/html"))

@@ -8,6 +8,7 @@ from importlib import import_module
 
 from ..system import look_at_machine
 from .deps import missing_packages
+from .tool import read_lock_here
 
 
 def _part_of(role):
@@ -29,12 +30,15 @@ def now(role, report):
 
 
 def read_here(roles):
-    """Return what is wanted of the roles, with the files that only the controller can read, such as keys."""
-    # `given_problem` says what is wrong with them.
-    return {
-        role: getattr(_part_of(role), "read_here", dict)(wanted) if wanted.get("state") == "started" else wanted
-        for role, wanted in roles.items()
-    }
+    """Return what is wanted of the roles, with the files that only the controller can read: keys and locks."""
+    # `given_problem`, or the `problem` of a lock, says what is wrong with them.
+    return {role: _reader_of(role, wanted)(wanted) for role, wanted in roles.items()}
+
+
+def _reader_of(role, wanted):
+    if "conda" in wanted:
+        return read_lock_here
+    return getattr(_part_of(role), "read_here", dict) if wanted.get("state") == "started" else dict
 
 
 def look(roles):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 
+from ..conda.lock import BASE_CPU, PLATFORMS, LockError, read_lock
 from ..disk import disk_code, disk_problem, writable
 from ..notes import read_state
 from ..places import absolute, default_link_dir, default_prefix, state_folder, store_folder
@@ -16,6 +18,8 @@ from ..tool.path import broken_links, foreign_command, path_problem
 from ..tool.prefix import is_ours, leftovers, prefix_problem
 from ..versions import satisfies
 from .deps import absent_report, installed_for
+
+LOCK = "conda.lock.json"  # in the role's folder files
 
 
 def is_own(state):
@@ -78,6 +82,24 @@ def notes_of(name, report, state):
     return {"notes": list(filter(None, problems))} if any(problems) else {}
 
 
+def read_lock_here(wanted):
+    """Return what is wanted with a summary of its lock; see `look.read_here`."""
+    wanted = dict(wanted)
+    given, here, files = wanted["conda"].get("lock", ""), wanted.pop("here"), wanted.pop("files")
+    path = os.path.join(here, os.path.expanduser(given)) if given else os.path.join(files, LOCK)
+    found = {"path": path, "given": bool(given)}
+    try:
+        with open(path, encoding="utf-8") as file:
+            lock = read_lock(json.load(file))
+        found.update(tool=lock.tool, version=lock.version, platform=lock.platform, digest=lock.digest)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not JSON"
+        found.update(problem=[f"The lock {path} cannot be read: {why}.", "Check the path.", "bad-lock"])
+    except LockError as error:
+        found.update(problem=[f"{path}: {error.message}", error.hint, error.code])
+    return dict(wanted, conda={**wanted["conda"], **found})
+
+
 def look_at_tool(wanted, machine, differs, version_in, more=dict):
     """Return the state of a tool, what has drifted, and what every origin needs to know."""
     name = wanted["name"]
@@ -101,7 +123,9 @@ def look_at_tool(wanted, machine, differs, version_in, more=dict):
     result.update(
         converged=False,
         drift=drift or misplaced,
-        movable=not drift,
+        # The packages of conda know their place.
+        movable=not drift and state["report"]["origin"] != "conda",
+        lock=wanted.get("conda", {}).get("path", ""),
         archive=absolute(wanted.get("archive", {}).get("url", ""), wanted["folder"], machine),
         git=bool(shutil.which("git")),
         present=_foreign(wanted, version_in) if "present" in origins else {},
@@ -144,6 +168,9 @@ def _drift(wanted, state, differs, version_in):
     sha256 = wanted.get("archive", {}).get("sha256", "").lower()
     if sha256 and report["origin"] == "archive" and state.get("archive_sha256") != sha256:
         return "it came from another archive"
+    conda = wanted.get("conda", {})
+    if report["origin"] == "conda" and conda.get("given") and state.get("lock") != conda.get("digest"):
+        return "it came from another lock"
     difference = differs(wanted, state) if is_own(state) else ""
     if difference:
         return difference
@@ -186,6 +213,9 @@ def _refusal(wanted, found):
             f"Get it from the maker of {url}: sha256sum {os.path.basename(url)}.",
             "usage",
         ]
+    lock_problem = wanted.get("conda", {}).get("problem")
+    if lock_problem and (wanted["conda"]["given"] or origins == ["conda"]):
+        return lock_problem
     if not url and origins == ["archive"]:
         hint = f"Set it to the URL or path of an archive, and {name}_archive_sha256 to its SHA-256."
         return [f"{name}_archive is empty.", hint, "usage"]
@@ -214,12 +244,29 @@ def _unfit(wanted, found, machine):
         "present": no_present,
         "store": no_store if found["store"] else "the store is turned off",
         "archive": "" if found["archive"] else "no archive was given",
+        "conda": _no_conda(wanted, found, machine) if "conda" in wanted else "it has no conda packages",
         "package": "" if may else "installing packages needs an administrator",
         "source": f"the folder for sources, {machine['cache']}, {problem}; set XDG_CACHE_HOME to another"
         if problem
         else "",
     }
     return {origin: why[origin] for origin in tried(wanted) if why[origin]}
+
+
+def _no_conda(wanted, found, machine):
+    """Return why the packages of the lock are not what is wanted, an empty string if they are."""
+    lock, platform = wanted["conda"], PLATFORMS.get(machine["arch"], machine["arch"])
+    if lock.get("problem"):
+        return lock["problem"][0]
+    if lock["tool"] != wanted["name"]:
+        return f"its lock is for {lock['tool']}"
+    if lock["platform"] != platform:
+        return f"its packages are for {lock['platform']}, not {platform}"
+    if not satisfies(lock["version"], found["version"]):
+        return f"its lock has {lock['version']}"
+    if wanted.get("cpu", "auto") not in ("auto", BASE_CPU[platform]):
+        return f"its packages are compiled for {BASE_CPU[platform]}"
+    return ""
 
 
 def _keeping(wanted, state, machine):

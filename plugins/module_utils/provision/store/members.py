@@ -20,7 +20,7 @@ from .zip import ZipReader
 _PACKED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open))
 _ZIP = b"PK\x03\x04"
 # What the readers raise for a broken archive; zipfile raises the last three, for an unknown compression for instance.
-_BROKEN = (
+BROKEN = (
     tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError,
     zipfile.BadZipFile, NotImplementedError, RuntimeError,
 )  # fmt: skip
@@ -196,7 +196,7 @@ def unpack(archive, folder):
     # An existing link could lead outside.
     if os.listdir(folder):
         raise ValueError(f"{archive} cannot be unpacked: {folder} is not empty")
-    room = _Room(folder)
+    room = Room(folder)
     try:
         with _opened(archive) as packed:
             members = Members()
@@ -204,7 +204,7 @@ def unpack(archive, folder):
                 members.check(member)
                 room.take(member.size)
                 extract_member(packed, member, folder)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise ValueError(f"{archive} cannot be unpacked: {error}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -212,7 +212,7 @@ def unpack(archive, folder):
         raise ValueError(f"{archive} cannot be unpacked: {error}") from error
 
 
-class _Room:
+class Room:
     """The free space on a disk, so that an archive that cannot fit fails early."""
 
     def __init__(self, folder):

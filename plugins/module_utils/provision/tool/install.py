@@ -8,6 +8,9 @@ import tempfile
 import time
 from contextlib import contextmanager, suppress
 
+from ..conda.fetch import fetch_all, forget
+from ..conda.install import lay_out_packages, link_commands
+from ..conda.lock import BASE_CPU, read_lock
 from ..cpu import cpu_flags
 from ..failures import Problem, failure
 from ..file_lock import Locked, locked
@@ -110,7 +113,7 @@ class Tool:
         return self.note(given, {
             **given["extra"], **self.noted(), "report": report, "commands": commands, "asked": asked,
             "link_dir": link_dir, "version": self._version_of_build(report["version"], given),
-            "complete": manifest.get("complete", not asked),
+            "complete": manifest.get("complete", not asked), "lock": manifest.get("lock", ""),
         })  # fmt: skip
 
     def _told_in_place(self, given):
@@ -188,11 +191,13 @@ class Tool:
             write_json(os.path.join(new, RECEIPT), {"tool": self.name, "version": version, "origin": given["origin"]})
             with self._pending(given):
                 exchange(new, prefix)
+        if given["lock"]:
+            forget(read_lock(given["lock"]), given["keep"], given["cache"])
         return version, commands, manifest
 
     def _tried(self, given, folder):
-        """Return (version, commands) after testing a folder; commands from an archive are run without root's rights."""
-        if not given["archive"]:
+        """Return (version, commands) after testing a folder; commands made elsewhere are run without root's rights."""
+        if not (given["archive"] or given["lock"]):
             return self.smoke_test(folder)
         answer = without_rights(lambda: self.smoke_test(folder), os.path.join(folder, "bin"), InstallError)
         # The tested programs may have forged the answer, and its names become those of links.
@@ -224,6 +229,8 @@ class Tool:
     def _fill(self, given, folder):
         """Put the files from their origin into a folder; return the manifest, {} if there is none."""
         archive = given["archive"]
+        if given["lock"]:
+            return self._fill_from_packages(given, folder)
         if given.get("moved"):
             shutil.copytree(given["moved"], folder, symlinks=True, dirs_exist_ok=True)
             return {}
@@ -241,6 +248,14 @@ class Tool:
             )  # fmt: skip
         self.unpack(given, folder)
         return {}
+
+    def _fill_from_packages(self, given, folder):
+        """Lay the packages of a lock out in a folder, and link the tool's commands."""
+        lock = read_lock(given["lock"])
+        own = lay_out_packages(lock, given.get("files") or fetched(given), folder, os.path.realpath(given["prefix"]))
+        hidden = set(self.about_it.get("hidden") or ())
+        link_commands(folder, [name for name in self.about_it.get("commands") or own if name not in hidden])
+        return {"lock": lock.digest, "cpu": BASE_CPU.get(lock.platform, ""), "complete": True}
 
     def _check_fits(self, manifest, wanted):
         """Raise InstallError for a build that this machine cannot run, or that is not wanted."""
@@ -350,6 +365,8 @@ class Tool:
         given = module.params
         os.umask(0o022)
         try:
+            if given["lock"]:  # which may take minutes
+                given["files"] = fetched(given)
             with locked(given["state_file"] + ".lock", seconds=60):
                 old = read_json(given["state_file"])
                 state, passed_over = self._act(given)
@@ -387,6 +404,12 @@ def unpacked_build(archive, folder):
             hint = "It must contain the folders bin, lib and share of a build."
             raise InstallError(f"{archive} has no folder bin.", hint, code="not-a-build")
         yield top
+
+
+def fetched(given):
+    """Return the files of the packages of the lock."""
+    tell = teller(given["progress"], "bytes")
+    return fetch_all(read_lock(given["lock"]), given["keep"], given["cache"], given["mirror"], tell)
 
 
 def _is_zstd(path):

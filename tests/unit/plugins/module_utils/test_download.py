@@ -13,6 +13,7 @@ from plugins.module_utils.provision import download as downloads
 from ..servers import (
     CONTENT,
     SUM,
+    Server,
     _without_proxies,  # noqa: F401
     mute,
     server,  # noqa: F401
@@ -147,3 +148,55 @@ def test_a_full_disk_leaves_nothing(server, tmp_path, monkeypatch):
         downloads.fetch(f"{server}/good", str(tmp_path / "got"), SUM)
     assert caught.value.errno == 28
     assert os.listdir(tmp_path) == []
+
+
+@pytest.fixture
+def asked():
+    Server.asked.clear()
+    return Server.asked
+
+
+def test_a_lost_connection_is_continued_from_where_it_broke(server, tmp_path, asked):
+    path, told = str(tmp_path / "got"), []
+    assert downloads.fetch_resumed(f"{server}/ranged", path, SUM, lambda done, _total: told.append(done))
+    assert asked == [0, 100_001, 200_002] and told[-1] == len(CONTENT)
+    assert os.listdir(tmp_path) == ["got"] and (tmp_path / "got").read_bytes() == CONTENT
+
+
+def test_the_next_run_continues_where_a_killed_one_stopped(server, tmp_path, asked):
+    (tmp_path / "got.part").write_bytes(CONTENT[:250_000])
+    downloads.fetch_resumed(f"{server}/ranged", str(tmp_path / "got"), SUM)
+    assert asked == [250_000] and (tmp_path / "got").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("part", [b"x" * 250_000, CONTENT + b"x", b"x" * len(CONTENT)], ids=["other", "longer", "full"])
+def test_a_part_of_something_else_is_downloaded_anew(server, tmp_path, part):
+    (tmp_path / "got.part").write_bytes(part)
+    downloads.fetch_resumed(f"{server}/ranged", str(tmp_path / "got"), SUM)
+    assert (tmp_path / "got").read_bytes() == CONTENT and os.listdir(tmp_path) == ["got"]
+
+
+def test_a_server_that_knows_only_whole_files_is_used_all_the_same(server, tmp_path):
+    (tmp_path / "got.part").write_bytes(CONTENT[:1000])
+    downloads.fetch_resumed(f"{server}/good", str(tmp_path / "got"), SUM)
+    assert (tmp_path / "got").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("what, code", [("lost", "http-error"), ("page", "web-page"), ("data", "bad-redirect")])
+def test_what_is_no_download_leaves_nothing_to_continue(server, tmp_path, what, code):
+    with pytest.raises(downloads.DownloadError) as caught:
+        downloads.fetch_resumed(f"{server}/{what}", str(tmp_path / "got"), SUM)
+    assert caught.value.code == code and os.listdir(tmp_path) == []
+
+
+def test_what_has_arrived_stays_if_the_server_fails(server, tmp_path):
+    (tmp_path / "got.part").write_bytes(CONTENT[:1000])
+    with pytest.raises(downloads.DownloadError):
+        downloads.fetch_resumed(f"{server}/lost", str(tmp_path / "got"), SUM)
+    assert (tmp_path / "got.part").read_bytes() == CONTENT[:1000]
+
+
+def test_a_wrong_file_is_not_continued(server, tmp_path):
+    with pytest.raises(downloads.DownloadError) as caught:
+        downloads.fetch_resumed(f"{server}/good", str(tmp_path / "got"), "0" * 64)
+    assert caught.value.code == "wrong-checksum" and os.listdir(tmp_path) == []

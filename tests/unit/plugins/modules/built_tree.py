@@ -55,7 +55,7 @@ def given(tmp_path, tree):
     return {
         "state_file": str(tmp_path / "state" / "mrtrix3.json"), "origin": "source", "version": "3.0.8", "tool": ABOUT,
         "tree": str(tree), "archive": None, "source": "", "belongs_to": "",
-        "bin": None, "store": None, "repo": "there", "progress": None,
+        "bin": None, "store": None, "lock": None, "repo": "there", "progress": None,
         "prefix": str(tmp_path / "opt" / "mrtrix3"), "link_dir": str(tmp_path / "links"), "commands": [],
         "cpu": "x86-64-v3", "extra": {}, "seconds": 1.0, "build_seconds": 7.5,
     }  # fmt: skip

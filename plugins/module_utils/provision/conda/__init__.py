@@ -1,0 +1,1 @@
+"""Conda packages from an explicit list, laid out without conda."""
