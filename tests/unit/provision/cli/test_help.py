@@ -20,7 +20,7 @@ def test_help_of_a_role_shows_all_its_options_and_those_of_no_other(capsys):
         assert " ".join(catalog.plain(option.description).split()) in text
         for choice in option.choices:
             assert choice in text
-    assert "(default: auto)" in text and "{auto,present,store,archive,package,source}" in text
+    assert "(default: auto)" in text and "{auto,present,store,archive,conda,package,source}" in text
     assert "--mrtrix3-version" in text and "--groups" not in text and "--lock-timeout" not in text
 
 

@@ -39,7 +39,11 @@ def asked(monkeypatch, tmp_path):
     calls = []
 
     def put(name, result):
-        monkeypatch.setattr(store, name, lambda *arguments: calls.append((name, *arguments)) or result)
+        def called(*arguments, **named):
+            calls.append((name, *arguments, *named.values()))
+            return result
+
+        monkeypatch.setattr(store, name, called)
 
     put("ls", Listing(tmp_path))
     put("verify", Checked(tmp_path))
@@ -71,8 +75,9 @@ def examples():
         ("verify --store=here", ("verify", "here")),
         ("prune --keep 2", ("prune", 2, None)),
         ("prune --store here --keep 0", ("prune", 0, "here")),
-        ("export key /mnt/usb", ("export", "key", "/mnt/usb", None)),
-        ("export --store here key 'a b'", ("export", "key", "a b", "here")),
+        ("export key /mnt/usb", ("export", "key", "/mnt/usb", None, "archive")),
+        ("export --store here key 'a b'", ("export", "key", "a b", "here", "archive")),
+        ("export key . --format conda", ("export", "key", ".", None, "conda")),
         ("import --sha256 abc a.tar.zst", ("import_", "a.tar.zst", "abc", None)),
         ("import https://host/a --store here --sha256 abc", ("import_", "https://host/a", "abc", "here")),
     ],
