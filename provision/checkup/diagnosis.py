@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import groupby
 
 from provision.display.tables import Cell, Table, Tabular
 
@@ -64,11 +65,12 @@ class Diagnosis(Tabular, Mapping):
         return not self._count("fail")
 
     def table(self) -> Table:
-        """Return a row for each check, followed by its advice if there is any."""
+        """Return a row for each check; advice, if there is any, follows those that it is for."""
         rows = []
-        for name, finding in self.items():
-            rows.append((Cell(finding.verdict, _STYLES[finding.verdict]), Cell(name, "name"), Cell(finding.found)))
-            rows += [(Cell(), Cell(), Cell(finding.advice, "dim"))] if finding.advice else []
+        for advice, group in groupby(self.items(), key=lambda item: item[1].advice):
+            for name, finding in group:
+                rows.append((Cell(finding.verdict, _STYLES[finding.verdict]), Cell(name, "name"), Cell(finding.found)))
+            rows += [(Cell(), Cell(), Cell(advice, "dim"))] if advice else []
         return Table(rows, [self._summary()])
 
     def to_dict(self) -> dict:

@@ -25,7 +25,7 @@ from packaging.requirements import Requirement
 
 from provision import paths
 from provision.actions.status import status
-from provision.checkup import reach
+from provision.checkup import needs, reach
 from provision.checkup.diagnosis import Diagnosis, Finding
 from provision.engine import catalog, content, launch, lock, logbook
 from provision.machine import alive, apt, commands, cpu, notes, places, reading, system
@@ -48,21 +48,47 @@ _COMPILER = 3_600_000_000  # what the largest files of MRtrix3 take to compile, 
 _SLOW_CLOCK, _WRONG_CLOCK = 60, 3600
 
 
-def doctor() -> Diagnosis:
-    """Check whether this machine has what the roles need, without changing anything.
+def doctor(for_: str | None = None) -> Diagnosis:
+    """Check whether this machine has what the roles, or a script of MRtrix3, need, without changing anything.
+
+    Parameters
+    ----------
+    for_ : str, optional
+        A Python script of MRtrix3, such as ``"dwifslpreproc"``, or a script and its algorithm, such as
+        ``"dwibiascorrect ants"``: only the other programs, variables and files that it needs are looked for. Without
+        it, the machine is checked.
 
     Returns
     -------
     Diagnosis
         A `Finding` for each check; ``ok`` is true if none failed.
 
+    Raises
+    ------
+    OptionError
+        If there is no such script or algorithm.
+
     Examples
     --------
     >>> doctor().ok  # doctest: +SKIP
     True
+    >>> doctor(for_="dwi2response")
+    ok  dwi2response  needs no other programs
+    All is well.
     """
     begin = time.monotonic()
-    end = begin + SECONDS
+    findings = _of_machine(begin + SECONDS) if for_ is None else _of_script(for_, begin + SECONDS)
+    return Diagnosis(findings, round(time.monotonic() - begin, 1))
+
+
+def _of_script(script: str, end: float) -> dict[str, Finding]:
+    """Return what a script needs, by name."""
+    looked = {name: _begun(check) for name, check in needs.checks(script).items()}
+    return {name: finding for name, future in looked.items() if (finding := _ended(future, end))}
+
+
+def _of_machine(end: float) -> dict[str, Finding]:
+    """Return the findings of all checks, by name."""
     servers = {name: _begun(ask) for name, ask in _questions().items()}
     looked = {name: _begun(check) for name, check in _CHECKS.items()}
     findings = {name: _ended(future, end) for name, future in looked.items()}
@@ -70,8 +96,7 @@ def doctor() -> Diagnosis:
     findings.update({f"network: {name}": check_server(name, answer) for name, answer in answers.items()})
     theirs = next((answer.time for answer in answers.values() if answer and answer.time), 0.0)
     findings["clock"] = check_clock(time.time(), theirs)
-    shown = {name: finding for name, finding in findings.items() if finding}
-    return Diagnosis(shown, round(time.monotonic() - begin, 1))
+    return {name: finding for name, finding in findings.items() if finding}
 
 
 # Running the checks at once

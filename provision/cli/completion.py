@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from argcomplete import CompletionFinder, FilesCompleter, shellcode, split_line
 from argcomplete.completers import BaseCompleter
 
+from provision.checkup import programs
 from provision.cli import flags, roles
 from provision.cli.answer import Answer
 from provision.cli.help import Parser
@@ -92,6 +93,10 @@ class _Values(BaseCompleter):
             from provision.pictures import slices
 
             return {"colourmap": slices.COLOURMAPS, "plane": slices.PLANES, "plot": slices.PLOTS}[action.dest]
+        if action.dest == "for_":
+            known = programs.scripts()
+            name, *algorithm = parsed_args.for_ or [""]
+            return () if algorithm else known.get(name, known)
         # The other shells complete paths themselves, with what ~ and variables stand for.
         in_fish = os.environ.get("_ARGCOMPLETE_SHELL") == "fish"
         return sorted(FilesCompleter()(prefix)) if in_fish and action.metavar in _PATHS else []

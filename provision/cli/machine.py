@@ -19,6 +19,8 @@ _DOCTOR_EXAMPLES = """\
 examples:
   provision doctor
   provision doctor --json
+  provision doctor --for dwifslpreproc          list what a script of MRtrix3 needs, and what of it is missing
+  provision doctor --for dwibiascorrect ants    the same for one of its algorithms
 
 exit codes:
   0    no check failed; there may be warnings
@@ -63,11 +65,18 @@ COMMANDS = ("doctor", "logs", "remove")
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the commands to the parser of ``provision``."""
-    _add(
+    doctor = _add(
         commands,
         "doctor",
         "check whether this machine has what the roles need, without changing anything",
         _DOCTOR_EXAMPLES,
+    )
+    doctor.add_argument(
+        "--for",
+        dest="for_",
+        nargs="+",
+        metavar=("SCRIPT", "ALGORITHM"),
+        help="check only what this Python script of MRtrix3 needs, such as the programs of FSL",
     )
     logs = _add(commands, "logs", "list recent runs, or print Ansible's output", _LOGS_EXAMPLES)
     logs.add_argument("number", nargs="?", type=int, metavar="N", help="the run whose log to print; 1 is the last")
@@ -95,7 +104,7 @@ def call(arguments: argparse.Namespace) -> Any:
 
 
 def _doctor(arguments: argparse.Namespace) -> Any:
-    return provision.doctor()
+    return provision.doctor(for_=" ".join(arguments.for_) if arguments.for_ else None)
 
 
 def _logs(arguments: argparse.Namespace) -> Any:

@@ -101,6 +101,12 @@ ROWS = [
         "Did you mean 'mrtrix3'? Roles: deps, mrtrix3, mrpeek, sshd, ngrok, reverse_ssh.",
     ),
     (
+        lambda _: provision.doctor(for_="dwibiascorrect antz"),
+        "no-script",
+        "There is no algorithm 'antz' for dwibiascorrect.",
+        "Did you mean 'ants'? Algorithms: ants, fsl.",
+    ),
+    (
         lambda _: provision.run(),
         "usage",
         "No role was given.",

@@ -28,15 +28,18 @@ def path_problem(report, state):
         return ""
     # The link folder serves all tools at once, unless other files take the names.
     place = link_dir if link_dir and all(links_to(folder, os.path.join(link_dir, name)) for name in other) else folder
-    line = (
-        f"fish_add_path --path {place}"
-        if os.environ.get("SHELL", "").endswith("fish")
-        else (f'export PATH="{place}:$PATH"')
-    )
+    line = line_to_type(place)
     if not any(other.values()):
         return f"{place} is not on PATH, so a shell does not find the commands there. Type: {line}"
     name, path = next((name, path) for name, path in other.items() if path)
     return f"In a shell, {name} is {path}, not the one in {folder}. Type: {line}"
+
+
+def line_to_type(folder):
+    """Return the line to type in the user's shell that puts a folder on PATH."""
+    if os.environ.get("SHELL", "").endswith("fish"):
+        return f"fish_add_path --path {folder}"
+    return f'export PATH="{folder}:$PATH"'
 
 
 def _is_that(path, folder):

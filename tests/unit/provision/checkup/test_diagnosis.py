@@ -37,3 +37,10 @@ def test_a_notebook_shows_a_table():
 def test_a_warning_is_no_failure():
     assert not FOUND.ok and Diagnosis({"a": Finding("warn", "x", "y")}, 0).ok
     assert FOUND.to_dict()["checks"]["long"] == {"verdict": "warn", "found": "short <b>", "advice": "Add."}
+
+
+def test_advice_that_several_checks_in_a_row_share_is_given_once_below_them():
+    same = {name: Finding("fail", "not found", "Install it.") for name in ("a", "b")}
+    lines = repr(Diagnosis({**same, "c": Finding("ok", "fine"), "d": same["a"]}, 0.1)).splitlines()
+    assert [line.split()[0] for line in lines] == ["fail", "fail", "Install", "ok", "fail", "Install", "3"]
+    assert Diagnosis(same, 0.1).to_dict()["checks"]["a"]["advice"] == "Install it."

@@ -19,11 +19,36 @@ def provision(line):
 
 @pytest.mark.parametrize(("verdict", "code"), [("ok", 0), ("warn", 0), ("fail", 1)])
 def test_doctor_ends_with_a_code_that_scripts_can_ask(monkeypatch, capsys, verdict, code):
-    monkeypatch.setattr(doctor, "doctor", lambda: Diagnosis({"cpu": Finding(verdict, "2 cores", "Add.")}, 0.1))
+    monkeypatch.setattr(doctor, "doctor", lambda for_: Diagnosis({"cpu": Finding(verdict, "2 cores", "Add.")}, 0.1))
     assert provision("doctor") == code
     assert capsys.readouterr().out.startswith(f"{verdict}  cpu  2 cores\n")
     assert provision("doctor --json") == code
     assert json.loads(capsys.readouterr().out)["checks"]["cpu"]["verdict"] == verdict
+
+
+def test_doctor_takes_a_script_and_its_algorithm_as_one_or_two_words(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(doctor, "doctor", lambda for_: asked.append(for_) or Diagnosis({}, 0.1))
+    for line in (["--for", "dwibiascorrect", "ants"], ["--for", "dwibiascorrect ants"], ["--json"]):
+        assert main(["doctor", *line]) == 0
+    assert asked == ["dwibiascorrect ants", "dwibiascorrect ants", None]
+
+
+def test_doctor_for_a_script_that_does_not_exist_is_wrong_usage(capsys):
+    assert provision("doctor --for dwifslpreprocc --json") == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "no-script" and "'dwifslpreproc'" in error["hint"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_doctor_for_a_script_ends_with_a_code_that_scripts_can_ask(monkeypatch, capsys, tmp_path, there):
+    (tmp_path / "N4BiasFieldCorrection").touch(mode=0o755 if there else 0o644)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert provision("doctor --for dwibiascorrect ants --json") == (0 if there else 1)
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    assert {name: check["verdict"] for name, check in checks.items()} == {
+        "N4BiasFieldCorrection": "ok" if there else "fail"
+    }
 
 
 @pytest.mark.parametrize(
