@@ -42,7 +42,9 @@ options:
         type: list
         elements: list
         default: []
-        description: Commands that must succeed, each with its arguments.
+        description:
+          - Commands that must succeed, each with its arguments. C(IMAGE) in them stands for a small NIfTI image, and
+            C(OUT) for the beginning of a new file's path.
       commands:
         type: list
         elements: str
@@ -52,6 +54,15 @@ options:
         type: dict
         default: {}
         description: Variables that its commands need; PREFIX in a value stands for its folder.
+      release:
+        type: str
+        default: ""
+        description: The version of a tool that does not report one.
+      required:
+        type: list
+        elements: str
+        default: []
+        description: Commands that a tool without C(tells) must have.
       hidden:
         type: list
         elements: str
@@ -129,7 +140,7 @@ options:
     description: The folder to install into.
   link_dir:
     type: path
-    description: A folder on PATH for the links to the commands; no links if empty.
+    description: A folder on PATH for the links to the commands; no links if empty. With O(bin) for a folder off PATH.
   extra:
     type: dict
     default: {}
@@ -234,6 +245,8 @@ _TOOL = {
     "tests": {"type": "list", "elements": "list", "default": []},
     "commands": _TEXTS,
     "environment": {"type": "dict", "default": {}},
+    "release": _TEXT,
+    "required": _TEXTS,
     "hidden": _TEXTS,
 }
 _PATHS = ("tree", "archive", "store", "bin", "cache", "keep", "progress", "prefix", "link_dir")

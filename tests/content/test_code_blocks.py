@@ -40,11 +40,11 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["option
 
 # What is shown and not to be typed.
 SHOWN = ("text", "diff")
-# Its blocks with a title are files, which tests/content/test_role_example.py tries together.
+# Its blocks with a title are files of the project.
 FILES = ROOT / "docs/howto/add_a_role.md"
 # Pages whose blocks that are not run have programs, and a role, that are not the project's.
 WITH_OTHERS = (
-    FILES, ROOT / "CONTRIBUTING.md", ROOT / "docs/howto/fsl.md", ROOT / "roles/reverse_ssh/README.md",
+    ROOT / "CONTRIBUTING.md", ROOT / "docs/howto/fsl.md", ROOT / "roles/reverse_ssh/README.md",
     ROOT / "roles/sshd/README.md",
 )  # fmt: skip
 # Text between backquotes that is a command, or a call.
@@ -72,6 +72,12 @@ def tried(block: Block) -> bool:
 def having(language: str, *more: Block) -> pytest.MarkDecorator:
     chosen = [block for block in [*ALL, *more] if block.language == language and tried(block)]
     return pytest.mark.parametrize("block", chosen, ids=str)
+
+
+def test_the_files_that_the_page_on_tools_shows_are_those_of_the_project() -> None:
+    shown = {block.title: block.code for block in ALL if block.page == FILES and block.title}
+    assert len(shown) == 6
+    assert {path: (ROOT / path).read_text("utf-8") for path in shown} == shown
 
 
 def test_blocks_are_in_a_language_that_is_tried_or_is_for_reading() -> None:

@@ -14,14 +14,14 @@ ENVIRONMENT = "env"
 def lay_out_packages(lock, files, folder, prefix):
     """Lay the packages of a lock out in ``env`` of a folder that will be at `prefix`.
 
-    Return the names in ``bin`` of the package that is called like the tool.
+    Return the names of the tool's programs.
     """
     environment, own = os.path.join(folder, ENVIRONMENT), []
     os.mkdir(environment)
     for package, file in zip(lock.packages, files):  # noqa: B905 (Python 3.9)
         laid = _lay_out(package, file, environment, os.path.join(prefix, ENVIRONMENT), lock.python)
-        if package.name == lock.tool:
-            own = [os.path.basename(path) for path in laid if os.path.dirname(path) == "bin"]
+        if package.name in lock.programs_of:
+            own += [os.path.basename(path) for path in laid if os.path.dirname(path) == "bin"]
     return own
 
 

@@ -41,8 +41,11 @@ class Package(namedtuple("Package", "name url sha256 md5 size licence")):
         return self._replace(url="/".join([mirror.rstrip("/"), *self.url.split("/")[-3:]])) if mirror else self
 
 
-class Lock(namedtuple("Lock", "tool version platform packages")):
-    """A lock; its packages are in the order in which they are laid out."""
+class Lock(namedtuple("Lock", "tool version platform packages programs_of")):
+    """A lock; its packages are in the order in which they are laid out.
+
+    `programs_of` are the packages whose programs are the commands of the tool.
+    """
 
     @property
     def size(self):
@@ -77,7 +80,10 @@ def read_lock(given):
     twice = next((name for name in names if names.count(name) > 1), "")
     if twice:
         raise _bad(f"it has {twice} twice")
-    return Lock(given["tool"], given["version"], given["platform"], packages)
+    programs_of = given.get("programs_of") or [given["tool"]]
+    if not isinstance(programs_of, list) or not set(map(str, programs_of)) <= set(names):
+        raise _bad("programs_of lists others than its packages")
+    return Lock(given["tool"], given["version"], given["platform"], packages, programs_of)
 
 
 def _package(entry):

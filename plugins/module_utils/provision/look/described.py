@@ -20,10 +20,11 @@ def now(role, report):
 
 def _differs(wanted, state):
     """Return in words how an installation differs from its description."""
-    missing = set(wanted["commands"]) - set(names_in(state["report"]["bin"]))
+    commands = wanted.get("commands") or []
+    missing = set(commands) - set(names_in(state["report"]["bin"]))
     if missing:
         return f"commands are missing: {', '.join(sorted(missing)[:5])}"
-    if sorted(wanted["commands"]) != sorted(state.get("commands", [])):
+    if commands and sorted(commands) != sorted(state.get("commands", [])):
         return "different commands are linked"
     if state.get("tool", {}).get("environment", {}) != (wanted.get("environment") or {}):
         return "its environment has changed"

@@ -48,6 +48,13 @@ def place_drift(state, prefix, link_dir):
     return ""
 
 
+def _lost_links(state):
+    """Return which links to a package's commands are missing."""
+    link_dir = state.get("link_dir")
+    lost = broken_links(link_dir, state.get("commands", []), state["report"]["bin"]) if link_dir else []
+    return f"links are missing in {link_dir}" if lost else ""
+
+
 def refusal_of(tool, prefix, link_dir):
     """Return [problem, hint, code] if nothing can be installed there; an empty list if it can."""
     problem = prefix_problem(prefix)
@@ -86,7 +93,8 @@ def read_lock_here(wanted):
     """Return what is wanted with a summary of its lock; see `look.read_here`."""
     wanted = dict(wanted)
     given, here, files = wanted["conda"].get("lock", ""), wanted.pop("here"), wanted.pop("files")
-    path = os.path.join(here, os.path.expanduser(given)) if given else os.path.join(files, LOCK)
+    own = os.path.join(files, wanted["conda"].get("file", LOCK))
+    path = os.path.join(here, os.path.expanduser(given)) if given else own
     found = {"path": path, "given": bool(given)}
     try:
         with open(path, encoding="utf-8") as file:
@@ -114,7 +122,7 @@ def look_at_tool(wanted, machine, differs, version_in, more=dict):
     drift = _drift(wanted, state, differs, version_in) or (
         "an installation was interrupted" if state.get("pending") else ""
     )
-    misplaced = place_drift(state, prefix, link_dir) if is_own(state) else ""
+    misplaced = place_drift(state, prefix, link_dir) if is_own(state) else _lost_links(state)
     if not (drift or misplaced):
         # In a notebook's kernel, the run itself makes sure that the commands are found.
         notes = notes_of(name, result["report"], state) if wanted.get("shell", True) or not is_own(state) else {}
@@ -169,13 +177,20 @@ def _drift(wanted, state, differs, version_in):
     if sha256 and report["origin"] == "archive" and state.get("archive_sha256") != sha256:
         return "it came from another archive"
     conda = wanted.get("conda", {})
-    if report["origin"] == "conda" and conda.get("given") and state.get("lock") != conda.get("digest"):
+    if report["origin"] == "conda" and _is_of_another_lock(conda, state):
         return "it came from another lock"
     difference = differs(wanted, state) if is_own(state) else ""
     if difference:
         return difference
     runs = version_in(report["bin"], report["origin"] == "present")
     return "" if runs else f"the commands in {report['bin']} do not run"
+
+
+def _is_of_another_lock(conda, state):
+    """Return whether an installation came from another lock of the user's, or of the role's than is wanted now."""
+    if conda.get("given"):
+        return state.get("lock") != conda.get("digest")
+    return bool(conda) and state.get("lock_file") != os.path.basename(conda["path"])
 
 
 def _aim(wanted, state):
@@ -213,6 +228,13 @@ def _refusal(wanted, found):
             f"Get it from the maker of {url}: sha256sum {os.path.basename(url)}.",
             "usage",
         ]
+    licence = wanted.get("licence")
+    if licence and licence["accepts"] not in (licence["given"], read_state(name).get("licence")):
+        return [
+            f"{licence['terms']}.",
+            f"If that is how you use it, set {licence['option']}: {licence['accepts']}.",
+            "licence",
+        ]
     lock_problem = wanted.get("conda", {}).get("problem")
     if lock_problem and (wanted["conda"]["given"] or origins == ["conda"]):
         return lock_problem
@@ -224,7 +246,8 @@ def _refusal(wanted, found):
 
 def _foreign(wanted, version_in):
     """Return the folder and version of a tool on PATH that we did not install; {} if there is none."""
-    folder = os.path.dirname(foreign_command(wanted["tells"]["command"][0]))
+    command = wanted["tells"]["command"][0] if wanted.get("tells") else wanted["required"][0]
+    folder = os.path.dirname(foreign_command(command))
     return {"bin": folder, "version": version_in(folder, True)} if folder else {}
 
 
@@ -235,6 +258,8 @@ def _unfit(wanted, found, machine):
         no_present = "it is not on PATH"
     elif not present["version"]:
         no_present = f"the commands in {present['bin']} do not run"
+    elif _off_path(wanted):
+        no_present = f"{_off_path(wanted)} is not on PATH"
     else:
         fits = satisfies(present["version"], found["version"])
         no_present = "" if fits else f"{present['bin']} has {present['version']}"
@@ -245,6 +270,7 @@ def _unfit(wanted, found, machine):
         "store": no_store if found["store"] else "the store is turned off",
         "archive": "" if found["archive"] else "no archive was given",
         "conda": _no_conda(wanted, found, machine) if "conda" in wanted else "it has no conda packages",
+        "wheel": _no_wheel(wanted.get("wheel", {}), found, machine),
         "package": "" if may else "installing packages needs an administrator",
         "source": f"the folder for sources, {machine['cache']}, {problem}; set XDG_CACHE_HOME to another"
         if problem
@@ -267,6 +293,22 @@ def _no_conda(wanted, found, machine):
     if wanted.get("cpu", "auto") not in ("auto", BASE_CPU[platform]):
         return f"its packages are compiled for {BASE_CPU[platform]}"
     return ""
+
+
+def _no_wheel(wheel, found, machine):
+    """Return why the package of PyPI is not what is wanted, an empty string if it is."""
+    if not wheel:
+        return "it has no package on PyPI"
+    version, name = wheel["file"].split("-")[1], wheel["file"]
+    if not satisfies(version, found["version"]):
+        return f"its package on PyPI is {version}"
+    return "" if name.endswith((f"{machine['arch']}.whl", "-any.whl")) else f"its package is not for {machine['arch']}"
+
+
+def _off_path(wanted):
+    """Return a command of the tool that the caller's PATH does not have, an empty string if it has all."""
+    names = wanted.get("commands") or wanted.get("required") or [words[0] for words in wanted.get("tests") or []]
+    return next((name for name in names if not shutil.which(name)), "")
 
 
 def _keeping(wanted, state, machine):

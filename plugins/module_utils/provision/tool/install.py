@@ -68,6 +68,10 @@ class Tool:
         """Run commands in a folder's ``bin``; return (version or an empty string, commands) or raise InstallError."""
         raise NotImplementedError
 
+    def commands_in(self, folder):
+        """Return the commands of an existing folder that are linked."""
+        return []
+
     def version_in_place(self, folder, foreign):
         """Test the commands of an existing folder; return the version they report, or raise InstallError."""
         raise NotImplementedError
@@ -94,7 +98,8 @@ class Tool:
         """Install the tool and return the state that was noted."""
         start = time.monotonic()
         if given["bin"]:  # the commands are already in their place
-            told, commands, manifest, link_dir = self._told_in_place(given), [], {}, ""
+            told, manifest, link_dir = self._told_in_place(given), {}, given["link_dir"] or ""
+            commands = self.commands_in(given["bin"]) if link_dir else []
             place = {"prefix": os.path.dirname(given["bin"]), "bin": given["bin"]}
         else:
             told, commands, manifest = self._place(given)
@@ -152,7 +157,9 @@ class Tool:
 
     def _note_environment(self, state):
         """Note the variables that the commands need, and make login shells set them."""
-        environment = variables(self.about_it, state["report"]["prefix"])
+        # Whoever has set up what was found has set its variables, too.
+        foreign = state["report"]["origin"] == "present"
+        environment = {} if foreign else variables(self.about_it, state["report"]["prefix"])
         if environment:
             state["report"]["environment"] = environment
         make_profile(self.name, environment)

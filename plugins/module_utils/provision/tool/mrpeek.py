@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import struct
 import subprocess
 import tempfile
 
 from .. import sixel
 from ..commands import plain_environment
 from ..store.portable import BUNDLE, PortableError, bundle_libraries, strip
+from .image import write_image
 from .install import InstallError, Tool
 
 _SIZE = 8
@@ -63,28 +63,16 @@ def _decoder_here():
     return os.path.realpath(found.group(1))
 
 
-def write_image(path):
-    """Write a NIfTI-1 image whose single slice gets brighter along x and is constant along y."""
-    # Field offsets: nifti1.h. The voxels measure 1 mm, and the axes are those of the scanner.
-    header = bytearray(352)
-    struct.pack_into("<i", header, 0, 348)
-    struct.pack_into("<8h", header, 40, 3, _SIZE, _SIZE, 1, 1, 1, 1, 1)
-    struct.pack_into("<2h", header, 70, 2, 8)  # datatype: unsigned char
-    struct.pack_into("<8f", header, 76, 1, 1, 1, 1, 1, 1, 1, 1)
-    struct.pack_into("<3f", header, 108, 352, 1, 0)  # offset of the voxels; slope and intercept
-    struct.pack_into("<2h", header, 252, 0, 1)  # only the affine is valid
-    for row in range(3):
-        struct.pack_into("<4f", header, 280 + 16 * row, *(float(column == row) for column in range(4)))
-    header[344:348] = b"n+1\0"
-    with open(path, "wb") as file:
-        file.write(bytes(header) + bytes(range(0, 30 * _SIZE, 30)) * _SIZE)
+def write_picture(path):
+    """Write an image whose single slice gets brighter along x and is constant along y."""
+    write_image(path, (_SIZE, _SIZE, 1), list(range(0, 30 * _SIZE, 30)) * _SIZE)
 
 
 def draw(program):
     """Return mrpeek's output for an image of known grey levels."""
     with tempfile.TemporaryDirectory() as folder:
         image = os.path.join(folder, "image.nii")
-        write_image(image)
+        write_picture(image)
         argv = [program, image, "-batch", "-axial", "-notext", "-nocrosshairs", "-intensity_range", "0", "240"]
         environment = plain_environment(MRTRIX_CONFIGFILE=os.devnull, HOME=folder)
         try:

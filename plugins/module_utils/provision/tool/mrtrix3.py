@@ -11,7 +11,6 @@ from ..versions import is_release
 from .install import InstallError, Tool, unpacked_build
 from .version import mrtrix3_version
 
-
 # Measured: docs/building.md.
 _GENERIC = (
     "It is compiled for any x86-64 processor. Compiled for this one, dwi2fod and dwidenoise take a third less time: "

@@ -13,6 +13,9 @@ _SECONDS = 120
 
 def told_version(folder, tool, foreign=False):
     """Return (the version that the tool in a folder reports, the problem if it reports none)."""
+    if not tool.get("tells"):
+        lost = [name for name in tool["required"] if not os.access(os.path.join(folder, name), os.X_OK)]
+        return ("", f"{lost[0]} is missing") if lost else (tool["release"], "")
     command, *arguments = tool["tells"]["command"]
     code, out, error = run_command(folder, [command, *arguments], tool, foreign)
     found = re.search(tool["tells"]["pattern"], out + error)
@@ -23,7 +26,10 @@ def told_version(folder, tool, foreign=False):
 
 def run_command(folder, words, tool, foreign=False):
     """Run a command of the tool; return (exit code, standard output, standard error)."""
-    environment = {**command_environment(folder, foreign), **variables(tool, os.path.dirname(folder))}
+    needed = variables(tool, os.path.dirname(folder))
+    if foreign:  # it is set up by somebody else
+        needed = {name: os.environ[name] for name in needed if name in os.environ}
+    environment = {**command_environment(folder, foreign), **needed}
     return run([os.path.join(folder, words[0]), *words[1:]], environment, seconds=_SECONDS)
 
 

@@ -18,7 +18,7 @@ def told(monkeypatch, rows, data=SIXEL):
 
 def test_the_image_is_one_that_everybody_reads(tmp_path):
     nibabel = pytest.importorskip("nibabel")
-    module.write_image(str(tmp_path / "image.nii"))
+    module.write_picture(str(tmp_path / "image.nii"))
     image = nibabel.load(tmp_path / "image.nii")
     assert image.shape == (8, 8, 1) and (image.affine.diagonal() == 1).all()
     assert image.get_fdata()[:, 5, 0].tolist() == [30.0 * x for x in range(8)]
