@@ -175,11 +175,11 @@ def remove(
     verbose : bool
         Show Ansible's own output.
     progress : callable, optional
-        As for :func:`run`.
+        As for `run`.
     wait : float
-        As for :func:`run`.
+        As for `run`.
     ask_become_pass : bool
-        As for :func:`run`.
+        As for `run`.
 
     Returns
     -------

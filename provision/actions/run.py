@@ -39,11 +39,11 @@ def run(
     verbose : bool
         Show Ansible's own output, on standard error, or on standard output in a notebook.
     progress : callable, optional
-        Called with each :class:`provision.engine.events.Step`. By default, progress is shown on standard error, or
+        Called with each `provision.engine.events.Step`. By default, progress is shown on standard error, or
         below the cell of a notebook.
     optional : bool
         If a tunnel needs a token or a consent that is not given, print why and start nothing, so that the notebook
-        continues. By default, that raises an :class:`OptionError`.
+        continues. By default, that raises an `OptionError`.
     wait : float
         How many seconds to wait while another run of yours is changing this machine; 0 not to wait.
     ask_become_pass : bool

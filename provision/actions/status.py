@@ -185,8 +185,8 @@ def status() -> Status:
     Status
         A dict, ``{"hosts": {"localhost": {role: report}}, "store": {...}}``. In each report, ``works`` says whether it
         works right now: commands are run, servers and tunnels are connected to. If not, ``problem`` may say why. For
-        the other fields see :func:`measured` and :func:`stored`. While a run is changing this machine, ``lock`` is
-        what :func:`provision.engine.lock.holder` returns.
+        the other fields see `measured` and `stored`. While a run is changing this machine, ``lock`` is
+        what `provision.engine.lock.holder` returns.
 
     Examples
     --------

@@ -29,9 +29,9 @@ def stop(
     on : path-like, optional
         An Ansible inventory (default: this machine).
     progress : callable, optional
-        As for :func:`run`.
+        As for `run`.
     wait : float
-        As for :func:`run`.
+        As for `run`.
 
     Returns
     -------

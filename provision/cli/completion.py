@@ -44,7 +44,11 @@ complete -o nospace -o default -o bashdefault -F _provision_bootstrap bootstrap
 _provision_bootstrap() { [[ -e ${words[1]%bootstrap}provision/__main__.py ]] && _python_argcomplete "$@" || _files; }
 [[ $zsh_eval_context == *func ]] || compdef _provision_bootstrap bootstrap
 """,
-    "fish": "",
+    "fish": shellcode(["bootstrap"], shell="fish", argcomplete_script="$argv").replace(
+        "-f -a '(__fish_bootstrap_complete)'",
+        "-n 'test -e (dirname (commandline -opc)[1])/provision/__main__.py' "
+        "-f -a '(__fish_bootstrap_complete (commandline -opc)[1])'",
+    ),
 }
 
 # Of an option that takes any version, those that are known.

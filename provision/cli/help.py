@@ -31,6 +31,13 @@ exit codes:
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Breaks the lines of a description and of examples that are too long for the terminal."""
 
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        # argparse forgets that the commands of a parser are indented.
+        for command in self._iter_indented_subactions(action):
+            length = len(self._format_action_invocation(command)) + self._current_indent
+            self._action_max_length = max(self._action_max_length, length)
+
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n".join(part for line in text.splitlines() for part in _fitted(indent + line, width))
 

@@ -220,6 +220,6 @@ def _lines() -> str:
 
 def _wrapped(text: str, indent: str = "") -> str:
     # Lines of more than 100 characters are hard to read, however wide the terminal.
-    width = min(100, shutil.get_terminal_size().columns - 1)
+    width = min(100, shutil.get_terminal_size().columns - 2)  # argparse leaves as much
     paragraphs = catalog.plain(text).split("\n")
     return "\n".join(textwrap.fill(line, width, initial_indent=indent, subsequent_indent=indent) for line in paragraphs)

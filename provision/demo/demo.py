@@ -43,9 +43,9 @@ def demo(
     seed : int
         Seed of the phantom's noise.
     progress : callable, optional
-        As for :func:`run`.
+        As for `run`.
     wait : float
-        As for :func:`run`.
+        As for `run`.
 
     Returns
     -------

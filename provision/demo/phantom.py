@@ -10,7 +10,7 @@ A bar of straight fibres crosses a ring of circular ones, with fluid in the midd
         ` - ~~~~~ - '        ring
 
 The volume's axes are the scanner's. Directions, b-vectors and peaks are in the scanner's (world) frame everywhere in
-this module; only the files that :meth:`Phantom.write` writes follow FSL's convention.
+this module; only the files that `Phantom.write` writes follow FSL's convention.
 """
 
 from __future__ import annotations

@@ -32,12 +32,12 @@ class Explorer:
     at b = 0 determine that range and those at high b-values appear dark; set `range` to see them better.
 
     An image that is compressed, or not in a file, is written to a temporary file once. That is deleted with the object,
-    by :meth:`close`, or when Python exits.
+    by `close`, or when Python exits.
 
     Parameters
     ----------
     image : path-like, nibabel image or numpy.ndarray
-        As for :func:`provision.pictures.images.loaded`.
+        As for `provision.pictures.images.loaded`.
     view : provision.pictures.slices.View
         What to show first; the axial plane if it has all three.
 

@@ -1,7 +1,7 @@
 """Fibre orientation distributions as surfaces, drawn by VTK in a separate process.
 
 Without an OpenGL library VTK crashes with a segmentation fault, which would take a notebook's kernel with it. So
-:mod:`provision.pictures.glyphs` runs ``python -m provision.pictures.fod_render FOLDER``, which reads ``scene.npz`` in
+`provision.pictures.glyphs` runs ``python -m provision.pictures.fod_render FOLDER``, which reads ``scene.npz`` in
 the folder and writes ``drawn.npy``.
 """
 
@@ -142,7 +142,7 @@ def surfaces(
     to_picture : numpy.ndarray
         The axes of the picture (to the right, up, towards the viewer) in the scanner's frame, one per row; (3, 3).
     frequency : int
-        How fine the surfaces are: see :func:`sphere`.
+        How fine the surfaces are: see `sphere`.
 
     Returns
     -------
@@ -192,7 +192,7 @@ def draw(scene: dict[str, np.ndarray]) -> np.ndarray:
     Parameters
     ----------
     scene : dict of str to numpy.ndarray
-        ``coefficients``, ``centres``, ``to_picture`` and ``frequency`` of :func:`surfaces`; ``pixels``, the picture's
+        ``coefficients``, ``centres``, ``to_picture`` and ``frequency`` of `surfaces`; ``pixels``, the picture's
         width and height; ``height``, the extent from bottom to top in the unit of the centres, centred on 0.
 
     Returns

@@ -175,7 +175,7 @@ def glyphs(
 
     Notes
     -----
-    For the basis, see :func:`provision.pictures.fod_render.sh_basis`.
+    For the basis, see `provision.pictures.fod_render.sh_basis`.
 
     Examples
     --------

@@ -67,7 +67,7 @@ def header(image: Image) -> Header:
     Parameters
     ----------
     image : path-like, nibabel image or numpy.ndarray
-        As for :func:`loaded`.
+        As for `loaded`.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def on_disk(image: Image, folder: str | os.PathLike) -> Path:
     Parameters
     ----------
     image : path-like, nibabel image or numpy.ndarray
-        As for :func:`loaded`.
+        As for `loaded`.
     folder : path-like
         The folder into which compressed files, nibabel images and arrays are written; other files are used in place.
 
@@ -234,7 +234,7 @@ def short_name(image: Image) -> str:
     Parameters
     ----------
     image : path-like, nibabel image or numpy.ndarray
-        As for :func:`loaded`.
+        As for `loaded`.
 
     Returns
     -------

@@ -36,7 +36,7 @@ def peek(
     Parameters
     ----------
     image : path-like, nibabel image or numpy.ndarray
-        As for :func:`provision.pictures.images.loaded`.
+        As for `provision.pictures.images.loaded`.
     plane : {"axial", "coronal", "sagittal"}, optional
         The plane; by default a sagittal, a coronal and an axial slice side by side.
     focus : sequence of three numbers, optional

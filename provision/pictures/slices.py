@@ -83,7 +83,7 @@ def drawn(path: Path, header: Header, view: View, name: str) -> Picture:
     Parameters
     ----------
     path : pathlib.Path
-        The result of :func:`provision.pictures.images.on_disk`.
+        The result of `provision.pictures.images.on_disk`.
     header : provision.pictures.images.Header
         The header of the image.
     view : View

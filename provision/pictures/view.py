@@ -99,7 +99,7 @@ def view(
     Parameters
     ----------
     *sources : path-like, nibabel image or numpy.ndarray
-        Images, as for :func:`provision.pictures.images.loaded`, and files of tracks (``.tck``, ``.trk``, ``.tt``,
+        Images, as for `provision.pictures.images.loaded`, and files of tracks (``.tck``, ``.trk``, ``.tt``,
         ``.trx``), from bottom to top. They are placed by their scanner coordinates.
     colourmap : str or sequence of str, optional
         A colour map, such as ``"hot"``; the error for an unknown one lists all. A single name applies to the overlays,

@@ -85,12 +85,12 @@ def ls(store: str | os.PathLike | None = None) -> Listing:
     Parameters
     ----------
     store : path-like, optional
-        As for :func:`folder`.
+        As for `folder`.
 
     Returns
     -------
     Listing
-        A sequence of :class:`provision.store.listing.Build`, shown as a table; empty if the folder does not exist.
+        A sequence of `provision.store.listing.Build`, shown as a table; empty if the folder does not exist.
 
     Raises
     ------
@@ -116,15 +116,15 @@ def verify(store: str | os.PathLike | None = None, progress: Tell | None = None)
     Parameters
     ----------
     store : path-like, optional
-        As for :func:`folder`.
+        As for `folder`.
     progress : callable, optional
-        Called with each :class:`provision.engine.events.Step`. By default, progress is shown on standard error, or
+        Called with each `provision.engine.events.Step`. By default, progress is shown on standard error, or
         below the cell of a notebook.
 
     Returns
     -------
     Checked
-        A :class:`provision.store.listing.Listing` with ``ok``; the ``problem`` of a build says what is wrong with it.
+        A `provision.store.listing.Listing` with ``ok``; the ``problem`` of a build says what is wrong with it.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def prune(keep: int, store: str | os.PathLike | None = None, wait: float = lock.
     keep : int
         How many builds of each tool to keep; 0 deletes all.
     store : path-like, optional
-        As for :func:`folder`.
+        As for `folder`.
     wait : float
         How many seconds to wait while another run of yours is changing this machine; 0 not to wait.
 
@@ -216,9 +216,9 @@ def export(
         An existing folder, which gets the archive and its manifest and so becomes a store; or a new file whose name
         ends in ``.tar.zst``, or in ``.conda`` for a conda package.
     store : path-like, optional
-        As for :func:`folder`.
+        As for `folder`.
     progress : callable, optional
-        As for :func:`verify`.
+        As for `verify`.
     format : {"archive", "conda"}
         ``"conda"`` writes a conda package, for a channel or ``conda install FILE``. It requires the processor's level
         that the build was compiled for, with conda-forge's ``_x86_64-microarch-level``.
@@ -295,13 +295,13 @@ def import_(
     source : path-like or str
         An exported archive: its path, or a URL (http, https or file).
     sha256 : str
-        Its SHA-256, as reported by :func:`export`.
+        Its SHA-256, as reported by `export`.
     store : path-like, optional
-        As for :func:`folder`; created if missing. A build of the same name is replaced.
+        As for `folder`; created if missing. A build of the same name is replaced.
     progress : callable, optional
-        As for :func:`verify`.
+        As for `verify`.
     wait : float
-        As for :func:`prune`.
+        As for `prune`.
 
     Returns
     -------

@@ -191,7 +191,7 @@ def commands(code: str) -> list[list[str]]:
 
 
 def try_command(words: list[str], folder: Path) -> None:
-    while words[0] in ("time", "!") or "=" in words[0]:
+    while words[0] in ("time", "nohup", "!") or "=" in words[0]:
         words = words[1:]
     program, *arguments = words
     program = program.removeprefix("%")
@@ -279,7 +279,7 @@ def try_mkdir(arguments: list[str], _folder: Path) -> None:
 
 
 def try_source(arguments: list[str], _folder: Path) -> None:
-    assert arguments == ["~/provision/bin/activate"]  # which venv makes there
+    assert arguments in ([], ["~/provision/bin/activate"])  # what is piped, or what venv makes there
 
 
 def try_pytest(arguments: list[str], _folder: Path) -> None:
@@ -301,7 +301,7 @@ def try_nothing(_arguments: list[str], _folder: Path) -> None:
 
 
 # What the pages install besides the project.
-OF_OTHERS = ("dcm2niix",)
+OF_OTHERS = ("dcm2niix", "tail")
 # What they call of MRtrix3 in cells; what is in a script or a loop is not looked at here.
 MRTRIX3 = ("mrinfo", "dwi2mask", "dwi2response", "dwi2fod", "dwigradcheck", "for_each", "responsemean", "mrconvert")
 TRIES = {

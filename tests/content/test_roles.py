@@ -236,7 +236,7 @@ def test_every_role_is_on_the_list_of_roles_and_nothing_else_is() -> None:
     assert {about.get("lets_in", "") for about in known.values()} <= {"", "server", "tunnel"}
 
 
-@pytest.mark.parametrize(("entry", "sign"), [("store", "provision_store"), ("conda", "conda: {lock")])
+@pytest.mark.parametrize(("entry", "sign"), [("store", "provision_store"), ("conda", "  conda:")])
 def test_the_options_of_several_roles_are_those_of_the_roles_that_read_them(entry: str, sign: str) -> None:
     known = load(ROOT / "playbooks/vars/roles.yml")["provision_known_roles"]
     takes = [role.name for role in ROLES if sign in (role / "vars/main.yml").read_text("utf-8")]

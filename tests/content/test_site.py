@@ -61,6 +61,7 @@ def test_all_that_is_public_in_python_is_in_the_reference_with_examples(site: Pa
     text = page(site, "reference/python")
     assert {f"provision.{name}" for name in provision.__all__} <= headings(text)
     assert text.count(">Examples:<") >= len(provision.__all__)
+    assert re.findall(r":[a-z]+:<", text) == []  # Sphinx's markup, which shows here
 
 
 def test_every_command_is_in_the_reference_with_what_it_says_of_itself(site: Path) -> None:
@@ -77,7 +78,7 @@ def test_every_refusal_of_ngrok_is_told_with_what_to_do(site: Path) -> None:
 
 
 def test_pictures_are_on_the_pages_that_show_them(site: Path) -> None:
-    for name in (".", "pictures"):
+    for name in (".", "pictures", "howto/own_data"):
         sources = re.findall(r'<img\b[^>]*\bsrc="([^"]+\.png)"', page(site, name))
         assert sources and [source for source in sources if not (site / name / source).is_file()] == []
 

@@ -1,6 +1,7 @@
 """What the help of the commands tells."""
 
 import argparse
+import itertools
 import re
 
 import pytest
@@ -88,6 +89,18 @@ def test_help_fits_into_a_narrow_terminal(monkeypatch, capsys, line):
     lines = help_of(f"{line} --help", capsys).splitlines()
     # A command to type stays in one line, and argparse keeps a list of choices whole.
     assert [one for one in lines if len(one) > 60 and not re.match(r" +(provision|-)", one)] == []
+
+
+def test_the_description_of_a_role_is_broken_once(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    _title, *paragraph = help_of("run mrtrix3 --help", capsys).split("\n\n")[1:3]
+    for line, following in itertools.pairwise(paragraph[0].splitlines()):
+        assert len(f"{line} {following.split()[0]}") > 58 or line.endswith(".")
+
+
+def test_each_command_and_what_it_does_share_a_line(capsys):
+    lines = help_of("--help", capsys).splitlines()
+    assert [line for line in lines if re.fullmatch(r" +completion", line)] == []
 
 
 def test_an_error_breaks_between_words_in_a_narrow_terminal(monkeypatch, capsys):

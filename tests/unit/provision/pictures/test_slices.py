@@ -41,7 +41,7 @@ def test_mrpeek_has_no_colour_map_that_is_not_offered(mrpeek):
 def test_mrpeeks_own_words_are_told_when_it_fails(mrpeek, tmp_path, monkeypatch):
     nibabel.save(nibabel.Nifti1Image(values(), np.eye(4)), tmp_path / "a.nii")
     header = images.header(tmp_path / "a.nii")
-    view = slices._checked(header, None, None, None, None, None, "gray", None, True, None)
+    view = slices.checked(header, None, None, None, None, None, "gray", None, True, None)
     with pytest.raises(ProvisionError, match="out of bounds for axis 0") as caught:  # mrpeek's words
         slices.drawn(tmp_path / "a.nii", header, replace(view, focus=(99, 0, 0)), "a.nii")
     assert caught.value.code == "mrpeek-failed" and "a.nii" in caught.value.message
