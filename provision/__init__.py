@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from provision.pictures.glyphs import glyphs
     from provision.pictures.peek import peek
     from provision.pictures.view import view
+    from provision.store.conda_lock import lock
 
 __version__ = "0.1.0"
 
 __all__ = [
     "OptionError", "ProvisionError", "Result",
-    "doctor", "drive", "glyphs", "logs", "peek", "remove", "run", "sample", "scans", "status", "stop", "store",
+    "doctor", "drive", "glyphs", "lock", "logs", "peek", "remove", "run", "sample", "scans", "status", "stop", "store",
     "view",
 ]  # fmt: skip
 
@@ -35,6 +36,7 @@ _LAZY = {
     "doctor": "provision.checkup.doctor",
     "drive": "provision.colab.drive",
     "glyphs": "provision.pictures.glyphs",
+    "lock": "provision.store.conda_lock",
     "logs": "provision.actions.logs",
     "peek": "provision.pictures.peek",
     "remove": "provision.actions.remove",

@@ -66,6 +66,13 @@ examples:
   provision sample sherbrooke_3shell --json    download the head and list its files as JSON
 """
 
+_LOCK_EXAMPLES = """\
+examples:
+  provision lock mrtrix3                         write mrtrix3.lock.json with today's libraries
+  provision lock ants --version 2.6.2 -o ants.json
+  provision lock mrtrix3 --channel ./channel --channel conda-forge
+"""
+
 _STOP_EXAMPLES = """\
 examples:
   provision stop
@@ -159,6 +166,7 @@ def _do(argv: list[str]) -> int:
     calls: dict[str, Callable[[argparse.Namespace], Any]] = {
         "run": lambda arguments: roles.run(arguments, rest), "list": roles.list_, "describe": roles.describe,
         "demo": _demo, "status": lambda _: provision.status(), "stop": _stop, "sample": _sample, "store": store.call,
+        "lock": _lock,
         "peek": _picture, "glyphs": _picture, "completion": _completion, **dict.fromkeys(machine.COMMANDS, _machine),
     }  # fmt: skip
     command = next((word for word in argv if not word.startswith("-")), None)
@@ -211,6 +219,10 @@ def _sample(arguments: argparse.Namespace) -> Any:
     return provision.sample(arguments.name, **({"folder": arguments.folder} if "folder" in arguments else {}))
 
 
+def _lock(arguments: argparse.Namespace) -> Any:
+    return provision.lock(arguments.tool, arguments.version, arguments.output, arguments.channel)
+
+
 def _stop(arguments: argparse.Namespace) -> Any:
     result = provision.stop(on=arguments.on, **flags.given(arguments))
     return result if result.hosts else Answer(result.to_dict(), "Nothing was running.")
@@ -246,6 +258,7 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> Parser:
     _add_demo_flags(add_command(commands, "demo", about, _DEMO_EXAMPLES, RUN_CODES))
     about = "download or create sample diffusion data"
     _add_sample_arguments(add_command(commands, "sample", about, _SAMPLE_EXAMPLES))
+    _add_lock_arguments(add_command(commands, "lock", "list the conda packages of a tool in a file", _LOCK_EXAMPLES))
     flags.add_json(add_command(commands, "status", "show what is installed, running and stored", _STATUS_EXAMPLES))
     stop = add_command(commands, "stop", "close the tunnels and stop the SSH server", _STOP_EXAMPLES, RUN_CODES)
     flags.add_inventory(stop)
@@ -275,6 +288,19 @@ def _add_demo_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", metavar="NUMBER", type=int, help="the seed of the phantom's noise")
     parser.add_argument("--version", metavar="TEXT", help="the version of MRtrix3 (default: any)")
     flags.add_wait(parser)
+    flags.add_json(parser)
+
+
+def _add_lock_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("tool", metavar="TOOL", help="a role with the origin conda: mrtrix3, ants or fsl")
+    parser.add_argument("--version", metavar="TEXT", help="the version (default: that of the role's own lock)")
+    parser.add_argument(
+        "--channel",
+        action="append",
+        metavar="CHANNEL",
+        help="the name, address or folder of a channel; may be repeated, the preferred first",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="the new file (default: TOOL.lock.json)")
     flags.add_json(parser)
 
 

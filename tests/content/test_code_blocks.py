@@ -329,6 +329,7 @@ def nothing_happens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     for name, made in {"run": result, "stop": result, "remove": result, "status": Status({"hosts": {}})}.items():
         monkeypatch.setattr(provision, name, lambda *_, made=made, **__: made)
     monkeypatch.setattr("provision.demo.demo.demo", lambda **_: argparse.Namespace(summary="", to_dict=dict))
+    monkeypatch.setattr("provision.store.conda_lock.lock", lambda *_: argparse.Namespace(to_dict=dict))
     monkeypatch.setattr(pictures, "call", lambda _: {"file": "x.png", "alt": "x"})
     monkeypatch.setattr(machine, "call", lambda _: Diagnosis({}, 0.1))
     monkeypatch.setattr(store, "call", lambda _: result)

@@ -98,7 +98,7 @@ ROWS = [
         lambda _: provision.run("mrtrix"),
         "no-role",
         "There is no role 'mrtrix'.",
-        "Did you mean 'mrtrix3'? Roles: deps, mrtrix3, mrpeek, sshd, ngrok, reverse_ssh.",
+        "Did you mean 'mrtrix3'? Roles: deps, mrtrix3, mrpeek, ants, fsl, dcm2niix, sshd, ngrok, reverse_ssh.",
     ),
     (
         lambda _: provision.doctor(for_="dwibiascorrect antz"),
@@ -110,7 +110,7 @@ ROWS = [
         lambda _: provision.run(),
         "usage",
         "No role was given.",
-        "Roles: deps, mrtrix3, mrpeek, sshd, ngrok, reverse_ssh.",
+        "Roles: deps, mrtrix3, mrpeek, ants, fsl, dcm2niix, sshd, ngrok, reverse_ssh.",
     ),
     (
         lambda _: provision.run("reverse_ssh", gatway="me@host"),
@@ -237,7 +237,7 @@ ROWS = [
         "usage",
         "There is no command 'rnu'.",
         (
-            "Did you mean 'run'? Commands: run, list, describe, demo, status, stop, sample, store, peek, "
+            "Did you mean 'run'? Commands: run, list, describe, demo, status, stop, sample, store, lock, peek, "
             "glyphs, completion, doctor, logs, remove."
         ),
     ),

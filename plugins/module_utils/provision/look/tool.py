@@ -190,7 +190,8 @@ def _is_of_another_lock(conda, state):
     """Return whether an installation came from another lock of the user's, or of the role's than is wanted now."""
     if conda.get("given"):
         return state.get("lock") != conda.get("digest")
-    return bool(conda) and state.get("lock_file") != os.path.basename(conda["path"])
+    name = os.path.basename(conda["path"]) if conda else ""
+    return state.get("lock_file", name) != name
 
 
 def _aim(wanted, state):

@@ -29,7 +29,7 @@ def test_two_locks_with_other_packages_have_other_digests():
 
 def test_the_version_of_python_is_in_the_name_of_its_package():
     python = {**ENTRY, "name": "python", "url": "https://example.org/c/linux-64/python-3.12.5-0_cpython.conda"}
-    assert read_lock(lock(packages=[python])).python == "3.12"
+    assert read_lock(lock(packages=[python, ENTRY])).python == "3.12"
     assert read_lock(lock()).python == ""
 
 

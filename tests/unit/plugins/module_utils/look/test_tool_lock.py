@@ -63,7 +63,7 @@ def test_a_lock_of_the_users_that_cannot_be_used_is_refused_before_anything_happ
 
 
 def test_the_lock_of_another_tool_is_passed_over(seen, tmp_path):
-    (tmp_path / "mine.json").write_text(json.dumps({**LOCK, "tool": "ants"}))
+    (tmp_path / "mine.json").write_text(json.dumps(channel.lock("ants", {**PACKAGE, "name": "ants"})))
     assert "ants" in unfit(seen(given="mine.json"))
 
 
@@ -71,6 +71,11 @@ def test_packages_that_were_installed_stay_whatever_the_role_has_by_now(seen, tm
     assert seen({"lock": "another"})["converged"]
     (tmp_path / "mine.json").write_text(json.dumps(LOCK))
     assert not seen({"lock": "another"}, given="mine.json")["converged"]
+
+
+def test_packages_of_another_lock_of_the_role_are_replaced(seen):
+    assert seen({"lock_file": "conda.lock.json"})["converged"]
+    assert not seen({"lock_file": "conda.lock.json"}, conda={"lock": "", "file": "cuda.lock.json"})["converged"]
 
 
 def test_packages_are_not_moved_but_laid_out_anew(seen):
