@@ -1,4 +1,4 @@
-"""What a tunnel needs from a person before it is opened: a token, and on Google Colab consent."""
+"""What a person gives before a run: a token and, on Google Colab, consent to a tunnel; consent to a licence."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from provision.colab import secrets
 from provision.engine import catalog
 from provision.engine.launch import TOKEN_VARIABLE
 from provision.errors import Declined
+from provision.machine import notes
 from provision.machine.look import connection, ngrok
 
 _TOKEN_PAGE = "https://dashboard.ngrok.com/get-started/your-authtoken"
@@ -21,8 +22,10 @@ _NO_ANSWER = (EOFError, NotImplementedError)
 
 
 def complete(roles: Sequence[str], variables: Mapping[str, Any], *, local: bool, check: bool) -> dict[str, Any]:
-    """Return the variables of a run, completed with ngrok's token and the consent to tunnels."""
+    """Return the variables of a run, completed with ngrok's token and the consent to tunnels and licences."""
     asked = [role for name, role in catalog.roles().items() if name in roles]
+    if local and not check:
+        variables = {**variables, **_licences(asked, variables)}
     opened = [role.name for role in asked if role.lets_in == "tunnel" and _starts(role, variables)]
     if not opened:
         return dict(variables)
@@ -33,6 +36,27 @@ def complete(roles: Sequence[str], variables: Mapping[str, Any], *, local: bool,
     consent = _consent(opened, variables) if local else {}
     token = _token(variables, local) if "ngrok" in opened else ""
     return {**variables, **consent, **({"ngrok_authtoken": token} if token else {})}
+
+
+def _licences(asked: Sequence[catalog.Role], variables: Mapping[str, Any]) -> dict[str, str]:
+    """Return the licences that a person at a terminal or notebook accepts now; those accepted before are noted."""
+    found = {}
+    for role in asked:
+        option = role.options.get(f"{role.name}_licence")
+        removes = variables.get(f"{role.name}_state") == "absent"
+        if not option or removes or variables.get(option.name) or not _can_ask():
+            continue
+        accepts = option.choices[-1]
+        if notes.read_state(role.name).get("licence") == accepts:
+            continue
+        print(catalog.plain(option.description).partition("\n")[0], file=notebook.stream(), flush=True)
+        if not _typed_yes("Type yes to confirm: "):
+            raise Declined(
+                f"{role.name} was not installed: its licence was not accepted.",
+                hint=f"Type yes when asked, or pass licence={accepts!r}.",
+            )
+        found[option.name] = accepts
+    return found
 
 
 def _starts(role: catalog.Role, variables: Mapping[str, Any]) -> bool:
@@ -47,7 +71,7 @@ def _consent(roles: Sequence[str], variables: Mapping[str, Any]) -> dict[str, bo
         return {}
     names = [f"{role}_accept_colab_policy" for role in roles]
     print(". ".join(problem[:2]), file=notebook.stream(), flush=True)
-    if not all(variables.get(name) for name in names) and not _typed_yes():
+    if not all(variables.get(name) for name in names) and not _typed_yes("Type yes to open it anyway: "):
         raise Declined(
             "No tunnel was opened: Google Colab's terms on tunnels were not accepted.",
             hint="Type yes when asked, or pass accept_colab_policy=True.",
@@ -55,11 +79,11 @@ def _consent(roles: Sequence[str], variables: Mapping[str, Any]) -> dict[str, bo
     return dict.fromkeys(names, True)
 
 
-def _typed_yes() -> bool:
+def _typed_yes(question: str) -> bool:
     if not _can_ask():
         return False
     try:
-        return input("Type yes to open it anyway: ").strip().lower() == "yes"
+        return input(question).strip().lower() == "yes"
     except _NO_ANSWER:
         return False
 

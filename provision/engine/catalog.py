@@ -118,7 +118,7 @@ def usual_names(asked: Sequence[Role]) -> dict[str, Option]:
 
 def plain(text: str) -> str:
     """Return a description with Ansible's markup, such as ``C(code)`` and ``O(option)``, turned into backticks."""
-    return re.sub(r"\b[BCIOV]\(([^()]*)\)", r"`\1`", text)
+    return re.sub(r"\bU\(([^()]*)\)", r"\1", re.sub(r"\b[BCIOV]\(([^()]*)\)", r"`\1`", text))
 
 
 @cache

@@ -145,7 +145,7 @@ def _solved(channels: Sequence[str], specs: Sequence[str], left_out: Mapping[str
     def solve() -> list[rattler.RepoDataRecord]:
         found = [rattler.Channel(name) for name in channels]
         platforms: list = [_PLATFORM, "noarch"]
-        return asyncio.run(rattler.solve(found, specs, platforms=platforms, virtual_packages=_machine(left_out)))
+        return asyncio.run(rattler.solve(found, list(specs), platforms=platforms, virtual_packages=_machine(left_out)))
 
     try:
         with ThreadPoolExecutor(1) as pool:  # a notebook's own thread has a running loop
@@ -159,7 +159,8 @@ def _solved(channels: Sequence[str], specs: Sequence[str], left_out: Mapping[str
         exceptions.InvalidUrlError,
     ) as error:
         raise _refused(specs, channels, error, code="unreachable") from error
-    order = [record.name.normalized for record in rattler.PackageRecord.sort_topologically(records)]
+    every: list[rattler.PackageRecord] = list(records)
+    order = [record.name.normalized for record in rattler.PackageRecord.sort_topologically(every)]
     return sorted(records, key=lambda record: order.index(record.name.normalized))
 
 

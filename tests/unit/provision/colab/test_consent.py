@@ -12,6 +12,7 @@ from IPython.core.error import StdinNotImplementedError
 
 from provision import OptionError, notebook
 from provision.colab import consent
+from provision.machine import notes
 from provision.machine.look import connection, ngrok
 
 TOKEN = "2abc_token_of_mine"
@@ -221,3 +222,39 @@ def test_it_is_typed_unseen_at_a_terminal_or_in_a_cell(monkeypatch, in_notebook,
     monkeypatch.setattr(sys, "stdin", open("/dev/null"))  # noqa: SIM115
     monkeypatch.setattr(getpass, "getpass", lambda question: "sesame")
     assert consent.typed_unseen("The password: ") == answer
+
+
+LICENCE = {"fsl_licence": "non-commercial"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "accepted"), [("yes", True), (" YES ", True), ("", False), ("y", False), (EOFError(), False)]
+)
+def test_a_licence_is_accepted_by_a_typed_yes_alone(prompt, monkeypatch, capsys, answer, accepted):
+    asked = Asked()
+    asked.answer = answer
+    monkeypatch.setattr("builtins.input", asked)
+    monkeypatch.setattr(notes, "read_state", lambda _: {})
+    if accepted:
+        assert complete("mrtrix3 fsl") == LICENCE
+    else:
+        with pytest.raises(OptionError) as caught:
+            complete("mrtrix3 fsl")
+        assert caught.value.code == "declined"
+    assert len(asked) == 1 and "https://" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("noted", "options"),
+    [
+        (LICENCE["fsl_licence"], {}),
+        ("", LICENCE),
+        ("", {"fsl_state": "absent"}),
+        ("", {"check": True}),
+        ("", {"local": False}),
+    ],
+)
+def test_nobody_is_asked_about_a_licence_that_is_accepted_or_not_needed(prompt, monkeypatch, noted, options):
+    monkeypatch.setattr(notes, "read_state", lambda _: {"licence": noted})
+    monkeypatch.setattr("builtins.input", lambda _: pytest.fail("asked"))
+    complete("fsl", **options)
