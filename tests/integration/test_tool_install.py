@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import channel
 import pytest
 
 pytest.importorskip("ansible")
@@ -91,6 +92,27 @@ def test_a_removal_killed_before_any_step_is_ended_by_the_next(given, tmp_path, 
         step += 1
         ended = ended_at(step, lambda: TOOL.remove(given))
         assert prefix.prefix_problem(given["prefix"]) == ""
+        TOOL.remove(given)
+        assert clean(tmp_path), step
+    assert step > 5
+
+
+def test_an_installation_from_conda_packages_killed_before_any_step_is_ended_by_the_next(
+    given, tmp_path, quick, monkeypatch
+):
+    monkeypatch.setattr(mrtrix3, "is_elf", lambda path: b"# compiled" in Path(path).read_bytes())
+    programs = {"bin/mrinfo": b"#!/bin/sh\n# compiled\n", "share/x": b"x"}
+    package = channel.made(tmp_path / "channel", "mrtrix3", programs, version="3.0.8")
+    packages = {
+        **given, "tree": None, "origin": "conda", "mirror": "", "cache": str(tmp_path / "data"), "keep": "",
+        "lock": channel.lock("mrtrix3", package, version="3.0.8"),
+    }  # fmt: skip
+    ended, step = False, 0
+    while not ended:
+        step += 1
+        ended = ended_at(step, lambda: TOOL.install(dict(packages)))
+        TOOL.install(dict(packages))
+        assert sorted(os.listdir(tmp_path / "links")) == ["mrinfo"] and os.listdir(tmp_path / "opt") == ["mrtrix3"]
         TOOL.remove(given)
         assert clean(tmp_path), step
     assert step > 5
