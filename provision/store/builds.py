@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import re
 import stat
@@ -16,12 +17,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from provision.engine import lock
+from provision.engine import content, lock
 from provision.engine.events import Step
 from provision.errors import OptionError, ProvisionError, unknown
 from provision.machine import cpu, failures, places, system
 from provision.machine import download as _downloads
 from provision.machine import files as _files
+from provision.machine.conda.fetch import kept_in
+from provision.machine.conda.lock import read_lock
 from provision.machine.store import names as _names
 from provision.machine.store.choose import why_not_here
 from provision.machine.store.errors import ITS_OWN, BadArchive, StoreError
@@ -147,13 +150,14 @@ def verify(store: str | os.PathLike | None = None, progress: Tell | None = None)
 def prune(keep: int, store: str | os.PathLike | None = None, wait: float = lock.SECONDS) -> Pruned:
     """Delete all but the newest builds of each tool from a store, along with useless files.
 
-    Those are archives set aside as damaged, the remains of interrupted packing, and unfinished builds that have not
-    been touched for a week. Files that cannot be read as builds are kept, since they may not be ours.
+    Those are archives set aside as damaged, the remains of interrupted packing, unfinished builds that have not been
+    touched for a week, and conda packages that no role's lock lists any more. Files that cannot be read as builds are
+    kept, since they may not be ours.
 
     Parameters
     ----------
     keep : int
-        How many builds of each tool to keep; 0 deletes all.
+        How many builds of each tool to keep; 0 deletes all, and all conda packages.
     store : path-like, optional
         As for `folder`.
     wait : float
@@ -195,6 +199,8 @@ def prune(keep: int, store: str | os.PathLike | None = None, wait: float = lock.
         for left in found.unfinished:
             if left.touched < too_old:
                 freed[left.path] = _deleted_build(left.path)
+        for path in _unlisted(place, keep):
+            freed[path] = _deleted(path)
         freed.update(_dropped(place))
     return Pruned(place, tuple(freed), sum(freed.values()), tuple(build for build in found if build.problem))
 
@@ -552,6 +558,16 @@ def _beyond(listing: Listing, keep: int) -> list[Build]:
         stay = set(list(dict.fromkeys(map(_identity, builds)))[:keep])
         gone += [build for build in builds if _identity(build) not in stay]
     return gone
+
+
+def _unlisted(place: Path, keep: int) -> Iterator[Path]:
+    """Yield the conda packages, and parts of them, that no role's lock lists; all of them if no build is kept."""
+    texts = [path.read_text("utf-8") for path in content.root().glob("roles/*/files/*.lock.json")]
+    listed = {package.kept for text in texts for package in read_lock(json.loads(text)).packages} if keep else set()
+    for path in sorted(Path(kept_in(str(place))).glob("*")):
+        is_ours = re.fullmatch(r"[0-9a-f]{32,64}(\.conda|\.tar\.bz2)(\.part)?", path.name)
+        if is_ours and path.name.removesuffix(".part") not in listed:
+            yield path
 
 
 def _deleted(path: Path) -> int:

@@ -1,6 +1,7 @@
 """What the store of builds promises to whoever looks into it, and hands builds on."""
 
 import functools
+import json
 import shlex
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from provision.cli import main
+from provision.engine import content
 from provision.errors import OptionError, ProvisionError
 from provision.machine import places
 from provision.machine.store.errors import Unreadable
@@ -314,6 +316,19 @@ def test_a_number_to_keep_that_is_none_deletes_nothing(tmp_path, pack, keep):
 
 def test_there_may_be_no_store_to_prune(tmp_path):
     assert builds.prune(0, tmp_path / "store").deleted == () and not (tmp_path / "store").exists()
+
+
+def test_conda_packages_that_no_lock_lists_are_pruned_and_nothing_else(tmp_path):
+    folder = tmp_path / "store/packages"
+    folder.mkdir(parents=True)
+    lock = json.loads((content.root() / "roles/ants/files/conda.lock.json").read_text("utf-8"))
+    listed, old = f"{lock['packages'][0]['sha256']}.conda", "0" * 64
+    for name in (listed, f"{old}.conda", f"{old}.tar.bz2.part", "mine.conda"):
+        (folder / name).write_bytes(b"12345")
+    assert builds.prune(1, tmp_path / "store").freed == 10
+    assert sorted(path.name for path in folder.iterdir()) == sorted([listed, "mine.conda"])
+    builds.prune(0, tmp_path / "store")
+    assert [path.name for path in folder.iterdir()] == ["mine.conda"]
 
 
 # export
