@@ -19,7 +19,7 @@ options:
   version:
     type: str
     required: true
-    description: A tag, a branch, or at least seven hexadecimal digits of a commit.
+    description: A tag, a branch, at least seven hexadecimal digits of a commit, or C(latest) for the newest release.
   option:
     type: str
     required: true
@@ -54,6 +54,10 @@ EXAMPLES = """
 """
 
 RETURN = """
+version:
+  description: The version; for C(latest), its tag.
+  type: str
+  returned: success
 repo:
   description: The repository in the form for git; a path becomes a URL, which git needs for a shallow clone.
   type: str
@@ -85,6 +89,7 @@ from ..module_utils.provision.download import shown
 SECONDS = 60
 _TIMED_OUT = (124, 137)  # timeout(1)
 from ..module_utils.provision.releases import COMMITS
+from ..module_utils.provision.versions import is_release, numbers
 
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
@@ -112,6 +117,11 @@ def choose(found, version):
         if version in found[kind]:
             return kind, found[kind][version]
     return ("commit", version) if _COMMIT.fullmatch(version) else None
+
+
+def newest(found):
+    """Return the tag of the newest release, ``latest`` if there is none."""
+    return max(filter(is_release, found["tag"]), key=numbers, default="latest")
 
 
 def nearest(found, version):
@@ -231,6 +241,7 @@ def main():
         message, hint = unreachable(module.params["repo"], error, module.params["option"])
         module.fail_json(msg=message, hint=hint, code="unreachable")
     found = parse(out)
+    version = newest(found) if version == "latest" else version
     choice = choose(found, version)
     if not choice:
         near = nearest(found, version)
@@ -247,7 +258,9 @@ def main():
             module.fail_json(msg=wrong[0], hint=wrong[1], code=wrong[2])
     if module.params["clone"] and not module.check_mode:
         mend(module, module.params["clone"])
-    module.exit_json(changed=False, repo=repo, kind=choice[0], commit=choice[1], environment=limits(repo))
+    module.exit_json(
+        changed=False, version=version, repo=repo, kind=choice[0], commit=choice[1], environment=limits(repo)
+    )
 
 
 if __name__ == "__main__":

@@ -115,6 +115,16 @@ def test_an_mrtrix3_that_is_there_is_taken_and_survives_absent(machines: Machine
         box.run("mrinfo -version")
 
 
+def test_the_newest_release_is_looked_up_in_the_repository_each_time(sourced: Box) -> None:
+    latest = "run mrtrix3 --version latest --repo /srv/mrtrix3"
+    report = provision(sourced, latest)["hosts"]["localhost"]["mrtrix3"]
+    assert (report["version"], report["origin"]) == ("3.0.3", "package")
+    assert provision(sourced, latest)["changed"] == 0
+    sourced.run("git -C /srv/mrtrix3 tag 3.0.10")
+    assert provision(sourced, f"{latest} --check")["changed"] > 0
+    assert provision(sourced, "run mrtrix3 --version any")["changed"] == 0
+
+
 def test_the_plain_playbook_does_the_same(ready_bookworm: Box) -> None:
     # The viewer's source is on a host that tests cannot reach.
     wanted = '{"provision_roles": ["deps", "mrtrix3"], "deps_groups": ["run"], "mrtrix3_version": "any"}'

@@ -32,6 +32,12 @@ def test_a_version_is_a_tag_a_branch_or_a_commit(version, meaning):
     assert git_reference.choose(git_reference.parse(LISTING), version) == meaning
 
 
+def test_the_newest_release_is_that_of_the_highest_numbers_and_no_other_name():
+    tags = dict.fromkeys(["3.0.9", "3.0.10", "3.0.10-rc1", "nightly-dev", "v4.0.0", "2.9.9"], "a" * 40)
+    assert git_reference.newest({"tag": tags, "branch": {"latest": "b" * 40}}) == "3.0.10"
+    assert git_reference.newest({"tag": {}, "branch": {}}) == "latest"
+
+
 def test_a_misspelt_version_gets_the_nearest_ones():
     found = git_reference.parse(LISTING)
     assert git_reference.nearest(found, "3.0.9")[0] in ("3.0.8", "3.0.7")
