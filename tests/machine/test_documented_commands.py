@@ -29,6 +29,7 @@ NOT_RUN = {
     r"run sshd ngrok": "it asks for a token of the reader's; tests/machine/test_ngrok.py has a service of its own",
     r"bootstrap (demo|test)": "the workflow types both on bare machines, and this is one of the tests",
     r"8a420c772|--version dev|--origin source": "it compiles for half an hour, and wants GitHub",
+    r'version="latest"': "it asks GitHub; tests/machine/test_mrtrix3.py has a repository of its own",
     r"%pip install .*\.whl": "it wants the wheel that the reader has uploaded",
 }
 
@@ -37,6 +38,7 @@ NOT_RUN = {
 ON_COLAB = ("docs/start/colab.md", "docs/colab.md", "docs/store.md", "docs/howto/share.md", "docs/howto/own_data.md")
 ORDER = (
     "docs/start/ansible.md", "docs/howto/version.md", "docs/pictures.md", "docs/howto/subjects.md", "docs/howto/fsl.md",
+    "docs/howto/add_a_role.md",
     *ON_COLAB, "docs/troubleshooting.md", "docs/howto/offline.md", "docs/install.md", "docs/access.md",
     "docs/collection.md", "README.md", "docs/howto/fleet.md", "docs/machine.md", "docs/start/machine.md",
     "docs/changes.md", "docs/howto/uninstall.md", "docs/howto/upgrade.md",
