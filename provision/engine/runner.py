@@ -332,9 +332,9 @@ def _failed(seen: _Seen) -> dict[str, events.Failure]:
 
 
 def _origin(seen: _Seen, last: events.Failure) -> events.Failure:
-    """Return the original failure where a rescue only repeats its message."""
+    """Return the original failure where a rescue only repeats its message, with the rescue's advice, which knows more."""
     found = next(one for one in seen.failures if (one.host, one.first) == (last.host, last.first))
-    return replace(found, hint=last.hint or found.hint) if last.code == "failed" else found
+    return replace(found, hint=last.hint or found.hint)
 
 
 def _as_error(failure: events.Failure, log: Path | None) -> ProvisionError:

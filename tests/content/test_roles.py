@@ -233,6 +233,7 @@ def test_role_has_a_playbook_of_its_own(role: Path) -> None:
 def test_every_role_is_on_the_list_of_roles_and_nothing_else_is() -> None:
     known = load(ROOT / "playbooks/vars/roles.yml")["provision_known_roles"]
     assert sorted(known) == [role.name for role in ROLES]
+    assert [name for name, about in known.items() if about.get("usual")] == ["deps", "mrtrix3", "mrpeek"]
     assert {about.get("lets_in", "") for about in known.values()} <= {"", "server", "tunnel"}
 
 
