@@ -332,7 +332,7 @@ def _failed(seen: _Seen) -> dict[str, events.Failure]:
 
 
 def _origin(seen: _Seen, last: events.Failure) -> events.Failure:
-    """Return the original failure where a rescue only repeats its message, with the rescue's advice, which knows more."""
+    """Return the original failure where a rescue only repeats its message, with the advice of the rescue."""
     found = next(one for one in seen.failures if (one.host, one.first) == (last.host, last.first))
     return replace(found, hint=last.hint or found.hint)
 
