@@ -16,14 +16,12 @@ from provision import extras
 from provision.engine import catalog, content
 from provision.errors import OptionError, ProvisionError, unknown
 from provision.machine import files
+from provision.machine.conda.lock import FILE
 from provision.paths import absolute
 from provision.words import format_bytes
 
 if TYPE_CHECKING:
     import rattler
-
-FILE = "conda.lock.json"
-"""The name of a role's own lock, in its folder ``files``."""
 
 _PLATFORM = "linux-64"
 _MICROARCHITECTURE = "x86_64"

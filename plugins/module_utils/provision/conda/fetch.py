@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from ..download import DownloadError, fetch, fetch_resumed, shown, source_opened
-from ..reading import sha256_of
 from .lock import LARGEST, LockError
 
 AT_ONCE = 6  # downloads; browsers open as many connections to a server
@@ -95,7 +94,7 @@ def _fetched(package, store, cache, mirror, progress):
             "Make the lock again with: provision lock.", code="wrong-checksum",
         )  # fmt: skip
     if store and os.path.realpath(store) != os.path.realpath(cache):
-        _keep(path, os.path.join(kept_in(store), package.kept))
+        _keep(path, os.path.join(kept_in(store), package.kept), sha256)
     return path
 
 
@@ -134,7 +133,7 @@ def _from_index(package):
     return sha256.lower()
 
 
-def _keep(path, kept):
+def _keep(path, kept, sha256):
     """Copy a package to the store; without room or permission there, the next machine downloads it again."""
     with suppress(OSError, DownloadError):
-        fetch(path, kept, sha256_of(path))
+        fetch(path, kept, sha256)

@@ -11,6 +11,7 @@ from ..failures import Problem
 
 PLATFORMS = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}  # the names of conda's folders, by `uname -m`
 BASE_CPU = {"linux-64": "x86-64", "linux-aarch64": "armv8-a"}  # what their packages are compiled for
+FILE = "conda.lock.json"  # a role's own lock, in its folder files
 SUFFIXES = (".conda", ".tar.bz2")
 _DIGITS = {"sha256": 64, "md5": 32}
 _MOST_PACKAGES = 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 
-from ..store.members import BROKEN, Members, Room, extract_member, unpack
+from ..store.members import BROKEN, extract_all, unpack
 from ..store.tar import TarReader
 from ..store.zstd import Reader
 
@@ -16,13 +16,8 @@ def unpack_package(path, folder):
     if not zipfile.is_zipfile(path):
         unpack(path, folder)
         return
-    room, members = Room(folder), Members()
     try:
-        for tar in _tars(path):
-            for member in tar:
-                members.check(member)
-                room.take(member.size)
-                extract_member(tar, member, folder)
+        extract_all(_tars(path), folder)
     except BROKEN as error:
         raise ValueError(f"{path} cannot be unpacked: {error}") from error
 

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 
-from ..conda.lock import BASE_CPU, PLATFORMS, LockError, read_lock
+from ..conda.lock import BASE_CPU, FILE, PLATFORMS, LockError, read_lock
 from ..disk import disk_code, disk_problem, writable
 from ..notes import read_state
 from ..places import absolute, default_link_dir, default_prefix, state_folder, store_folder
@@ -18,8 +18,6 @@ from ..tool.path import broken_links, foreign_command, path_problem
 from ..tool.prefix import is_ours, leftovers, prefix_problem
 from ..versions import satisfies
 from .deps import absent_report, installed_for
-
-LOCK = "conda.lock.json"  # in the role's folder files
 
 
 def is_own(state):
@@ -43,13 +41,11 @@ def place_drift(state, prefix, link_dir):
         return f"it is in {report['prefix']}"
     if link_dir != state.get("link_dir", ""):
         return f"its links are in {state.get('link_dir') or 'no folder'}"
-    if link_dir and broken_links(link_dir, state.get("commands", []), report["bin"]):
-        return f"links are missing in {link_dir}"
-    return ""
+    return _lost_links(state)
 
 
 def _lost_links(state):
-    """Return which links to a package's commands are missing."""
+    """Return in words that links to the commands are missing; empty if none is."""
     link_dir = state.get("link_dir")
     lost = broken_links(link_dir, state.get("commands", []), state["report"]["bin"]) if link_dir else []
     return f"links are missing in {link_dir}" if lost else ""
@@ -93,7 +89,7 @@ def read_lock_here(wanted):
     """Return what is wanted with a summary of its lock; see `look.read_here`."""
     wanted = dict(wanted)
     given, here, files = wanted["conda"].get("lock", ""), wanted.pop("here"), wanted.pop("files")
-    own = os.path.join(files, wanted["conda"].get("file", LOCK))
+    own = os.path.join(files, wanted["conda"].get("file", FILE))
     path = os.path.join(here, os.path.expanduser(given)) if given else own
     found = {"path": path, "given": bool(given)}
     try:

@@ -191,19 +191,24 @@ def _opened(archive):
         yield kind(content)
 
 
+def extract_all(readers, folder):
+    """Check and write the members of one archive, which several readers may hold, to a folder with room for them."""
+    room, members = _Room(folder), Members()
+    for packed in readers:
+        for member in packed:
+            members.check(member)
+            room.take(member.size)
+            extract_member(packed, member, folder)
+
+
 def unpack(archive, folder):
     """Unpack a tar or zip archive into an empty folder; ValueError unless it is complete and stays inside."""
     # An existing link could lead outside.
     if os.listdir(folder):
         raise ValueError(f"{archive} cannot be unpacked: {folder} is not empty")
-    room = Room(folder)
     try:
         with _opened(archive) as packed:
-            members = Members()
-            for member in packed:
-                members.check(member)
-                room.take(member.size)
-                extract_member(packed, member, folder)
+            extract_all([packed], folder)
     except BROKEN as error:
         raise ValueError(f"{archive} cannot be unpacked: {error}") from error
     except OSError as error:
@@ -212,7 +217,7 @@ def unpack(archive, folder):
         raise ValueError(f"{archive} cannot be unpacked: {error}") from error
 
 
-class Room:
+class _Room:
     """The free space on a disk, so that an archive that cannot fit fails early."""
 
     def __init__(self, folder):

@@ -1,5 +1,6 @@
 """Downloads that come to an end, whatever a server does."""
 
+import fcntl
 import io
 import os
 import stat
@@ -200,3 +201,12 @@ def test_a_wrong_file_is_not_continued(server, tmp_path):
     with pytest.raises(downloads.DownloadError) as caught:
         downloads.fetch_resumed(f"{server}/good", str(tmp_path / "got"), "0" * 64)
     assert caught.value.code == "wrong-checksum" and os.listdir(tmp_path) == []
+
+
+def test_a_part_that_another_run_is_filling_is_left_to_it(server, tmp_path):
+    with open(tmp_path / "got.part", "ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        other.write(b"theirs")
+        other.flush()
+        assert downloads.fetch_resumed(f"{server}/good", str(tmp_path / "got"), SUM)
+    assert (tmp_path / "got").read_bytes() == CONTENT and (tmp_path / "got.part").read_bytes() == b"theirs"
