@@ -2,75 +2,63 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision import extras
-from provision.errors import OptionError
-from provision.pictures import images, slices
-from provision.pictures.picture import Picture
+from provision.pictures import slices
+from provision.pictures.slices import Overlay, Slices, View
 
 if TYPE_CHECKING:
-    from provision.pictures.images import Image
-    from provision.pictures.slices import View
-
-_PERCENTILES = (0.2, 99.8)  # mrpeek's own
-_PLANE = "axial"
+    from provision.pictures.picture import Picture
+    from provision.pictures.reader import Reader
 
 
 class Explorer:
-    """A slice of an image, with sliders for the slice and the volume.
+    """Slices of an image, with sliders for the planes and the volume.
 
     All slices and volumes share one range of intensities, so that the brightness does not jump: the range given, or
-    the percentiles given, (0.2, 99.8) by default, of values from the whole series. In a diffusion series, the volumes
-    at b = 0 determine that range and those at high b-values appear dark; set `range` to see them better.
+    that of the first volume shown. In a diffusion series the volumes at high b-values therefore appear dark beside
+    those at b = 0; set `range` to see them better.
 
-    An image that is compressed, or not in a file, is written to a temporary file once. That is deleted with the object,
-    by `close`, or when Python exits.
+    A compressed image is decompressed into a temporary folder once. That is deleted with the object, by `close`, or
+    when Python exits.
 
     Parameters
     ----------
-    image : path-like, nibabel image or numpy.ndarray
-        As for `provision.pictures.images.loaded`.
+    reader : provision.pictures.reader.Reader
+        The image.
     view : provision.pictures.slices.View
-        What to show first; the axial plane if it has all three.
+        What to show first.
+    overlays : sequence of provision.pictures.slices.Overlay
+        What to draw over it.
 
     Raises
     ------
-    provision.errors.OptionError
-        If the image cannot be shown.
     provision.errors.ProvisionError
-        If ipywidgets, mrpeek, libsixel or nibabel is not installed, or mrpeek failed.
+        If ipywidgets is not installed.
 
     Examples
     --------
     >>> explorer = provision.peek("dwi.nii.gz", interactive=True)  # doctest: +SKIP
     >>> explorer.volume = 12  # doctest: +SKIP
     >>> explorer.picture  # doctest: +SKIP
-    <Picture 692 x 672: axial slice of dwi.nii.gz at voxel (24, 24, 10), volume 12, intensities from 0 to 1016>
+    <Picture 900 x 330: slices of dwi.nii.gz at voxel (24, 24, 10), volume 12, intensities from 0 to 1016>
     """
 
-    def __init__(self, image: Image, view: View):
+    def __init__(self, reader: Reader, view: View, overlays: Sequence[Overlay] = ()):
         widgets = _widgets()
-        slices.check_installed()
-        self._header, self._name = images.header(image), images.short_name(image)
-        folder = Path(tempfile.mkdtemp(prefix="provision-peek-"))
-        self._delete = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self._file = images.on_disk(image, folder)
-        self._range = view.range or self._range_of(view)
-        self._view = replace(view, plane=view.plane or _PLANE, percentiles=None)
-        self._picture: Picture
+        self._reader = reader
+        if reader.header.volumes > 1:
+            reader.decompress()
+        self._drawing = Slices(reader, view, overlays)
+        self._drawing.view = replace(view, range=self._drawing.range)
+        self._picture = self._drawing.picture
         self._failure: Exception | None = None
         self._make_widgets(widgets)
-        self._draw()
-        # If nothing can be drawn at all, that is raised at once; later failures appear below the sliders.
-        self.picture  # noqa: B018
 
     @property
     def picture(self) -> Picture:
@@ -80,44 +68,40 @@ class Explorer:
         return self._picture
 
     @property
-    def plane(self) -> str:
-        """The current plane, ``"axial"``, ``"coronal"`` or ``"sagittal"``; setting it redraws the slice."""
-        return slices.PLANES[self._axis]
+    def focus(self) -> tuple[int, int, int]:
+        """The voxel x, y, z that the slices pass through; setting it redraws them."""
+        return self._drawing.view.focus
 
-    @plane.setter
-    def plane(self, plane: str) -> None:
-        slices.check_plane(plane)
-        self._set(self._plane_choice, plane)
-
-    @property
-    def slice(self) -> int:
-        """The current slice of the plane, counted from 0; setting it redraws the slice."""
-        return self._view.focus[self._axis]
-
-    @slice.setter
-    def slice(self, number: int) -> None:
-        self._set(self._slice_slider, _checked_number("slice", number, self._header.shape[self._axis]))
+    @focus.setter
+    def focus(self, voxel: Sequence[int]) -> None:
+        shape = self._reader.header.shape
+        numbers = [slices.checked_number("voxel", one, count) for one, count in zip(voxel, shape[:3], strict=True)]
+        for axis, slider in self._sliders.items():
+            slider.value = numbers[axis]
+        self._redraw(focus=tuple(numbers))
+        self.picture  # noqa: B018
 
     @property
     def volume(self) -> int:
-        """The current volume, counted from 0; setting it redraws the slice."""
-        return self._view.volume or 0
+        """The current volume, counted from 0; setting it redraws the slices."""
+        return self._drawing.view.volume
 
     @volume.setter
     def volume(self, number: int) -> None:
-        number = _checked_number("volume", number, self._header.volumes)
+        number = slices.checked_number("volume", number, self._reader.header.volumes)
         if self._volume_slider is not None:
-            self._set(self._volume_slider, number)
+            self._volume_slider.value = number
+        self.picture  # noqa: B018
 
     @property
     def range(self) -> tuple[float, float]:
-        """The intensities of the darkest and brightest colour; setting it redraws the slice."""
-        return self._range
+        """The intensities of the darkest and brightest colour; setting it redraws the slices."""
+        return self._drawing.range
 
     @range.setter
-    def range(self, limits: tuple[float, float]) -> None:
-        self._range = slices.checked_range(limits)
-        self._draw()
+    def range(self, limits: Sequence[float]) -> None:
+        self._redraw(range=slices.checked_range(limits))
+        self.picture  # noqa: B018
 
     @property
     def widget(self) -> Any:
@@ -127,9 +111,9 @@ class Explorer:
         return self._box
 
     def close(self) -> None:
-        """Remove the sliders and delete the temporary file."""
+        """Remove the sliders and delete the temporary folder."""
         self._box.close()
-        self._delete()
+        self._reader.close()
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
@@ -141,71 +125,38 @@ class Explorer:
         display(bundle, metadata=about, raw=True)
 
     def __repr__(self) -> str:
-        return f"<Explorer of {self._name}: {' x '.join(map(str, self._header.shape))}>"
-
-    @property
-    def _axis(self) -> int:
-        return slices.PLANES.index(self._view.plane)
-
-    def _range_of(self, view: View) -> tuple[float, float]:
-        """Return one range of intensities for the whole series."""
-        import numpy as np
-
-        values = images.sample(self._file)
-        if not len(values):
-            return slices.flat_range(0.0)
-        # Where nearly all voxels are 0, as in a small mask, the others lie outside of any percentiles.
-        for low, high in (np.percentile(values, view.percentiles or _PERCENTILES), (values.min(), values.max())):
-            if low < high:
-                return float(low), float(high)
-        return slices.flat_range(float(low))
+        header = self._reader.header
+        return f"<Explorer of {header.name}: {' x '.join(map(str, header.shape))}>"
 
     def _make_widgets(self, widgets: Any) -> None:
-        focus = self._view.focus[self._axis]
-        self._plane_choice = widgets.ToggleButtons(options=sorted(slices.PLANES), value=self._view.plane)
-        self._slice_slider = _slider(widgets, "slice", self._header.shape[self._axis], focus)
-        several = self._view.volume is not None
-        self._volume_slider = _slider(widgets, "volume", self._header.volumes, self.volume) if several else None
-        self._image, self._message = widgets.Image(format="png"), widgets.HTML()
-        controls = [self._plane_choice, self._slice_slider, *filter(None, [self._volume_slider])]
+        header, view = self._reader.header, self._drawing.view
+        planes = view.planes if view.slices is None else ()
+        self._sliders = {
+            plane.through: _slider(widgets, plane.name, header.shape[plane.through], view.focus[plane.through])
+            for plane in planes
+        }
+        several = header.volumes > 1
+        self._volume_slider = _slider(widgets, "volume", header.volumes, view.volume) if several else None
+        self._image, self._message = widgets.Image(format="png", value=self._picture.png), widgets.HTML()
+        controls = [*self._sliders.values(), *filter(None, [self._volume_slider])]
         self._box = widgets.VBox([*controls, self._message, self._image])
-        self._callback = _calling(self)
         for control in controls:
-            control.observe(self._callback, names="value")
-
-    def _set(self, control: Any, value: Any) -> None:
-        """Move a slider, which redraws the slice, and raise what went wrong there."""
-        control.value = value
-        self.picture  # noqa: B018
+            control.observe(_calling(self), names="value")
 
     def _moved(self, control: Any, value: Any) -> None:
-        """Take over the value of a slider, and redraw the slice."""
-        if control is self._plane_choice:
-            self._view = replace(self._view, plane=value)
-            self._show_slices()
-        elif control is self._volume_slider:
-            self._view = replace(self._view, volume=value)
-        else:
-            focus = list(self._view.focus)
-            focus[self._axis] = value
-            self._view = replace(self._view, focus=tuple(focus))
-        self._draw()
+        """Take over the value of a slider, and redraw the slices."""
+        if control is self._volume_slider:
+            self._redraw(volume=value)
+            return
+        focus = list(self.focus)
+        focus[next(axis for axis, slider in self._sliders.items() if slider is control)] = value
+        self._redraw(focus=tuple(focus))
 
-    def _show_slices(self) -> None:
-        """Adapt the slider to the slices of the plane, without drawing them meanwhile."""
-        slider = self._slice_slider
-        slider.unobserve(self._callback, names="value")
-        # A slider's largest number must not fall below its value, not even for a moment.
-        slider.value = 0
-        slider.max = self._header.shape[self._axis] - 1
-        slider.value = self.slice
-        slider.observe(self._callback, names="value")
-
-    def _draw(self) -> None:
-        """Draw the slice, or show below the sliders why it cannot be drawn."""
-        view = replace(self._view, range=self._range)
+    def _redraw(self, **changes: Any) -> None:
+        """Draw anew, or show below the sliders why that cannot be done."""
         try:
-            self._picture, self._failure = slices.drawn(self._file, self._header, view, self._name), None
+            self._drawing.move(replace(self._drawing.view, **changes))
+            self._picture, self._failure = self._drawing.picture, None
         except Exception as error:
             # An exception in a slider's callback would be lost in a notebook.
             self._failure = error
@@ -235,11 +186,3 @@ def _calling(explorer: Explorer) -> Callable[[Any], None]:
             alive._moved(change["owner"], change["new"])
 
     return moved
-
-
-def _checked_number(what: str, number: Any, count: int) -> int:
-    whole = slices.whole(number)
-    if whole is None or not 0 <= whole < count:
-        message = f"The {what} must be a whole number from 0 to {count - 1}, not {number!r}."
-        raise OptionError(message, code="bad-value")
-    return whole

@@ -1,17 +1,18 @@
-"""Show slices of an image."""
+"""Slices of an image as a picture."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from provision.pictures import images, slices
+from provision.errors import OptionError
+from provision.pictures import drawing, slices as slicing
 from provision.pictures.explorer import Explorer
-from provision.pictures.picture import Picture
+from provision.pictures.reader import Reader
 
 if TYPE_CHECKING:
-    from provision.pictures.images import Image
+    from provision.pictures.picture import Picture
+    from provision.pictures.reader import Image
 
 
 def peek(
@@ -20,23 +21,31 @@ def peek(
     plane: str | None = None,
     focus: Sequence[float | None] | None = None,
     volume: int | None = None,
+    slices: int | Sequence[int] | None = None,
     range: Sequence[float] | None = None,
     percentiles: Sequence[float] | None = None,
     colourmap: str = "gray",
-    zoom: float | None = None,
+    overlay: Image | Sequence[Image] | None = None,
+    threshold: float | None = None,
+    overlay_range: Sequence[float] | None = None,
+    overlay_colourmap: str | None = None,
+    opacity: float = 0.8,
+    smooth: bool = True,
     crosshair: bool = True,
-    plot: str | None = None,
+    size: int = drawing.WIDTH,
+    figure: Any = None,
     interactive: bool = False,
 ) -> Picture | Explorer:
-    """Show slices of an image, drawn by mrpeek.
+    """Show slices of an image.
 
     Slices follow the radiological convention: the patient's right is on the left of an axial or coronal slice, and the
-    front on the left of a sagittal one. The bar beside them shows the colours from the lowest to the highest intensity.
+    front on the left of a sagittal one. The letters say so: R and L, A and P, S and I. Below are the voxel and the
+    place of the crosshair, and the value there; the bar on the right shows which intensities the colours mean.
 
     Parameters
     ----------
     image : path-like, nibabel image or numpy.ndarray
-        As for `provision.pictures.images.loaded`.
+        Whatever MRtrix3 opens, as for `provision.pictures.reader.Reader`.
     plane : {"axial", "coronal", "sagittal"}, optional
         The plane; by default a sagittal, a coronal and an axial slice side by side.
     focus : sequence of three numbers, optional
@@ -44,42 +53,95 @@ def peek(
         mrinfo. None means the middle, of one axis or of all.
     volume : int, optional
         The volume of a 4-D image, counted from 0 (default: the first). Along further axes, the first position is shown.
+    slices : int or sequence of int, optional
+        A mosaic of slices of one plane (default: axial): so many at equal distances, or these.
     range : (low, high), optional
         The intensities of the darkest and brightest colour.
     percentiles : (low, high), optional
-        The same, as percentiles of the slice, or of the axial one of three (default: (0.2, 99.8)).
-    colourmap : {"gray", "hot", "cool", "jet", "inferno", "viridis", "pet"}
-        The colour map.
-    zoom : float, optional
-        Pixels per shortest edge of a voxel (default: the largest whole number that fits a notebook cell).
+        The same, as percentiles of the volume. By default they are the 2nd and 98th of what is not background, as for
+        `provision.pictures.drawing.robust_range`.
+    colourmap : str
+        A colour map of matplotlib's.
+    overlay : image or sequence of images, optional
+        What to draw over it, on any grid. A mask, which has 0 and one other value, is drawn as an outline; three
+        volumes as directions, whose magnitudes are red (left-right), green (front-back) and blue (head-foot); any other
+        image as a map with colours.
+    threshold : float, optional
+        Values of a map of a lesser magnitude are not drawn.
+    overlay_range : (low, high), optional
+        The values of a map's first and last colour.
+    overlay_colourmap : str, optional
+        The colour map of a map (default: hot, or coolwarm for values of both signs).
+    opacity : float
+        The opacity of maps and directions, from 0 to 1.
+    smooth : bool
+        Whether to interpolate between voxels; False shows them as they are.
     crosshair : bool
         Whether to mark the focus.
-    plot : {"x", "y", "z", "volume"}, optional
-        An axis along which to plot the values through the focus, below the slices.
+    size : int
+        The width of the picture in pixels.
+    figure : matplotlib.figure.Figure, optional
+        A figure, or part of one, to draw in; its size is kept.
     interactive : bool
-        Whether to return sliders for the slice and the volume.
+        Whether to return sliders for the slices and the volume.
 
     Returns
     -------
     provision.pictures.picture.Picture or provision.pictures.explorer.Explorer
-        The picture, whose ``alt`` describes it and the range of intensities; with `interactive`, the sliders.
+        The picture, whose ``alt`` describes it and the range of intensities, and whose ``figure`` is matplotlib's; with
+        `interactive`, the sliders.
 
     Raises
     ------
     provision.errors.OptionError
-        If the image cannot be shown or a value is not allowed; mrpeek was not started.
+        If the image cannot be read or a value is not allowed.
     provision.errors.ProvisionError
-        If mrpeek, libsixel or nibabel is not installed, or mrpeek failed.
+        If MRtrix3, matplotlib or nibabel is not installed.
+
+    Warns
+    -----
+    provision.pictures.mrtrix3.ImageWarning
+        If MRtrix3 finds something odd in the image.
 
     Examples
     --------
     >>> peek("dwi.nii.gz", plane="axial", volume=3)  # doctest: +SKIP
-    <Picture 692 x 672: axial slice of dwi.nii.gz at voxel (24, 24, 10), volume 3, intensities from 0 to 1016>
+    <Picture 900 x 690: axial slice of dwi.nii.gz at voxel (24, 24, 10), volume 3, intensities from 0 to 1016>
+    >>> peek("t1.nii.gz", overlay="fa.mif", threshold=0.2).save("fa.pdf")  # doctest: +SKIP
+    PosixPath('fa.pdf')
     """
-    header = images.header(image)
-    view = slices.checked(header, plane, focus, volume, range, percentiles, colourmap, zoom, crosshair, plot)
-    if interactive:
-        return Explorer(image, view)
-    slices.check_installed()  # before anything is decompressed
-    with tempfile.TemporaryDirectory(prefix="provision-peek-") as folder:
-        return slices.drawn(images.on_disk(image, folder), header, view, images.short_name(image))
+    drawing.require()
+    _check_overlay_options(threshold, opacity)
+    limits = None if overlay_range is None else slicing.checked_range(overlay_range)
+    colours = None if overlay_colourmap is None else slicing.checked_colourmap(overlay_colourmap)
+    reader = Reader(image)
+    try:
+        view = slicing.checked_view(
+            reader.header, plane, focus, volume, slices, range, percentiles, colourmap, smooth, crosshair, size
+        )
+        over = [
+            slicing.overlay_of(one, reader, threshold=threshold, colourmap=colours, range=limits, opacity=opacity)
+            for one in _listed(overlay)
+        ]
+        if interactive:
+            return Explorer(reader, view, over)
+        return slicing.Slices(reader, view, over, figure).picture
+    finally:
+        if not interactive:
+            reader.close()
+
+
+def _listed(overlay: Any) -> list[Any]:
+    if overlay is None:
+        return []
+    return list(overlay) if isinstance(overlay, list | tuple) else [overlay]
+
+
+def _check_overlay_options(threshold: Any, opacity: Any) -> None:
+    for name, value, most in (("threshold", threshold, None), ("opacity", opacity, 1)):
+        if value is None:
+            continue
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not value >= 0 or (most is not None and value > most):
+            limits = "of 0 or more" if most is None else f"from 0 to {most}"
+            raise OptionError(f"The {name} must be a number {limits}, not {value!r}.", code="bad-value")

@@ -1,43 +1,26 @@
-"""Pictures of slices, as drawn by mrpeek, MRtrix3's terminal viewer."""
+"""Slices of an image, with what lies over it, as a figure whose place, volume and range can be moved."""
 
 from __future__ import annotations
 
 import math
-import operator
-import os
-import re
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from provision.errors import OptionError, ProvisionError, unknown
-from provision.machine import notes
-from provision.pictures import sixel
-from provision.pictures.picture import Picture
+from provision.errors import OptionError, unknown
+from provision.pictures import drawing
+from provision.pictures.drawing import PLANES, Plane, Sheet
+from provision.pictures.reader import Reader
 
 if TYPE_CHECKING:
-    from provision.pictures.images import Header
+    import numpy as np
 
-PLANES = ("sagittal", "coronal", "axial")
-"""The planes, each at the index of the axis perpendicular to it."""
+    from provision.pictures.picture import Picture
+    from provision.pictures.reader import Header, Image
 
-COLOURMAPS = ("gray", "hot", "cool", "jet", "inferno", "viridis", "pet")
-"""The names of mrpeek's colour maps."""
-
-PLOTS = ("x", "y", "z", "volume")
-"""The axes along which values can be plotted, each at its index."""
-
-# Sixel colours are given in per cent, so more than 101 shades of grey, from 0 to this, could not be distinguished.
-_LEVELS = 100
-# Pixels: what fits into a notebook's cell, and what no picture may exceed.
-_HEIGHT, _WIDTH, _LARGEST = 600, 1000, 12_000
-_SECONDS = 120
-_GOLDEN = (1 + math.sqrt(5)) / 2
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_OUTLINE = ("#ffcc00", "#00c8ff", "#ff60c0", "#80ff40")
+_MOST_SLICES = 100
+_EMPTY = "There is nothing to show in {}: it contains no finite value."
 
 
 @dataclass(frozen=True)
@@ -46,416 +29,408 @@ class View:
 
     Attributes
     ----------
-    plane : str or None
-        One of `PLANES`; None for all three.
+    planes : tuple of Plane
+        The plane of each panel.
     focus : tuple of int
         The voxel x, y, z that the slices pass through.
-    volume : int or None
-        The position along the fourth axis; None for a 3-D image.
-    range : tuple of float or None
-        The intensities of the darkest and brightest colour.
-    percentiles : tuple of float or None
-        The same, as percentiles of the slice.
+    slices : tuple of int or None
+        The slices of a mosaic of the one plane.
+    volume : int
+        The position along the fourth axis.
+    range, percentiles : tuple of float or None
+        The intensities of the darkest and brightest colour, or the percentiles at which they are.
     colourmap : str
-        One of `COLOURMAPS`.
-    zoom : float or None
-        Pixels per shortest edge of a voxel; None for a size that fits a notebook.
+        A name of matplotlib's.
+    smooth : bool
+        Whether to interpolate between voxels.
     crosshair : bool
         Whether to mark the focus.
-    plot : str or None
-        One of `PLOTS`.
+    size : int
+        The width in pixels.
     """
 
-    plane: str | None
-    focus: tuple[int, ...]
-    volume: int | None
-    range: tuple[float, float] | None
-    percentiles: tuple[float, float] | None
-    colourmap: str
-    zoom: float | None
-    crosshair: bool
-    plot: str | None
+    planes: tuple[Plane, ...]
+    focus: tuple[int, int, int]
+    slices: tuple[int, ...] | None = None
+    volume: int = 0
+    range: tuple[float, float] | None = None
+    percentiles: tuple[float, float] | None = None
+    colourmap: str = "gray"
+    smooth: bool = True
+    crosshair: bool = True
+    size: int = drawing.WIDTH
+
+    @property
+    def panels(self) -> list[tuple[Plane, int]]:
+        """The plane and the slice of each panel."""
+        if self.slices is not None:
+            return [(self.planes[0], index) for index in self.slices]
+        return [(plane, self.focus[plane.through]) for plane in self.planes]
 
 
-def drawn(path: Path, header: Header, view: View, name: str) -> Picture:
-    """Draw a file with mrpeek.
+@dataclass(frozen=True)
+class Overlay:
+    """An image to draw over another, on the grid of that.
 
-    Parameters
+    Attributes
     ----------
-    path : pathlib.Path
-        The result of `provision.pictures.images.on_disk`.
-    header : provision.pictures.images.Header
-        The header of the image.
-    view : View
-        What to show.
     name : str
-        The name of the image in messages.
-
-    Returns
-    -------
-    provision.pictures.picture.Picture
-
-    Raises
-    ------
-    provision.errors.ProvisionError
-        If mrpeek or libsixel is not installed, or mrpeek failed.
+        Its name, for the colour bar.
+    kind : {"outline", "map", "directions"}
+        Whether it is a mask, values with colours, or three volumes whose magnitudes are red, green and blue.
+    values : numpy.ndarray
+        Shape (X, Y, Z), or (X, Y, Z, 3) for directions.
+    threshold : float
+        Of values, those of a lesser magnitude are not drawn.
+    colourmap : str
+        A name of matplotlib's.
+    range : tuple of float
+        The values of the first and last colour.
+    opacity : float
+        From 0 to 1.
     """
-    command, library = _commands()
-    view = replace(view, zoom=view.zoom or default_zoom(header, view.plane, view.plot))
-    done = _run(command, path, view, name)
-    if view.range is None and _has_no_range(done):
-        view = replace(view, range=flat_range(_value(done)))
-        done = _run(command, path, view, name)
-    if done.returncode != 0:
-        raise ProvisionError(f"mrpeek could not show {name}: {_last_line(done)}.", code="mrpeek-failed")
-    return Picture.of(sixel.decode(done.stdout, library), _words(view, done, name))
+
+    name: str
+    kind: str
+    values: np.ndarray
+    threshold: float = 0.0
+    colourmap: str = "hot"
+    range: tuple[float, float] = (0.0, 1.0)
+    opacity: float = 0.8
+
+    def layer(self, values: np.ndarray) -> np.ndarray:
+        """Return a slice of the values as they are drawn: masked, or with colours."""
+        import numpy as np
+
+        if self.kind == "map":
+            return np.ma.masked_where(~(np.abs(values) >= self.threshold) | (values == 0), values)
+        strength = np.nan_to_num(np.abs(values)) / self.range[1]
+        alpha = np.clip(strength.max(axis=-1, keepdims=True), 0, 1) * self.opacity
+        return np.concatenate(
+            [np.clip(strength / np.maximum(strength.max(axis=-1, keepdims=True), 1e-9), 0, 1), alpha], -1
+        )
 
 
-def default_zoom(header: Header, plane: str | None, plot: str | None = None) -> float:
-    """Return the zoom with which a picture fits a notebook cell.
+@dataclass
+class Slices:
+    """A drawing of slices.
 
     Parameters
     ----------
-    header : provision.pictures.images.Header
-        The header of the image.
-    plane : str or None
-        One of `PLANES`, or None for all three.
-    plot : str, optional
-        One of `PLOTS`, if there is a plot below the slices.
-
-    Returns
-    -------
-    float
-        The largest whole number with which the picture is at most 600 pixels high and 1000 wide; 1 for images up to
-        twice that size, and for larger ones the fraction that makes them fit.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from provision.pictures.images import Header
-    >>> default_zoom(Header((48, 48, 20), (2.0, 2.0, 2.0), np.eye(4)), "axial")
-    12
+    reader : Reader
+        The image.
+    view : View
+        What to show of it.
+    overlays : sequence of Overlay
+        What to draw over it.
+    figure : matplotlib figure, optional
+        What to draw in.
     """
-    width, height = _size(header, plane, plot)
-    best = min(_WIDTH / width, _HEIGHT / height)
-    return math.floor(best) if best >= 1 else 1 if best >= 0.5 else max(best, _least_zoom(header, plane))
+
+    reader: Reader
+    view: View
+    overlays: Sequence[Overlay] = ()
+    figure: Any = None
+    _images: list[Any] = field(default_factory=list)
+    _layers: list[tuple[int, Overlay, Any]] = field(default_factory=list)
+
+    def __post_init__(self):
+        header = self.reader.header
+        panels = [
+            (
+                plane,
+                (header.shape[plane.across], header.shape[plane.up]),
+                (header.spacing[plane.across], header.spacing[plane.up]),
+            )
+            for plane, _ in self.view.panels
+        ]
+        columns = None if self.view.slices else len(panels)
+        self.sheet = Sheet(panels, size=self.view.size, figure=self.figure, columns=columns)
+        self._read: dict[int, np.ndarray] = {}
+        self._draw()
+
+    @property
+    def picture(self) -> Picture:
+        """The picture as it is now."""
+        return self.sheet.picture(self._alt())
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The intensities of the darkest and brightest colour."""
+        return self._range
+
+    def values(self) -> np.ndarray:
+        """Return the volume that is shown."""
+        volume = self.view.volume
+        if volume not in self._read:
+            values = self.reader.read([volume]).reshape(self.reader.header.shape[:3], order="F")
+            self._read = {volume: values}
+        return self._read[volume]
+
+    def move(self, view: View) -> None:
+        """Show other slices, another volume or range; the planes stay."""
+        moved, self.view = view.volume != self.view.volume or view.range != self.view.range, view
+        values = self.values()
+        if moved:
+            self._range = view.range or self._window(values)
+        for (plane, index), image in zip(view.panels, self._images, strict=True):
+            image.set_data(plane.slice(values, index).swapaxes(0, 1))
+            image.set_clim(*self._range)
+        self._draw_over(values)
+
+    def _window(self, values: np.ndarray) -> tuple[float, float]:
+        import numpy as np
+
+        if self.view.percentiles is None:
+            return drawing.robust_range(values)
+        low, high = np.nanpercentile(values, self.view.percentiles)
+        return (float(low), float(high)) if low < high else drawing.flat_range(float(low))
+
+    def _draw(self) -> None:
+        import numpy as np
+
+        view, values = self.view, self.values()
+        if not np.isfinite(values).any():
+            raise OptionError(_EMPTY.format(self.reader.name), code="nothing-to-show")
+        self._range = view.range or self._window(values)
+        look = {"cmap": view.colourmap, "interpolation": "bilinear" if view.smooth else "nearest"}
+        for number, (plane, index) in enumerate(view.panels):
+            low, high = self._range
+            self._images.append(self.sheet.show(number, plane.slice(values, index), vmin=low, vmax=high, **look))
+            self.sheet.letters(number)
+        self.sheet.ruler(len(view.panels) - 1)
+        shown = next((one for one in self.overlays if one.kind == "map"), None)
+        self._title, self._footer = self.sheet.title(""), self.sheet.footer("")
+        self._draw_over(values)
+        if shown:
+            layer = next(layer for _, overlay, layer in self._layers if overlay is shown)
+            self.sheet.colour_bar(layer, shown.name)
+        else:
+            self.sheet.colour_bar(self._images[0])
+
+    def _draw_over(self, values: np.ndarray) -> None:
+        """Draw what lies over the slices, and what is said of them."""
+        view = self.view
+        for _, overlay, layer in self._layers:
+            layer.remove()
+        self._layers = [
+            (number, overlay, layer)
+            for number, (plane, index) in enumerate(view.panels)
+            for at, overlay in enumerate(self.overlays)
+            for layer in self._over(number, plane.slice(overlay.values, index), overlay, _OUTLINE[at % len(_OUTLINE)])
+        ]
+        if view.crosshair and view.slices is None:
+            for number, plane in enumerate(view.planes):
+                self.sheet.crosshair(number, (view.focus[plane.across], view.focus[plane.up]))
+        self._title.set_text(self._words())
+        self._footer.set_text(self._place(values))
+
+    def _over(self, panel: int, values: np.ndarray, overlay: Overlay, colour: str) -> list[Any]:
+        if overlay.kind == "outline":
+            if not 0.5 < values.max() or not values.min() < 0.5:
+                return []
+            _plane, count, edge = self.sheet.panels[panel]
+            xs, ys = ([at * edge[axis] for at in range(count[axis])] for axis in (0, 1))
+            if min(count) < 2:
+                return []
+            axes = self.sheet.axes[panel]
+            return [axes.contour(xs, ys, values.T, levels=[0.5], colors=colour, linewidths=1.2, alpha=overlay.opacity)]
+        options: dict[str, Any] = {"interpolation": "nearest"}
+        if overlay.kind == "map":
+            low, high = overlay.range
+            options |= {"cmap": overlay.colourmap, "vmin": low, "vmax": high, "alpha": overlay.opacity}
+        return [self.sheet.show(panel, overlay.layer(values), **options)]
+
+    def _words(self) -> str:
+        """Return the title."""
+        header, view = self.reader.header, self.view
+        words = [header.name]
+        if len(header.shape) > 3:
+            bvalue = header.bvalue(view.volume)
+            words.append(
+                f"volume {view.volume} of {header.volumes}" + (f", b = {bvalue:.0f}" if bvalue is not None else "")
+            )
+        if view.slices is not None:
+            words.append(f"{view.planes[0].name} slices {ranges(view.slices)}")
+        words += [f"+ {overlay.name}" for overlay in self.overlays]
+        return "   ".join(words)
+
+    def _place(self, values: np.ndarray) -> str:
+        """Return where the focus is, and what value is there."""
+        if self.view.slices is not None:
+            return f"{self.reader.header.spacing[self.view.planes[0].through]:g} mm between slices"
+        voxel = self.view.focus
+        x, y, z = (self.reader.header.affine @ [*voxel, 1])[:3]
+        return f"voxel {', '.join(map(str, voxel))}   at {x:.1f}, {y:.1f}, {z:.1f} mm   value {format_value(values[voxel])}"
+
+    def _alt(self) -> str:
+        low, high = self._range
+        view, name = self.view, self.reader.header.name
+        if view.slices is not None:
+            what = f"{view.planes[0].name} slices {ranges(view.slices)} of {name}"
+        elif len(view.planes) == 1:
+            what = f"{view.planes[0].name} slice of {name} at voxel {view.focus}"
+        else:
+            what = f"slices of {name} at voxel {view.focus}"
+        if len(self.reader.header.shape) > 3:
+            what += f", volume {view.volume}"
+        what += f", intensities from {low:.4g} to {high:.4g}"
+        return what + "".join(f", with {overlay.name}" for overlay in self.overlays)
 
 
-def check_installed() -> None:
-    """Raise an error if mrpeek is not installed.
+def ranges(numbers: Sequence[int]) -> str:
+    """Return whole numbers as ranges: 2 to 5, 9."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
 
-    Raises
-    ------
-    provision.errors.ProvisionError
-        If it is not installed.
-    """
-    _commands()
+
+def format_value(value: float) -> str:
+    """Return a value with four digits."""
+    return f"{value:.0f}" if math.isfinite(value) and value == int(value) and abs(value) < 1e6 else f"{value:.4g}"
 
 
-def check_plane(plane: Any) -> None:
-    """Raise an error if there is no such plane.
-
-    Parameters
-    ----------
-    plane : object
-        The value given.
-
-    Raises
-    ------
-    provision.errors.OptionError
-        If it is not one of `PLANES`.
-
-    Examples
-    --------
-    >>> check_plane("axial")
-    """
-    _check_choice("plane", plane, PLANES)
+def checked_view(
+    header: Header, plane: Any, focus: Any, volume: Any, slices: Any, range: Any, percentiles: Any, colourmap: Any,
+    smooth: Any, crosshair: Any, size: Any,
+) -> View:  # fmt: skip
+    """Return what to show of an image; refuse what it does not have."""
+    if slices is not None and plane is None:
+        plane = "axial"
+    planes = tuple(PLANES.values()) if plane is None else (drawing.plane_named(plane),)
+    limits = None if range is None else checked_range(range)
+    for name, value in (("smooth", smooth), ("crosshair", crosshair)):
+        if not isinstance(value, bool):
+            raise OptionError(f"{name} must be True or False, not {value!r}.", code="bad-value")
+    return View(
+        planes, _focus(focus, header.shape), None if slices is None else _slices(slices, planes[0], header),
+        checked_number("volume", 0 if volume is None else volume, header.volumes), limits,
+        None if percentiles is None or limits else _percentiles(percentiles), checked_colourmap(colourmap),
+        smooth, crosshair, drawing.check_size(size),
+    )  # fmt: skip
 
 
 def checked_range(range: Any) -> tuple[float, float]:
-    """Return the intensities of the darkest and brightest colour; refuse anything else.
-
-    Parameters
-    ----------
-    range : object
-        The value given.
-
-    Returns
-    -------
-    tuple of float
-        The lower and the higher one.
-
-    Raises
-    ------
-    provision.errors.OptionError
-        If it is not two numbers, the lower one first.
-
-    Examples
-    --------
-    >>> checked_range([0, 1000])
-    (0.0, 1000.0)
-    """
-    return _checked_pair("range", range, -math.inf, math.inf)
+    """Return the intensities of the darkest and brightest colour; refuse anything else."""
+    return _pair("range", range, "low < high, such as (0, 1000)")
 
 
-def _edges(header: Header) -> list[float]:
-    """Return the extent of the image along each axis, in units of the shortest edge of a voxel."""
-    shortest = min(header.spacing)
-    return [size * edge / shortest for size, edge in zip(header.shape[:3], header.spacing, strict=True)]
-
-
-def _size(header: Header, plane: str | None, plot: str | None) -> tuple[float, float]:
-    """Return the width and height of a picture at a zoom of 1."""
-    x, y, z = _edges(header)
-    width, height = {"sagittal": (y, z), "coronal": (x, z), "axial": (x, y), None: (y + x + x, max(y, z))}[plane]
-    if plot is None:
-        return width, height
-    # mrpeek makes a plot twice as wide as the image's longest side, with the golden ratio.
-    wide = 2 * max(x, y, z)
-    return max(width, wide), height + wide / _GOLDEN
-
-
-def _least_zoom(header: Header, plane: str | None) -> float:
-    """Return the smallest zoom at which no side of a slice is shorter than a pixel."""
-    edges = _edges(header)
-    shown = [edge for axis, edge in enumerate(edges) if plane is None or axis != PLANES.index(plane)]
-    return 1 / min(shown)
-
-
-def checked(header, plane, focus, volume, range, percentiles, colourmap, zoom, crosshair, plot) -> View:
-    """Return what to show; refuse values that are not allowed."""
-    if plane is not None:
-        check_plane(plane)
-    _check_choice("colour map", colourmap, COLOURMAPS)
-    if plot is not None:
-        _check_plot(header, plot)
-    if range is not None and percentiles is not None:
-        message = "Both a range and percentiles were given."
-        raise OptionError(message, hint="Use only one of them.", code="given-twice")
-    return View(
-        plane=plane,
-        focus=_checked_focus(header, focus),
-        volume=_checked_volume(header, volume),
-        range=None if range is None else checked_range(range),
-        percentiles=None if percentiles is None else _checked_pair("percentiles", percentiles, 0, 100),
-        colourmap=colourmap,
-        zoom=_checked_zoom(header, plane, plot, zoom),
-        crosshair=bool(crosshair),
-        plot=plot,
-    )
-
-
-def _check_choice(kind: str, value: Any, choices: Sequence[str], kinds: str = "") -> None:
-    if not (isinstance(value, str) and value in choices):
-        raise unknown(kind, value, choices, kinds=kinds)
-
-
-def _check_plot(header: Header, plot: Any) -> None:
-    _check_choice("plot axis", plot, PLOTS, kinds="plot axes")
-    axis = PLOTS.index(plot)
-    size = header.shape[axis] if axis < len(header.shape) else 1
-    if size < 2:
-        message = f"Nothing can be plotted along {plot}: the image is {_sized(header)}."
-        raise OptionError(message, code="bad-value")
-
-
-def _sized(header: Header) -> str:
-    return " x ".join(map(str, header.shape))
-
-
-def _checked_focus(header: Header, focus: Any) -> tuple[int, ...]:
-    middle = tuple(size // 2 for size in header.shape[:3])
-    if focus is None:
-        return middle
-    limits = [size - 1 for size in header.shape[:3]]
-    try:
-        given = [at if voxel is None else round(float(voxel)) for voxel, at in zip(focus, middle, strict=True)]
-        allowed = all(0 <= voxel <= limit for voxel, limit in zip(given, limits, strict=True))
-    except (TypeError, ValueError, OverflowError):
-        allowed = False
-    if not allowed:
-        raise OptionError(
-            f"The focus must be three voxel indices from (0, 0, 0) to ({', '.join(map(str, limits))}), not {focus!r}: "
-            f"the image is {_sized(header)}.",
-            code="bad-value",
-        )
-    return tuple(given)
-
-
-def _checked_volume(header: Header, volume: Any) -> int | None:
-    if volume is None:
-        return 0 if len(header.shape) > 3 else None
-    number = whole(volume)
-    if number is None or not 0 <= number < header.volumes:
-        raise OptionError(
-            f"The volume must be a whole number from 0 to {header.volumes - 1}, not {volume!r}: the image is "
-            f"{_sized(header)}.",
-            code="bad-value",
-        )
-    return number if len(header.shape) > 3 else None
-
-
-def flat_range(value: float) -> tuple[float, float]:
-    """Return the range of intensities for an image with a single value.
-
-    Parameters
-    ----------
-    value : float
-        The value; one that is not finite counts as 0.
-
-    Returns
-    -------
-    tuple of float
-        0 and the value, the lower one first; 0 and 1 for a value of 0.
-
-    Examples
-    --------
-    >>> flat_range(-7.0), flat_range(0.0)
-    ((-7.0, 0.0), (0.0, 1.0))
-    """
-    if not math.isfinite(value) or value == 0:
-        return 0.0, 1.0
-    return min(0.0, value), max(0.0, value)
-
-
-def whole(value: Any) -> int | None:
-    """Return a whole number as an int.
-
-    Parameters
-    ----------
-    value : object
-        The value given, such as an int or a numpy integer.
-
-    Returns
-    -------
-    int or None
-        None if it is not a whole number.
-
-    Examples
-    --------
-    >>> whole(3), whole(3.5)
-    (3, None)
-    """
-    try:
-        return None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        return None
-
-
-def _checked_pair(what: str, pair: Any, least: float, most: float) -> tuple[float, float]:
-    try:
-        low, high = map(float, pair)
-        allowed = least <= low < high <= most and math.isfinite(high - low)
-    except (TypeError, ValueError):
-        allowed = False
-    if not allowed:
-        limits = f" from {least:g} to {most:g}" if math.isfinite(most) else ""
-        raise OptionError(
-            f"The {what} must be two numbers{limits}, the lower one first, not {pair!r}.", code="bad-value"
-        )
+def _percentiles(given: Any) -> tuple[float, float]:
+    low, high = _pair("percentiles", given, "0 <= low < high <= 100, such as (2, 98)")
+    if low < 0 or high > 100:
+        raise OptionError(f"The percentiles must be from 0 to 100, not {given!r}.", code="bad-value")
     return low, high
 
 
-def _checked_zoom(header: Header, plane: str | None, plot: str | None, zoom: Any) -> float | None:
-    if zoom is None:
-        return None
-    least, most = _least_zoom(header, plane), _LARGEST / max(_size(header, plane, plot))
+def _pair(name: str, given: Any, what: str) -> tuple[float, float]:
     try:
-        allowed = not isinstance(zoom, bool) and least <= float(zoom) <= most
+        low, high = (float(part) for part in given)
     except (TypeError, ValueError):
-        allowed = False
-    if not allowed:
-        raise OptionError(
-            f"The zoom must be a number from {least:.2g} to {most:.0f}, not {zoom!r}: the image is {_sized(header)}.",
-            code="bad-value",
-        )
-    return float(zoom)
+        low, high = math.nan, math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise OptionError(f"The {name} must be two numbers with {what}, not {given!r}.", code="bad-value")
+    return low, high
 
 
-def _commands() -> tuple[Path, str | None]:
-    """Return mrpeek, and the libsixel that was installed with it if there is one."""
-    report = notes.read_state("mrpeek").get("report", {})
-    installed = Path(report.get("bin") or os.devnull) / "mrpeek"
-    if installed.is_file():
-        return installed, report.get("decoder")
-    if found := shutil.which("mrpeek"):
-        return Path(found), None
-    raise ProvisionError("mrpeek is not installed.", hint='Install it: provision.run("mrpeek").', code="not-installed")
+def checked_colourmap(name: Any) -> str:
+    """Return the name of a colour map of matplotlib's; refuse another."""
+    import matplotlib
+
+    name = "gray" if name == "grey" else name
+    if not isinstance(name, str) or name not in matplotlib.colormaps:
+        raise unknown("colour map", name, [one for one in matplotlib.colormaps if not one.endswith("_r")])
+    return name
 
 
-def _run(command: Path, path: Path, view: View, name: str) -> subprocess.CompletedProcess:
-    """Run mrpeek, and return its exit code and output."""
-    with tempfile.TemporaryDirectory(prefix="provision-peek-") as folder:
-        environment = {**os.environ, "MRTRIX_QUIET": "1", "MRTRIX_TMPFILE_DIR": folder}
-        try:
-            return subprocess.run(
-                [command, *_options(view), path],
-                stdin=subprocess.DEVNULL, capture_output=True, env=environment, timeout=_SECONDS, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            message = f"mrpeek was stopped after {_SECONDS} s without finishing {name}."
-            raise ProvisionError(message, code="mrpeek-failed") from error
-        except OSError as error:
-            raise ProvisionError(
-                f"{command} cannot be started: {error.strerror}.",
-                hint='Reinstall it: provision.run("mrpeek").',
-                code="does-not-run",
-            ) from error
+def checked_number(what: str, number: Any, count: int) -> int:
+    """Return a whole number from 0 to less than a count; refuse anything else."""
+    whole = _whole(number)
+    if whole is None or not 0 <= whole < count:
+        message = f"The {what} must be a whole number from 0 to {count - 1}, not {number!r}."
+        raise OptionError(message, code="bad-value")
+    return whole
 
 
-def _options(view: View) -> list[str]:
-    """Return the options of mrpeek for a view."""
-    position = view.focus if view.volume is None else (*view.focus, view.volume)
-    options = ["-batch", "-levels", str(_LEVELS), "-zoom", f"{view.zoom:.9g}", "-colourmap", view.colourmap]
-    options += ["-focus", ",".join(map(str, position))]
-    options += [f"-{view.plane}"] if view.plane else []
-    options += [] if view.crosshair else ["-nocrosshairs"]
-    options += ["-intensity_range", *map(repr, view.range)] if view.range else []
-    options += ["-percentile_range", *map(repr, view.percentiles)] if view.percentiles else []
-    return [*options, "-plot", str(PLOTS.index(view.plot))] if view.plot else options
+def _whole(number: Any) -> int | None:
+    """Return a number as an int if it is whole."""
+    if isinstance(number, bool):
+        return None
+    try:
+        return int(number) if float(number) == int(number) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
-def _last_line(done: subprocess.CompletedProcess) -> str:
-    lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-    if not lines:
-        return f"it ended with exit code {done.returncode}"
-    return lines[-1].removeprefix("mrpeek: ").removeprefix("[ERROR] ").rstrip(".")
+def _focus(given: Any, shape: Sequence[int]) -> tuple[int, int, int]:
+    """Return the voxel that slices pass through; None, of one axis or of all, is the middle."""
+    middle = [count // 2 for count in shape[:3]]
+    if given is None:
+        return tuple(middle)  # type: ignore[return-value]
+    try:
+        x, y, z = given
+    except (TypeError, ValueError):
+        message = f"The focus must be three voxel numbers, not {given!r}."
+        raise OptionError(message, hint="Use (x, y, z); None means the middle.", code="bad-value") from None
+    chosen = [middle[axis] if one is None else _whole(one) for axis, one in enumerate((x, y, z))]
+    if not all(one is not None and 0 <= one < count for one, count in zip(chosen, shape, strict=False)):
+        size = " x ".join(map(str, shape[:3]))
+        message = f"The focus {given!r} is not a voxel of the image, which has {size}, counted from 0."
+        raise OptionError(message, code="bad-value")
+    return tuple(chosen)  # type: ignore[return-value, arg-type]
 
 
-def _text(done: subprocess.CompletedProcess) -> list[str]:
-    """Return the lines that mrpeek prints around its pictures.
-
-    They are the highest and lowest intensity, above and below the slices, the focus with its value, and for a plot the
-    highest and lowest value, above and below it.
-    """
-    text = sixel.without_pictures(done.stdout).decode(errors="replace")
-    return [line.strip() for line in re.split(r"[\r\n]+", _ESCAPES.sub("", text)) if line.strip()]
-
-
-def _has_no_range(done: subprocess.CompletedProcess) -> bool:
-    """Return whether mrpeek found no range of intensities.
-
-    If the percentiles of a slice are equal, it prints nan or inf and draws only black; if a slice has no finite value,
-    it crashes.
-    """
-    if done.returncode != 0:
-        return b"FATAL" in done.stderr or done.returncode < 0
-    return any("nan" in line or "inf" in line for line in _text(done)[:2])
+def _slices(given: Any, plane: Plane, header: Header) -> tuple[int, ...]:
+    """Return the slices of a mosaic: those given, or so many at equal distances."""
+    count = header.shape[plane.through]
+    if isinstance(given, str) or not hasattr(given, "__iter__"):
+        number = _whole(given)
+        if number is None or not 1 <= number <= min(count, _MOST_SLICES):
+            message = (
+                f"slices must be a number from 1 to {min(count, _MOST_SLICES)}, or a list of slices, not {given!r}."
+            )
+            raise OptionError(message, code="bad-value")
+        return tuple(int((at + 0.5) * count / number) for at in range(number))
+    chosen = tuple(checked_number("slice", one, count) for one in given)
+    if not 0 < len(chosen) <= _MOST_SLICES:
+        raise OptionError(f"slices must be from 1 to {_MOST_SLICES} slices, not {len(chosen)}.", code="bad-value")
+    return chosen
 
 
-def _value(done: subprocess.CompletedProcess) -> float:
-    """Return the value at the focus; 0 if mrpeek did not print it."""
-    return float(_text(done)[2].rpartition(" ")[2]) if done.returncode == 0 else 0.0
+def overlay_of(image: Image, under: Reader, *, threshold: Any, colourmap: Any, range: Any, opacity: Any) -> Overlay:
+    """Return an image as an overlay of another: what it is, its values say."""
+    import numpy as np
+
+    with Reader(image) as reader:
+        header = reader.header
+        if header.volumes not in (1, 3):
+            message = f"{header.name} has {header.volumes} volumes, but an overlay has 1, or 3 for directions."
+            raise OptionError(message, hint="Use one: mrconvert INPUT one.mif -coord 3 0.", code="wrong-image")
+        if header.volumes == 3:
+            values = np.array(reader.read_like(under, interpolation="linear"))
+            top = np.nanpercentile(np.abs(values).max(axis=-1), 98) or 1.0
+            return Overlay(header.name, "directions", values, range=(0.0, float(top)), opacity=opacity)
+        found = np.unique(np.asarray(reader.read())[::1])[:3]
+        is_mask = len(found) == 2 and found[0] == 0 and threshold is None and colourmap is None and range is None
+        values = np.array(reader.read_like(under, interpolation="linear")).reshape(under.header.shape[:3])
+        if is_mask:
+            return Overlay(header.name, "outline", values / found[1], opacity=1.0)
+        return _map(header.name, values, threshold, colourmap, range, opacity)
 
 
-def _words(view: View, done: subprocess.CompletedProcess, name: str) -> str:
-    """Return the description of a picture."""
-    high, low, _, *plotted = _text(done)
-    if view.range:
-        low, high = (f"{limit:g}" for limit in view.range)
-    slices = f"{view.plane} slice" if view.plane else "sagittal, coronal and axial slice"
-    parts = [f"{slices} of {name} at voxel ({', '.join(map(str, view.focus))})"]
-    parts += [] if view.volume is None else [f"volume {view.volume}"]
-    parts += [f"intensities from {low} to {high}"]
-    parts += [f"below them along {view.plot} from {plotted[1]} to {plotted[0]}"] if view.plot else []
-    return ", ".join(parts)
+def _map(name: str, values: np.ndarray, threshold: Any, colourmap: Any, range: Any, opacity: float) -> Overlay:
+    """Return values with colours, from the threshold on; of both signs, with colours for each."""
+    import numpy as np
+
+    least = 0.0 if threshold is None else threshold
+    shown = values[np.isfinite(values) & (np.abs(values) >= least) & (values != 0)]
+    if not shown.size:
+        message = f"There is nothing to show of {name}: no value reaches {least:g}."
+        raise OptionError(message, hint="Use a lower threshold.", code="nothing-to-show")
+    signed = shown.min() < 0
+    top = float(np.percentile(np.abs(shown), 98)) or 1.0
+    limits = range or ((-top, top) if signed else (min(least, top * 0.999), top))
+    return Overlay(name, "map", values, least, colourmap or ("coolwarm" if signed else "hot"), limits, opacity)

@@ -1,0 +1,99 @@
+"""A stand-in for MRtrix3's commands, in this process and for NIfTI alone, so that drawing is tested without MRtrix3.
+
+What the real commands make of odd files is tested on a machine that has them (tests/machine/test_pictures.py).
+"""
+
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+
+from provision.errors import OptionError
+from provision.pictures import mrtrix3
+
+
+class StandIn:
+    """The commands, and how they were called."""
+
+    def __init__(self):
+        self.calls = []
+        self.tables = {}  # further entries of a header, by the file's name
+        self._made = {}
+
+    def command(self, name):
+        return Path("/standin", name)
+
+    def run(self, name, *arguments, of, folder):
+        arguments = [str(one) for one in arguments]
+        self.calls.append([name, *arguments])
+        return getattr(self, f"_{name}")(arguments, of) or ""
+
+    def _opened(self, path, of):
+        """Return values and affine with the axes nearest to right, front and up."""
+        if path in self._made:
+            return self._made[path]
+        try:
+            image = nibabel.load(path)
+        except nibabel.filebasedimages.ImageFileError as error:
+            raise OptionError(f"MRtrix3 cannot read {of}: unknown format.", code="unknown-format") from error
+        values = np.asanyarray(image.dataobj)
+        if values.ndim < 3:
+            values = values.reshape(values.shape + (1,) * (3 - values.ndim))
+        axes = io_orientation(image.affine)
+        return apply_orientation(values, axes), image.affine @ inv_ornt_aff(axes, values.shape[:3])
+
+    def _mrinfo(self, arguments, of):
+        path, place = arguments[0], arguments[arguments.index("-json_all") + 1]
+        values, affine = self._opened(path, of)
+        spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        whole = values.dtype.kind in "bui"
+        about = {
+            "size": list(values.shape), "spacing": [*map(float, spacing), *[1.0] * (values.ndim - 3)],
+            "datatype": "CFloat32LE" if values.dtype.kind == "c" else "Int16LE" if whole else "Float32LE",
+            "transform": (affine @ np.diag([*(1 / spacing), 1])).tolist(), "keyval": self.tables.get(Path(path).name),
+        }  # fmt: skip
+        Path(place).write_text(json.dumps(about))
+
+    def _mrconvert(self, arguments, of):
+        path, place, *options = arguments
+        values, affine = self._opened(path, of)
+        while "-coord" in options:
+            at = options.index("-coord")
+            axis, which = int(options[at + 1]), [int(one) for one in options[at + 2].split(",")]
+            values = values.take(which, axis=axis)
+            del options[at : at + 3]
+        self._write(place, values, affine)
+
+    def _mrtransform(self, arguments, of):
+        from scipy.ndimage import affine_transform
+
+        values, affine = self._opened(arguments[0], of)
+        shape, there = (lambda image, affine: (image.shape[:3], affine))(
+            *self._opened(arguments[arguments.index("-template") + 1], of)
+        )
+        matrix = np.linalg.inv(affine) @ there
+        order = 0 if arguments[arguments.index("-interp") + 1] == "nearest" else 1
+        parts = [
+            affine_transform(part.astype(float), matrix[:3, :3], matrix[:3, 3], output_shape=shape, order=order)
+            for part in np.moveaxis(values.reshape(*values.shape[:3], -1), -1, 0)
+        ]
+        result = np.stack(parts, -1).reshape(*shape, *values.shape[3:])
+        self._write(arguments[1], result, there)
+
+    def _write(self, place, values, affine):
+        if place.endswith(".mih"):
+            data = np.asarray(values, "<f4").tobytes(order="F")
+            Path(place).with_suffix(".dat").write_bytes(data)
+        self._made[place] = values, affine
+
+
+@pytest.fixture
+def mrtrix(monkeypatch):
+    """MRtrix3's commands, as far as reading NIfTI goes."""
+    standin = StandIn()
+    monkeypatch.setattr(mrtrix3, "run", standin.run)
+    monkeypatch.setattr(mrtrix3, "command", standin.command)
+    return standin
