@@ -1,4 +1,4 @@
-"""What all pictures of slices share: panels with letters, a scale bar, a colour bar and a title, drawn by matplotlib."""
+"""What all pictures of slices share: panels with letters, a scale bar, a colour bar and a title."""
 
 from __future__ import annotations
 

@@ -76,9 +76,9 @@ class Explorer:
     def focus(self, voxel: Sequence[int]) -> None:
         shape = self._reader.header.shape
         numbers = [slices.checked_number("voxel", one, count) for one, count in zip(voxel, shape[:3], strict=True)]
+        self._redraw(focus=tuple(numbers))
         for axis, slider in self._sliders.items():
             slider.value = numbers[axis]
-        self._redraw(focus=tuple(numbers))
         self.picture  # noqa: B018
 
     @property
@@ -150,7 +150,8 @@ class Explorer:
             return
         focus = list(self.focus)
         focus[next(axis for axis, slider in self._sliders.items() if slider is control)] = value
-        self._redraw(focus=tuple(focus))
+        if tuple(focus) != self.focus:
+            self._redraw(focus=tuple(focus))
 
     def _redraw(self, **changes: Any) -> None:
         """Draw anew, or show below the sliders why that cannot be done."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from provision.errors import OptionError
-from provision.pictures import drawing, slices as slicing
+from provision.pictures import drawing
+from provision.pictures import slices as slicing
 from provision.pictures.explorer import Explorer
 from provision.pictures.reader import Reader
 

@@ -65,7 +65,7 @@ class Header:
         return self.shape[3] if len(self.shape) > 3 else 1
 
     def bvalue(self, volume: int) -> float | None:
-        """The b-value of a volume in s/mm2; None if the header does not say."""
+        """Return the b-value of a volume in s/mm2; None if the header does not say."""
         if self.gradients is None or len(self.gradients) != self.volumes:
             return None
         return float(self.gradients[volume][3])
@@ -200,7 +200,7 @@ class Reader:
         """Return the options with which mrconvert reads some volumes alone."""
         dimensions = len(self.header.shape)
         wanted = {3: ",".join(map(str, volumes))} if volumes is not None and dimensions > 3 else {}
-        wanted |= {axis: "0" for axis in range(4, dimensions)}
+        wanted |= dict.fromkeys(range(4, dimensions), "0")
         return [word for axis, which in wanted.items() for word in ("-coord", str(axis), which)]
 
     def _convert(self, *options: str) -> Path:
@@ -225,7 +225,7 @@ class Reader:
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise OptionError(
-                f"{self._said} needs {format_bytes(needed)} in {self.folder.parent}, where {format_bytes(free)} are free.",
+                f"{self._said} needs {format_bytes(needed)} in {self.folder.parent}, which has {format_bytes(free)}.",
                 hint="Use a part of it: mrconvert INPUT part.mif -coord 3 0.",
                 code="disk-full",
             )

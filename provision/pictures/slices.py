@@ -211,7 +211,7 @@ class Slices:
     def _draw_over(self, values: np.ndarray) -> None:
         """Draw what lies over the slices, and what is said of them."""
         view = self.view
-        for _, overlay, layer in self._layers:
+        for *_, layer in self._layers:
             layer.remove()
         self._layers = [
             (number, overlay, layer)
@@ -227,7 +227,7 @@ class Slices:
 
     def _over(self, panel: int, values: np.ndarray, overlay: Overlay, colour: str) -> list[Any]:
         if overlay.kind == "outline":
-            if not 0.5 < values.max() or not values.min() < 0.5:
+            if values.max() <= 0.5 or values.min() >= 0.5:
                 return []
             _plane, count, edge = self.sheet.panels[panel]
             xs, ys = ([at * edge[axis] for at in range(count[axis])] for axis in (0, 1))
@@ -261,7 +261,8 @@ class Slices:
             return f"{self.reader.header.spacing[self.view.planes[0].through]:g} mm between slices"
         voxel = self.view.focus
         x, y, z = (self.reader.header.affine @ [*voxel, 1])[:3]
-        return f"voxel {', '.join(map(str, voxel))}   at {x:.1f}, {y:.1f}, {z:.1f} mm   value {format_value(values[voxel])}"
+        value = format_value(values[voxel])
+        return f"voxel {', '.join(map(str, voxel))}   at {x:.1f}, {y:.1f}, {z:.1f} mm   value {value}"
 
     def _alt(self) -> str:
         low, high = self._range
