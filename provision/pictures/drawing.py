@@ -48,7 +48,7 @@ class Plane:
     def letters(self) -> tuple[str, str, str, str]:
         """The letters at the left, the right, the top and the bottom."""
         sides = ("RL", "AP", "SI")
-        return (*sides[self.across], *sides[self.up])  # type: ignore[return-value]
+        return (*sides[self.across], *sides[self.up])
 
     def slice(self, values: np.ndarray, index: int) -> np.ndarray:
         """Return a slice of a volume, shape (across, up, ...)."""
@@ -221,7 +221,7 @@ class Sheet:
         """Mark a voxel with four thin lines that leave it free; the lines of a former call are moved."""
         _plane, count, edge = self.panels[panel]
         if panel not in self._lines:
-            style = {"color": _CROSS, "lw": 0.8, "alpha": 0.8, "scalex": False, "scaley": False}
+            style: dict[str, Any] = {"color": _CROSS, "lw": 0.8, "alpha": 0.8, "scalex": False, "scaley": False}
             self._lines[panel] = [self.axes[panel].plot([], [], **style)[0] for _ in range(4)]
         lines = iter(self._lines[panel])
         for axis in (0, 1):

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from provision.machine import notes
 # Whatever ~/.mrtrix.conf says, axes are those nearest to right, front and up.
 _SETTINGS = ("-config", "RealignTransform", "true")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_LONGEST_REASON = 200
 _SAID = re.compile(r"^\S+: \[(WARNING|ERROR)\] (.*)$", re.M)
 # Words of MRtrix3's errors, and the code of each. The first that is found counts.
 _CODES = {
@@ -51,15 +53,16 @@ def command(name: str) -> Path:
     raise ProvisionError("Pictures are read by MRtrix3, which is not installed.", hint=hint, code="not-installed")
 
 
-def run(name: str, *arguments: str | os.PathLike, of: str, folder: Path) -> str:
+def run(name: str, *arguments: str | os.PathLike[str], of: str, folder: Path, known: set[str] | None = None) -> str:
     """Run a command and return what it prints; its warnings about `of`, the image, are passed on.
 
-    `folder` is where it may leave temporary files.
+    `folder` is where it may leave temporary files; warnings in `known` were given before, and new ones join them.
     """
+    known = set() if known is None else known
     dropped = ("MRTRIX_QUIET", "MRTRIX_LOGLEVEL")
     environment = {key: value for key, value in os.environ.items() if key not in dropped}
     done = subprocess.run(
-        [command(name), *map(os.fspath, arguments), *_SETTINGS],
+        [command(name), *(os.fspath(one) for one in arguments), *_SETTINGS],
         env={**environment, "MRTRIX_TMPFILE_DIR": str(folder)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -69,8 +72,10 @@ def run(name: str, *arguments: str | os.PathLike, of: str, folder: Path) -> str:
     said = _SAID.findall(_ESCAPES.sub("", done.stderr))
     if done.returncode:
         raise _failure(name, of, [text for kind, text in said if kind == "ERROR"], done.returncode)
-    for text in dict.fromkeys(text for kind, text in said if kind == "WARNING"):
-        warnings.warn(f"{of}: {text.strip()}", ImageWarning, stacklevel=2)
+    for text in (text.strip() for kind, text in said if kind == "WARNING"):
+        if text not in known:
+            known.add(text)
+            warnings.warn(f"{of}: {text}", ImageWarning, stacklevel=2)
     return done.stdout
 
 
@@ -80,5 +85,5 @@ def _failure(name: str, of: str, errors: list[str], code: int) -> ProvisionError
         return ProvisionError(f"{name} could not read {of}: it ended with exit code {code}.", code="failed")
     said = " ".join(errors)
     kind = next((found for words, found in _CODES.items() if words in said), "bad-image")
-    reason = errors[0].strip().rstrip(":. ")
+    reason = textwrap.shorten(errors[0].replace('"', ""), _LONGEST_REASON, placeholder=" ...").rstrip(":. ")
     return OptionError(f"MRtrix3 cannot read {of}: {reason}.", hint=_HINTS.get(kind, ""), code=kind)

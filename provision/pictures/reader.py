@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from provision import extras
 from provision.errors import OptionError, ProvisionError, no_such_file
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from nibabel.spatialimages import SpatialImage
 
-    Image: TypeAlias = str | os.PathLike | SpatialImage | np.ndarray
+    Image: TypeAlias = str | os.PathLike[str] | SpatialImage | np.ndarray
 
 COMPRESSED = (".gz", ".mgz")
 """The endings of files that MRtrix3 decompresses whole, however little of them is wanted."""
@@ -104,6 +104,7 @@ class Reader:
         self.folder = Path(tempfile.mkdtemp(prefix="provision-picture-"))
         self.close = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self._count = 0
+        self._warned: set[str] = set()
         try:
             self.path = _checked(image) if _is_path(image) else self._written(image)
             self.header  # noqa: B018
@@ -213,8 +214,8 @@ class Reader:
 
         return np.memmap(place.with_suffix(".dat"), "<f4", "c", shape=tuple(shape), order="F")
 
-    def _run(self, command: str, *arguments: str | os.PathLike) -> None:
-        mrtrix3.run(command, *arguments, of=self._said, folder=self.folder)
+    def _run(self, command: str, *arguments: str | os.PathLike[str]) -> None:
+        mrtrix3.run(command, *arguments, of=self._said, folder=self.folder, known=self._warned)
 
     def _new(self, suffix: str) -> Path:
         self._count += 1
@@ -305,13 +306,15 @@ def short_name(image: Image) -> str:
     return "an image" if hasattr(image, "dataobj") else "an array"
 
 
-def _is_path(image: Any) -> bool:
-    return isinstance(image, str | os.PathLike)
+def _is_path(image: Image) -> TypeGuard[str | os.PathLike[str]]:
+    return isinstance(image, str | os.PathLike[str])
 
 
-def _checked(image: str | os.PathLike) -> Path:
+def _checked(image: str | os.PathLike[str]) -> Path:
     """Return the absolute path of an image that is there; what it is, MRtrix3 will say."""
     path = Path(image).expanduser().absolute()
+    if path.suffix == ".hdr" and path.with_suffix(".img").is_file():
+        path = path.with_suffix(".img")  # MRtrix3 knows a pair by this name alone
     if path.exists():
         if "[" in path.name:
             message = f"{path.name} cannot be opened: to MRtrix3, [ marks a series of files."

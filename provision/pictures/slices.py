@@ -381,7 +381,7 @@ def _focus(given: Any, shape: Sequence[int]) -> tuple[int, int, int]:
         size = " x ".join(map(str, shape[:3]))
         message = f"The focus {given!r} is not a voxel of the image, which has {size}, counted from 0."
         raise OptionError(message, code="bad-value")
-    return tuple(chosen)  # type: ignore[return-value, arg-type]
+    return tuple(chosen)  # type: ignore[return-value]
 
 
 def _slices(given: Any, plane: Plane, header: Header) -> tuple[int, ...]:

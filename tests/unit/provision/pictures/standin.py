@@ -26,7 +26,7 @@ class StandIn:
     def command(self, name):
         return Path("/standin", name)
 
-    def run(self, name, *arguments, of, folder):
+    def run(self, name, *arguments, of, folder, known=None):
         arguments = [str(one) for one in arguments]
         self.calls.append([name, *arguments])
         return getattr(self, f"_{name}")(arguments, of) or ""
