@@ -307,7 +307,7 @@ def short_name(image: Image) -> str:
 
 
 def _is_path(image: Image) -> TypeGuard[str | os.PathLike[str]]:
-    return isinstance(image, str | os.PathLike[str])
+    return isinstance(image, str | os.PathLike)
 
 
 def _checked(image: str | os.PathLike[str]) -> Path:
@@ -319,6 +319,8 @@ def _checked(image: str | os.PathLike[str]) -> Path:
         if "[" in path.name:
             message = f"{path.name} cannot be opened: to MRtrix3, [ marks a series of files."
             raise OptionError(message, hint="Rename it.", code="bad-value")
+        if not (path.is_file() or path.is_dir()):
+            raise OptionError(f"{image} is not a regular file.", hint="Copy it into a file first.", code="not-a-file")
         return path
     if not path.parent.is_dir():
         raise OptionError(f"There is no folder {path.parent}.", hint="Check the path.", code="no-folder")

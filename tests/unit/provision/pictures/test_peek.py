@@ -1,292 +1,181 @@
-"""A picture shows the slice that was asked for, as the image has it, or says in one sentence why it cannot."""
-
-import os
-from pathlib import Path
+"""Slices as a picture: the right voxels, at the right place, and what is said of them."""
 
 import nibabel
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from provision.errors import OptionError, ProvisionError
-from provision.pictures import sixel, slices
+from provision.pictures.drawing import PLANES
 from provision.pictures.peek import peek
 
 from .affines import scanner_affine
-from .viewer import (
-    BAR,
-    SHAPE,
-    grey,
-    mrpeek,  # noqa: F401
-    nothing_installed,  # noqa: F401
-    option,
-    stand_in,  # noqa: F401
-    temporary,  # noqa: F401
-    values,
+
+SHAPE = (7, 6, 5)
+VALUES = 100.0 + np.arange(np.prod(SHAPE)).reshape(SHAPE)
+SERIES = np.stack([VALUES, 2 * VALUES, 3 * VALUES], -1)
+pytestmark = pytest.mark.usefixtures("mrtrix")
+
+
+def image_of(picture, number=0, layer=0):
+    """What a panel shows, shape (across, up)."""
+    return picture.figure.axes[number].images[layer].get_array().swapaxes(0, 1)
+
+
+def texts(picture):
+    return [text.get_text() for text in picture.figure.texts]
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_a_slice_is_that_of_the_focus(plane):
+    picture = peek(SERIES, plane=plane, focus=(1, 2, 3), volume=2)
+    through = {"sagittal": SERIES[1, :, :, 2], "coronal": SERIES[:, 2, :, 2], "axial": SERIES[:, :, 3, 2]}
+    assert np.array_equal(image_of(picture), through[plane])
+    assert "(1, 2, 3)" in picture.alt and "volume 2" in picture.alt and plane in picture.alt
+
+
+def test_by_default_three_planes_pass_through_the_middle():
+    picture = peek(VALUES)
+    for number, shown in enumerate((VALUES[3], VALUES[:, 3], VALUES[:, :, 2])):
+        assert np.array_equal(image_of(picture, number), shown)
+    lefts = [axes.get_position().x0 for axes in picture.figure.axes[:3]]
+    assert lefts == sorted(lefts) and len(set(lefts)) == 3
+
+
+def test_the_words_have_place_and_value_at_the_focus(tmp_path):
+    affine = scanner_affine(SHAPE, 2.0)
+    nibabel.save(nibabel.Nifti1Image(VALUES, affine), tmp_path / "t1.nii")
+    title, footer = texts(peek(tmp_path / "t1.nii", focus=(1, 2, 3)))
+    x, y, z = (affine @ [1, 2, 3, 1])[:3]
+    assert title == "t1.nii" and "1, 2, 3" in footer and f"{x:.1f}, {y:.1f}, {z:.1f} mm" in footer
+    assert footer.endswith(f"{VALUES[1, 2, 3]:.0f}")
+
+
+def test_the_title_has_the_b_value_where_the_header_knows_it(tmp_path, mrtrix):
+    mrtrix.tables["dwi.nii"] = {"dw_scheme": [[0, 0, 1, 0], [1, 0, 0, 1000], [0, 1, 0, 3000]]}
+    nibabel.save(nibabel.Nifti1Image(SERIES, np.eye(4)), tmp_path / "dwi_$x_.nii")
+    nibabel.save(nibabel.Nifti1Image(SERIES, np.eye(4)), tmp_path / "dwi.nii")
+    assert "b = 3000" in texts(peek(tmp_path / "dwi.nii", volume=2))[0]
+    assert "dwi_$x_.nii" in texts(peek(tmp_path / "dwi_$x_.nii", volume=2))[0]
+
+
+def test_the_range_is_the_callers_or_that_of_percentiles_or_robust():
+    def limits(**options):
+        return peek(VALUES, **options).figure.axes[0].images[0].get_clim()
+
+    assert limits(range=(0, 50)) == (0, 50)
+    assert limits(percentiles=(0, 100)) == (VALUES.min(), VALUES.max())
+    low, high = limits()
+    assert VALUES.min() < low < high < VALUES.max()
+
+
+def test_the_colour_bar_has_the_intensities():
+    picture = peek(VALUES, range=(100, 300), colourmap="viridis")
+    bar = next(axes for axes in picture.figure.axes if axes.get_label() == "colour bar")
+    assert bar.get_ylim() == (100, 300) and picture.figure.axes[0].images[0].cmap.name == "viridis"
+
+
+def test_voxels_are_smooth_or_not():
+    styles = [peek(VALUES, smooth=smooth).figure.axes[0].images[0].get_interpolation() for smooth in (True, False)]
+    assert styles == ["bilinear", "nearest"]
+
+
+def test_a_crosshair_can_be_left_out():
+    assert [sum(len(axes.lines) for axes in peek(VALUES, crosshair=on).figure.axes[:2]) for on in (True, False)] == [8, 0]
+
+
+@pytest.mark.parametrize(("slices", "expected"), [(3, (0, 2, 4)), ([4, 1], (4, 1)), (1, (2,))])
+def test_a_mosaic_has_the_slices_asked_for(slices, expected):
+    picture = peek(VALUES, slices=slices)
+    for number, index in enumerate(expected):
+        assert np.array_equal(image_of(picture, number), VALUES[:, :, index])
+    sagittal = peek(VALUES, slices=[6], plane="sagittal")
+    assert np.array_equal(image_of(sagittal), VALUES[6])
+
+
+def test_a_mask_is_an_outline():
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[2:5, 2:5, 1:4] = 1
+    picture = peek(VALUES, plane="axial", overlay=mask)
+    axes = picture.figure.axes[0]
+    assert len(axes.images) == 1 and len(axes.collections) == 1
+    outline = np.concatenate([path.vertices for path in axes.collections[0].get_paths()])
+    assert outline.min() == 1.5 and outline.max() == 4.5
+    assert not peek(VALUES, plane="axial", overlay=mask, focus=(0, 0, 0)).figure.axes[0].collections
+
+
+def test_a_map_is_drawn_from_the_threshold_on_with_its_own_colour_bar():
+    values = np.linspace(-1, 1, VALUES.size).reshape(SHAPE)
+    picture = peek(VALUES, plane="axial", overlay=values, threshold=0.5)
+    shown = image_of(picture, layer=1)
+    assert np.array_equal(shown.mask, np.abs(values[:, :, 2].astype("f4")) < 0.5)
+    bar = next(axes for axes in picture.figure.axes if axes.get_label() == "colour bar")
+    assert bar.get_ylim()[0] == -bar.get_ylim()[1] and bar.get_ylabel() == "an array"
+    fixed = peek(VALUES, plane="axial", overlay=values, overlay_range=(0, 2), overlay_colourmap="cool")
+    assert fixed.figure.axes[0].images[1].get_clim() == (0, 2) and fixed.figure.axes[0].images[1].cmap.name == "cool"
+
+
+def test_three_volumes_are_colours_of_directions():
+    vectors = np.zeros((*SHAPE, 3))
+    vectors[..., 0], vectors[3, 3, 2] = -0.5, (0, 0, 0.5)
+    shown = image_of(peek(VALUES, plane="axial", overlay=vectors), layer=1)
+    assert shown[0, 0, :3].tolist() == [1, 0, 0] and shown[3, 3, :3].tolist() == [0, 0, 1] and shown[0, 0, 3] > 0
+
+
+def test_a_figure_of_the_callers_is_drawn_in_and_part_of_one_too():
+    mine = Figure(figsize=(8, 4))
+    left, right = mine.subfigures(1, 2)
+    pictures = [peek(VALUES, figure=part) for part in (left, right)]
+    assert len(left.axes) == len(right.axes) == 4 and pictures[0].figure is left
+    assert (pictures[1].width, pictures[1].height) == (800, 400)
+
+
+@pytest.mark.parametrize("ending", ["svg", "pdf", "png"])
+def test_it_is_saved_for_print(tmp_path, ending):
+    path = peek(VALUES).save(tmp_path / f"a.{ending}", dpi=300)
+    start = {"svg": b"<?xml", "pdf": b"%PDF", "png": b"\x89PNG"}[ending]
+    assert path.read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"plane": "axil"}, {"plane": 3}, {"focus": (1, 2)}, {"focus": (7, 0, 0)}, {"focus": (-1, 0, 0)}, {"focus": "abc"},
+        {"volume": 1}, {"volume": -1}, {"volume": True}, {"range": (5, 1)}, {"range": 3}, {"percentiles": (-1, 50)},
+        {"percentiles": (50, 50)}, {"colourmap": "greyish"}, {"slices": 0}, {"slices": 6}, {"slices": [5]}, {"slices": []},
+        {"slices": "all"}, {"size": 10}, {"smooth": "no"}, {"crosshair": 1}, {"threshold": -1}, {"opacity": 2},
+        {"overlay_range": (1, 0)}, {"overlay_colourmap": "hott"}, {"range": (0, float("nan"))},
+    ],
+)  # fmt: skip
+def test_a_value_that_is_not_allowed_is_refused(options):
+    with pytest.raises(OptionError) as caught:
+        peek(VALUES, **options)
+    assert caught.value.code in ("bad-value", "usage", "unknown-value", "no-such")
+
+
+@pytest.mark.parametrize(
+    ("overlay", "code"), [(SERIES[..., :2], "wrong-image"), (np.zeros(SHAPE), "nothing-to-show"), ("gone.nii", "no-file")]
 )
-
-# --- against the image itself, with the real mrpeek -----------------------------------------------------------------
-
-
-AFFINES = {
-    "positive determinant": scanner_affine(SHAPE, (2.0, 1.5, 3.0)),
-    "negative determinant": scanner_affine(SHAPE, (2.0, 1.5, 3.0), negative=True),
-    "oblique": scanner_affine(SHAPE, (2.0, 1.5, 3.0), rotation=(20, -15, 30)),
-    "oblique, negative": scanner_affine(SHAPE, (2.0, 1.5, 3.0), rotation=(20, -15, 30), negative=True),
-    "permuted": scanner_affine(SHAPE, (2.0, 1.5, 3.0), rotation=(90, 0, 80)),
-}
+def test_an_overlay_that_cannot_be_drawn_is_refused(overlay, code):
+    with pytest.raises(OptionError) as caught:
+        peek(VALUES, overlay=overlay)
+    assert caught.value.code == code
 
 
-def expected(array, affine, plane, focus, zoom, volume=0):
-    """The grey levels of a slice from 0 to 1: right on the left, front on the left or on top, head on top.
-
-    The zoom makes whole numbers of pixels of all edges of a voxel.
-    """
-    image = nibabel.as_closest_canonical(nibabel.Nifti1Image(array, affine))
-    data = image.get_fdata()
-    data = data[..., volume] if data.ndim > 3 else data
-    axis = slices.PLANES.index(plane)
-    flat = np.take(data, focus[axis], axis=axis)
-    edges = np.array(image.header.get_zooms()[:3])
-    pixels = [round(edge / edges.min() * zoom) for edge in np.delete(edges, axis)]
-    return np.repeat(np.repeat(flat[::-1, ::-1].T, pixels[1], axis=0), pixels[0], axis=1) / 1000
-
-
-def assert_shows(picture, slice_of_image):
-    """Within what 100 levels of grey and 8 bits leave: half a level and half a bit."""
-    shown = grey(picture)[:, BAR:]
-    assert shown.shape == slice_of_image.shape
-    assert np.abs(shown - slice_of_image).max() <= 0.5 / 100 + 1 / 255
-
-
-@pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES.keys())
-@pytest.mark.parametrize("plane", slices.PLANES)
-@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-def test_a_slice_is_that_of_the_image_to_the_pixel(mrpeek, tmp_path, affine, plane, name):
-    nibabel.save(nibabel.Nifti1Image(values(), affine), tmp_path / name)
-    focus = (1, 3, 2)
-    picture = peek(tmp_path / name, plane=plane, focus=focus, range=(0, 1000), zoom=6, crosshair=False)
-    assert_shows(picture, expected(values(), affine, plane, focus, 6))
-
-
-@pytest.mark.parametrize("plane", slices.PLANES)
-@pytest.mark.parametrize("volume", [0, 2])
-def test_a_volume_is_that_of_the_series(mrpeek, plane, volume):
-    series, affine = values(*SHAPE, 3), AFFINES["oblique, negative"]
-    image = nibabel.Nifti1Image(series, affine)
-    picture = peek(image, plane=plane, focus=(4, 1, 3), volume=volume, range=(0, 1000), zoom=6, crosshair=False)
-    assert_shows(picture, expected(series, affine, plane, (4, 1, 3), 6, volume))
+def test_an_image_without_a_finite_value_is_refused():
+    with pytest.raises(OptionError) as caught:
+        peek(np.full(SHAPE, np.nan))
+    assert caught.value.code == "nothing-to-show"
 
 
 @pytest.mark.parametrize("axis", range(3))
-@pytest.mark.parametrize("plane", slices.PLANES)
-def test_an_image_one_voxel_thick_is_shown(mrpeek, axis, plane):
-    shape = [1 if other == axis else size for other, size in enumerate(SHAPE)]
-    picture = peek(values(*shape), plane=plane, range=(0, 1000), zoom=3, crosshair=False)
-    focus = [size // 2 for size in shape]
-    assert_shows(picture, expected(values(*shape), np.eye(4), plane, focus, 3))
+def test_an_image_one_voxel_thick_is_shown(axis):
+    thin = VALUES.take([0], axis=axis)
+    assert np.array_equal(image_of(peek(thin, plane="axial")), thin[:, :, thin.shape[2] // 2])
 
 
-def test_a_file_of_mrtrix3_is_shown_like_its_array(mrpeek, tmp_path):
-    head = "mrtrix image\ndim: 7,6,5\nvox: 1,1,1\nlayout: -0,+2,-1\ndatatype: Float32LE\n"
-    head += "transform: 1,0,0,0\ntransform: 0,1,0,0\ntransform: 0,0,1,0\nfile: . 200\nEND\n"
-    stored = values()[::-1, :, ::-1].transpose(0, 2, 1).ravel(order="F")
-    (tmp_path / "a.mif").write_bytes(head.encode().ljust(200) + stored.tobytes())
-    picture = peek(tmp_path / "a.mif", plane="coronal", focus=(0, 2, 0), range=(0, 1000), zoom=2, crosshair=False)
-    assert_shows(picture, expected(values(), np.eye(4), "coronal", (0, 2, 0), 2))
-
-
-def test_three_planes_stand_side_by_side_in_the_middle_of_the_height(mrpeek):
-    picture = peek(values(), focus=(1, 3, 2), range=(0, 1000), zoom=4, crosshair=False)
-    left = BAR
-    for plane in slices.PLANES:
-        panel = expected(values(), np.eye(4), plane, (1, 3, 2), 4)
-        top = (picture.height - panel.shape[0]) // 2
-        shown = grey(picture)[top : top + panel.shape[0], left : left + panel.shape[1]]
-        assert np.abs(shown - panel).max() <= 0.5 / 100 + 1 / 255
-        left += panel.shape[1]
-    assert left == picture.width
-
-
-def test_the_crosshair_crosses_in_the_voxel_of_the_focus(mrpeek):
-    options = {"plane": "axial", "focus": (1, 4, 2), "range": (0, 1000), "zoom": 8}
-    without, with_it = (grey(peek(values(), **options, crosshair=shown))[:, BAR:] for shown in (False, True))
-    rows, columns = np.nonzero(without != with_it)
-    row, column = np.bincount(rows).argmax(), np.bincount(columns).argmax()
-    # x grows to the left and y upwards.
-    assert (SHAPE[0] - 1 - column // 8, SHAPE[1] - 1 - row // 8) == (1, 4)
-
-
-def test_more_than_the_range_is_white_and_less_is_black(mrpeek):
-    shown = grey(peek(values(), plane="axial", focus=(0, 0, 1), range=(400, 600), zoom=1, crosshair=False))[:, BAR:]
-    flat = values()[::-1, ::-1, 1].T
-    assert (shown[flat > 600] == 1).all()
-    assert (shown[flat < 400] == 0).all()
-
-
-def test_the_words_tell_the_range_that_mrpeek_found(mrpeek):
-    alt = peek(values(), plane="axial", percentiles=(0, 100)).alt
-    flat = values()[..., 2]
-    assert alt == (f"axial slice of an array at voxel (3, 3, 2), intensities from {flat.min():.4g} to {flat.max():.4g}")
-
-
-def test_a_plot_is_below_the_slices_and_its_values_are_told(mrpeek):
-    plain, plotted = (peek(values(*SHAPE, 9), plane="axial", zoom=8, plot=plot) for plot in (None, "volume"))
-    np.testing.assert_array_equal(grey(plotted)[: plain.height, : plain.width], grey(plain))
-    assert plotted.height > plain.height
-    assert grey(plotted)[plain.height :].any()
-    along = values(*SHAPE, 9)[3, 3, 2]
-    low, high = plotted.alt.partition("along volume from ")[2].split(" to ")
-    np.testing.assert_allclose([float(low), float(high)], [along.min(), along.max()], rtol=1e-5)
-
-
-def test_what_no_percentiles_can_be_made_of_is_shown_all_the_same(mrpeek):
-    image = values()
-    image[..., 1], image[..., 2] = np.nan, 7
-    for level, shown in ((1, 0), (2, 1)):
-        picture = peek(image, plane="axial", focus=(0, 0, level), crosshair=False)
-        assert (grey(picture)[:, BAR:] == shown).all()
-
-
-# --- how mrpeek is called, with a stand-in --------------------------------------------------------------------------
-
-
-def test_mrpeek_is_asked_for_the_middle_of_the_first_volume_of_all_planes(stand_in, temporary):
-    peek(values(7, 6, 5, 4))
-    (call,) = stand_in.calls
-    assert call["arguments"][:-1] == [
-        "-batch", "-levels", "100", "-zoom", "50", "-colourmap", "gray", "-focus", "3,3,2,0",
-    ]  # fmt: skip
-    assert Path(call["arguments"][-1]).parent.parent == temporary
-
-
-def test_every_option_reaches_mrpeek(stand_in):
-    where = {"plane": "coronal", "focus": (1, None, 4.4), "volume": np.int64(3), "plot": "volume"}
-    peek(values(*SHAPE, 4), **where, range=(-5, 10.5), colourmap="hot", zoom=2.5, crosshair=False)
-    (call,) = stand_in.calls
-    assert option(call, "-focus") == ["1,3,4,3"]
-    assert option(call, "-intensity_range", 2) == ["-5.0", "10.5"]
-    assert option(call, "-colourmap") == ["hot"]
-    assert option(call, "-zoom") == ["2.5"]
-    assert option(call, "-plot") == ["3"]
-    assert {"-coronal", "-nocrosshairs"} <= set(call["arguments"])
-
-
-def test_percentiles_reach_mrpeek(stand_in):
-    peek(values(), percentiles=[1, 99])
-    assert option(stand_in.calls[0], "-percentile_range", 2) == ["1.0", "99.0"]
-
-
-def test_the_words_tell_what_is_shown(stand_in, tmp_path):
-    nibabel.save(nibabel.Nifti1Image(values(*SHAPE, 4), np.eye(4)), tmp_path / "dwi.nii")
-    assert peek(tmp_path / "dwi.nii", plane="axial", volume=2, plot="z").alt == (
-        "axial slice of dwi.nii at voxel (3, 3, 2), volume 2, intensities from 0 to 100, "
-        "below them along z from 2 to 95"
-    )
-
-
-def test_the_pictures_are_decoded_with_the_library_that_was_installed(stand_in, nothing_installed, monkeypatch):
-    libraries = []
-    pixel = np.zeros((1, 1, 3), np.uint8)
-    monkeypatch.setattr(sixel, "decode", lambda data, library: libraries.append(library) or pixel)
-    nothing_installed(bin=str(stand_in.bin), decoder="/opt/libsixel.so.1")
-    monkeypatch.setenv("PATH", "/nowhere")
-    peek(values())
-    assert libraries == ["/opt/libsixel.so.1"]
-
-
-def test_a_slice_without_a_finite_value_is_drawn_black(stand_in):
-    stand_in.write(before="if calls == 1: sys.exit('mrpeek: [SYSTEM FATAL CODE: SIGSEGV (11)] Segmentation fault')")
-    assert peek(values()).alt.endswith("intensities from 0 to 1")
-    assert option(stand_in.calls[1], "-intensity_range", 2) == ["0.0", "1.0"]
-
-
-@pytest.mark.parametrize(
-    ("value", "limits"),
-    [("7", ["0.0", "7.0"]), ("-7", ["-7.0", "0.0"]), ("0", ["0.0", "1.0"]), ("nan", ["0.0", "1.0"])],
-)
-def test_a_slice_of_one_value_is_drawn_with_zero_as_the_darkest_or_the_brightest(stand_in, value, limits):
-    stand_in.write(high="nan", low="-nan", value=value)
-    peek(values())
-    assert option(stand_in.calls[1], "-intensity_range", 2) == limits
-
-
-def test_without_mrpeek_the_call_that_installs_it_is_told_and_nothing_is_written(monkeypatch, temporary):
-    monkeypatch.setenv("PATH", "/nowhere")
+def test_without_matplotlib_the_command_that_installs_it_is_named(monkeypatch):
+    monkeypatch.setattr("provision.extras.find_spec", lambda name: None)
     with pytest.raises(ProvisionError) as caught:
-        peek(values())
-    assert caught.value.code == "not-installed" and 'provision.run("mrpeek")' in caught.value.hint
-    assert os.listdir(temporary) == []
-
-
-# --- what is refused before mrpeek is started -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("options", "allowed"),
-    [
-        ({"plane": "axail"}, ["sagittal, coronal, axial", "'axial'"]),
-        ({"plane": 2}, ["sagittal, coronal, axial"]),
-        ({"focus": (7, 0, 0)}, ["(0, 0, 0) to (6, 5, 4)", "7 x 6 x 5 x 4"]),
-        ({"focus": (0, -1, 0)}, ["(0, 0, 0) to (6, 5, 4)"]),
-        ({"focus": (0, 0)}, ["(0, 0, 0) to (6, 5, 4)"]),
-        ({"focus": 3}, ["(0, 0, 0) to (6, 5, 4)"]),
-        ({"focus": (0, 0, float("nan"))}, ["(0, 0, 0) to (6, 5, 4)"]),
-        ({"focus": (0, 0, float("inf"))}, ["(0, 0, 0) to (6, 5, 4)"]),
-        ({"volume": 4}, ["0 to 3", "7 x 6 x 5 x 4"]),
-        ({"volume": -1}, ["0 to 3"]),
-        ({"volume": 1.5}, ["0 to 3"]),
-        ({"volume": True}, ["0 to 3"]),
-        ({"range": (1, 1)}, []),
-        ({"range": (0, float("inf"))}, []),
-        ({"range": 5}, []),
-        ({"percentiles": (2, 101)}, ["0 to 100"]),
-        ({"colourmap": "grey"}, ["gray, hot, cool, jet, inferno, viridis, pet", "'gray'"]),
-        ({"zoom": 0}, ["0.2 to 600", "7 x 6 x 5 x 4"]),
-        ({"zoom": "big"}, ["0.2 to 600"]),
-        ({"zoom": 10_000}, ["0.2 to 600"]),
-        ({"plot": "w"}, ["x, y, z, volume"]),
-    ],
-    ids=str,
-)
-def test_a_value_that_is_not_allowed_is_refused_with_those_that_are(stand_in, options, allowed):
-    with pytest.raises(OptionError) as caught:
-        peek(values(*SHAPE, 4), **options)
-    assert caught.value.code == "bad-value"
-    ((name, value),) = options.items()
-    parts = [repr(value), *allowed]
-    assert name == "colourmap" or name in caught.value.message
-    assert [part for part in parts if part not in str(caught.value)] == []
-    assert stand_in.calls == []
-
-
-def test_a_range_and_percentiles_together_are_refused(stand_in):
-    with pytest.raises(OptionError) as caught:
-        peek(values(), range=(0, 1), percentiles=(1, 2))
-    assert caught.value.code == "given-twice" and stand_in.calls == []
-    assert "range" in caught.value.message and "percentiles" in caught.value.message
-
-
-def test_an_image_of_one_volume_has_only_that(stand_in):
-    peek(values(), volume=0)
-    assert option(stand_in.calls[0], "-focus") == ["3,3,2"]
-    with pytest.raises(OptionError) as caught:
-        peek(values(), volume=1)
-    assert caught.value.code == "bad-value" and "0 to 0" in caught.value.message
-
-
-@pytest.mark.parametrize(("shape", "plot"), [(SHAPE, "volume"), ((7, 6, 1), "z")])
-def test_nothing_is_plotted_along_an_axis_of_one_voxel(stand_in, shape, plot):
-    with pytest.raises(OptionError) as caught:
-        peek(values(*shape), plot=plot)
-    assert caught.value.code == "bad-value" and stand_in.calls == []
-    assert f" {plot}:" in caught.value.message and " x ".join(map(str, shape)) in caught.value.message
-
-
-def test_an_image_that_cannot_be_shown_is_refused(stand_in, tmp_path, temporary):
-    codes = []
-    for image in (tmp_path / "a.nii", np.full(SHAPE, np.nan)):
-        with pytest.raises(OptionError) as caught:
-            peek(image)
-        codes.append(caught.value.code)
-    assert codes == ["no-file", "nothing-to-show"] and stand_in.calls == []
-    assert os.listdir(temporary) == []
+        peek(VALUES)
+    assert caught.value.code == "missing-packages"
