@@ -358,7 +358,7 @@ def checked_number(what: str, number: Any, count: int) -> int:
 
 def _whole(number: Any) -> int | None:
     """Return a number as an int if it is whole."""
-    if isinstance(number, bool):
+    if isinstance(number, bool | str):
         return None
     try:
         return int(number) if float(number) == int(number) else None

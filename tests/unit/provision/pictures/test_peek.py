@@ -81,7 +81,10 @@ def test_voxels_are_smooth_or_not():
 
 
 def test_a_crosshair_can_be_left_out():
-    assert [sum(len(axes.lines) for axes in peek(VALUES, crosshair=on).figure.axes[:2]) for on in (True, False)] == [8, 0]
+    assert [sum(len(axes.lines) for axes in peek(VALUES, crosshair=on).figure.axes[:2]) for on in (True, False)] == [
+        8,
+        0,
+    ]
 
 
 @pytest.mark.parametrize(("slices", "expected"), [(3, (0, 2, 4)), ([4, 1], (4, 1)), (1, (2,))])
@@ -150,11 +153,12 @@ def test_it_is_saved_for_print(tmp_path, ending):
 def test_a_value_that_is_not_allowed_is_refused(options):
     with pytest.raises(OptionError) as caught:
         peek(VALUES, **options)
-    assert caught.value.code in ("bad-value", "usage", "unknown-value", "no-such")
+    assert caught.value.code == "bad-value"
 
 
 @pytest.mark.parametrize(
-    ("overlay", "code"), [(SERIES[..., :2], "wrong-image"), (np.zeros(SHAPE), "nothing-to-show"), ("gone.nii", "no-file")]
+    ("overlay", "code"),
+    [(SERIES[..., :2], "wrong-image"), (np.zeros(SHAPE), "nothing-to-show"), ("gone.nii", "no-file")],
 )
 def test_an_overlay_that_cannot_be_drawn_is_refused(overlay, code):
     with pytest.raises(OptionError) as caught:

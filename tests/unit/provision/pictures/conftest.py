@@ -1,0 +1,3 @@
+"""What the tests of pictures share."""
+
+from .standin import mrtrix  # noqa: F401
