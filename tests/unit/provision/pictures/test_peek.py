@@ -143,9 +143,11 @@ def test_it_is_saved_for_print(tmp_path, ending):
 @pytest.mark.parametrize(
     "options",
     [
-        {"plane": "axil"}, {"plane": 3}, {"focus": (1, 2)}, {"focus": (7, 0, 0)}, {"focus": (-1, 0, 0)}, {"focus": "abc"},
+        {"plane": "axil"}, {"plane": 3}, {"focus": (1, 2)}, {"focus": (7, 0, 0)}, {"focus": (-1, 0, 0)},
+        {"focus": "abc"},
         {"volume": 1}, {"volume": -1}, {"volume": True}, {"range": (5, 1)}, {"range": 3}, {"percentiles": (-1, 50)},
-        {"percentiles": (50, 50)}, {"colourmap": "greyish"}, {"slices": 0}, {"slices": 6}, {"slices": [5]}, {"slices": []},
+        {"percentiles": (50, 50)}, {"colourmap": "greyish"}, {"slices": 0}, {"slices": 6}, {"slices": [5]},
+        {"slices": []},
         {"slices": "all"}, {"size": 10}, {"smooth": "no"}, {"crosshair": 1}, {"threshold": -1}, {"opacity": 2},
         {"overlay_range": (1, 0)}, {"overlay_colourmap": "hott"}, {"range": (0, float("nan"))},
     ],
