@@ -150,7 +150,7 @@ def test_all_steps_of_the_walk_through_are_there() -> None:
     called = {call.func.attr for call in WALK.calls}
     assert called == {"drive", "run", "sample", "peek", "glyphs", "view"}
     assert {line.split()[0] for line in SHELL} >= {"dwi2response", "dwi2fod"}
-    assert {role for call in WALK.calls for role in roles(call)} >= {"mrtrix3", "mrpeek", "sshd", "ngrok"}
+    assert {role for call in WALK.calls for role in roles(call)} >= {"mrtrix3", "sshd", "ngrok"}
 
 
 def test_commands_are_those_that_are_installed() -> None:

@@ -1,6 +1,5 @@
 """Pictures, sliders, WebGL and progress in a real JupyterLab, run by a real browser, and through nbconvert.
 
-PROVISION_TEST_MRPEEK names a folder with the command mrpeek; without it the cells that need it are left out.
 PROVISION_TEST_SCREENSHOTS names a folder where the screenshots are kept.
 """
 
@@ -10,7 +9,6 @@ import base64
 import json
 import os
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +20,8 @@ from PIL import Image
 HERE = Path(__file__).parent / "notebook"
 PYTHON = "/opt/notebook/bin/python"
 FOLDER = "/root/notebook"
-# Chromium draws with SwiftShader; libegl1 and Mesa's driver are VTK's, and libsixel1 decodes what mrpeek draws.
-APT = "chromium chromium-driver fonts-dejavu-core libegl1 libgl1-mesa-dri libsixel1 python3-venv"
+# Chromium draws with SwiftShader; libegl1 and Mesa's driver are VTK's, and MRtrix3 reads the images.
+APT = "chromium chromium-driver fonts-dejavu-core libegl1 libgl1-mesa-dri mrtrix3 python3-venv"
 # No question about news, and every output in the page whether it is in sight or not.
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"},
@@ -104,7 +102,6 @@ CELLS = {
     "let in": LET_IN,
 }
 WITHOUT_BROWSER = ("progress", "result")
-NEED_MRPEEK = ("peek", "interactive")
 
 
 @dataclass(frozen=True)
@@ -120,8 +117,6 @@ class Page:
     converted: dict[str, list[dict]]
 
     def cell(self, name: str) -> dict:
-        if name not in self.cells:
-            pytest.skip("PROVISION_TEST_MRPEEK names no folder with mrpeek, which this cell needs")
         return self.cells[name]
 
     def screenshot(self, name: str) -> np.ndarray:
@@ -135,13 +130,9 @@ def page(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Page:
     """Run the notebook once, on a fresh machine with Chromium and JupyterLab."""
     folder = Path(os.environ.get("PROVISION_TEST_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
     folder.mkdir(parents=True, exist_ok=True)
-    mrpeek = os.environ.get("PROVISION_TEST_MRPEEK")
-    cells = {name: source for name, source in CELLS.items() if mrpeek or name not in NEED_MRPEEK}
     with machines.box(with_browser(machines)) as box:
-        if mrpeek:
-            bring_mrpeek(Path(mrpeek), box)
         box.copy_in(HERE / "browser.py", f"{FOLDER}/browser.py")
-        box.write(f"{FOLDER}/pictures.ipynb", notebook(cells))
+        box.write(f"{FOLDER}/pictures.ipynb", notebook(CELLS))
         box.write("/root/password", f"{PASSWORD}\n", mode="600")
         box.write("/opt/notebook/share/jupyter/lab/settings/overrides.json", json.dumps(SETTINGS))
         box.run(START, env={"PYTHONPATH": box.project})
@@ -153,7 +144,7 @@ def page(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Page:
                 (folder / name).write_bytes(base64.b64decode(box.run(f"base64 {FOLDER}/shots/{name}").stdout))
         saved = box.run(f"cat {FOLDER}/pictures.ipynb").stdout
         converted = convert(box, {name: CELLS[name] for name in WITHOUT_BROWSER})
-    return Page(dict(zip(cells, seen, strict=True)), folder, saved, converted)
+    return Page(dict(zip(CELLS, seen, strict=True)), folder, saved, converted)
 
 
 def with_browser(machines: Machines) -> Path:
@@ -190,17 +181,6 @@ def convert(box: Box, cells: dict[str, str]) -> dict[str, list[dict]]:
     command = f"{PYTHON} -m jupyter nbconvert --log-level ERROR --to notebook --execute --stdout plain.ipynb"
     done = json.loads(box.run(command, cwd=FOLDER, env={"PYTHONPATH": box.project}).stdout)
     return {name: cell["outputs"] for name, cell in zip(cells, done["cells"], strict=True)}
-
-
-def bring_mrpeek(folder: Path, box: Box) -> None:
-    """Put mrpeek into a box, with those of its libraries that are not the system's."""
-    listed = subprocess.run(["ldd", folder / "mrpeek"], capture_output=True, text=True, check=True).stdout
-    box.copy_in(folder / "mrpeek", "/opt/mrpeek/bin/mrpeek")
-    for name, path in re.findall(r"(\S+) => (/\S+)", listed):
-        if not path.startswith(("/lib/", "/lib64/", "/usr/lib/")):
-            box.copy_in(Path(path).resolve(), f"/opt/mrpeek/lib/{name}")
-    start = '#!/bin/sh\nLD_LIBRARY_PATH=/opt/mrpeek/lib exec /opt/mrpeek/bin/mrpeek "$@"\n'
-    box.write("/usr/local/bin/mrpeek", start, mode="755")
 
 
 def size_printed(cell: dict) -> list[int]:

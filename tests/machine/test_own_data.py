@@ -1,6 +1,6 @@
 """The notebook for data of one's own, run from top to bottom on made-up subjects, and on Colab's with a study on Drive.
 
-Compiling MRtrix3 and mrpeek would take an hour: the distribution's MRtrix3 is taken, and no mrpeek.
+Compiling MRtrix3 would take half an hour: the distribution's is taken.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from provision.demo.pipeline import LIMITS
 
 NOTEBOOK = PROJECT / "notebooks" / "own_data.ipynb"
 HERE = Path(__file__).parent / "own_data"
-FULL = 'provision.run("deps", "mrtrix3", "mrpeek", groups=["glyphs"])'
+FULL = 'provision.run("deps", "mrtrix3", groups=["glyphs"])'
 SHORT = 'provision.run("deps", "mrtrix3", groups=["glyphs"], mrtrix3_version="any")'
-NEED_MRPEEK = {"peek"}
 SCANS = ("sub-01", "sub-02_ses-1", "sub-02_ses-2")
 RESULTS = "/content/made_up_fods"
 STUDY = "/content/drive/MyDrive/Lab data/My study"
@@ -82,7 +81,7 @@ def notebook(data: str = "", only: tuple[str, ...] = ()) -> dict:
 
 
 def errors(cells: dict[str, list[dict]]) -> dict[str, str]:
-    return {name: said(outputs) for name, outputs in cells.items() if name not in NEED_MRPEEK and has_failed(outputs)}
+    return {name: said(outputs) for name, outputs in cells.items() if has_failed(outputs)}
 
 
 def times(box: Box) -> dict[str, str]:

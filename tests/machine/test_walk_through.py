@@ -1,7 +1,7 @@
 """The notebook that people open in Colab, run from top to bottom: on a plain machine, and on one dressed as Colab's.
 
-PROVISION_TEST_STORE names a folder with builds of all of MRtrix3 3.0.8 and of mrpeek. Without it one line is replaced,
-since compiling both would take an hour: the distribution's MRtrix3 is taken, and no mrpeek.
+PROVISION_TEST_STORE names a folder with a build of all of MRtrix3 3.0.8. Without it one line is replaced, since compiling
+it would take half an hour: the distribution's MRtrix3 is taken.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from layers import with_colabs_kernel
 
 NOTEBOOK = PROJECT / "notebooks" / "mrtrix3_in_colab.ipynb"
 STORE = os.environ.get("PROVISION_TEST_STORE")
-FULL = 'provision.run("deps", "mrtrix3", "mrpeek", groups=["glyphs"])'
+FULL = 'provision.run("deps", "mrtrix3", groups=["glyphs"])'
 SHORT = 'provision.run("deps", "mrtrix3", groups=["glyphs"], mrtrix3_version="any")'
-NEED_MRPEEK = {"peek"}
 # The cells in which Colab is not like other machines, with those that they stand on.
 OF_COLAB = ("install", "drive", "run", "ssh")
 
@@ -61,8 +60,7 @@ def run(box: Box, only: tuple[str, ...] = (), env: dict[str, str] | None = None)
 
 
 def errors(cells: dict[str, list[dict]]) -> dict[str, str]:
-    left_out = set() if STORE else NEED_MRPEEK
-    return {name: said(outputs) for name, outputs in cells.items() if name not in left_out and has_failed(outputs)}
+    return {name: said(outputs) for name, outputs in cells.items() if has_failed(outputs)}
 
 
 def test_every_cell_runs_on_a_plain_machine(plain: dict[str, list[dict]]) -> None:
@@ -100,8 +98,6 @@ def test_fods_are_estimated_and_drawn(plain: dict[str, list[dict]], box: Box) ->
 
 @pytest.mark.parametrize("name", ["peek", "view"])
 def test_what_can_be_turned_and_slid_is_a_widget_of_the_page(plain: dict[str, list[dict]], name: str) -> None:
-    if name in NEED_MRPEEK and not STORE:
-        pytest.skip("PROVISION_TEST_STORE names no folder with builds of MRtrix3 and mrpeek")
     assert [one for one in plain[name] if "application/vnd.jupyter.widget-view+json" in one.get("data", {})]
 
 
