@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -244,9 +245,13 @@ class Reader:
             kind = type(image).__name__
             message = f"An image must be a path, a nibabel image or a numpy array, not {kind}."
             raise OptionError(message, code="bad-value")
-        elif not isinstance(image, nibabel.Nifti1Pair):
-            affine = np.eye(4) if image.affine is None else image.affine
-            image = nibabel.Nifti2Image(_plain_type(np.asanyarray(image.dataobj)), affine)
+        elif path := _untouched(image):
+            return path
+        else:
+            values, forms = _plain_type(np.asanyarray(image.dataobj)), isinstance(image, nibabel.Nifti1Pair)
+            affine = None if forms else np.eye(4) if image.affine is None else image.affine
+            image = nibabel.Nifti2Image(values, affine, image.header if forms else None)
+            image.set_data_dtype(values.dtype)
         place = self._new("nii")
         try:
             nibabel.save(image, place)
@@ -262,6 +267,20 @@ def _plain(dimensions: int) -> list[str]:
     """Return the options that give values as they lie in memory: float32, the first axis fastest."""
     strides = ",".join(str(axis + 1) for axis in range(dimensions))
     return ["-strides", strides, "-datatype", "float32le"]
+
+
+def _untouched(image: SpatialImage) -> Path | None:
+    """Return the file that an image of nibabel's was loaded from, if nothing of it has been changed since."""
+    import nibabel
+
+    name = image.get_filename()
+    if not name or not nibabel.is_proxy(image.dataobj):
+        return None
+    with contextlib.suppress(Exception):  # it may have been deleted, or replaced by anything
+        there: Any = nibabel.load(name)
+        if type(there) is type(image) and there.header == image.header and (there.affine == image.affine).all():
+            return _checked(name)
+    return None
 
 
 def _plain_type(array: np.ndarray) -> np.ndarray:

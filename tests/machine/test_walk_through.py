@@ -1,7 +1,7 @@
 """The notebook that people open in Colab, run from top to bottom: on a plain machine, and on one dressed as Colab's.
 
-PROVISION_TEST_STORE names a folder with a build of all of MRtrix3 3.0.8. Without it one line is replaced, since compiling
-it would take half an hour: the distribution's MRtrix3 is taken.
+PROVISION_TEST_STORE names a folder with a build of all of MRtrix3 3.0.8. Without it one line is replaced, since
+compiling it would take half an hour: the distribution's MRtrix3 is taken.
 """
 
 from __future__ import annotations

@@ -70,8 +70,24 @@ def test_an_image_of_nibabel_keeps_its_forms_and_is_read_like_its_file(tmp_path)
     with Reader(path) as from_path, Reader(nibabel.load(path)) as from_image:
         assert np.array_equal(from_path.read(), from_image.read())
         assert np.allclose(from_path.header.affine, from_image.header.affine, atol=1e-4)
+    with Reader(path) as from_path, Reader(changed := nibabel.load(path)) as untouched:
+        assert untouched.path == from_path.path == path
+        changed.set_sform(np.diag([5.0, 5, 5, 1]), 1)
+    with Reader(changed) as read:
+        assert read.path != path and read.header.spacing == (5.0, 5.0, 5.0)
     with Reader(nibabel.MGHImage(VALUES.astype("f4"), affine)) as other:
         assert np.allclose(other.header.affine, from_path.header.affine, atol=1e-3)
+
+
+def test_scaled_values_of_an_image_are_not_rounded_again(tmp_path):
+    image = nibabel.Nifti1Image(VALUES, np.eye(4))
+    image.header.set_slope_inter(2.5, -10)
+    nibabel.save(image, tmp_path / "a.nii")
+    loaded = nibabel.load(tmp_path / "a.nii")
+    loaded.get_fdata()
+    loaded.header["descrip"] = b"changed"
+    with Reader(loaded) as read:
+        assert np.array_equal(read.read(), loaded.get_fdata())
 
 
 def test_another_grid_is_read_on_ones_own(tmp_path):

@@ -1,0 +1,121 @@
+"""Runs on a machine with MRtrix3: compares what pictures show with what mrdump and mrinfo say, voxel by voxel.
+
+Prints a JSON object: how many images were compared, and for each that differs what did. Arguments: how many made-up
+images, and folders or files of further ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+import provision
+from provision.pictures.drawing import PLANES
+
+AXES = ("-config", "RealignTransform", "true", "-quiet")
+
+
+def said(command: str, path: Path, *options: str) -> list[str]:
+    return subprocess.run(
+        [command, str(path), *options, *AXES], check=True, capture_output=True, text=True
+    ).stdout.split()
+
+
+def dumped(path: Path) -> np.ndarray:
+    """Return the values of an image as mrdump prints them, shape (X, Y, Z[, V])."""
+    # Of scaled whole numbers it would print whole ones.
+    exact = Path("exact.mif")
+    said("mrconvert", path, str(exact), "-datatype", "float64", "-force")
+    path = exact
+    size, strides = ([int(one) for one in said("mrinfo", path, what)] for what in ("-size", "-strides"))
+    order = np.argsort(np.abs(strides))  # mrdump follows the file, whichever way each axis runs
+    values = np.array(said("mrdump", path), float)
+    values = values.reshape([size[axis] for axis in order], order="F").transpose(np.argsort(order))
+    return values.reshape(*size, *[1] * (3 - len(size)))
+
+
+def problems(path: Path) -> list[str]:
+    """Return what peek shows otherwise than the file has it."""
+    values = dumped(path)
+    place = np.array(said("mrinfo", path, "-transform"), float).reshape(4, 4)
+    spacing = [float(one) for one in said("mrinfo", path, "-spacing")][:3]
+    affine = place @ np.diag([*spacing, *[1.0] * (3 - len(spacing)), 1.0])
+    volume = values.shape[3] - 1 if values.ndim > 3 else 0
+    expected = values[..., volume] if values.ndim > 3 else values
+    rng = np.random.default_rng(len(path.name))
+    focus = tuple(int(rng.integers(count)) for count in expected.shape)
+    given = {"path": path}
+    with contextlib.suppress(ValueError, nibabel.filebasedimages.ImageFileError):  # what nibabel cannot read
+        given["nibabel"] = nibabel.load(path)
+    found = []
+    for kind, image in given.items():
+        picture = provision.peek(image, focus=focus, volume=volume, smooth=False)
+        for panel, plane in enumerate(PLANES.values()):
+            axes = picture.figure.axes[panel]
+            shown = np.asarray(axes.images[0].get_array().filled(np.nan)).swapaxes(0, 1)
+            wanted = plane.slice(expected, focus[plane.through])
+            if not np.allclose(shown, wanted, rtol=1e-5, atol=1e-6 * np.nanmax(np.abs(expected)), equal_nan=True):
+                found.append(f"{kind}: {plane.name} values")
+            # The centre of the first voxel is at 0, across to the left and up.
+            if not (axes.xaxis_inverted() and axes.images[0].origin == "lower"):
+                found.append(f"{kind}: {plane.name} is turned")
+        x, y, z = (affine @ [*focus, 1])[:3]
+        if f"{x:.1f}, {y:.1f}, {z:.1f} mm" not in (said_below := picture.figure.texts[1].get_text()):
+            found.append(f"{kind}: place {x:.1f}, {y:.1f}, {z:.1f} is not in {said_below}")
+    return found
+
+
+def made(folder: Path, number: int) -> Path:
+    """Write an image that is odd in a way that follows from the number, and return its path."""
+    rng = np.random.default_rng(number)
+    shape = [int(one) for one in rng.integers(2, 9, 3)]
+    if number % 5 == 1:
+        shape[rng.integers(3)] = 1  # one voxel thick
+    if number % 5 == 2:
+        shape.append(int(rng.integers(2, 4)))
+    values = rng.integers(-500, 500, shape).astype(rng.choice(["i2", "f4", "u1", "f8", "i4"]))
+    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))  # with a flip in half of them
+    if number % 3 == 0:
+        rotation = np.eye(3)[rng.permutation(3)] * rng.choice([-1, 1], 3)
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = rotation * rng.uniform(0.5, 4, 3), rng.uniform(-90, 90, 3)
+    image = nibabel.Nifti1Image(values[::-1] if number % 2 else values, affine)
+    if number % 7 == 0:  # scaled
+        image.header.set_slope_inter(2.5, -10)
+    forms = number % 4
+    image.set_sform(affine if forms != 1 else None, int(forms != 1))
+    other = affine.copy()
+    if forms == 3:  # the two forms disagree
+        other[:3, 3] += 20
+    image.set_qform(other if forms != 2 else None, int(forms != 2))
+    path = folder / f"{number}{('.nii', '.nii.gz')[number % 2]}"
+    nibabel.save(image, path)
+    if number % 6 == 0:
+        layout = ",".join(f"{rng.choice([-1, 1]) * (axis + 1)}" for axis in rng.permutation(len(shape)))
+        turned = folder / f"{number}.mif"
+        subprocess.run(["mrconvert", "-quiet", path, turned, "-strides", layout], check=True)
+        return turned
+    return path
+
+
+def main(count: int, further: list[str]) -> None:
+    warnings.simplefilter("ignore")
+    folder = Path("made")
+    folder.mkdir()
+    paths = [made(folder, number) for number in range(count)] + list(map(Path, further))
+    differing = {}
+    for path in paths:
+        if wrong := problems(path):
+            differing[str(path)] = wrong
+    print(json.dumps({"compared": len(paths), "differing": differing}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])
