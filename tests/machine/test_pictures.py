@@ -1,0 +1,44 @@
+"""Pictures on a machine with MRtrix3 show each voxel of a file where MRtrix3 has it, with the value that it reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from box import SUITES, Box, Machines
+from layers import packaged
+
+COMPARE = Path(__file__).with_name("pictures.py")
+IMAGES = 40
+
+
+@pytest.fixture(params=SUITES)
+def box(request: pytest.FixtureRequest, machines: Machines):
+    with machines.box(packaged(machines, request.param)) as box:
+        yield box
+
+
+def test_every_voxel_is_where_mrtrix3_has_it_whatever_the_users_settings(box: Box) -> None:
+    box.write("/root/.mrtrix.conf", "RealignTransform: 0\n")
+    box.copy_in(COMPARE, "/srv/pictures.py")
+    box.run("mkdir /srv/work")
+    done = box.run(
+        f"/root/project/.venv/bin/python /srv/pictures.py {IMAGES}", cwd="/srv/work", env={"PYTHONPATH": box.project}
+    )
+    result = json.loads(done.stdout)
+    assert result["compared"] == IMAGES + 3 and result["differing"] == {}
+
+
+def test_a_damaged_file_is_refused_and_a_warning_is_passed_on(box: Box) -> None:
+    box.run("./bootstrap provision sample phantom --folder /srv/phantom")
+    box.run("cd /srv; gzip -dc phantom/dwi.nii.gz > dwi.nii; head -c 100000 phantom/dwi.nii.gz > cut.nii.gz")
+    box.run("cd /srv; head -c 1000000 dwi.nii > cut.nii; printf '<html>' > page.nii; touch empty.nii")
+    for name, code in (("cut.nii.gz", "damaged"), ("cut.nii", "damaged"), ("page.nii", "unknown-format")):
+        done = box.run(f"./bootstrap provision peek /srv/{name} -o /srv/x.png --json", check=False)
+        assert json.loads(done.stdout)["error"]["code"] == code, done.stdout
+    assert json.loads(box.run("./bootstrap provision peek /srv/empty.nii -o /srv/x.png --json", check=False).stdout)[
+        "error"
+    ]
+    box.run("test ! -e /srv/x.png; ./bootstrap provision peek /srv/dwi.nii -o /srv/x.png; test -s /srv/x.png")
+    assert box.run("ls -A /tmp | grep provision-picture || true").stdout == ""
