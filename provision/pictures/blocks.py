@@ -38,6 +38,7 @@ def _split(picture: Picture, scale: float) -> tuple[np.ndarray, list[tuple[float
         with Image.open(io.BytesIO(picture.png)) as image:
             return np.asarray(image.convert("RGB")), []
     from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.collections import Collection
     from matplotlib.lines import Line2D
     from matplotlib.text import Text
 
@@ -53,12 +54,13 @@ def _split(picture: Picture, scale: float) -> tuple[np.ndarray, list[tuple[float
     figure = picture.figure.get_figure(root=True)
     renderer = Renderer(picture.width, picture.height, figure.dpi)
     texts = {text: text.get_path_effects() for text in figure.findobj(Text)}  # an outlined text is drawn as lines
-    lines = {line: line.get_linewidth() for line in figure.findobj(Line2D)}
+    lines = {line: line.get_linewidth() for kind in (Line2D, Collection) for line in figure.findobj(kind)}
+    least = _LINE * 72 / figure.dpi / scale
     try:
         for text in texts:
             text.set_path_effects([])
         for line, points in lines.items():
-            line.set_linewidth(max(points, _LINE * 72 / figure.dpi / scale))
+            line.set_linewidth(np.where(np.asarray(points) > 0, np.maximum(points, least), points))
         figure.draw(renderer)
     finally:
         for text, effects in texts.items():

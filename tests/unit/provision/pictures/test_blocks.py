@@ -52,7 +52,7 @@ def figure():
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
     axes.text(0.5, 0.9, "S", color="white", ha="center", va="center", path_effects=[withStroke(linewidth=2)])
     axes.text(0.02, 0.1, "dwi_1.nii.gz", color="white", ha="left", va="center", parse_math=False)
-    axes.plot([0, 1], [0.5, 0.5], color="lime", lw=0.8)
+    axes.plot([0, 1], [0.5, 0.5], color=(0, 1, 0), lw=0.8)
     return figure
 
 
@@ -89,6 +89,16 @@ def test_text_along_an_axis_is_written_downwards(figure):
     lines = written(blocks.drawn(pictured(figure, "text"), 60, 24))
     column = next(line.index("=") for line in lines if "=" in line)
     assert "b=0" in "".join(line[column] if column < len(line) else " " for line in lines)
+
+
+def test_thin_outlines_are_not_lost_and_none_is_added(figure):
+    from matplotlib.collections import LineCollection
+
+    for points, colour, y in ((0.5, "red", 0.75), (0, "blue", 0.25)):
+        figure.axes[0].add_collection(LineCollection([[(0, y), (1, y)]], colors=colour, linewidths=points))
+    drawn = [cell for line in cells(blocks.drawn(pictured(figure, "lines"), 60, 24)) for cell in line if cell[0] == "▀"]
+    assert max(max(cell[1][0], cell[2][0]) for cell in drawn) > 40
+    assert max(max(cell[1][2], cell[2][2]) for cell in drawn) == 0
 
 
 def test_thin_lines_are_not_lost(figure):
