@@ -54,7 +54,19 @@ _provision_bootstrap() { [[ -e ${words[1]%bootstrap}provision/__main__.py ]] && 
 # Of an option that takes any version, those that are known.
 _VERSIONS = {"mrtrix3_version": ("any", *reversed(releases.COMMITS))}
 
-_PATHS = ("PATH", "FOLDER", "INVENTORY", "FILE", "FILE_OR_URL", "DEST")
+# Of an option of pictures, its values: of matplotlib's colour maps those that suit images, as importing it takes long.
+_COLOURMAPS = (
+    "gray", "bone", "hot", "afmhot", "gist_heat", "copper", "cool", "winter", "autumn", "viridis", "plasma", "inferno",
+    "magma", "cividis", "turbo", "jet", "nipy_spectral", "Blues", "Greens", "Reds", "coolwarm", "RdBu_r", "seismic",
+)  # fmt: skip
+_PICTURES = {
+    "colourmap": _COLOURMAPS,
+    "overlay_colourmap": _COLOURMAPS,
+    "plane": ("axial", "coronal", "sagittal"),
+    "kind": ("fod", "tensor", "peaks"),
+}
+
+_PATHS = ("PATH", "FOLDER", "INVENTORY", "FILE", "IMAGE", "FILE_OR_URL", "DEST")
 
 
 def script(shell: str) -> Answer:
@@ -93,10 +105,8 @@ class _Values(BaseCompleter):
             from provision.store import builds
 
             return [build.key for build in builds.ls(parsed_args.store)]
-        if action.dest in ("colourmap", "plane", "plot"):
-            from provision.pictures import slices
-
-            return {"colourmap": slices.COLOURMAPS, "plane": slices.PLANES, "plot": slices.PLOTS}[action.dest]
+        if action.dest in _PICTURES:
+            return _PICTURES[action.dest]
         if action.dest == "for_":
             known = programs.scripts()
             name, *algorithm = parsed_args.for_ or [""]

@@ -41,7 +41,7 @@ examples:
   provision remove                            remove everything the roles installed
   provision status --json                     report what is installed and running, as JSON
   provision sample phantom                    create diffusion data to try things on
-  provision peek dwi.nii.gz -o dwi.png        save slices of an image as a picture
+  provision peek dwi.nii.gz                   show slices of an image in the terminal
   provision store ls                          list saved builds and whether they run here
 """
 
@@ -167,7 +167,8 @@ def _do(argv: list[str]) -> int:
         "run": lambda arguments: roles.run(arguments, rest), "list": roles.list_, "describe": roles.describe,
         "demo": _demo, "status": lambda _: provision.status(), "stop": _stop, "sample": _sample, "store": store.call,
         "lock": _lock,
-        "peek": _picture, "glyphs": _picture, "completion": _completion, **dict.fromkeys(machine.COMMANDS, _machine),
+        **dict.fromkeys(pictures.COMMANDS, _picture), "completion": _completion,
+        **dict.fromkeys(machine.COMMANDS, _machine),
     }  # fmt: skip
     command = next((word for word in argv if not word.startswith("-")), None)
     if command and command not in calls:

@@ -1,10 +1,14 @@
-"""A terminal is asked whether it shows pictures, and believed."""
+"""A terminal is asked which pictures it shows, and believed."""
 
 from __future__ import annotations
 
+import ast
+import fcntl
 import os
 import pty
+import struct
 import sys
+import termios
 import time
 
 import pytest
@@ -12,17 +16,29 @@ import pytest
 from provision.engine import content
 
 ROOT = str(content.root())
-ASK = "from provision.pictures import terminal; print('shows', terminal.shows_sixel())"
-# xterm -ti vt340, xterm as it comes, and one whose numbers only look like the one that counts.
-ANSWERS = {b"\x1b[?63;1;2;4;6c": True, b"\x1b[?64;1;2;6;9c": False, b"\x1b[?14;44c": False, b"": False}
+ASK = "from provision.pictures import terminal as t; a = t.asked(); print((a.graphics, a.columns, a.lines, a.cell))"
+SIZE = struct.pack("4H", 30, 60, 480, 510)  # lines, columns, and pixels across and down
+# Of kitty, iTerm, xterm -ti vt340, xterm as it comes, and one whose numbers only look like the one that counts.
+ANSWERS = {
+    b"\x1b_Gi=1;OK\x1b\\\x1bP>|kitty(0.38.0)\x1b\\\x1b[6;18;9t\x1b[?62;52c": ("kitty", 60, 30, (9, 18)),
+    b"\x1bP>|iTerm2 3.5.2\x1b\\\x1b[6;18;9t\x1b[?62;4c": ("iterm", 60, 30, (9, 18)),
+    b"\x1bP>|XTerm(390)\x1b\\\x1b[?63;1;2;4;6c": ("sixel", 60, 30, (8, 17)),
+    b"\x1b[?64;1;2;6;9c": ("", 60, 30, (8, 17)),
+    b"\x1b[?14;44c": ("", 60, 30, (8, 17)),
+    b"": ("", 60, 30, (8, 17)),
+}
 
 
-def asked(answer: bytes) -> tuple[bytes, bytes]:
-    """Run the question in a terminal that answers so; return what it was asked, and what it then showed."""
+def asked(answer: bytes, *, has_input: bool = True, **variables: str) -> tuple[bytes, bytes]:
+    """Ask in a terminal that answers so; return what was said before the answer, and all that was."""
     pid, ours = pty.fork()
     if pid == 0:
+        fcntl.ioctl(1, termios.TIOCSWINSZ, SIZE)
         os.chdir(ROOT)
-        os.execv(sys.executable, [sys.executable, "-c", ASK])
+        if not has_input:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "TMUX")}
+        os.execve(sys.executable, [sys.executable, "-c", ASK], {**environment, "TERM": "xterm", **variables})
     said, question, end = b"", b"", time.monotonic() + 20
     while time.monotonic() < end:
         try:
@@ -37,8 +53,26 @@ def asked(answer: bytes) -> tuple[bytes, bytes]:
     return question, said
 
 
-@pytest.mark.parametrize(("answer", "able"), ANSWERS.items(), ids=["vt340", "vt420", "other numbers", "silent"])
+def last_line(said: bytes) -> tuple:
+    return ast.literal_eval(said.decode().replace("\x1b[K", "\r").strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("answer", "able"), ANSWERS.items(), ids=["kitty", "iterm", "vt340", "vt420", "other numbers", "silent"]
+)
 def test_a_terminal_is_asked_and_believed(answer, able):
     question, said = asked(answer)
-    assert question == b"\x1b[c"
-    assert said.replace(question, b"").strip() == f"shows {able}".encode()  # the answer itself is not shown
+    assert question.startswith(b"\x1b_G") and question.count(b"\x1b[c") == 1
+    assert last_line(said) == able
+    assert said.replace(question, b"").strip().decode() == repr(able)  # the answer itself is not shown
+
+
+def test_standard_input_may_be_something_else():
+    _, said = asked(b"\x1b[?62;4c", has_input=False)
+    assert last_line(said)[0] == "sixel"
+
+
+@pytest.mark.parametrize("variables", [{"STY": "1.pts"}, {"TERM": "linux"}])
+def test_those_that_would_print_the_question_are_not_asked(variables):
+    question, said = asked(b"", **variables)
+    assert question == b"" and last_line(said)[0] == ""

@@ -238,7 +238,7 @@ ROWS = [
         "There is no command 'rnu'.",
         (
             "Did you mean 'run'? Commands: run, list, describe, demo, status, stop, sample, store, lock, peek, "
-            "glyphs, completion, doctor, logs, remove."
+            "glyphs, tracks, qc, completion, doctor, logs, remove."
         ),
     ),
     (
