@@ -258,7 +258,7 @@ class Slices:
     def _place(self, values: np.ndarray) -> str:
         """Return where the focus is, and what value is there."""
         if self.view.slices is not None:
-            return f"{self.reader.header.spacing[self.view.planes[0].through]:g} mm between slices"
+            return f"voxels of {' x '.join(f'{edge:.3g}' for edge in self.reader.header.spacing)} mm"
         voxel = self.view.focus
         x, y, z = (self.reader.header.affine @ [*voxel, 1])[:3]
         value = format_value(values[voxel])
