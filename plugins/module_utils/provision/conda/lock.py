@@ -10,7 +10,9 @@ from urllib.parse import unquote
 from ..failures import Problem
 
 PLATFORMS = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}  # the names of conda's folders, by `uname -m`
-BASE_CPU = {"linux-64": "x86-64", "linux-aarch64": "armv8-a"}  # what their packages are compiled for
+_BASE_CPU = {"linux-64": "x86-64", "linux-aarch64": "armv8-a"}  # what their packages are compiled for
+# What others depend on that need a level: https://github.com/conda-forge/microarch-level-feedstock
+_LEVEL = re.compile(r"_x86_64-microarch-level-([1-4])-")
 FILE = "conda.lock.json"  # a role's own lock, in its folder files
 SUFFIXES = (".conda", ".tar.bz2")
 _DIGITS = {"sha256": 64, "md5": 32}
@@ -57,6 +59,12 @@ class Lock(namedtuple("Lock", "tool version platform packages programs_of")):
     def digest(self):
         """A digest of all packages, which tells two locks apart."""
         return hashlib.sha256("\n".join(package.kept for package in self.packages).encode()).hexdigest()
+
+    @property
+    def cpu(self):
+        """The processor that its packages are compiled for, such as ``x86-64-v3``."""
+        levels = [int(found[1]) for found in map(_LEVEL.match, (package.file for package in self.packages)) if found]
+        return f"x86-64-v{max(levels)}" if levels and max(levels) > 1 else _BASE_CPU.get(self.platform, "")
 
     @property
     def python(self):

@@ -7,7 +7,8 @@ import os
 import re
 import shutil
 
-from ..conda.lock import BASE_CPU, FILE, PLATFORMS, LockError, read_lock
+from ..conda.lock import FILE, PLATFORMS, LockError, read_lock
+from ..cpu import LEVELS
 from ..disk import disk_code, disk_problem, writable
 from ..notes import read_state
 from ..places import absolute, default_link_dir, default_prefix, state_folder, store_folder
@@ -95,7 +96,7 @@ def read_lock_here(wanted):
     try:
         with open(path, encoding="utf-8") as file:
             lock = read_lock(json.load(file))
-        found.update(tool=lock.tool, version=lock.version, platform=lock.platform, digest=lock.digest)
+        found.update(tool=lock.tool, version=lock.version, platform=lock.platform, cpu=lock.cpu, digest=lock.digest)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not JSON"
         found.update(problem=[f"The lock {path} cannot be read: {why}.", "Check the path.", "bad-lock"])
@@ -287,8 +288,10 @@ def _no_conda(wanted, found, machine):
         return f"its packages are for {lock['platform']}, not {platform}"
     if not satisfies(lock["version"], found["version"]):
         return f"its lock has {lock['version']}"
-    if wanted.get("cpu", "auto") not in ("auto", BASE_CPU[platform]):
-        return f"its packages are compiled for {BASE_CPU[platform]}"
+    if wanted.get("cpu", "auto") not in ("auto", lock["cpu"]):
+        return f"its packages are compiled for {lock['cpu']}"
+    if lock["cpu"] in LEVELS and machine["cpu"] in LEVELS[: LEVELS.index(lock["cpu"])]:
+        return f"its packages are compiled for {lock['cpu']}, and this processor is {machine['cpu']}"
     return ""
 
 

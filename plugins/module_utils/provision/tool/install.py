@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 from ..conda.fetch import fetch_all, forget
 from ..conda.install import lay_out_packages, link_commands
-from ..conda.lock import BASE_CPU, read_lock
+from ..conda.lock import read_lock
 from ..cpu import cpu_flags
 from ..failures import Problem, failure
 from ..file_lock import Locked, locked
@@ -262,7 +262,7 @@ class Tool:
         own = lay_out_packages(lock, given.get("files") or fetched(given), folder, os.path.realpath(given["prefix"]))
         hidden = set(self.about_it.get("hidden") or ())
         link_commands(folder, [name for name in self.about_it.get("commands") or own if name not in hidden])
-        return {"lock": lock.digest, "cpu": BASE_CPU.get(lock.platform, ""), "complete": True}
+        return {"lock": lock.digest, "cpu": lock.cpu, "complete": True}
 
     def _check_fits(self, manifest, wanted):
         """Raise InstallError for a build that this machine cannot run, or that is not wanted."""

@@ -60,7 +60,8 @@ class MRtrix3(Tool):
         """Return notes on what has changed; generic code deserves one, since a build of one's own is faster."""
         notes = super().what_changed(old, new)
         origins = [state.get("report", {}).get("origin") for state in (old, new)]
-        if origins[1] == "conda" != origins[0] and own_cpu(cpu_level()) == "x86-64-v3":
+        is_generic = new.get("report", {}).get("cpu") == "x86-64"
+        if origins[1] == "conda" != origins[0] and is_generic and own_cpu(cpu_level()) == "x86-64-v3":
             notes.append(_GENERIC)
         return notes
 

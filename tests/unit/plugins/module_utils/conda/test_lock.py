@@ -33,6 +33,15 @@ def test_the_version_of_python_is_in_the_name_of_its_package():
     assert read_lock(lock()).python == ""
 
 
+def test_the_processor_is_the_level_that_a_package_asks_for():
+    level = {
+        "name": "_x86_64-microarch-level",
+        "url": "https://x/c/linux-64/_x86_64-microarch-level-3-2_x86_64_v3.conda",
+    }
+    assert read_lock(lock(packages=[ENTRY, {**level, "sha256": SHA256}])).cpu == "x86-64-v3"
+    assert (read_lock(lock()).cpu, read_lock(lock(platform="linux-aarch64")).cpu) == ("x86-64", "armv8-a")
+
+
 @pytest.mark.parametrize(
     "given",
     [

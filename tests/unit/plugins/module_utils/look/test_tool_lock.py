@@ -26,7 +26,7 @@ def seen(installation, note, tmp_path):
             **wanted, "origins": ["present", "conda", "source"], "conda": {"lock": given}, "here": str(tmp_path),
             "files": str(tmp_path / "role"), **wishes,
         }  # fmt: skip
-        return look.look_at(read_here({"mrtrix3": asked})["mrtrix3"], {**machine, "arch": arch})
+        return look.look_at(read_here({"mrtrix3": asked})["mrtrix3"], {"cpu": "x86-64-v3", **machine, "arch": arch})
 
     return ask
 
@@ -48,6 +48,19 @@ def test_the_lock_of_the_role_is_used_unless_the_user_has_another(seen, tmp_path
 def test_a_lock_that_has_not_what_is_wanted_is_passed_over(seen, wishes, word):
     found = seen(**wishes)
     assert word in unfit(found) and found["refusal"] == []
+
+
+def test_packages_that_this_processor_cannot_run_are_passed_over(seen, tmp_path, installation):
+    level = {
+        **PACKAGE,
+        "name": "_x86_64-microarch-level",
+        "url": "https://x/c/l/_x86_64-microarch-level-4-2_x86_64_v4.conda",
+    }
+    (tmp_path / "mine.json").write_text(json.dumps(channel.lock("mrtrix3", PACKAGE, level, version="3.0.8")))
+    machine = installation[4]
+    for cpu, word in (("x86-64-v3", "x86-64-v4"), ("x86-64-v4", "")):
+        machine["cpu"] = cpu
+        assert word in unfit(seen(given="mine.json")) and bool(word) == bool(unfit(seen(given="mine.json")))
 
 
 def test_any_version_takes_that_of_the_lock(seen):
