@@ -471,7 +471,7 @@ def test_installing_waits_within_bounds_and_says_for_whom(taken, tmp_path, monke
     process = taken(tmp_path / "state.json.lock")
     monkeypatch.setattr(install, "locked", lambda path, seconds: file_lock.locked(path, 0.3))
     told, module = failing()
-    module.params.update(state_file=str(tmp_path / "state.json"), state="present", store=None)
+    module.params.update(state_file=str(tmp_path / "state.json"), state="present", store=None, lock={})
     with pytest.raises(SystemExit):
         install.Tool({"name": "x", "title": "X"}).run(module)
     assert told["code"] == "locked" and f"process {process.pid}" in told["msg"]
