@@ -331,7 +331,7 @@ def _judged(means: np.ndarray, areas: np.ndarray, groups: Sequence[tuple[int, ..
     for group in groups:
         if len(group) < FEWEST_VOLUMES:
             continue
-        at = np.ix_(list(group), np.flatnonzero(is_large & np.isfinite(means[list(group)]).any(axis=0)))
+        at = np.ix_(np.array(group), np.flatnonzero(is_large & np.isfinite(means[list(group)]).any(axis=0)))
         median = np.nanmedian(means[at], axis=0)
         apart = means[at] - median
         deviation = _ROBUST * np.nanmedian(np.abs(apart), axis=0)
