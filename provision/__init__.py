@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from provision.demo.scans import scans
     from provision.pictures.glyphs import glyphs
     from provision.pictures.peek import peek
+    from provision.pictures.qc import qc
     from provision.pictures.view import view
     from provision.store.conda_lock import lock
 
@@ -27,8 +28,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "OptionError", "ProvisionError", "Result",
-    "doctor", "drive", "glyphs", "lock", "logs", "peek", "remove", "run", "sample", "scans", "status", "stop", "store",
-    "view",
+    "doctor", "drive", "glyphs", "lock", "logs", "peek", "qc", "remove", "run", "sample", "scans", "status", "stop",
+    "store", "view",
 ]  # fmt: skip
 
 _LAZY = {
@@ -39,6 +40,7 @@ _LAZY = {
     "lock": "provision.store.conda_lock",
     "logs": "provision.actions.logs",
     "peek": "provision.pictures.peek",
+    "qc": "provision.pictures.qc",
     "remove": "provision.actions.remove",
     "run": "provision.actions.run",
     "sample": "provision.demo.sample",

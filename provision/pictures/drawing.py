@@ -131,6 +131,8 @@ class Sheet:
         What to draw in; a new figure of the right height by default.
     columns : int, optional
         The number of panels in a row; by default as many as give the largest panels.
+    height : int
+        The pixels that all rows take at most, in a sheet of the default width.
     """
 
     panels: Sequence[tuple[Plane, tuple[int, int], tuple[float, float]]]
@@ -138,6 +140,7 @@ class Sheet:
     size: int = WIDTH
     figure: Any = None
     columns: int | None = None
+    height: int = HEIGHT
 
     def __post_init__(self):
         require()
@@ -146,7 +149,7 @@ class Sheet:
         ratio = self.size / WIDTH
         side = (_BAR if self.bar else 0) * ratio
         choices = [self.columns] if self.columns else range(1, len(self.panels) + 1)
-        fits = [self._fit(extents, columns, self.size - side, HEIGHT * ratio) for columns in choices]
+        fits = [self._fit(extents, columns, self.size - side, self.height * ratio) for columns in choices]
         self.scale, rows, width, height = max(fits, key=lambda fit: fit[0])
         self.pixels = (self.size, math.ceil(height + (_TITLE + _FOOTER) * ratio))
         self._make(rows, (self.size - side - width) / 2, ratio)

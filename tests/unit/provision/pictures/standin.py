@@ -46,6 +46,8 @@ class StandIn:
         return apply_orientation(values, axes), image.affine @ inv_ornt_aff(axes, values.shape[:3])
 
     def _mrinfo(self, arguments, of):
+        if "-dwgrad" in arguments:
+            return self._table(arguments)
         path, place = arguments[0], arguments[arguments.index("-json_all") + 1]
         values, affine = self._opened(path, of)
         spacing = np.linalg.norm(affine[:3, :3], axis=0)
@@ -56,6 +58,27 @@ class StandIn:
             "transform": (affine @ np.diag([*(1 / spacing), 1])).tolist(), "keyval": self.tables.get(Path(path).name),
         }  # fmt: skip
         Path(place).write_text(json.dumps(about))
+        return None
+
+    def _table(self, arguments):
+        """Return the gradient table and its shells as mrinfo prints them; the directions stay as they are."""
+        if "-fslgrad" in arguments:
+            bvecs, bvals = arguments[arguments.index("-fslgrad") + 1 :][:2]
+            rows = np.column_stack([np.loadtxt(bvecs).T, np.loadtxt(bvals)])
+        else:
+            rows = np.array(self.tables[Path(arguments[0]).name]["dw_scheme"], float)
+        rounded = np.round(rows[:, 3], -2)
+        groups = [np.flatnonzero(rounded == bvalue) for bvalue in np.unique(rounded)]
+        lines = [" ".join(map(str, row)) for row in rows]
+        lines.append(" ".join(str(rows[group, 3].mean()) for group in groups))
+        lines.append(" ".join(",".join(map(str, group)) for group in groups))
+        return "\n".join(lines)
+
+    def _dwi2mask(self, arguments, of):
+        path, place = [one for one in arguments if one.endswith((".mih", ".mif"))][:2]
+        values, affine = self._opened(path, of)
+        self._write(place, values.mean(axis=-1) > 50, affine)
+        Path(place).touch()
 
     def _mrconvert(self, arguments, of):
         path, place, *options = arguments
