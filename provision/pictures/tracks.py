@@ -210,8 +210,7 @@ def picture_of(
     sheet.ruler(0)
     what = f"{shown} of {bundle.total} tracks"
     sheet.title("   ".join([bundle.name, what, *([f"over {reader.name}"] if reader else [])]))
-    middle = [count // 2 for count in grid.shape[:3]]
-    middle[axis] = index
+    middle = [index if at == axis else count // 2 for at, count in enumerate(grid.shape[:3])]
     place = (grid.affine @ [*middle, 1])[axis]
     slab = f"{plane.name} slab of {thickness:g} mm at {'xyz'[axis]} = {place:.1f} mm"
     thinned = bundle.total / len(bundle.lines) * step
