@@ -525,7 +525,8 @@ def _settings(ipyniivue, layout: str, shown: list[_Layer]) -> dict[str, Any]:
     }
     if shown:
         settings["mesh_thickness_on_2d"] = _SLAB_VOXELS * min(shown[0].reader.header.spacing)
-        settings |= {"is_colorbar": True, "is_ruler": True, "ruler_color": (1.0, 1.0, 1.0, 0.8), "ruler_width": 2.0}
+        # Its ruler, of ipyniivue 2.4.4, is not to be seen with the settings above.
+        settings["is_colorbar"] = True
     return settings
 
 

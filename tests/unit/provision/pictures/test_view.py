@@ -207,9 +207,9 @@ def test_slices_are_turned_as_peek_and_mrview_turn_them():
     assert options.is_corner_orientation_text, "niivue 0.65 puts the letter at the left edge of one slice to its right"
 
 
-def test_colour_bars_a_ruler_and_an_orientation_cube_are_shown():
+def test_colour_bars_and_an_orientation_cube_are_shown():
     options = view(VALUES).niivue.opts
-    assert options.is_colorbar and options.is_ruler and options.is_orient_cube
+    assert options.is_colorbar and options.is_orient_cube
 
 
 # The line below, and the picture beside it
