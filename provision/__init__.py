@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from provision.pictures.glyphs import glyphs
     from provision.pictures.peek import peek
     from provision.pictures.qc import qc
+    from provision.pictures.tracks import tracks
     from provision.pictures.view import view
     from provision.store.conda_lock import lock
 
@@ -29,7 +30,7 @@ __version__ = "0.1.0"
 __all__ = [
     "OptionError", "ProvisionError", "Result",
     "doctor", "drive", "glyphs", "lock", "logs", "peek", "qc", "remove", "run", "sample", "scans", "status", "stop",
-    "store", "view",
+    "store", "tracks", "view",
 ]  # fmt: skip
 
 _LAZY = {
@@ -47,6 +48,7 @@ _LAZY = {
     "scans": "provision.demo.scans",
     "status": "provision.actions.status",
     "stop": "provision.actions.stop",
+    "tracks": "provision.pictures.tracks",
     "view": "provision.pictures.view",
 }
 _LAZY_MODULES = ("colab", "store")

@@ -21,6 +21,7 @@ class StandIn:
     def __init__(self):
         self.calls = []
         self.tables = {}  # further entries of a header, by the file's name
+        self.counts = {}  # the number of tracks that a file's header gives, by the file's name
         self._made = {}
 
     def command(self, name):
@@ -106,6 +107,16 @@ class StandIn:
         result = np.stack(parts, -1).reshape(*shape, *values.shape[3:])
         self._write(arguments[1], result, there)
 
+    def _tckinfo(self, arguments, of):
+        return f"***\n    count:                {self.counts.get(Path(arguments[0]).name, 0)}\n"
+
+    def _tckconvert(self, arguments, of):
+        path, place = arguments
+        try:
+            nibabel.streamlines.save(nibabel.streamlines.load(path).tractogram, place)
+        except Exception as error:
+            raise OptionError(f"MRtrix3 cannot read {of}: invalid first line.", code="bad-image") from error
+
     def _write(self, place, values, affine):
         if place.endswith(".mih"):
             data = np.asarray(values, "<f4").tobytes(order="F")
@@ -115,7 +126,7 @@ class StandIn:
 
 @pytest.fixture
 def mrtrix(monkeypatch):
-    """MRtrix3's commands, as far as reading NIfTI goes."""
+    """MRtrix3's commands, as far as reading NIfTI and plain tracks goes."""
     standin = StandIn()
     monkeypatch.setattr(mrtrix3, "run", standin.run)
     monkeypatch.setattr(mrtrix3, "command", standin.command)

@@ -1,10 +1,19 @@
-"""Files of tracks as other programs than MRtrix3 write them."""
+"""Files of tracks, MRtrix3's own and those of other programs."""
 
 import gzip
 import io
 
 import nibabel
 import numpy as np
+
+LINES = [np.array([[0, 0, 0], [1, 0, 0], [2, 0.5, 0]], np.float32), np.array([[0, 1, 0], [0, 2, 1]], np.float32)]
+
+
+def tck(path, lines=LINES):
+    """Write tracks as MRtrix3 does."""
+    tractogram = nibabel.streamlines.Tractogram(lines, affine_to_rasmm=np.eye(4))
+    nibabel.streamlines.TckFile(tractogram).save(str(path))
+    return path
 
 
 def streamlines(name: str) -> bytes:
