@@ -414,11 +414,12 @@ def overlay_of(image: Image, under: Reader, *, threshold: Any, colourmap: Any, r
             values = np.array(reader.read_like(under, interpolation="linear"))
             top = np.nanpercentile(np.abs(values).max(axis=-1), 98) or 1.0
             return Overlay(header.name, "directions", values, range=(0.0, float(top)), opacity=opacity)
-        found = np.unique(np.asarray(reader.read())[::1])[:3]
-        is_mask = len(found) == 2 and found[0] == 0 and threshold is None and colourmap is None and range is None
+        whole = reader.read()
+        inside = whole[whole != 0]
+        is_mask = 0 < inside.size < whole.size and inside.min() == inside.max()
         values = np.array(reader.read_like(under, interpolation="linear")).reshape(under.header.shape[:3])
         if is_mask:
-            return Overlay(header.name, "outline", values / found[1], opacity=1.0)
+            return Overlay(header.name, "outline", values / inside[0], opacity=1.0)
         return _map(header.name, values, threshold, colourmap, range, opacity)
 
 

@@ -118,6 +118,15 @@ def test_a_map_is_drawn_from_the_threshold_on_with_its_own_colour_bar():
     assert fixed.figure.axes[0].images[1].get_clim() == (0, 2) and fixed.figure.axes[0].images[1].cmap.name == "cool"
 
 
+def test_options_of_maps_do_not_make_a_map_of_a_mask():
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[2:5, 2:5, 1:4] = 1
+    values = np.linspace(0, 1, VALUES.size).reshape(SHAPE)
+    picture = peek(VALUES, plane="axial", overlay=[mask, values], threshold=0.3, overlay_colourmap="cool")
+    axes = picture.figure.axes[0]
+    assert len(axes.collections) == 1 and [image.cmap.name for image in axes.images] == ["gray", "cool"]
+
+
 def test_three_volumes_are_colours_of_directions():
     vectors = np.zeros((*SHAPE, 3))
     vectors[..., 0], vectors[3, 3, 2] = -0.5, (0, 0, 0.5)
