@@ -1,4 +1,4 @@
-"""Fibre orientation distributions as surfaces, drawn by VTK in a separate process.
+"""Fibre orientation distributions and tensors as surfaces, drawn by VTK in a separate process.
 
 Without an OpenGL library VTK crashes with a segmentation fault, which would take a notebook's kernel with it. So
 `provision.pictures.glyphs` runs ``python -m provision.pictures.fod_render FOLDER``, which reads ``scene.npz`` in
@@ -8,6 +8,7 @@ the folder and writes ``drawn.npy``.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 SCENE, DRAWN = "scene.npz", "drawn.npy"
 """The files through which the two processes communicate."""
 
-# Each pixel is the mean of this many squared, which smooths the edges alike with every driver of OpenGL.
-_SAMPLES = 2
+# So many are drawn, then forgotten: memory does not grow with the number of glyphs.
+_VERTICES_AT_ONCE = 200_000
+# Of the largest eigenvalue.
+_FLATTEST = 0.01
 # Radians between the directions of a finite difference; its error is a thousandth at the highest usual lmax.
 _STEP = 1e-3
 
@@ -149,7 +152,7 @@ def surfaces(
     points, normals : numpy.ndarray
         In the frame of the picture, float32, shape (G V, 3).
     colours : numpy.ndarray
-        The magnitudes of x, y and z of each direction in the scanner's frame, as uint8, shape (V, 3), for each surface.
+        The magnitudes of x, y and z of each direction in the scanner's frame, as uint8, shape (G V, 3).
     triangles : numpy.ndarray
         Indices into the points, int32, shape (G T, 3).
     """
@@ -157,18 +160,64 @@ def surfaces(
 
     directions, triangles = sphere(frequency)
     lmax = round((8 * coefficients.shape[1] + 1) ** 0.5 - 3) // 2
-    amplitude = np.maximum(coefficients @ sh_basis(directions, lmax).T.astype(np.float32), 0)
-    outward = directions @ to_picture.T
-    points = amplitude[..., np.newaxis] * outward.astype(np.float32)
-    points[..., :2] += centres[:, np.newaxis]
+    amplitude = np.maximum(coefficients @ sh_basis(directions, lmax).T.astype("f4"), 0)
+    outward = (directions @ to_picture.T).astype("f4")
+    points = amplitude[..., np.newaxis] * outward
     # The normal of a surface r(d) d is r d less the gradient of r along the sphere.
-    normals = amplitude[..., np.newaxis] * outward.astype(np.float32)
+    normals = points.copy()
     for tangent in _tangents(directions):
         slope = (sh_basis(_unit(directions + _STEP * tangent), lmax) - sh_basis(directions, lmax)) / _STEP
-        normals -= (coefficients @ slope.T.astype(np.float32))[..., np.newaxis] * (tangent @ to_picture.T).astype("f4")
-    colours = np.abs(directions * 255).round().astype(np.uint8)
-    offsets = np.arange(len(coefficients), dtype=np.int32)[:, np.newaxis, np.newaxis] * len(directions)
-    return points.reshape(-1, 3), _unit(normals.reshape(-1, 3)), colours, (triangles + offsets).reshape(-1, 3)
+        normals -= (coefficients @ slope.T.astype("f4"))[..., np.newaxis] * (tangent @ to_picture.T).astype("f4")
+    points[..., :2] += centres[:, np.newaxis]
+    colours = np.tile(_colours(directions), (len(coefficients), 1))
+    return points.reshape(-1, 3), _unit(normals.reshape(-1, 3)), colours, _repeated(triangles, points)
+
+
+def ellipsoids(
+    tensors: np.ndarray, centres: np.ndarray, to_picture: np.ndarray, frequency: int
+) -> tuple[np.ndarray, ...]:
+    """Return ellipsoids whose semi-axes are the eigenvalues of tensors, in the colours of their principal directions.
+
+    Parameters
+    ----------
+    tensors : numpy.ndarray
+        Symmetric matrices in the scanner's frame, in the unit of the centres, shape (G, 3, 3).
+    centres, to_picture, frequency
+        As for `surfaces`.
+
+    Returns
+    -------
+    points, normals, colours, triangles : numpy.ndarray
+        As for `surfaces`.
+    """
+    import numpy as np
+
+    directions, triangles = sphere(frequency)
+    values, vectors = np.linalg.eigh(tensors)
+    # Noise makes the smallest eigenvalues of thin tensors negative: these are drawn as flat as can be, not left out.
+    values = np.maximum(values, _FLATTEST * values[:, -1:])[:, np.newaxis]
+    back = (to_picture @ vectors).swapaxes(1, 2)
+    # For all unit vectors u, D u is the ellipsoid, and the inverse of D times u is along its normals.
+    points = (directions @ (vectors * values @ back)).astype("f4")
+    normals = (directions @ (vectors / values @ back)).astype("f4")
+    points[..., :2] += centres[:, np.newaxis]
+    colours = np.repeat(_colours(vectors[..., -1]), len(directions), axis=0)
+    return points.reshape(-1, 3), _unit(normals.reshape(-1, 3)), colours, _repeated(triangles, points)
+
+
+def _colours(directions: np.ndarray) -> np.ndarray:
+    """Return red for left-right, green for front-back, blue for head-foot, as uint8."""
+    import numpy as np
+
+    return np.abs(directions * 255).round().astype(np.uint8)
+
+
+def _repeated(triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return the triangles of each surface, shape (G T, 3), for points (G, V, 3)."""
+    import numpy as np
+
+    offsets = np.arange(len(points), dtype=np.int32)[:, np.newaxis, np.newaxis] * points.shape[1]
+    return (triangles + offsets).reshape(-1, 3)
 
 
 def _tangents(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -192,13 +241,14 @@ def draw(scene: dict[str, np.ndarray]) -> np.ndarray:
     Parameters
     ----------
     scene : dict of str to numpy.ndarray
-        ``coefficients``, ``centres``, ``to_picture`` and ``frequency`` of `surfaces`; ``pixels``, the picture's
-        width and height; ``height``, the extent from bottom to top in the unit of the centres, centred on 0.
+        ``coefficients`` of `surfaces` or ``tensors`` of `ellipsoids`, with ``centres``, ``to_picture`` and, for each
+        glyph, the ``frequencies``; ``pixels``, the picture's width and height; ``height``, the extent from bottom to
+        top, and ``depth``, the largest distance from the slice, in the unit of the centres, which are around 0.
 
     Returns
     -------
     numpy.ndarray
-        Red, green and blue, premultiplied by opacity, and opacity; uint8, shape (H, W, 4), top row first.
+        Red, green, blue and opacity, which is all or nothing; uint8, shape (H, W, 4), top row first.
     """
     # This registers what draws; without it the window is an abstract one.
     import vtkmodules.vtkRenderingOpenGL2  # noqa: F401
@@ -209,27 +259,43 @@ def draw(scene: dict[str, np.ndarray]) -> np.ndarray:
     window.SetOffScreenRendering(1)
     window.SetAlphaBitPlanes(1)
     window.SetMultiSamples(0)
-    width, height = (_SAMPLES * int(side) for side in scene["pixels"])
+    width, height = (int(side) for side in scene["pixels"])
     window.SetSize(width, height)
     window.AddRenderer(renderer)
     renderer.SetBackgroundAlpha(0)
-    frequency = int(scene["frequency"])
-    renderer.AddActor(_actor(*surfaces(scene["coefficients"], scene["centres"], scene["to_picture"], frequency)))
-    _look(renderer, float(scene["height"]))
-    window.Render()
+    for part in _parts(scene):
+        actor = _actor(*part)
+        renderer.AddActor(actor)
+        _look(renderer, float(scene["height"]), float(scene["depth"]))
+        window.Render()
+        renderer.RemoveActor(actor)
+        actor.ReleaseGraphicsResources(window)
+        renderer.PreserveColorBufferOn()
+        renderer.PreserveDepthBufferOn()
     reader = vtkWindowToImageFilter()
     reader.SetInput(window)
     reader.SetInputBufferTypeToRGBA()
     reader.ReadFrontBufferOff()
+    reader.ShouldRerenderOff()
     reader.Update()
-    pixels = vtk_to_numpy(reader.GetOutput().GetPointData().GetScalars()).reshape(height, width, 4)[::-1]
-    blocks = pixels.reshape(height // _SAMPLES, _SAMPLES, width // _SAMPLES, _SAMPLES, 4)
-    return (blocks.mean(axis=(1, 3)) + 0.5).astype("u1")
+    return vtk_to_numpy(reader.GetOutput().GetPointData().GetScalars()).reshape(height, width, 4)[::-1]
+
+
+def _parts(scene: dict[str, np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield the surfaces, a few of the same frequency at a time."""
+    import numpy as np
+
+    glyphs, make = (scene["tensors"], ellipsoids) if "tensors" in scene else (scene["coefficients"], surfaces)
+    for frequency in np.unique(scene["frequencies"]):
+        which = np.flatnonzero(scene["frequencies"] == frequency)
+        step = max(_VERTICES_AT_ONCE // int(10 * frequency**2), 1)
+        for at in range(0, len(which), step):
+            some = which[at : at + step]
+            yield make(glyphs[some], scene["centres"][some], scene["to_picture"], int(frequency))
 
 
 def _actor(points: np.ndarray, normals: np.ndarray, colours: np.ndarray, triangles: np.ndarray) -> Any:
     """Return the surfaces as a VTK actor."""
-    import numpy as np
     from vtkmodules.util.numpy_support import numpy_to_vtk
     from vtkmodules.vtkCommonCore import vtkPoints
     from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
@@ -241,7 +307,7 @@ def _actor(points: np.ndarray, normals: np.ndarray, colours: np.ndarray, triangl
     data.SetPoints(places)
     data.SetPolys(cells)
     data.GetPointData().SetNormals(numpy_to_vtk(normals, deep=True))
-    data.GetPointData().SetScalars(numpy_to_vtk(np.tile(colours, (len(points) // len(colours), 1)), deep=True))
+    data.GetPointData().SetScalars(numpy_to_vtk(colours, deep=True))
     mapper, actor = vtkPolyDataMapper(), vtkActor()
     mapper.SetInputData(data)
     actor.SetMapper(mapper)
@@ -253,15 +319,16 @@ def _actor(points: np.ndarray, normals: np.ndarray, colours: np.ndarray, triangl
     return actor
 
 
-def _look(renderer: Any, height: float) -> None:
+def _look(renderer: Any, height: float, depth: float) -> None:
     """Point the camera at the centre of the picture, along its third axis, without perspective."""
     camera = renderer.GetActiveCamera()
     camera.ParallelProjectionOn()
     camera.SetParallelScale(height / 2)
     camera.SetFocalPoint(0, 0, 0)
-    camera.SetPosition(0, 0, 1)
+    camera.SetPosition(0, 0, 2 * depth)
     camera.SetViewUp(0, 1, 0)
-    renderer.ResetCameraClippingRange()
+    # The same for all parts, so that their depths compare.
+    camera.SetClippingRange(0.9 * depth, 3.1 * depth)
 
 
 def main(folder: Path) -> None:

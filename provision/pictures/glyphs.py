@@ -1,4 +1,4 @@
-"""Fibre orientation distributions of a slice as glyphs, oriented as in MRtrix3's viewers."""
+"""Fibre orientation distributions and diffusion tensors of a slice as glyphs, oriented as in MRtrix3's viewers."""
 
 from __future__ import annotations
 
@@ -16,132 +16,128 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision import extras
-from provision.errors import OptionError, ProvisionError, unknown
+from provision.errors import OptionError, ProvisionError
 from provision.paths import working_folder
-from provision.pictures import fod_render
-from provision.pictures.picture import Picture
+from provision.pictures import drawing, fod_render, kinds
+from provision.pictures import region as regions
+from provision.pictures.drawing import Plane, Sheet
+from provision.pictures.reader import Reader
+from provision.pictures.slices import ranges
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from provision.pictures.images import Image
+    from provision.pictures.picture import Picture
+    from provision.pictures.reader import Header, Image
 
-PLANES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
-"""For each plane, the voxel axes that run across, up and through it."""
-
-_COUNTS = tuple((lmax + 1) * (lmax + 2) // 2 for lmax in range(0, 21, 2))
-# A million vertices take about 250 MB, and a second of a processor where no graphics card helps.
-_MOST_VERTICES = 4_000_000
-# How the six volumes of a tensor become xx, yy, zz, xy, xz, yz: those of MRtrix3, of FSL and DIPY, and of ITK.
-_TENSORS = ([0, 1, 2, 3, 4, 5], [0, 3, 5, 1, 2, 4], [0, 2, 5, 1, 3, 4])
-_TRIED = 20_000  # voxels
-_NEARLY_ALL, _MOST, _SOME = 0.95, 0.7, 0.2
-_LARGEST_DIFFUSIVITY = 0.02  # mm2/s; that of water is 0.003, and FODs are hundreds of times as large
-_ROUNDING = 0.02
-# Parts of an icosahedron's edge: 4 shows an lmax of 8 roughly, 8 well; with 24 even a large glyph looks smooth.
-_ROUGH, _WELL, _SMOOTH = 4, 8, 24
-# Pixels of a glyph per part: narrow lobes have few of the triangles, so these are to be small.
+# How finely a glyph is drawn: parts of an icosahedron's edge, and pixels of the glyph's diameter for each.
+_FREQUENCIES = (6, 8, 12, 16, 24)
 _PIXELS_PER_PART = 3
-_LARGEST_SIDE = 8192
+# Glyphs are drawn with so many times the picture's pixels, which smooths their edges, and a print shows more of them.
+_FINER, _LARGEST_SIDE = 2, 8192
 # Of the slice's largest: smaller glyphs are specks that cost as much as large ones.
 _SMALLEST = 0.01
 # Times the largest: a few voxels at a brain's edge may exceed all others so far that they would cover the picture.
 _LARGEST = 2.0
 # Of full white: what is behind the glyphs is there to show where they are.
 _BACKGROUND = 0.5
+_KEY = (("left-right", "#ff4040"), ("front-back", "#40e040"), ("head-foot", "#6080ff"))
 
 
 @dataclass(frozen=True)
-class _Slice:
-    """A part of a slice, and its place in the picture.
+class _Part:
+    """A part of a slice: its voxels across and up, in an image with this header."""
 
-    Attributes
-    ----------
-    axes : tuple of int
-        The voxel axes across, up and through.
-    index : int
-        The index of the slice.
-    start, shape : tuple of int
-        The first voxel and the number of voxels, across and up.
-    affine : numpy.ndarray
-        Maps voxel indices to scanner coordinates in mm, shape (4, 4).
-    pixels_per_mm : float
-        The scale of the picture.
-    """
-
-    axes: tuple[int, int, int]
+    plane: Plane
     index: int
-    start: tuple[int, int]
-    shape: tuple[int, int]
-    affine: np.ndarray
-    pixels_per_mm: float
+    voxels: tuple[slice, slice]
+    header: Header
 
     @property
-    def spacing(self) -> np.ndarray:
+    def start(self) -> tuple[int, int]:
+        return self.voxels[0].start, self.voxels[1].start
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.voxels[0].stop - self.start[0], self.voxels[1].stop - self.start[1]
+
+    @property
+    def spacing(self) -> tuple[float, float]:
         """The edges of a voxel in mm, across and up."""
-        import numpy as np
-
-        return np.linalg.norm(self.affine[:3, self.axes[:2]], axis=0)
+        return self.header.spacing[self.plane.across], self.header.spacing[self.plane.up]
 
     @property
-    def pixels(self) -> tuple[int, int]:
-        """The width and height of the picture."""
-        sides = self.spacing * self.shape * self.pixels_per_mm
-        return max(round(sides[0]), 1), max(round(sides[1]), 1)
+    def is_whole(self) -> bool:
+        return self.shape == (self.header.shape[self.plane.across], self.header.shape[self.plane.up])
 
     @property
     def to_picture(self) -> np.ndarray:
         """The picture's axes (to the right, up, towards the viewer) in the scanner's frame, one per row, (3, 3)."""
         import numpy as np
 
-        across, up = (self.affine[:3, self.axes[:2]] / self.spacing).T
+        across, up = (self.header.affine[:3, [self.plane.across, self.plane.up]] / self.spacing).T
         return np.stack([-across, up, np.cross(-across, up)])
 
     def places(self, voxels: np.ndarray) -> np.ndarray:
-        """Return the places of voxels in the picture, in mm from its centre; both across and up, shape (..., 2)."""
+        """Return the places of voxels in the picture, in mm from its centre, for indices in the part, (..., 2)."""
         import numpy as np
 
-        middle = np.add(self.start, np.subtract(self.shape, 1) / 2)
-        return (voxels - middle) * self.spacing * (-1, 1)
+        return (voxels - np.subtract(self.shape, 1) / 2) * self.spacing * (-1, 1)
 
-    def voxels(self) -> np.ndarray:
-        """Return the unrounded voxel indices (X, Y, Z) of the centre of each pixel, shape (H, W, 3)."""
+    def affine(self, parts: tuple[float, float], thickness: float) -> np.ndarray:
+        """Return the affine of a grid over the part that divides its voxels into parts, and is one slice thick."""
         import numpy as np
 
-        width, height = self.pixels
-        across, up = np.add(self.start, np.subtract(self.shape, 1) / 2)
-        result = np.empty((height, width, 3))
-        x = (np.arange(width) + 0.5 - width / 2) / self.pixels_per_mm / self.spacing[0]
-        y = (height / 2 - np.arange(height) - 0.5) / self.pixels_per_mm / self.spacing[1]
-        result[..., self.axes[0]] = across - x
-        result[..., self.axes[1]] = up + y[:, np.newaxis]
-        result[..., self.axes[2]] = self.index
+        axes = [self.plane.across, self.plane.up, self.plane.through]
+        corner, scale = np.zeros(3), np.ones(3)
+        corner[axes] = (*np.add(self.start, -0.5 + 0.5 / np.array(parts)), self.index)
+        scale[axes] = (*(1 / np.array(parts)), thickness / self.header.spacing[self.plane.through])
+        result = self.header.affine @ np.diag([*scale, 1])
+        result[:3, 3] = (self.header.affine @ [*corner, 1])[:3]
         return result
+
+    def centre(self) -> np.ndarray:
+        """Return the scanner coordinates of its centre in mm."""
+        import numpy as np
+
+        voxel = np.zeros(3)
+        axes = [self.plane.across, self.plane.up, self.plane.through]
+        voxel[axes] = (*np.add(self.start, np.subtract(self.shape, 1) / 2), self.index)
+        return (self.header.affine @ [*voxel, 1])[:3]
+
+    def __str__(self) -> str:
+        whole = f"{self.header.shape[self.plane.across]} x {self.header.shape[self.plane.up]} voxels"
+        return f"all {whole}" if self.is_whole else f"region {regions.written(self.voxels)} of {whole}"
 
 
 def glyphs(
-    fod: Image,
+    image: Image,
     *,
+    kind: str | None = None,
     background: Image | None = None,
     plane: str = "axial",
     slice: int | None = None,
-    region: Sequence[Sequence[int]] | None = None,
-    zoom: float = 1.0,
+    region: str | Sequence[Sequence[int]] | None = None,
     scale: float = 1.0,
     size: int = 960,
 ) -> Picture:
-    """Draw the fibre orientation distributions (FODs) of one slice as 3-D glyphs.
+    """Draw the fibre orientation distributions (FODs) or diffusion tensors of a slice as 3-D glyphs.
 
-    In each voxel, the surface shows the amplitude along each direction. The slice is oriented as in ``mrview`` and
-    ``mrpeek``: the patient's left is on the right of an axial or coronal slice, and the front on the left of a sagittal
-    one; up is the front in an axial slice, and the head in the others. Colours show the direction: red is left-right,
-    green front-back, blue head-foot. It needs no display and no graphics card, only Mesa's OpenGL.
+    In each voxel, the surface of an FOD shows the amplitude along each direction, coloured by it; a tensor is an
+    ellipsoid whose semi-axes are proportional to the eigenvalues, coloured by its principal direction. Red is
+    left-right, green front-back, blue head-foot, in the scanner's frame, as the key on the right says. Slices are
+    radiological, as in ``mrview``: the patient's right is on the left of an axial or coronal slice, and the front on
+    the left of a sagittal one. It needs no display and no graphics card, only Mesa's OpenGL.
 
     Parameters
     ----------
-    fod : path-like, nibabel image or numpy.ndarray
-        Spherical harmonic coefficients in MRtrix3's convention, shape (X, Y, Z, N) with N = 1, 6, 15, 28, 45, ...:
-        real, even degrees only, in the scanner's frame. An array has voxels of 1 mm along the scanner's axes.
+    image : path-like, nibabel image or numpy.ndarray
+        Whatever MRtrix3 opens, in MRtrix3's conventions and the scanner's frame. FODs: spherical harmonic coefficients,
+        real, even degrees only, shape (X, Y, Z, N) with N = 1, 6, 15, 28, 45, ... Tensors: xx, yy, zz, xy, xz, yz,
+        shape (X, Y, Z, 6). An array has voxels of 1 mm along the scanner's axes.
+    kind : {"fod", "tensor"}, optional
+        What the image contains; by default what the command that made it writes, as far as the header says, else what
+        the values can be.
     background : path-like, nibabel image or numpy.ndarray, optional
         An image, on any grid, to show in grey behind the glyphs; of a 4-D image, the first volume. Black by default.
     plane : {"axial", "coronal", "sagittal"}, optional
@@ -149,29 +145,31 @@ def glyphs(
     slice : int, optional
         The index of the slice, counted from the feet, the back or the left; by default the middle one of those that
         are not empty.
-    region : pair of pairs of int, optional
-        ``((x0, x1), (y0, y1))``: only voxels x0 to x1 - 1 across and y0 to y1 - 1 up, counted from the left or the
-        back, and from the back or the feet.
-    zoom : float, optional
-        How many times larger than `size` the picture is.
+    region : str or pair of pairs of int, optional
+        The part of the slice: ``"30:38,40:48"`` or ``((30, 38), (40, 48))`` for voxels across and up, as slices in
+        Python, counted to the patient's right or front, and to the front or the head; ``"-20:20,-30:10mm"`` for
+        scanner coordinates along the nearest axes; ``"all"``. By default some 32 x 28 voxels around the strongest
+        glyphs, in which each glyph is large enough to be seen.
     scale : float, optional
-        The size of the glyphs. With 1, the 99th percentile of the slice's peaks just fits its voxel. All glyphs have
-        the same scale, so that amplitudes can be compared; only peaks more than twice as large are reduced.
+        The size of the glyphs. With 1, the 99th percentile of the peaks that are shown just fits its voxel. All glyphs
+        have the same scale, so that they can be compared; only peaks more than twice as large are reduced.
     size : int, optional
-        The longer side of the picture in pixels.
+        The width of the picture in pixels, as for `peek`.
 
     Returns
     -------
     provision.pictures.picture.Picture
-        The picture. Voxels that are zero or not finite, or whose peak is less than a hundredth of the largest, are
-        left empty, and negative amplitudes are not drawn.
+        The picture, whose title and ``alt`` say which part of the slice it shows. Voxels that are zero or not finite,
+        or whose peak is less than a hundredth of the largest, are left empty. Negative amplitudes are not drawn, and
+        negative eigenvalues are taken as nearly 0.
 
     Raises
     ------
     provision.errors.OptionError
-        If the image does not contain FODs, has no such plane, slice or region, or the background does not overlap.
+        If the image cannot be read, contains neither FODs nor tensors or could contain both, has no such plane, slice
+        or region, or the background does not overlap.
     provision.errors.ProvisionError
-        If VTK or nibabel is not installed, or VTK cannot draw on this machine.
+        If MRtrix3, VTK, matplotlib or nibabel is not installed, or VTK cannot draw on this machine.
 
     Notes
     -----
@@ -180,307 +178,245 @@ def glyphs(
     Examples
     --------
     >>> glyphs("wmfod.mif", background="t1.nii.gz", plane="coronal", slice=48)  # doctest: +SKIP
-    <Picture 960 x 960: FODs of coronal slice 48, 2104 voxels>
-    >>> glyphs("wmfod.mif", region=((30, 38), (40, 48)))  # doctest: +SKIP
-    <Picture 960 x 960: FODs of axial slice 30, 64 voxels>
+    <Picture 960 x 737: FODs of coronal slice 48 of wmfod.mif, region 31:63,22:50 of 96 x 60 voxels, 812 drawn>
+    >>> glyphs("dt.mif", region="30:38,40:48").save("tensors.pdf")  # doctest: +SKIP
+    PosixPath('tensors.pdf')
     """
-    extras.require("view", "Pictures of FODs", "vtkmodules", "nibabel")
+    extras.require("view", "Pictures of glyphs", "vtkmodules", "nibabel", "matplotlib")
+    chosen, size, scale = drawing.plane_named(plane), drawing.check_size(size), _checked_scale(scale)
+    wanted = None if region is None else regions.parsed(region)
+    with Reader(image) as reader:
+        values = reader.read()
+        kind = kinds.checked(kind, reader.header, values)
+        index = _index(slice, values, chosen)
+        whole = chosen.slice(values, index)
+        part, radii = _shown(whole, kind, chosen, index, region is not None, wanted, reader.header)
+        sheet = Sheet([(chosen, part.shape, part.spacing)], size=size)
+        pixels = _pixels(sheet)
+        scene, mean = _scene(whole[part.voxels], radii, kind, part, scale, pixels)
+        behind = _behind(background, image, part, pixels)
+    drawn = _draw(scene)
+    behind[drawn[..., 3] > 0] = drawn[drawn[..., 3] > 0, :3]
+    # Across runs to the left of the picture, and up from its bottom.
+    sheet.show(0, behind[::-1, ::-1].swapaxes(0, 1), interpolation="antialiased")
+    return _finished(sheet, part, kind, len(scene["centres"]), mean)
+
+
+def _checked_scale(scale: Any) -> float:
+    is_number = isinstance(scale, numbers.Real) and not isinstance(scale, bool)
+    if not (is_number and 0 < scale < math.inf):
+        raise OptionError(f"The scale must be a number greater than 0, not {scale!r}.", code="bad-value")
+    return float(scale)
+
+
+def _filled(values: np.ndarray) -> np.ndarray:
+    """Return where values (..., N) are all finite and not all 0."""
     import numpy as np
 
-    axes = _axes(plane)
-    sizes = {"zoom": zoom, "scale": scale, "size": size}
-    for name, value in sizes.items():
-        _check_positive(name, value)
-    coefficients, affine = _loaded(fod)
-    filled = np.isfinite(coefficients).all(axis=-1) & coefficients.any(axis=-1)
-    start, shape = _window(region, [filled.shape[axis] for axis in axes[:2]], plane)
-    filled = filled.transpose(axes)[start[0] : start[0] + shape[0], start[1] : start[1] + shape[1]]
-    index = _index(slice, filled.any(axis=(0, 1)), plane)
-    shown = _Slice(axes, index, start, shape, affine, _pixels_per_mm(affine, axes, shape, size * zoom))
-    behind = _behind(background, fod, shown)
-    voxels = np.argwhere(filled[..., index]) + start
-    here = coefficients.transpose(*axes, 3)[voxels[:, 0], voxels[:, 1], index].astype(np.float32)
-    drawn, scene = _scene(here, voxels, shown, scale)
-    pixels = _over(_draw(scene), behind)
-    return Picture.of(pixels, f"FODs of {plane} slice {index}, {drawn} voxel{'s' * (drawn != 1)}")
+    finite, some = np.ones(values.shape[:-1], bool), np.zeros(values.shape[:-1], bool)
+    for volume in np.moveaxis(values, -1, 0):  # one after the other: the whole may be larger than memory
+        finite &= np.isfinite(volume)
+        some |= volume != 0
+    return finite & some
 
 
-def _axes(plane: str) -> tuple[int, int, int]:
-    if not isinstance(plane, str) or plane not in PLANES:
-        raise unknown("plane", plane, PLANES)
-    return PLANES[plane]
-
-
-def _check_positive(name: str, value: Any) -> None:
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not (is_number and 0 < value < math.inf):
-        raise OptionError(f"The {name} must be a number greater than 0, not {value!r}.", code="bad-value")
-
-
-def _loaded(fod: Image) -> tuple[np.ndarray, np.ndarray]:
-    """Return the coefficients, with axes nearest to right, front and up, and the affine."""
-    from provision.pictures.images import loaded
-
-    array, affine = loaded(fod)
-    if array.ndim != 4:
-        raise OptionError(
-            f"FODs must be a 4-D image, but this one has {array.ndim} dimensions: {_times(array.shape)}.",
-            code="not-fods",
-        )
-    if array.shape[3] not in _COUNTS:
-        raise OptionError(
-            f"The image has {array.shape[3]} volumes, which does not match any lmax.",
-            hint=f"FODs have {', '.join(map(str, _COUNTS[:7]))}, ... volumes, for an lmax of 0, 2, 4, ...",
-            code="not-fods",
-        )
-    _check_coefficients(array)
-    return array, affine
-
-
-def _check_coefficients(array: np.ndarray) -> None:
-    """Refuse other images that happen to have a matching number of volumes: diffusion tensors and series."""
-    import numpy as np
-
-    if array.shape[3] < 6:
-        return
-    voxels = array.reshape(-1, array.shape[3])
-    voxels = voxels[np.isfinite(voxels).all(axis=1) & voxels.any(axis=1)]
-    voxels = voxels[:: len(voxels) // _TRIED + 1].astype(float)
-    # What is around a head weighs little.
-    weights = np.square(voxels[:, :6]).sum(axis=1)
-    if not weights.any():
-        return
-
-    def share(of: np.ndarray) -> float:
-        return float(np.average(of, weights=weights))
-
-    if array.shape[3] > 6 and (array.dtype.kind != "f" or share((voxels > 0).all(axis=1)) > _NEARLY_ALL):
-        raise OptionError(
-            f"The image contains {array.shape[3]} volumes of intensities, not FODs.",
-            hint="Compute FODs first: dwi2fod.", code="not-fods",
-        )  # fmt: skip
-    tensors = max(share(_least_eigenvalues(voxels[:, order]) > 0) for order in _TENSORS)
-    is_small = np.average(np.abs(voxels[:, :3]).max(axis=1), weights=weights) < _LARGEST_DIFFUSIVITY
-    if array.shape[3] == 6 and tensors > _MOST and (is_small or share(~_are_moments(voxels)) > _SOME):
-        raise OptionError(
-            "The image contains diffusion tensors, which have 6 volumes as well but are not FODs.",
-            hint="Compute FODs first: dwi2fod.", code="not-fods",
-        )  # fmt: skip
-
-
-def _least_eigenvalues(tensors: np.ndarray) -> np.ndarray:
-    """Return the smallest eigenvalues of symmetric matrices, given as xx, yy, zz, xy, xz, yz."""
-    import numpy as np
-
-    return np.linalg.eigvalsh(tensors[:, [[0, 3, 4], [3, 1, 5], [4, 5, 2]]])[:, 0]
-
-
-def _are_moments(voxels: np.ndarray) -> np.ndarray:
-    """Return for each voxel whether a non-negative function can have these first six coefficients.
-
-    Its second moments, xx, yy, zz, xy, xz, yz, then form a matrix without negative eigenvalues.
-    """
-    import numpy as np
-
-    whole = voxels[:, 0] * math.sqrt(4 * math.pi)
-    factors = np.array([1, -1, math.sqrt(12), -1, 1]) * math.sqrt(4 * math.pi / 15)
-    xy, yz, zz, xz, difference = (voxels[:, 1:6] * factors).T
-    zz = (whole + zz) / 3
-    half = (whole - zz) / 2
-    moments = np.stack([half + difference, half - difference, zz, xy, xz, yz], axis=1)
-    return _least_eigenvalues(moments) > -_ROUNDING * np.abs(whole)
-
-
-def _window(
-    region: Sequence[Sequence[int]] | None, sizes: Sequence[int], plane: str
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the first voxel and the number of voxels to show, across and up."""
-    if region is None:
-        return (0, 0), (sizes[0], sizes[1])
-    try:
-        (x0, x1), (y0, y1) = ((operator.index(bound) for bound in bounds) for bounds in region)
-    except (TypeError, ValueError) as error:
-        raise OptionError(
-            f"The region must be two pairs of whole numbers, not {region!r}.",
-            hint="Use ((x0, x1), (y0, y1)).",
-            code="bad-value",
-        ) from error
-    if not (0 <= x0 < x1 <= sizes[0] and 0 <= y0 < y1 <= sizes[1]):
-        raise OptionError(
-            f"The region {region!r} is outside the {plane} slices, which have {_times(sizes)} voxels.",
-            hint=f"The largest region is ((0, {sizes[0]}), (0, {sizes[1]})).",
-            code="bad-value",
-        )
-    return (x0, y0), (x1 - x0, y1 - y0)
-
-
-def _index(slice: int | None, filled: np.ndarray, plane: str) -> int:
+def _index(slice: int | None, values: np.ndarray, plane: Plane) -> int:
     """Return the index of the slice to show, which must not be empty."""
     import numpy as np
 
-    full = np.flatnonzero(filled)
+    def full() -> list[int]:
+        return np.flatnonzero(_filled(values).any(axis=(plane.across, plane.up))).tolist()
+
     if slice is None:
-        if not len(full):
+        if not (some := full()):
             raise OptionError("There is nothing to show: every voxel is zero or not finite.", code="nothing-to-show")
-        return int(full[len(full) // 2])
+        return some[len(some) // 2]
     try:
         index = operator.index(slice)
     except TypeError as error:
         raise OptionError(f"The slice must be a whole number, not {slice!r}.", code="bad-value") from error
-    if not 0 <= index < len(filled):
-        hint = f"They are numbered from 0 to {len(filled) - 1}."
-        raise OptionError(f"There is no {plane} slice {index}.", hint=hint, code="bad-value")
-    if not filled[index]:
-        others = f"Slices that are not empty: {_ranges(full)}." if len(full) else "All other slices are empty, too."
-        message = f"There is nothing to show in {plane} slice {index}."
+    count = values.shape[plane.through]
+    if not 0 <= index < count:
+        hint = f"They are numbered from 0 to {count - 1}."
+        raise OptionError(f"There is no {plane.name} slice {index}.", hint=hint, code="bad-value")
+    if not _filled(plane.slice(values, index)).any():
+        others = f"Slices that are not empty: {ranges(some)}." if (some := full()) else "All others are empty, too."
+        message = f"There is nothing to show in {plane.name} slice {index}."
         raise OptionError(message, hint=others, code="nothing-to-show")
     return index
 
 
-def _ranges(numbers: np.ndarray) -> str:
-    """Return numbers as ranges: 2 to 5, 9."""
+def _shown(
+    values: np.ndarray, kind: str, plane: Plane, index: int, is_chosen: bool, region: regions.Region | None,
+    header: Header,
+) -> tuple[_Part, np.ndarray]:  # fmt: skip
+    """Return the part of a slice to show, and the largest radius of the glyph of each of its voxels, 0 for none.
+
+    `values` are those of the slice, shape (across, up, N).
+    """
     import numpy as np
 
-    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
-    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+    filled = _filled(values)
+    radii = np.zeros(filled.shape, np.float32)
+    radii[filled] = _RADII[kind](values[filled])
+    voxels = _slices(filled.shape)
+    if region:
+        voxels = region.voxels(plane, index, header)
+    elif not is_chosen and radii.any():
+        voxels = regions.strongest(radii, [header.spacing[axis] for axis in (plane.across, plane.up)])
+    part = _Part(plane, index, voxels, header)
+    if not radii[voxels].any():
+        where = f"{plane.name} slice {index}" + (f", {part}" if region else "")
+        reason = "no amplitude is positive" if kind == "fod" else "no eigenvalue is positive"
+        raise OptionError(f"There is nothing to show in {where}: {reason}.", code="nothing-to-show")
+    return part, radii[voxels]
 
 
-def _times(sizes: Sequence[int]) -> str:
-    return " x ".join(map(str, sizes))
+def _slices(shape: Sequence[int]) -> tuple[slice, slice]:
+    return slice(0, shape[0]), slice(0, shape[1])
 
 
-def _pixels_per_mm(affine: np.ndarray, axes: Sequence[int], shape: Sequence[int], longest: float) -> float:
+def _peaks(coefficients: np.ndarray) -> np.ndarray:
+    """Return the largest amplitude in each voxel, shape (G,), of coefficients (G, N); 0 if none is positive."""
     import numpy as np
 
-    if longest > _LARGEST_SIDE:
-        raise OptionError(
-            f"The picture would be {longest:.0f} pixels wide or high; the limit is {_LARGEST_SIDE}.",
-            hint="Use a smaller zoom or size, or a region.",
-            code="too-large",
-        )
-    return longest / max(np.linalg.norm(affine[:3, axes[:2]], axis=0) * shape)
+    directions, _ = fod_render.sphere(8)
+    half = directions[directions @ (1, 1e-3, 1e-6) > 0]
+    basis = fod_render.sh_basis(half, 2 * kinds.COUNTS.index(coefficients.shape[1])).T.astype(np.float32)
+    return np.maximum((coefficients @ basis).max(axis=1), 0)
 
 
-def _behind(background: Image | None, fod: Image, shown: _Slice) -> np.ndarray:
-    """Return the grey values behind the glyphs, 0 to 1, float32, shape (H, W)."""
+def _eigenvalues(tensors: np.ndarray) -> np.ndarray:
+    """Return the largest eigenvalue in each voxel, shape (G,), of tensors (G, 6); 0 if none is positive."""
     import numpy as np
 
-    from provision.pictures.images import loaded
+    return np.maximum(np.linalg.eigvalsh(kinds.matrices(tensors))[:, -1], 0)
 
-    width, height = shown.pixels
+
+_RADII = {"fod": _peaks, "tensor": _eigenvalues}
+
+
+def _pixels(sheet: Sheet) -> tuple[int, int]:
+    """Return the width and height with which glyphs are drawn for the one panel of a sheet."""
+    _plane, count, edge = sheet.panels[0]
+    sides = [count[axis] * edge[axis] * sheet.scale for axis in (0, 1)]
+    finer = _FINER if _FINER * max(sides) <= _LARGEST_SIDE else 1
+    return max(round(sides[0] * finer), 1), max(round(sides[1] * finer), 1)
+
+
+def _scene(
+    values: np.ndarray, radii: np.ndarray, kind: str, part: _Part, scale: float, pixels: tuple[int, int]
+) -> tuple[dict[str, np.ndarray], float]:
+    """Return the scene for `fod_render.draw`, and the peak of a glyph that just fits its voxel.
+
+    `values` and `radii` are those of the part, shape (across, up, N) and (across, up).
+    """
+    import numpy as np
+
+    largest = np.percentile(radii[radii > 0], 99)
+    voxels = np.argwhere(radii > _SMALLEST * largest)
+    here, peaks = (of[voxels[:, 0], voxels[:, 1]].astype(np.float32) for of in (values, radii))
+    fitting = scale * min(part.spacing) / 2 / np.maximum(largest, peaks / _LARGEST)
+    here *= fitting[:, np.newaxis]
+    height = part.shape[1] * part.spacing[1]
+    drawn = peaks * fitting
+    return {
+        **({"coefficients": here} if kind == "fod" else {"tensors": kinds.matrices(here)}),
+        "centres": part.places(voxels).astype(np.float32),
+        "to_picture": part.to_picture,
+        "frequencies": _frequencies(2 * drawn * pixels[1] / height / _FINER),
+        "pixels": np.array(pixels),
+        "height": np.array(height),
+        "depth": np.array(1.5 * drawn.max()),  # peaks are found to within a few per cent
+    }, float(largest / scale)
+
+
+def _frequencies(diameters: np.ndarray) -> np.ndarray:
+    """Return how finely glyphs need to be drawn, for their diameters in pixels."""
+    import numpy as np
+
+    needed = np.searchsorted(_FREQUENCIES, diameters / _PIXELS_PER_PART)
+    return np.array(_FREQUENCIES)[np.minimum(needed, len(_FREQUENCIES) - 1)]
+
+
+def _behind(background: Image | None, image: Image, part: _Part, pixels: tuple[int, int]) -> np.ndarray:
+    """Return what is behind the glyphs in grey, uint8, shape (H, W, 3), top row first."""
+    import numpy as np
+
     if background is None:
-        return np.zeros((height, width), np.float32)
-    if isinstance(background, np.ndarray) and not isinstance(fod, np.ndarray):
+        return np.zeros((*pixels[::-1], 3), np.uint8)
+    if isinstance(background, np.ndarray) and not isinstance(image, np.ndarray):
         raise OptionError(
             "The background is an array, which has no position in space.",
             hint="Pass a path or a nibabel image.",
             code="bad-value",
         )
-    array, affine = loaded(background)
-    volume = array.reshape(*array.shape[:3], -1)[..., 0]
-    values = _interpolated(volume, _transformed(np.linalg.inv(affine) @ shown.affine, shown.voxels()))
-    if np.isnan(values).all():
+    import nibabel
+    from nibabel.orientations import apply_orientation, io_orientation
+
+    plane, shape = part.plane, [1, 1, 1]
+    shape[plane.across], shape[plane.up] = pixels
+    parts = (pixels[0] / part.shape[0], pixels[1] / part.shape[1])
+    affine = part.affine(parts, min(part.spacing) / max(parts))
+    grid = nibabel.Nifti1Image(np.zeros(shape, np.uint8), affine)
+    with Reader(background) as reader, Reader(grid) as template:
+        _check_overlap(reader.header, part)
+        values = reader.read_like(template, [0], interpolation="linear")
+        # Rounding may turn the axes of a grid at 45 degrees to the scanner's.
+        turned = io_orientation(np.linalg.inv(affine) @ template.header.affine)
+        values = apply_orientation(values.reshape(values.shape[:3]), turned)
+        values = plane.slice(values, 0)[::-1, ::-1].swapaxes(0, 1)
+        low, high = np.nanpercentile(values, (1, 99))
+        grey = 255 * _BACKGROUND * np.clip(np.nan_to_num(values - low) / (high - low or 1), 0, 1)
+    return np.repeat(grey[..., np.newaxis].round().astype(np.uint8), 3, axis=2)
+
+
+def _check_overlap(header: Header, part: _Part) -> None:
+    """Refuse a background that has no voxel where the part has one."""
+    import numpy as np
+
+    voxels = np.zeros((*part.shape, 4))
+    voxels[..., 3] = 1
+    voxels[..., [part.plane.across, part.plane.up]] = np.moveaxis(np.indices(part.shape), 0, -1) + part.start
+    voxels[..., part.plane.through] = part.index
+    there = voxels @ (np.linalg.inv(header.affine) @ part.header.affine)[:3].T
+    if not ((there > -0.5) & (there < np.subtract(header.shape[:3], 0.5))).all(axis=-1).any():
         hint = "Check that both images show the same head."
-        raise OptionError("The background does not overlap with the slice.", hint=hint, code="wrong-image")
-    low, high = np.nanpercentile(values, (1, 99))
-    return _BACKGROUND * np.clip(np.nan_to_num(values - low) / (high - low or 1), 0, 1)
+        message = f"The background does not overlap with {part.plane.name} slice {part.index}."
+        raise OptionError(message, hint=hint, code="wrong-image")
 
 
-def _transformed(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
-    return points @ affine[:3, :3].T + affine[:3, 3]
+def _finished(sheet: Sheet, part: _Part, kind: str, drawn: int, largest: float) -> Picture:
+    """Write what is shown around it."""
+    sheet.letters(0)
+    sheet.ruler(0)
+    _add_key(sheet, part.to_picture)
+    what, name, where = kinds.KINDS[kind], part.header.name, f"{part.plane.name} slice {part.index}"
+    glyphs = f"{drawn} glyph{'s' * (drawn != 1)}"
+    sheet.title(f"{what} of {name}   {where}   {part}   {glyphs}")
+    x, y, z = part.centre()
+    peak = "amplitude" if kind == "fod" else "eigenvalue"
+    sheet.footer(f"centre at {x:.1f}, {y:.1f}, {z:.1f} mm   {peak} of a glyph that fits its voxel: {largest:.3g}")
+    return sheet.picture(f"{what} of {where} of {name}, {part}, {glyphs}")
 
 
-def _interpolated(volume: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Interpolate between voxels, trilinearly; NaN outside the outer edges of the volume.
-
-    Parameters
-    ----------
-    volume : numpy.ndarray
-        Shape (X, Y, Z).
-    points : numpy.ndarray
-        Unrounded voxel indices, shape (..., 3).
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape (...).
-    """
-    import itertools
-
+def _add_key(sheet: Sheet, to_picture: np.ndarray) -> None:
+    """Draw what the colours mean, on the right: half a sphere in the colours of the directions on it."""
     import numpy as np
 
-    last = np.subtract(volume.shape, 1)
-    result = np.full(points.shape[:-1], np.nan, np.float32)
-    # Transforming a grid there and back introduces rounding errors.
-    inside = ((points > -0.5 - 1e-6) & (points < last + 0.5 + 1e-6)).all(axis=-1)
-    points = np.clip(points[inside], 0, last)
-    below = np.minimum(points.astype(int), np.maximum(last - 1, 0))
-    above = points - below
-    total = np.zeros(len(points), np.float32)
-    for corner in itertools.product((0, 1), repeat=3):
-        weight = np.where(corner, above, 1 - above).prod(axis=1)
-        total += weight * volume[tuple(np.minimum(below + corner, last).T)]
-    result[inside] = total
-    return result
-
-
-def _scene(
-    coefficients: np.ndarray, voxels: np.ndarray, shown: _Slice, scale: float
-) -> tuple[int, dict[str, np.ndarray]]:
-    """Return how many glyphs are drawn, and the scene for `fod_render.draw`.
-
-    Parameters
-    ----------
-    coefficients : numpy.ndarray
-        Of the voxels to show, shape (G, N).
-    voxels : numpy.ndarray
-        Their indices across and up, shape (G, 2).
-    shown : _Slice
-        The slice.
-    scale : float
-        As for `glyphs`.
-    """
-    import numpy as np
-
-    peaks = _peaks(coefficients)
-    if not (peaks > 0).any():
-        message = f"There is nothing to show in slice {shown.index}: no amplitude is positive."
-        raise OptionError(message, code="nothing-to-show")
-    largest = np.percentile(peaks[peaks > 0], 99)
-    drawn = peaks > _SMALLEST * largest
-    fitting = scale * shown.spacing.min() / 2 / np.maximum(largest, peaks[drawn] / _LARGEST)
-    per_voxel = shown.spacing.min() * shown.pixels_per_mm
-    count = int(drawn.sum())
-    return count, {
-        "coefficients": (coefficients[drawn] * fitting[:, np.newaxis]).astype(np.float32),
-        "centres": shown.places(voxels[drawn]).astype(np.float32),
-        "to_picture": shown.to_picture,
-        "frequency": np.array(_frequency(count, scale * per_voxel)),
-        "pixels": np.array(shown.pixels),
-        "height": np.array(shown.pixels[1] / shown.pixels_per_mm),
-    }
-
-
-def _peaks(coefficients: np.ndarray) -> np.ndarray:
-    """Return the largest amplitude in each voxel, shape (G,)."""
-    import numpy as np
-
-    directions, _ = fod_render.sphere(8)
-    half = directions[directions @ (1, 1e-3, 1e-6) > 0]
-    lmax = 2 * _COUNTS.index(coefficients.shape[1])
-    return (coefficients @ fod_render.sh_basis(half, lmax).T.astype(np.float32)).max(axis=1)
-
-
-def _frequency(count: int, pixels: float) -> int:
-    """Return how fine the glyphs can and need to be, given their number and their size in pixels."""
-    affordable = math.isqrt(_MOST_VERTICES // count // 10)
-    if affordable < _ROUGH:
-        raise OptionError(
-            f"The slice contains {count} FODs; at most {_MOST_VERTICES // (10 * _ROUGH**2)} can be drawn.",
-            hint="Draw a region: region=((x0, x1), (y0, y1)).",
-            code="too-large",
-        )
-    return min(affordable, max(_WELL, min(_SMOOTH, round(pixels / _PIXELS_PER_PART))))
+    width, height = sheet.pixels
+    ratio = sheet.size / drawing.WIDTH
+    side = 60 * ratio
+    left, bottom = width - side - 7 * ratio, height / 2
+    x, y = np.meshgrid(*[(np.arange(240) + 0.5) / 120 - 1] * 2)
+    seen = np.stack([x, y, np.sqrt(np.clip(1 - x**2 - y**2, 0, None))], axis=-1)
+    disc = np.dstack([np.abs(seen @ to_picture).clip(0, 1), np.hypot(x, y) <= 1])
+    axes = sheet.figure.add_axes((left / width, bottom / height, side / width, side / height), label="key")
+    axes.imshow(disc, origin="lower", interpolation="antialiased")
+    axes.axis("off")
+    for line, (text, colour) in enumerate(_KEY):
+        at = ((left + side / 2) / width, (bottom - (6 + 13 * line) * ratio) / height)
+        sheet.figure.text(*at, text, color=colour, ha="center", va="top", fontsize=8 * ratio)
 
 
 def _draw(scene: dict[str, Any]) -> np.ndarray:
@@ -517,8 +453,8 @@ def _failure(process: subprocess.CompletedProcess[str]) -> ProvisionError:
     """Return the error for a process that drew nothing."""
     if process.returncode == -signal.SIGKILL:
         return ProvisionError(
-            "The process that draws FODs was killed, perhaps because memory ran out.",
-            hint="Draw a region.",
+            "The process that draws glyphs was killed, perhaps because memory ran out.",
+            hint="Draw a region, or use a smaller size.",
             code="out-of-memory",
         )
     last = (process.stderr.strip().splitlines() or [""])[-1]
@@ -528,12 +464,4 @@ def _failure(process: subprocess.CompletedProcess[str]) -> ProvisionError:
             hint='Install Mesa: provision.run("deps", groups=["glyphs"]).',
             code="no-library",
         )
-    return ProvisionError(f"VTK could not draw the FODs: {last}")
-
-
-def _over(drawn: np.ndarray, behind: np.ndarray) -> np.ndarray:
-    """Blend glyphs over a grey picture, uint8, shape (H, W, 3)."""
-    import numpy as np
-
-    clear = (255 - drawn[..., 3:].astype(np.float32)) * behind[..., np.newaxis]
-    return (drawn[..., :3] + clear + 0.5).clip(0, 255).astype(np.uint8)
+    return ProvisionError(f"VTK could not draw the glyphs: {last}")

@@ -92,7 +92,7 @@ class StandIn:
         self._write(place, values, affine)
 
     def _mrtransform(self, arguments, of):
-        from scipy.ndimage import affine_transform
+        from scipy.ndimage import map_coordinates
 
         values, affine = self._opened(arguments[0], of)
         shape, there = (lambda image, affine: (image.shape[:3], affine))(
@@ -100,8 +100,12 @@ class StandIn:
         )
         matrix = np.linalg.inv(affine) @ there
         order = 0 if arguments[arguments.index("-interp") + 1] == "nearest" else 1
+        places = np.tensordot(matrix[:3, :3], np.indices(shape), 1) + matrix[:3, 3, None, None, None]
+        # Up to the outer edges of the image, the value is that of the nearest voxel.
+        edges = np.subtract(values.shape[:3], 0.5)[:, None, None, None]
+        inside = ((places >= -0.5 - 1e-6) & (places <= edges + 1e-6)).all(axis=0)
         parts = [
-            affine_transform(part.astype(float), matrix[:3, :3], matrix[:3, 3], output_shape=shape, order=order)
+            np.where(inside, map_coordinates(part.astype(float), places, order=order, mode="nearest"), 0)
             for part in np.moveaxis(values.reshape(*values.shape[:3], -1), -1, 0)
         ]
         result = np.stack(parts, -1).reshape(*shape, *values.shape[3:])
