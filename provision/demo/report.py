@@ -139,13 +139,17 @@ pre { overflow-x: auto; padding: .8rem 1rem; border: 1px solid var(--line); bord
 def pictures(folder: Path) -> dict[str, Drawn]:
     """Draw a demo's pictures and save each as NAME.png; where one cannot be drawn, its error takes its place."""
     from provision.pictures.glyphs import glyphs
-    from provision.pictures.images import header
     from provision.pictures.peek import peek
+    from provision.pictures.reader import Reader
 
-    dwi = folder / "dwi.mif"
+    def last() -> Any:
+        with Reader(folder / "dwi.mif") as reader:
+            volume = reader.header.volumes - 1
+        return peek(folder / "dwi.mif", volume=volume)
+
     drawn = {
         "glyphs": _tried(lambda: glyphs(folder / "wmfod.mif", background=folder / "fod_l0.nii.gz")),
-        "peek": _tried(lambda: peek(dwi, volume=header(dwi).volumes - 1)),
+        "peek": _tried(last),
     }
     for name, picture in drawn.items():
         if not isinstance(picture, ProvisionError):

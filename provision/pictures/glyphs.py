@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _FREQUENCIES = (6, 8, 12, 16, 24)
 _PIXELS_PER_PART = 3
 # Glyphs are drawn with so many times the picture's pixels, which smooths their edges, and a print shows more of them.
-_FINER, _LARGEST_SIDE = 2, 8192
+_FINER, _LARGEST_SIDE = 2, 4096
 # Of the slice's largest: smaller glyphs are specks that cost as much as large ones.
 _SMALLEST = 0.01
 # Times the largest: a few voxels at a brain's edge may exceed all others so far that they would cover the picture.
@@ -358,7 +358,7 @@ def _behind(background: Image | None, image: Image, part: _Part, pixels: tuple[i
     shape[plane.across], shape[plane.up] = pixels
     parts = (pixels[0] / part.shape[0], pixels[1] / part.shape[1])
     affine = part.affine(parts, min(part.spacing) / max(parts))
-    grid = nibabel.Nifti1Image(np.zeros(shape, np.uint8), affine)
+    grid = nibabel.Nifti2Image(np.zeros(shape, np.uint8), affine)
     with Reader(background) as reader, Reader(grid) as template:
         _check_overlap(reader.header, part)
         values = reader.read_like(template, [0], interpolation="linear")

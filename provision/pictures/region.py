@@ -63,7 +63,10 @@ class Region:
         """
         import numpy as np
 
-        rows, limits = [plane.across, plane.up], np.array([[math.nan if b is None else b for b in p] for p in self.bounds])
+        rows, limits = (
+            [plane.across, plane.up],
+            np.array([[math.nan if b is None else b for b in p] for p in self.bounds]),
+        )
         matrix = header.affine[np.ix_(rows, rows)]
         origin = header.affine[rows, 3] + header.affine[rows, plane.through] * index
         counts = np.array([header.shape[row] for row in rows])

@@ -219,7 +219,9 @@ def test_tensors_are_ellipsoids_with_their_eigenvalues_as_axes_in_the_colour_of_
     # The area of an ellipse whose longer axis fits the voxel, with a shorter one of a third.
     assert lit.sum() == pytest.approx(np.pi * 200**2 / 3, rel=0.02)
     shades = seen[lit][seen[lit].max(axis=-1) > 0.5]
-    np.testing.assert_allclose((shades / shades.max(axis=-1, keepdims=True)).min(axis=0)[[across, up]], [0.577, 1], atol=0.1)
+    np.testing.assert_allclose(
+        (shades / shades.max(axis=-1, keepdims=True)).min(axis=0)[[across, up]], [0.577, 1], atol=0.1
+    )
 
 
 @drawing

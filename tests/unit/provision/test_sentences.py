@@ -22,7 +22,7 @@ from provision.demo import pipeline
 from provision.engine import events, lock, runner
 from provision.errors import Interrupted, ProvisionError, unexpected
 from provision.machine import notes
-from provision.pictures import glyphs, images, slices, terminal
+from provision.pictures import images, kinds, slices, terminal
 from provision.pictures import view as webview
 
 ARRAY = np.ones((3, 4, 5), np.float32)
@@ -323,9 +323,9 @@ ROWS = [
         "Copy or create it again.",
     ),
     (
-        lambda _: glyphs._loaded(ARRAY),
+        lambda _: kinds._check_shape(ARRAY.shape),
         "not-fods",
-        "FODs must be a 4-D image, but this one has 3 dimensions: 3 x 4 x 5.",
+        "FODs and tensors are 4-D images; this one has 3 dimensions: 3 x 4 x 5.",
         "",
     ),
     (

@@ -2,15 +2,17 @@
 
 import base64
 import re
+from contextlib import nullcontext
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from provision.demo import report
 from provision.demo.pipeline import Angles, DemoResult
 from provision.errors import OptionError, ProvisionError
-from provision.pictures import glyphs, peek
+from provision.pictures import glyphs, peek, reader
 from provision.pictures.picture import Picture
 
 # The smallest PNG that a browser shows; what is in it does not matter here.
@@ -165,11 +167,18 @@ def luminance(colour: str) -> float:
 # Its pictures
 
 
+class EightVolumes(nullcontext):
+    """A reader of eight volumes, whatever the image."""
+
+    def __enter__(self):
+        return SimpleNamespace(header=SimpleNamespace(volumes=8))
+
+
 def test_pictures_are_drawn_of_the_demos_files_and_saved(tmp_path, monkeypatch):
     asked = {}
     monkeypatch.setattr(glyphs, "glyphs", lambda image, **options: asked.update({image: options}) or DRAWN["glyphs"])
     monkeypatch.setattr(peek, "peek", lambda image, **options: asked.update({image: options}) or DRAWN["peek"])
-    monkeypatch.setattr("provision.pictures.images.header", lambda image: type("Header", (), {"volumes": 8}))
+    monkeypatch.setattr(reader, "Reader", EightVolumes)
     assert report.pictures(tmp_path) == DRAWN
     assert asked == {
         tmp_path / "wmfod.mif": {"background": tmp_path / "fod_l0.nii.gz"},
@@ -184,7 +193,7 @@ def test_picture_that_cannot_be_drawn_leaves_its_reason_and_the_other_picture(tm
 
     monkeypatch.setattr(glyphs, "glyphs", missing)
     monkeypatch.setattr(peek, "peek", lambda image, **options: DRAWN["peek"])
-    monkeypatch.setattr("provision.pictures.images.header", lambda image: type("Header", (), {"volumes": 8}))
+    monkeypatch.setattr(reader, "Reader", EightVolumes)
     drawn = report.pictures(tmp_path)
     assert str(drawn["glyphs"]) == "VTK is not installed."
     assert drawn["peek"] is DRAWN["peek"]

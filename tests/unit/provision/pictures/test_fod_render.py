@@ -1,4 +1,4 @@
-"""Fibre orientation distributions: their amplitudes, and the surfaces that are drawn of them."""
+"""Fibre orientation distributions and tensors: the surfaces that are drawn of them."""
 
 import numpy as np
 import pytest
@@ -66,3 +66,28 @@ def test_surface_is_as_far_from_its_centre_as_the_amplitude_and_its_normals_are_
     cosines = np.einsum("ij,ij->i", flat, normals[triangles[whole, 0]])
     assert cosines.min() > 0.98
     np.testing.assert_allclose(colours / 255, np.abs(directions), atol=0.5 / 255 + 1e-9)
+
+
+def test_ellipsoid_has_the_eigenvalues_as_semi_axes_and_the_colour_of_its_principal_direction():
+    turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
+    tensor = turn @ np.diag([1.0, 2.0, 4.0]) @ turn.T
+    points, normals, colours, _ = fod_render.ellipsoids(tensor[np.newaxis], np.array([[5, 7]]), np.eye(3), 12)
+    own = (points - (5, 7, 0)) @ turn / (1, 2, 4)
+    np.testing.assert_allclose(np.linalg.norm(own, axis=1), 1, atol=1e-5)
+    gradient = own / (1, 2, 4) @ turn.T
+    gradient /= np.linalg.norm(gradient, axis=1, keepdims=True)
+    np.testing.assert_allclose(normals, gradient, atol=1e-4)
+    assert (colours == np.abs(turn[:, 2] * 255).round()).all()
+
+
+def test_negative_eigenvalues_make_a_flat_ellipsoid():
+    points, *_ = fod_render.ellipsoids(np.diag([4.0, 2.0, -3.0])[np.newaxis], np.zeros((1, 2)), np.eye(3), 8)
+    np.testing.assert_allclose(np.abs(points).max(axis=0), [4, 2, 0.04], rtol=0.05)
+
+
+def test_few_glyphs_at_a_time_are_made_of_which_each_is_as_fine_as_asked(monkeypatch):
+    monkeypatch.setattr(fod_render, "_VERTICES_AT_ONCE", 1000)
+    scene = {"coefficients": np.ones((30, 1)), "centres": np.arange(60).reshape(30, 2), "to_picture": np.eye(3)}
+    parts = list(fod_render._parts({**scene, "frequencies": np.array([4, 8] * 15)}))
+    sizes = [len(points) for points, *_ in parts]
+    assert max(sizes) < 1100 and sum(sizes) == 15 * (162 + 642)
