@@ -63,7 +63,7 @@ _PICTURES = {
     "colourmap": _COLOURMAPS,
     "overlay_colourmap": _COLOURMAPS,
     "plane": ("axial", "coronal", "sagittal"),
-    "kind": ("fod", "tensor", "peaks"),
+    "kind": ("fod", "tensor"),
 }
 
 _PATHS = ("PATH", "FOLDER", "INVENTORY", "FILE", "IMAGE", "FILE_OR_URL", "DEST")

@@ -56,8 +56,8 @@ _STARTS_WITH_NUMBER = re.compile(r"-\.?\d")
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the commands to the parser of ``provision``."""
     _add_peek(_add(commands, "peek", "show slices of an image", "an image: NIfTI, MIF, MGH, DICOM", _PEEK_EXAMPLES))
-    about = "draw FODs, tensors or peaks as glyphs"
-    _add_glyphs(_add(commands, "glyphs", about, "an image of FODs, tensors or peaks", _GLYPHS_EXAMPLES))
+    about = "draw FODs or tensors as glyphs"
+    _add_glyphs(_add(commands, "glyphs", about, "an image of FODs or tensors", _GLYPHS_EXAMPLES))
     _add_tracks(_add(commands, "tracks", "draw tracks over a slice", "the tracks: TCK or TRK", _TRACKS_EXAMPLES))
     about = "check a diffusion series: its shells, gradients and noise"
     _add_qc(_add(commands, "qc", about, "the series, such as dwi.mif", _QC_EXAMPLES))
@@ -101,7 +101,7 @@ def _add_peek(parser: argparse.ArgumentParser) -> None:
 def _add_glyphs(parser: argparse.ArgumentParser) -> None:
     _add_plane(parser)
     add = parser.add_argument
-    add("--kind", metavar="KIND", help="what the volumes are, if that cannot be seen: fod, tensor or peaks")
+    add("--kind", metavar="KIND", help="what the volumes are, if that cannot be seen: fod or tensor")
     add("--background", metavar="FILE", help="an image to show behind the glyphs")
     add("--slice", metavar="NUMBER", help="the slice, counted from 0 (default: the middle one)")
     about = "the part to draw: from:to across and up, in voxels (30:38,40:48) or mm (-20:20,-30:10mm); or all"

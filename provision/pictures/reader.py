@@ -242,15 +242,17 @@ class Reader:
         if isinstance(image, np.ndarray):
             image = nibabel.Nifti2Image(_plain_type(image), np.eye(4))
         elif not isinstance(image, SpatialImage):
-            kind = type(image).__name__
-            message = f"An image must be a path, a nibabel image or a numpy array, not {kind}."
+            message = f"An image must be a path, a nibabel image or a numpy array, not {type(image).__name__}."
             raise OptionError(message, code="bad-value")
         elif path := _untouched(image):
             return path
         else:
-            values, forms = _plain_type(np.asanyarray(image.dataobj)), isinstance(image, nibabel.Nifti1Pair)
-            affine = None if forms else np.eye(4) if image.affine is None else image.affine
-            image = nibabel.Nifti2Image(values, affine, image.header if forms else None)
+            values = _plain_type(np.asanyarray(image.dataobj))
+            if isinstance(image, nibabel.Nifti1Pair):  # whose header has two forms
+                kind = nibabel.Nifti2Image if isinstance(image, nibabel.Nifti2Pair) else nibabel.Nifti1Image
+                image = kind(values, None, image.header)
+            else:
+                image = nibabel.Nifti2Image(values, np.eye(4) if image.affine is None else image.affine)
             image.set_data_dtype(values.dtype)
         place = self._new("nii")
         try:

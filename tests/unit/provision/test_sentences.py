@@ -8,8 +8,8 @@ import os
 import re
 import sys
 from types import SimpleNamespace
+from unittest import mock
 
-import nibabel
 import numpy as np
 import pytest
 
@@ -22,7 +22,7 @@ from provision.demo import pipeline
 from provision.engine import events, lock, runner
 from provision.errors import Interrupted, ProvisionError, unexpected
 from provision.machine import notes
-from provision.pictures import images, kinds, slices, terminal
+from provision.pictures import kinds, mrtrix3, reader, terminal
 from provision.pictures import view as webview
 
 ARRAY = np.ones((3, 4, 5), np.float32)
@@ -63,10 +63,13 @@ def gone(folder):
     paths.absolute("out")
 
 
-def cut(folder):
-    nibabel.save(nibabel.Nifti1Image(ARRAY, np.eye(4)), folder / "a.nii")
-    os.truncate(folder / "a.nii", 400)
-    images.loaded(folder / "a.nii")
+def without_mrtrix3(folder):
+    with mock.patch.dict(os.environ, PATH=str(folder)), mock.patch.object(notes, "read_state", lambda _: {}):
+        mrtrix3.command("mrinfo")
+
+
+def refused_by_mrtrix3(_):
+    raise mrtrix3._failure("mrinfo", "a.nii", ['file "a.nii" is smaller than expected'], 1)
 
 
 def run_command(folder, script):
@@ -284,42 +287,27 @@ ROWS = [
         'Install them: pip install "mrtrix-provision[view]".',
     ),
     (
-        lambda _: slices._commands(),
+        without_mrtrix3,
         "not-installed",
-        "mrpeek is not installed.",
-        'Install it: provision.run("mrpeek").',
+        "Pictures are read by MRtrix3, which is not installed.",
+        'Install it: provision.run("mrtrix3").',
     ),
     (
-        lambda folder: images.loaded(folder / "a.nii"),
+        lambda folder: reader._checked(folder / "a.nii"),
         "no-file",
         "There is no file FOLDER/a.nii.",
         "Check the path.",
     ),
     (
-        lambda folder: images.loaded(folder),
-        "not-a-file",
-        "FOLDER is a folder, not an image.",
-        "For DICOM: mrconvert FOLDER image.mif.",
+        lambda _: reader._plain_type(ARRAY[0, 0]),
+        "wrong-image",
+        "The array has the size 5, so there is no slice.",
+        "",
     ),
     (
-        lambda folder: images.loaded(written(folder / "a.txt")),
-        "unknown-format",
-        (
-            "FOLDER/a.txt does not look like an image: its name does not end in .nii, .nii.gz, .mif, "
-            ".mif.gz, .mih, .mgh, .mgz, .img or .hdr."
-        ),
-        "Convert it with mrconvert, or pass a nibabel image or a numpy array.",
-    ),
-    (
-        lambda folder: images.loaded(written(folder / "a.mif")),
-        "bad-image",
-        "FOLDER/a.mif is not an image in the format that its name suggests: its first line is not 'mrtrix image'.",
-        "Check its format, and rename it to match.",
-    ),
-    (
-        cut,
+        refused_by_mrtrix3,
         "damaged",
-        "FOLDER/a.nii is damaged or cut off: it has 400 B, but its header implies 592 B.",
+        "MRtrix3 cannot read a.nii: file a.nii is smaller than expected.",
         "Copy or create it again.",
     ),
     (

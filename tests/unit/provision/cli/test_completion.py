@@ -81,7 +81,7 @@ def flag(name):
         ("peek a.nii --colourmap vi", ["viridis"]),
         ("peek a.nii --overlay-colourmap coo", ["cool", "coolwarm"]),
         ("glyphs a.mif --plane co", ["coronal"]),
-        ("glyphs a.mif --kind ", ["fod", "tensor", "peaks"]),
+        ("glyphs a.mif --kind ", ["fod", "tensor"]),
         ("tracks a.tck --plane s", ["sagittal"]),
         ("qc a.mif --bv", ["--bvals", "--bvecs"]),
         ("store ver", ["verify"]),
