@@ -88,7 +88,7 @@ def prepared(way: str, image: str) -> Act:
     if way == "open: nilearn":
         return lambda turn: plot(image, VOLUME + turn)
     if way == "glyphs":
-        return lambda turn: provision.glyphs(image)
+        return lambda turn: provision.glyphs(image, region="all")
     if way == "qc":
         mask = f"{image.split('.')[0]}_mask.nii"
         return lambda turn: provision.qc(image, bvals="bvals", bvecs="bvecs", mask=mask)
