@@ -84,6 +84,9 @@ def _failure(name: str, of: str, errors: list[str], code: int) -> ProvisionError
     if not errors:
         return ProvisionError(f"{name} could not read {of}: it ended with exit code {code}.", code="failed")
     said = " ".join(errors)
-    kind = next((found for words, found in _CODES.items() if words in said), "bad-image")
+    kind = next((found for words, found in _CODES.items() if words in said), "")
     reason = textwrap.shorten(errors[0].replace('"', ""), _LONGEST_REASON, placeholder=" ...").rstrip(":. ")
-    return OptionError(f"MRtrix3 cannot read {of}: {reason}.", hint=_HINTS.get(kind, ""), code=kind)
+    message = f"MRtrix3 cannot read {of}: {reason}."
+    if not kind:
+        return OptionError(message, hint="Check it with mrinfo.", code="bad-image")
+    return OptionError(message, hint=_HINTS.get(kind, ""), code=kind)
