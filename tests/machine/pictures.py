@@ -7,6 +7,7 @@ to make up at random, besides those that are odd in known ways.
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import nibabel
 import numpy as np
 
 import provision
+from provision.pictures import view
 from provision.pictures.drawing import PLANES
 
 AXES = ("-config", "RealignTransform", "true", "-quiet")
@@ -69,6 +71,18 @@ def problems(path: Path) -> list[str]:
         x, y, z = (affine @ [*focus, 1])[:3]
         if f"{x:.1f}, {y:.1f}, {z:.1f} mm" not in (said_below := picture.figure.texts[1].get_text()):
             found.append(f"{kind}: place {x:.1f}, {y:.1f}, {z:.1f} is not in {said_below}")
+    return found + in_the_browser(path, expected, affine, volume)
+
+
+def in_the_browser(path: Path, expected: np.ndarray, affine: np.ndarray, volume: int) -> list[str]:
+    """Return what the image sent to a browser has otherwise than the file."""
+    viewer = provision.view(path, volume=volume)
+    sent = nibabel.Nifti1Image.from_bytes(gzip.decompress(bytes(viewer.niivue.volumes[0].data)))
+    found = []
+    if not np.allclose(sent.get_fdata(), np.nan_to_num(expected), rtol=1e-5, atol=1e-6 * np.nanmax(np.abs(expected))):
+        found.append("view: values")
+    if not np.allclose(sent.affine, affine, atol=1e-3):
+        found.append(f"view: {sent.affine.round(3).tolist()} is not {affine.round(3).tolist()}")
     return found
 
 
@@ -124,6 +138,7 @@ def known(folder: Path) -> list[Path]:
 
 def main(count: int) -> None:
     warnings.simplefilter("ignore")
+    view._check_notebook = lambda: None
     folder = Path("made")
     folder.mkdir()
     paths = [*known(folder), *(made(folder, number) for number in range(count))]
