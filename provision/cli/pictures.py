@@ -58,7 +58,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     _add_peek(_add(commands, "peek", "show slices of an image", "an image: NIfTI, MIF, MGH, DICOM", _PEEK_EXAMPLES))
     about = "draw FODs or tensors as glyphs"
     _add_glyphs(_add(commands, "glyphs", about, "an image of FODs or tensors", _GLYPHS_EXAMPLES))
-    _add_tracks(_add(commands, "tracks", "draw tracks over a slice", "the tracks: TCK or TRK", _TRACKS_EXAMPLES))
+    _add_tracks(_add(commands, "tracks", "draw tracks over a slice", "a file of tracks (.tck)", _TRACKS_EXAMPLES))
     about = "check a diffusion series: its shells, gradients and noise"
     _add_qc(_add(commands, "qc", about, "the series, such as dwi.mif", _QC_EXAMPLES))
 
@@ -113,8 +113,9 @@ def _add_tracks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", nargs="?", metavar="IMAGE", help="an image to show behind the tracks")
     _add_plane(parser)
     add = parser.add_argument
-    add("--slice", metavar="NUMBER", help="the slice, counted from 0 (default: the middle one)")
-    add("--thickness", metavar="MM", help="how far from the slice tracks are drawn")
+    about = "the slice, counted from 0, or without an image in mm (default: the one with the most points)"
+    add("--slice", metavar="NUMBER", help=about)
+    add("--thickness", metavar="MM", help="how thick the slab of tracks around the slice is")
     add("--number", metavar="NUMBER", help="how many tracks are drawn at most")
 
 
