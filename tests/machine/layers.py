@@ -76,7 +76,7 @@ rm /var/lib/provision/deps.json
 apt-get install -y -qq --no-install-recommends ccache > /dev/null
 cat > /srv/g++ <<'END'
 #!/bin/sh
-case " $* " in *" -c "*) sleep 0.3 ;; esac
+case " $* " in *" -c "*) sleep 0.8 ;; esac
 # What is precompiled of the headers is remembered, too.
 export CCACHE_DIR=/var/cache/ccache CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
 exec ccache "$(readlink -f /usr/bin/g++.real)" "$@"
