@@ -28,10 +28,12 @@ def images() -> None:
     fods = np.zeros((*SHAPE, 6), np.float32)
     fods[(ball > 0) | (place[0] > 5)] = 0.28, 0, 0, -0.3, 0, 0.5
     series = np.stack([ball * 900 / volume for volume in range(1, 7)], axis=3)
-    for name, data in {"t1": ball * 100, "fa": ball, "dwi": series, "wmfod": fods}.items():
+    np.savetxt("dwi.bval", [[0, *[1000] * 5]], fmt="%d")
+    np.savetxt("dwi.bvec", np.array([[0, 0, 0], *np.eye(3), [0.6, 0.8, 0], [0, 0.6, 0.8]]).T)
+    for name, data in {"t1": ball * 100, "fa": ball, "mask": ball, "dwi": series, "wmfod": fods}.items():
         nibabel.save(nibabel.Nifti1Image(data.astype(np.float32), np.eye(4)), f"{name}.nii.gz")
-    for name in ("fa", "dwi", "wmfod"):
-        subprocess.run(["mrconvert", "-quiet", "-force", f"{name}.nii.gz", f"{name}.mif"], check=True)
+    for name, table in (("fa", []), ("dwi", ["-fslgrad", "dwi.bvec", "dwi.bval"]), ("wmfod", [])):
+        subprocess.run(["mrconvert", "-quiet", "-force", f"{name}.nii.gz", f"{name}.mif", *table], check=True)
     line = np.stack([np.linspace(15, 33, 30), np.full(30, 24), np.full(30, 10)], axis=1)
     tracks = nibabel.streamlines.Tractogram([line], affine_to_rasmm=np.eye(4))
     nibabel.streamlines.save(tracks, "tracks.tck")
