@@ -143,14 +143,15 @@ def test_ansible_that_was_killed_is_named_as_that_and_leaves_nothing_running(roo
     mark = f"62.{os.getpid()}"
     root(f"\n  - name: Wait\n    ansible.builtin.command: sleep {mark}\n")
 
-    def kill(step):
-        if step.task == "Wait":
-            wait_for(lambda: sleeping(mark))
-            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-            os.kill(int(children[0]), signal.SIGKILL)
+    def kill():
+        wait_for(lambda: sleeping(mark))
+        children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
 
+    # What waits in `on_step` reads no output meanwhile, and Ansible may wait for that.
+    killer = threading.Thread(target=kill)
     with pytest.raises(ProvisionError) as caught:
-        runner.run(["deps"], {}, on_step=kill)
+        runner.run(["deps"], {}, on_step=lambda step: killer.start() if step.task == "Wait" else None)
     assert caught.value.code == "killed" and not sleeping(mark)
 
 
