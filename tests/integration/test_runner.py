@@ -143,15 +143,16 @@ def test_ansible_that_was_killed_is_named_as_that_and_leaves_nothing_running(roo
     mark = f"62.{os.getpid()}"
     root(f"\n  - name: Wait\n    ansible.builtin.command: sleep {mark}\n")
 
-    def kill():
-        wait_for(lambda: sleeping(mark))
-        children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-        os.kill(int(children[0]), signal.SIGKILL)
+    def kill(step):
+        if step.kind == "task" and step.task == "Wait":
+            wait_for(lambda: sleeping(mark))
+            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+            # Other tests may have left children, too.
+            (ansible,) = [pid for pid in children if "ansible-playbook" in Path(f"/proc/{pid}/cmdline").read_text()]
+            os.kill(int(ansible), signal.SIGKILL)
 
-    # What waits in `on_step` reads no output meanwhile, and Ansible may wait for that.
-    killer = threading.Thread(target=kill)
     with pytest.raises(ProvisionError) as caught:
-        runner.run(["deps"], {}, on_step=lambda step: killer.start() if step.task == "Wait" else None)
+        runner.run(["deps"], {}, on_step=kill)
     assert caught.value.code == "killed" and not sleeping(mark)
 
 
