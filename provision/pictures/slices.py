@@ -105,10 +105,8 @@ class Overlay:
         if self.kind == "map":
             return np.ma.masked_where(~(np.abs(values) >= self.threshold) | (values == 0), values)
         strength = np.nan_to_num(np.abs(values)) / self.range[1]
-        alpha = np.clip(strength.max(axis=-1, keepdims=True), 0, 1) * self.opacity
-        return np.concatenate(
-            [np.clip(strength / np.maximum(strength.max(axis=-1, keepdims=True), 1e-9), 0, 1), alpha], -1
-        )
+        top = strength.max(axis=-1, keepdims=True)
+        return np.concatenate([strength / np.maximum(top, 1e-9), np.clip(top, 0, 1) * self.opacity], -1)
 
 
 @dataclass

@@ -4,7 +4,6 @@ import base64
 import gc
 import os
 import sys
-import tempfile
 
 import nibabel
 import numpy as np
@@ -15,17 +14,9 @@ from provision.errors import OptionError, ProvisionError
 from provision.pictures.slices import Slices
 
 pytest.importorskip("ipywidgets", reason="ipywidgets is not installed.")
-pytestmark = pytest.mark.usefixtures("mrtrix")
+pytestmark = pytest.mark.usefixtures("mrtrix", "temporary")
 
 SERIES = np.random.default_rng(0).uniform(1, 100, (7, 6, 5, 4)).astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path, monkeypatch):
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 def explore(image=SERIES, **options):

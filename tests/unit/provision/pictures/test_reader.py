@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections import namedtuple
 
 import nibabel
@@ -19,14 +18,6 @@ SHAPE = (7, 6, 5)
 VALUES = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
 SERIES = np.stack([VALUES, VALUES + 1000, VALUES + 2000], -1)
 pytestmark = pytest.mark.usefixtures("mrtrix")
-
-
-@pytest.fixture
-def temporary(tmp_path, monkeypatch):
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 def written(path, values=VALUES, affine=None):

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import tempfile
 
 import nibabel
 import numpy as np
@@ -25,13 +24,10 @@ THROUGH = np.array([[10.0, 10, at] for at in range(0, 19, 2)])
 
 
 @pytest.fixture(autouse=True)
-def temporary(tmp_path, monkeypatch):
-    """The folder for temporary files; nothing may stay in it."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield folder
-    assert os.listdir(folder) == []
+def nothing_stays(temporary):
+    """Nothing may stay in the folder for temporary files."""
+    yield
+    assert os.listdir(temporary) == []
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import io
 import os
 import subprocess
 import sys
-import tempfile
 import types
 import warnings
 
@@ -42,13 +41,10 @@ def notebook(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def temporary(tmp_path, monkeypatch):
-    """The folder for temporary files; nothing may stay in it."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield folder
-    assert os.listdir(folder) == []
+def nothing_stays(temporary):
+    """Nothing may stay in the folder for temporary files."""
+    yield
+    assert os.listdir(temporary) == []
 
 
 @pytest.fixture
