@@ -167,7 +167,7 @@ def wishes(service: Service, **options: object) -> dict:
 def up(box: Box, service: Service, **options: object) -> dict:
     """Open an address and return what is reported of it; the host is known to the client from then on."""
     result = run(box, "ngrok", **wishes(service, **options))
-    assert "error" not in result, result
+    assert "error" not in result, json.dumps(result) + box.run(f"cat {FOLDER}/ngrok.log || true").stdout
     report = result["hosts"]["localhost"]["ngrok"]
     box.write("/tmp/known", report["known_hosts"] + "\n")
     return {**report, "changed": result["changed"]}
@@ -480,7 +480,7 @@ def test_an_agent_for_another_machine_is_downloaded_here_and_copied_there(
     )
     given = wishes(service, ngrok_agent_path="", ngrok_download_url=mirror.url, ngrok_sha256=mirror.sha256)
     result = run(box, "ngrok", on="/root/inventory", **given)
-    assert "error" not in result, result
+    assert "error" not in result, json.dumps(result) + box.run(f"cat {FOLDER}/ngrok.log || true").stdout
     report = result["hosts"]["there"]["ngrok"]
     box.write("/tmp/known", report["known_hosts"] + "\n")
     assert ssh(box, report).returncode == 0

@@ -735,5 +735,5 @@ def test_two_at_once_are_as_one_after_the_other_and_no_other_user_holds_them_up(
     client.add_user("eve", sudo=False)
     folders = "/ /tmp /run /var/lib/provision /var/lib/provision/sshd"
     client.run(f"for each in {folders}; do flock $each sleep 120 & done > /dev/null 2>&1", user="eve", cwd="/")
-    assert client.run("pgrep -c -u eve sleep").stdout.strip() == "5"
+    client.run("timeout 20 sh -c 'until pgrep -c -u eve sleep | grep -x 5; do sleep 0.1; done'")
     assert provision(client, "stop", timeout=60)["changed"] and not serves(client)

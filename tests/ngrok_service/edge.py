@@ -19,6 +19,7 @@ from ngrok_service import muxado
 HOST = "127.0.0.1"
 AUTHENTICATE, BIND, UNBIND, PROXY, RESTART, STOP, UPDATE, LABEL, REGION = range(9)
 HEARTBEAT = 0xFFFFFFFF
+_ATTEMPTS = 50  # at a port that something outside the service has, 0.1 s apart
 
 # The real service says more of the form of a token; so much tells a token from a slip.
 TOKEN_FORM = re.compile(r"\w{20,}", re.ASCII)
@@ -191,7 +192,7 @@ class Agent:
         refusal = self._refusal_to_bind(request["Proto"])
         if not refusal:
             try:
-                await endpoint.open(int(wanted.rpartition(":")[2] or 0))
+                await self._open(endpoint, int(wanted.rpartition(":")[2] or 0))
             except OSError:
                 refusal = Refusal(ALREADY_ONLINE.code, ALREADY_ONLINE.text.replace("{url}", f"tcp://{wanted}"))
         answer = {"Id": endpoint.identifier, "Proto": request["Proto"], "Extra": {"Token": endpoint.identifier}}
@@ -200,6 +201,16 @@ class Agent:
         self.endpoints[endpoint.identifier] = endpoint
         # The Rust SDK wants all of its options back.
         return answer | {"URL": endpoint.url, "Opts": options | {"Addr": endpoint.address}, "Error": ""}
+
+    async def _open(self, endpoint: Endpoint, port: int) -> None:
+        """Open an endpoint; a port that no other agent has is given back by whoever has it for the moment."""
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(OSError):
+                return await endpoint.open(port)
+            if self._edge.has_port(port):
+                break
+            await asyncio.sleep(0.1)
+        return await endpoint.open(port)
 
     def _refusal_to_bind(self, protocol: str) -> Refusal | None:
         if not self.client:
@@ -247,6 +258,11 @@ class Edge:
         if not TOKEN_FORM.fullmatch(token):
             return MALFORMED_TOKEN
         return None if token_digest(token) == self._digest else WRONG_TOKEN
+
+    def has_port(self, port: int) -> bool:
+        """Return whether an agent has an endpoint at a port."""
+        held = [endpoint.address for agent in self._agents for endpoint in agent.endpoints.values()]
+        return f"{HOST}:{port}" in held
 
     def supersede(self, agent: Agent) -> None:
         """End the session that the agent had before, of which the end may not have been seen yet."""
