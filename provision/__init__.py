@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from provision.pictures.tracks import tracks
     from provision.pictures.view import view
     from provision.store.conda_lock import lock
+    from provision.study.process import process
 
 __version__ = "0.1.0"
 
 __all__ = [
     "OptionError", "ProvisionError", "Result",
-    "doctor", "drive", "glyphs", "lock", "logs", "peek", "qc", "remove", "run", "sample", "scans", "status", "stop",
-    "store", "tracks", "view",
+    "doctor", "drive", "glyphs", "lock", "logs", "peek", "process", "qc", "remove", "run", "sample", "scans", "status",
+    "stop", "store", "tracks", "view",
 ]  # fmt: skip
 
 _LAZY = {
@@ -41,6 +42,7 @@ _LAZY = {
     "lock": "provision.store.conda_lock",
     "logs": "provision.actions.logs",
     "peek": "provision.pictures.peek",
+    "process": "provision.study.process",
     "qc": "provision.pictures.qc",
     "remove": "provision.actions.remove",
     "run": "provision.actions.run",

@@ -14,7 +14,7 @@ from typing import Any
 
 import provision
 from provision import __version__
-from provision.cli import completion, flags, machine, pictures, roles, store, streams
+from provision.cli import completion, flags, machine, pictures, roles, store, streams, study
 from provision.cli.answer import Answer
 from provision.cli.help import RUN_CODES, Parser, add_command, ending
 from provision.demo.sample import NAMES, SAMPLES
@@ -41,6 +41,7 @@ examples:
   provision remove                            remove everything the roles installed
   provision status --json                     report what is installed and running, as JSON
   provision sample phantom                    create diffusion data to try things on
+  provision process bids out participant      run the pipeline on all subjects; run it again to resume
   provision peek dwi.nii.gz                   show slices of an image in the terminal
   provision store ls                          list saved builds and whether they run here
 """
@@ -166,7 +167,7 @@ def _do(argv: list[str]) -> int:
     calls: dict[str, Callable[[argparse.Namespace], Any]] = {
         "run": lambda arguments: roles.run(arguments, rest), "list": roles.list_, "describe": roles.describe,
         "demo": _demo, "status": lambda _: provision.status(), "stop": _stop, "sample": _sample, "store": store.call,
-        "lock": _lock,
+        "lock": _lock, "process": study.call,
         **dict.fromkeys(pictures.COMMANDS, _picture), "completion": _completion,
         **dict.fromkeys(machine.COMMANDS, _machine),
     }  # fmt: skip
@@ -269,6 +270,7 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> Parser:
     shell.add_argument("shell", choices=completion.SHELLS, metavar="SHELL", help="bash, zsh or fish")
     flags.add_json(shell)
     pictures.add(commands)
+    study.add(commands)
     store.add(commands)
     machine.add(commands)
     return parser

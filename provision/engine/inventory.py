@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from provision.engine import launch
 from provision.errors import OptionError
 from provision.words import did_you_mean
 
@@ -41,6 +45,22 @@ def check(path: Path) -> None:
     if "plugin" not in groups:  # one that asks a cloud for its machines
         for name, group in groups.items():
             _check_group(path, str(name), group)
+
+
+def hosts(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the variables of each host of an inventory, as Ansible reads it."""
+    with launch.private_folder() as private:
+        ours = launch.environment(private, local=False)
+        environment = {**launch.cleaned(os.environ, ours, local=False), **ours}
+        argv = [launch.program("ansible-inventory"), "-i", str(path), "--list"]
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["ansible-inventory failed"])[-1]
+        raise OptionError(f"The inventory {path} cannot be read: {why}.", code="bad-inventory")
+    found = json.loads(done.stdout)
+    names = dict.fromkeys(name for group in found.values() for name in group.get("hosts", ()))
+    variables = found["_meta"]["hostvars"]
+    return {name: variables.get(name, {}) for name in names}
 
 
 def _check_group(path: Path, name: str, group: Any) -> None:

@@ -170,14 +170,17 @@ def _hand_over(path: Path, text: str) -> None:
 
 def command(arguments: list[str]) -> list[str]:
     """Return the command that starts ansible-playbook and ends it with this process."""
-    program = shutil.which("ansible-playbook", path=search_path())
-    if program is None:
-        raise ProvisionError(
-            "ansible-playbook is not installed for this Python.",
-            hint='Install it: pip install "ansible-core>=2.19".',
-            code="no-ansible",
-        )
-    return [sys.executable, "-IS", str(Path(launcher.__file__).resolve()), str(os.getpid()), program, *arguments]
+    start = [sys.executable, "-IS", str(Path(launcher.__file__).resolve()), str(os.getpid())]
+    return [*start, program("ansible-playbook"), *arguments]
+
+
+def program(name: str) -> str:
+    """Return the path of a program of Ansible's."""
+    found = shutil.which(name, path=search_path())
+    if found is None:
+        hint = 'Install it: pip install "ansible-core>=2.19".'
+        raise ProvisionError(f"{name} is not installed for this Python.", hint=hint, code="no-ansible")
+    return found
 
 
 def search_path() -> str:

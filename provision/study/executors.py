@@ -1,0 +1,84 @@
+"""Where steps are run: this machine, the hosts of an inventory over SSH, or the workers of a Dask scheduler."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from provision import paths
+from provision.engine import inventory
+from provision.errors import OptionError
+from provision.study.pool import Host, Pool, by_ssh, this_machine
+
+LOCAL = "local"
+_ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss|inproc)://.+")
+
+# A host that has gone is noticed after a minute.
+_KEEP_ALIVE = ("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4", "-o", "ConnectTimeout=15")
+
+
+def check(executor: str) -> None:
+    """Refuse what is not a place where steps can be run."""
+    if executor == LOCAL or _ADDRESS.fullmatch(executor):
+        return
+    path = paths.absolute(executor)
+    if not path.exists():
+        message = f"There is no inventory {path}."
+        hint = "Give local, an Ansible inventory, or the address of a Dask scheduler such as tcp://head:8786."
+        raise OptionError(message, hint=hint, code="no-file")
+    inventory.check(path)
+
+
+def workers(executor: str, jobs: int | None, nthreads: int | None, memory: int, most: int) -> Any:
+    """Return the workers of an executor.
+
+    Parameters
+    ----------
+    executor : str
+        ``"local"``, the path of an inventory, or the address of a Dask scheduler.
+    jobs, nthreads : int or None
+        How many workers a machine has, and how many threads each of them uses.
+    memory : int
+        How many bytes of memory may be used on a machine, 0 for what is free.
+    most : int
+        For how many workers there is work.
+
+    Returns
+    -------
+    Pool or provision.study.dask_pool.DaskPool
+        The workers.
+    """
+    if _ADDRESS.fullmatch(executor):
+        from provision.study.dask_pool import DaskPool
+
+        return DaskPool(executor)
+    hosts = [this_machine()] if executor == LOCAL else _hosts(paths.absolute(executor))
+    for host in hosts:
+        host.memory = memory
+    return Pool(hosts, jobs, nthreads, most)
+
+
+def _hosts(path: Path) -> list[Host]:
+    found = [_host(name, variables) for name, variables in inventory.hosts(path).items()]
+    if not found:
+        raise OptionError(f"The inventory {path} has no hosts.", code="bad-inventory")
+    return found
+
+
+def _host(name: str, variables: Mapping[str, Any]) -> Host:
+    """Return a host with the connection that its variables describe."""
+    if variables.get("ansible_connection") == "local":
+        return this_machine()
+    flags = {"ansible_port": "-p", "ansible_user": "-l", "ansible_ssh_private_key_file": "-i"}
+    flags |= {"ansible_ssh_port": "-p", "ansible_ssh_user": "-l", "ansible_private_key_file": "-i"}
+    options = [word for key, flag in flags.items() if variables.get(key) for word in (flag, str(variables[key]))]
+    for key in ("ansible_ssh_common_args", "ansible_ssh_extra_args"):
+        options += shlex.split(str(variables.get(key) or ""))
+    address = str(variables.get("ansible_host") or name)
+    if address.startswith("-"):
+        raise OptionError(f"{address!r} is not the name of a host.", code="bad-inventory")
+    python = str(variables.get("ansible_python_interpreter") or "python3")
+    return by_ssh(name, [*_KEEP_ALIVE, *options, address], "python3" if python.startswith("auto") else python)

@@ -1,0 +1,94 @@
+"""What was done: a record for each step and series, and whether it still holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from provision.machine.files import write_json
+from provision.machine.reading import read_json, sha256_of
+
+FOLDER = ".provision"
+"""The folder of the records in the output folder."""
+
+CLAIM = f"{FOLDER}/claim.json"
+"""The file by which a run claims the output folder."""
+
+File = dict[str, Any]
+
+
+def path_of(series: str, step: str) -> str:
+    """Return the path of a record, below the output folder."""
+    return f"{FOLDER}/records/{series}/{step}.json"
+
+
+class Records:
+    """The records of an output folder, and the digests of files that they know.
+
+    Parameters
+    ----------
+    out : pathlib.Path
+        The output folder.
+    """
+
+    def __init__(self, out: Path):
+        self._out = out
+        self._digests: dict[tuple[str, int, int], str] = {}
+
+    def read(self, path: str) -> dict[str, Any]:
+        """Return a record, an empty dict if there is none or it is damaged."""
+        record = read_json(str(self._out / path))
+        try:
+            for files in [*record["inputs"].values(), *record["outputs"].values()]:
+                for file in files:
+                    self._digests[file["path"], file["size"], file["mtime_ns"]] = file["sha256"]
+        except (KeyError, TypeError, AttributeError):
+            return {}
+        return record
+
+    def learn(self, record: dict[str, Any]) -> None:
+        """Remember the digests of a new record."""
+        for files in [*record["inputs"].values(), *record["outputs"].values()]:
+            self._digests.update({(file["path"], file["size"], file["mtime_ns"]): file["sha256"] for file in files})
+
+    def known(self, path: str) -> File:
+        """Return what is known of a file without reading it."""
+        status = (self._out / path).stat()
+        mark = (path, status.st_size, status.st_mtime_ns)
+        digest = self._digests.get(mark)
+        return {"path": path, "size": mark[1], "mtime_ns": mark[2], **({"sha256": digest} if digest else {})}
+
+    def same(self, noted: File) -> bool:
+        """Return whether a file is what was recorded; its new time of change is noted if only that differs."""
+        try:
+            found = self.known(noted["path"])
+        except OSError:
+            return False
+        if found["size"] != noted["size"]:
+            return False
+        if found["mtime_ns"] != noted["mtime_ns"]:
+            digest = found.get("sha256") or sha256_of(str(self._out / noted["path"]))
+            if digest != noted["sha256"]:
+                return False
+            noted["mtime_ns"] = found["mtime_ns"]
+            self._digests[noted["path"], found["size"], found["mtime_ns"]] = digest
+        return True
+
+    def reason(self, record: dict[str, Any], definition: str, inputs: dict[str, list[str]] | None) -> str:
+        """Return why a step is due, an empty string if its record holds, whatever its inputs are if none are given."""
+        if not record:
+            return "not done yet"
+        if record.get("definition") != definition:
+            return "the step changed"
+        before = json.dumps([record["inputs"], record["outputs"]])
+        for name, paths in (inputs or {}).items():
+            noted = record["inputs"].get(name, [])
+            if [file["path"] for file in noted] != paths or not all(map(self.same, noted)):
+                return f"{name} changed"
+        for name, files in record["outputs"].items():
+            if not all(map(self.same, files)):
+                return f"{name} is missing or changed"
+        if json.dumps([record["inputs"], record["outputs"]]) != before:
+            write_json(str(self._out / path_of(record["series"], record["step"])), record)
+        return ""

@@ -1,0 +1,181 @@
+"""What is left of a run for people: tables, descriptions and a list of what failed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from provision import __version__
+from provision.display.tables import Cell, Table
+from provision.machine.files import write_json, write_text
+from provision.machine.reading import read_json
+from provision.study.plan import Task
+from provision.study.series import Series
+from provision.words import format_seconds
+
+_COLUMNS = ("subject", "session", "series", "step", "command", "error", "log")
+# What the BIDS validator does not know.
+_IGNORED = ("*.html", "*.mif", "*.mif.gz", "*.tck", "*_provenance.json", "failed.tsv", "group/", "logs/")
+_STYLES = {"done": "good", "failed": "bad", "waiting": "warn", "due": "warn", "left out": "dim"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """How a series ended.
+
+    Attributes
+    ----------
+    series, subject, session : str
+        Its name and labels.
+    state : {"done", "failed", "waiting", "due", "left out"}
+        How it ended.
+    done, total : int
+        How many of its steps are done, and how many there are.
+    ran : int
+        How many of them were run now; the others had been done before.
+    seconds : float
+        How long its steps took, whenever they were run.
+    step, command, error, log : str
+        For a series that failed: where and why; for one that waits: the step, and what for.
+    """
+
+    series: str
+    subject: str
+    session: str
+    state: str
+    done: int = 0
+    total: int = 0
+    ran: int = 0
+    seconds: float = 0.0
+    step: str = ""
+    command: str = ""
+    error: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study after a run: a table with a row for each series.
+
+    Attributes
+    ----------
+    out : pathlib.Path
+        The output folder.
+    rows : tuple of Row
+        One for each series.
+    notes : tuple of str
+        What concerns all of them, in whole sentences.
+    """
+
+    out: Path
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether no series failed."""
+        return not self.failed
+
+    @property
+    def failed(self) -> list[Row]:
+        """The series that failed."""
+        return [row for row in self.rows if row.state == "failed"]
+
+    @property
+    def changed(self) -> bool:
+        """Whether a step was run."""
+        return any(row.ran for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        rows = [vars(row) for row in self.rows]
+        return {"out": str(self.out), "changed": self.changed, "series": rows, "notes": list(self.notes)}
+
+    def __str__(self) -> str:
+        return self._table().text()
+
+    def _repr_html_(self) -> str:
+        return self._table().html()
+
+    def __repr__(self) -> str:
+        return self.summary
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        count = {state: sum(row.state == state for row in self.rows) for state in _STYLES}
+        said = ", ".join(f"{number} {state}" for state, number in count.items() if number)
+        return f"{len(self.rows)} series: {said or 'nothing to do'}. Results: {self.out}"
+
+    def _table(self) -> Table:
+        cells = [
+            (
+                Cell(row.series, "name"), Cell(row.state, _STYLES[row.state]), Cell(f"{row.done}/{row.total}", "number"),
+                Cell(format_seconds(row.seconds) if row.seconds else "", "number"),
+                Cell(": ".join(filter(None, (row.step, row.error)))),
+            )
+            for row in self.rows
+        ]  # fmt: skip
+        head = (Cell("series"), Cell("state"), Cell("steps", "number"), Cell("time", "number"), Cell(""))
+        return Table(cells, [*self.notes, self.summary], head)
+
+
+def study(out: Path, series: Sequence[Series], tasks: Sequence[Task], notes: Sequence[str] = ()) -> Study:
+    """Return the table of a study."""
+    of = {each.name: [task for task in tasks if task.owner == each.name] for each in series}
+    return Study(out, tuple(_row(each, of[each.name]) for each in series), tuple(notes))
+
+
+def _row(series: Series, tasks: Sequence[Task]) -> Row:
+    about = (series.name, series.subject, series.session)
+    if series.problem:
+        return Row(*about, "failed", step="data", error=series.problem)
+    states = {task.state for task in tasks}
+    state = next((each for each in ("failed", "due", "waiting", "blocked") if each in states), "done")
+    bad = next((task for task in tasks if task.state == state), None) if state != "done" else None
+    seconds = sum(task.record.get("seconds", 0.0) for task in tasks if task.state in ("kept", "done"))
+    why = {"step": bad.step.name, "error": bad.reason} if bad else {}
+    if bad and state == "failed":
+        why |= {"command": bad.record.get("command", ""), "log": bad.record.get("log", "")}
+    return Row(
+        *about, "failed" if state == "blocked" else state, sum(task.state in ("kept", "done") for task in tasks),
+        len(tasks), sum(task.state == "done" for task in tasks), round(seconds, 1), **why,
+    )  # fmt: skip
+
+
+def describe(out: Path, source: Path) -> None:
+    """Write the files by which BIDS knows the folder as derivatives, unless they are there."""
+    made_by = {
+        "Name": "provision",
+        "Version": __version__,
+        "CodeURL": "https://github.com/provision-founders/provision",
+    }
+    name = read_json(str(source / "dataset_description.json")).get("Name", source.name)
+    description = {
+        "Name": f"{name}: fibre orientation distributions", "BIDSVersion": "1.10.0", "DatasetType": "derivative",
+        "GeneratedBy": [made_by], "SourceDatasets": [{"URL": source.resolve().as_uri()}],
+    }  # fmt: skip
+    if not (out / "dataset_description.json").exists():
+        write_json(str(out / "dataset_description.json"), description)
+        write_text(
+            str(out / ".bidsignore"), "*.html\n*.mif\n*.mif.gz\n*.tck\n*provenance.json\nfailed.tsv\ngroup/\nlogs/\n"
+        )
+
+
+def write(found: Study, tasks: Sequence[Task]) -> None:
+    """Write the list of what failed, and the provenance of each series in which something was run."""
+    text = io.StringIO()
+    table = csv.writer(text, "excel-tab", lineterminator="\n")
+    table.writerow(_COLUMNS)
+    table.writerows([getattr(row, name) or "n/a" for name in _COLUMNS] for row in found.failed)
+    write_text(str(found.out / "failed.tsv"), text.getvalue())
+    for owner in dict.fromkeys(task.owner for task in tasks if task.state == "done" and task.series):
+        of = [task for task in tasks if task.owner == owner]
+        path = found.out / of[0].series.folder / f"{owner}_provenance.json"  # type: ignore[union-attr]
+        steps = [task.record for task in of if task.record]
+        write_text(str(path), json.dumps({"series": owner, "steps": steps}, indent=1))
