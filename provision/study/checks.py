@@ -75,7 +75,9 @@ def _number(word: str, path: Path) -> float:
         number = math.nan
     if abs(number) <= _LARGEST_NUMBER:
         return number
-    raise Problem(f"{path.name} contains {word[:20]!r}, which is not a usable number.")
+    # MRtrix3 3.0.8 takes NaN for b=0, 3.0.3 computes with it and fails.
+    advice = "; a b=0 volume has the direction 0 0 0" if word.lower() == "nan" else ""
+    raise Problem(f"{path.name} contains {word[:20]!r}, which is not a usable number{advice}.")
 
 
 def read_gradients(bval: Path, bvec: Path | None) -> np.ndarray:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 MARGIN = 1.25
 # In voxels. Without fibres it is 0.7 at most; with them 1.1 at SNR 3, 2.5 at SNR 5, 15 at SNR 40.
 SHORTEST = 2.0
-VOXELS = 100
-"""The fewest voxels with directed diffusion that are judged."""
+VOXELS = 500
+"""The fewest voxels with directed diffusion that are judged: a small part of a brain shows too little."""
 
 _FA, _ANGLE = 0.2, 30.0
 _STEP, _SEEDS, _STEPS = 0.5, 2000, 400

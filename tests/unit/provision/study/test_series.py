@@ -197,7 +197,8 @@ def test_an_image_in_several_gzip_streams_is_whole(top):
 
 @pytest.mark.parametrize("bvals", [
     "", "0 x", "0 nan", "1e400 0", "0 -5", "0 1_0", "0 " + "9" * 500, "0 1\n2 3\n", "1 2\n3", "\x00\xff",
-    " ".join(["0"] * 12), " ".join(["1000"] * 13), " ".join(str(100 * step) for step in range(13)),
+    " ".join(["0"] * 12), " ".join(["1000"] * 13), "0 " + "1000 1500 2000 2500 " * 3,
+    " ".join(str(100 * step) for step in range(13)),
 ])  # fmt: skip
 def test_b_values_that_make_no_sense_are_a_problem(top, bvals):
     (top / "dwi.bval").write_text(bvals)
@@ -282,7 +283,7 @@ def test_a_pattern_finds_subjects_and_sessions_and_cleans_their_labels(tmp_path)
 
 
 def test_a_pattern_may_be_within_one_name_and_repeat_a_label(tmp_path):
-    for name in ("A/A_dwi_x.nii", "B/B_dwi_y.nii", "B/C_dwi.nii", "B/B_dwi.txt"):
+    for name in ("A/A_dwi_x.nii", "B/B_dwi_y.nii", "B/C_dwi_z.nii", "B/B_dwi_.txt"):
         image(tmp_path / name) if name.endswith(".nii") else (tmp_path / name).touch()
     assert names(tmp_path, "{subject}/{subject}_dwi_*") == ["sub-A", "sub-B"]
 
