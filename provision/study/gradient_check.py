@@ -1,4 +1,4 @@
-"""Check that b-vectors fit their image: ``python -m provision.study.gradient_check DWI BVEC BVAL MASK``.
+"""Check that b-vectors fit their image: ``python -m provision.study.gradient_check DWI BVEC BVAL MASK [OUT]``.
 
 Fibres go on from voxel to voxel, so streamlines are longest with the right b-vectors: the method of Jeurissen et al.,
 Medical Image Analysis 18:953-962 (2014), as in MRtrix3's ``dwigradcheck``. Other axes of the b-vectors only turn the
@@ -220,14 +220,20 @@ def _mean_length(field: np.ndarray, directed: np.ndarray, seeds: np.ndarray, ste
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the scores as a line of JSON; return 1, with a sentence, where other b-vectors are clearly better."""
-    if len(arguments) != 4:
-        return _fail("Usage: python -m provision.study.gradient_check DWI BVEC BVAL MASK")
+    """Print the scores as a line of JSON; return 1, with a sentence, where other b-vectors are clearly better.
+
+    The line goes into the file OUT as well, if there is one.
+    """
+    if len(arguments) not in (4, 5):
+        return _fail("Usage: python -m provision.study.gradient_check DWI BVEC BVAL MASK [OUT]")
     try:
-        verdict = check(*map(Path, arguments))
+        verdict = check(*map(Path, arguments[:4]))
     except checks.Problem as problem:
         return _fail(str(problem))
-    print(json.dumps(verdict.to_dict()), flush=True)
+    line = json.dumps(verdict.to_dict())
+    print(line, flush=True)
+    for path in arguments[4:]:
+        Path(path).write_text(line + "\n", encoding="utf-8")
     if verdict.passed:
         return 0
     return _fail(

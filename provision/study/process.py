@@ -130,7 +130,7 @@ def process(
         nthreads=_number(nthreads, "nthreads"), retry_failed=retry_failed, redo=frozenset(redo), level=level,
         whole=level == "group" or not (participant_label or session_label), scrub=scrub,
     )  # fmt: skip
-    tasks = plan([series for series in found if not series.problem], chosen)
+    tasks = plan([series for series in found if not (series.problem or series.note)], chosen)
     scheduler = Scheduler(target, tasks, settings)
     if dry_run:
         scheduler.foresee()

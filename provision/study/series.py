@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,6 +44,8 @@ class Series:
         One sentence: why it cannot be processed; empty if it can.
     note : str
         One sentence: why it is left out, which is not a failure (b=0 volumes only, or phase images); mostly empty.
+    sidecar : pathlib.Path or None
+        The nearest JSON file that applies to it; fields of others further up are not in it.
     """
 
     subject: str
@@ -54,6 +57,7 @@ class Series:
     shells: tuple[int, ...] = ()
     problem: str = ""
     note: str = ""
+    sidecar: Path | None = None
 
     @property
     def folder(self) -> str:
@@ -236,6 +240,8 @@ def _misnamed(image: str | Path) -> OptionError:
 
 
 def _with_inherited(series: Series, top: Path, listing: dict[Path, list[Path]]) -> Series:
+    with contextlib.suppress(checks.Problem):  # most steps do not need it
+        series = replace(series, sidecar=_inherited(series, ".json", top, listing))
     try:
         bval, bvec = (_inherited(series, kind, top, listing) for kind in (".bval", ".bvec"))
     except checks.Problem as problem:
@@ -248,7 +254,9 @@ def _inherited(series: Series, suffix: str, top: Path, listing: dict[Path, list[
     entities = {*series.name.split("_"), "dwi"}
     for place in series.image.parents:
         if place not in listing:
-            listing[place] = [path for path in _visible(place) if path.name.endswith(("dwi.bval", "dwi.bvec"))]
+            listing[place] = [
+                path for path in _visible(place) if path.name.endswith(("dwi.bval", "dwi.bvec", "dwi.json"))
+            ]
         candidates = {path: set(path.stem.split("_")) for path in listing[place] if path.suffix == suffix}
         fitting = {path: of_it for path, of_it in candidates.items() if of_it <= entities}
         exact = [path for path, of_it in fitting.items() if of_it == entities]
@@ -322,6 +330,8 @@ def _labelled(image: Path, labels: dict[str, str], top: Path) -> Series:
 def _with_neighbours(series: Series, is_alone: bool) -> Series:
     """Return the series with the gradient table beside its image."""
     place, stem = series.image.parent, _stem(series.image)
+    if (place / f"{stem}.json").is_file():
+        series = replace(series, sidecar=place / f"{stem}.json")
     for bval, bvec in ((f"{stem}.bval", f"{stem}.bvec"), ("bvals", "bvecs")):
         if any(os.path.lexists(place / name) for name in (bval, bvec)):
             found = [place / name if os.path.lexists(place / name) else None for name in (bval, bvec)]

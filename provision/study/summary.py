@@ -135,6 +135,8 @@ def _row(series: Series, tasks: Sequence[Task]) -> Row:
     about = (series.name, series.subject, series.session)
     if series.problem:
         return Row(*about, "failed", step="data", error=series.problem)
+    if series.note:
+        return Row(*about, "left out", error=series.note)
     states = {task.state for task in tasks}
     state = next((each for each in ("failed", "due", "waiting", "blocked") if each in states), "done")
     bad = next((task for task in tasks if task.state == state), None) if state != "done" else None

@@ -77,8 +77,11 @@ def test_data_without_fibres_pass(tmp_path, tangents, directions, noise):
 
 def test_the_program_prints_the_scores_and_names_the_axes(tmp_path, tangents, directions, capsys):
     paths = files(tmp_path, tangents, directions)
-    assert gradient_check.main(list(map(str, paths))) == 0
-    assert len(json.loads(capsys.readouterr().out)["scores"]) == len(ORIENTATIONS) == 24
+    out = tmp_path / "out.json"
+    assert gradient_check.main(list(map(str, [*paths, out]))) == 0
+    printed = capsys.readouterr().out
+    assert out.read_text() == printed
+    assert len(json.loads(printed)["scores"]) == len(ORIENTATIONS) == 24
     rearranged(paths[1], (1, 0, 2), (1, 1, 1))
     assert gradient_check.main(list(map(str, paths))) == 1
     said = capsys.readouterr()

@@ -95,6 +95,14 @@ def test_bval_and_bvec_are_inherited_each_by_itself(top):
     assert (only(top).bval.parent, only(top).bvec.parent) == (top, top / "sub-01/dwi")
 
 
+def test_the_sidecar_is_the_nearest_that_applies(top):
+    assert only(top).sidecar is None
+    (top / "dwi.json").touch()
+    assert only(top).sidecar == top / "dwi.json"
+    (top / "sub-01/dwi/sub-01_dwi.json").touch()
+    assert only(top).sidecar == top / "sub-01/dwi/sub-01_dwi.json"
+
+
 def test_of_several_tables_in_a_folder_the_one_with_all_entities_is_used_and_else_none(tmp_path):
     image(tmp_path / "sub-01/dwi/sub-01_acq-a_dir-AP_dwi.nii.gz")
     for entities in ("acq-a", "dir-AP"):
