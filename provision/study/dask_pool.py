@@ -6,12 +6,13 @@ import json
 import queue
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from typing import Any
 
 from provision import extras
 from provision.errors import ProvisionError
-from provision.study.pool import WORKER, Answer, Host
+from provision.study.pool import WORKER, Answer, Host, Worker, this_machine
 
 _CONNECT = 15.0  # seconds
 _JOIN = 600.0  # seconds in which a first worker joins: a cluster may have to start one
@@ -59,8 +60,9 @@ class DaskPool:
             hint = "Check the address, and that the scheduler has workers."
             raise ProvisionError(f"No worker answers at {address}.", hint=hint, code="no-worker") from error
         self._source = WORKER.read_text("utf-8")
+        self._here = Worker(this_machine(own=True))
         self._done: queue.SimpleQueue = queue.SimpleQueue()
-        self.workers: list[Slot] = []
+        self.workers: list[Any] = [self._here]
         self.lost: list[str] = []
         self._look()
 
@@ -71,10 +73,11 @@ class DaskPool:
         for address, about in found.items():
             if address not in known:
                 cores = about["nthreads"]
-                host = Host(address, (), cores, about["memory_limit"] or 1 << 60)
+                host = Host(address, (), cores, about["memory_limit"] or 1 << 60, own=False)
                 self.workers += [Slot(host) for _ in range(cores)]
-        self.lost += [slot.host.name for slot in self.workers if slot.host.name not in found]
-        self.workers = [slot for slot in self.workers if slot.busy is not None or slot.host.name in found]
+        gone = [slot for slot in self.workers if slot is not self._here and slot.host.name not in found]
+        self.lost += [slot.host.name for slot in gone]
+        self.workers = [slot for slot in self.workers if slot.busy is not None or slot not in gone]
 
     @property
     def hosts(self) -> list[Host]:
@@ -83,9 +86,11 @@ class DaskPool:
 
     def ask(self, host: Host, **message: Any) -> Answer:
         """Have something done on a worker, and wait for the answer."""
+        if host is self._here.host:
+            return self._here.ask(**message)
         return self._submit(host, {"id": "", **message}).result()
 
-    def free(self) -> list[Slot]:
+    def free(self) -> list[Any]:
         """Return the threads that have nothing to do."""
         return [slot for slot in self.workers if slot.busy is None]
 
@@ -93,9 +98,12 @@ class DaskPool:
         """Return what the workers are doing."""
         return [slot.busy for slot in self.workers if slot.busy is not None and host in (None, slot.host)]
 
-    def start(self, slot: Slot, what: Any, message: dict[str, Any]) -> None:
+    def start(self, slot: Any, what: Any, message: dict[str, Any]) -> None:
         """Give a worker something to do; if it is lost, another one does it."""
         slot.busy = what
+        if slot is self._here:
+            threading.Thread(target=lambda: self._done.put((slot, what, self._here.ask(**message)))).start()
+            return
         future = self._submit(slot.host, message)
         future.add_done_callback(lambda done: self._done.put((slot, what, done)))
 
@@ -113,10 +121,16 @@ class DaskPool:
             pass
         else:
             slot.busy = None
-            found.append((what, future.result() if future.status == "finished" else {}))
+            found.append((what, future if isinstance(future, dict) else _result(future)))
         self._look()
         return found
 
     def close(self) -> None:
         """Cancel what runs, and leave the scheduler."""
+        self._here.release()
+        self._here.reap()
         self._client.close()
+
+
+def _result(future: Any) -> Answer:
+    return future.result() if future.status == "finished" else {}

@@ -65,7 +65,7 @@ def _hosts(path: Path) -> list[Host]:
     found = [_host(name, variables) for name, variables in inventory.hosts(path).items()]
     if not found:
         raise OptionError(f"The inventory {path} has no hosts.", code="bad-inventory")
-    return found
+    return found if any(host.own is None for host in found) else [*found, this_machine(own=True)]
 
 
 def _host(name: str, variables: Mapping[str, Any]) -> Host:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from provision.study import records
 from provision.study.series import Series
-from provision.study.steps import Step
+from provision.study.steps import Step, imports
 
 
 @dataclass(eq=False)
@@ -98,6 +98,9 @@ def plan(series: Sequence[Series], steps: Sequence[Step]) -> list[Task]:
     """
     bindings = {each.name: _raw(each) for each in series}
     found: dict[str, list[Task]] = {}
+    first = imports()
+    for each in (each for each in series if each.image.name.endswith((".mif", ".mif.gz"))):
+        found[each.name] = [_own(first[each.bval is not None], each, bindings[each.name])]
     for step in steps:
         suited = [each for each in series if step.suits(each.shells)]
         if step.level == "participant":

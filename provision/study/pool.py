@@ -37,6 +37,8 @@ class Host:
         How many cores it has.
     memory : int
         How many bytes of memory are free there.
+    own : bool or None
+        Whether it runs only the steps that need this package, or (None) all steps.
     versions : dict of str to str
         The versions of the programs.
     """
@@ -45,19 +47,24 @@ class Host:
     argv: tuple[str, ...]
     cores: int = 1
     memory: int = 0
+    own: bool | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
+    def takes(self, here: bool) -> bool:
+        """Return whether it runs a step that needs this package, or one that does not."""
+        return self.own in (None, here)
 
-def this_machine() -> Host:
+
+def this_machine(own: bool | None = None) -> Host:
     """Return this machine as a host."""
     # Without the site's packages, which the worker does not need, it starts in half the time.
-    return Host("", (sys.executable, "-S", "-E", str(WORKER)))
+    return Host("", (sys.executable, "-S", "-E", str(WORKER)), own=own)
 
 
 def by_ssh(name: str, options: Sequence[str], python: str = "python3") -> Host:
     """Return a host that is reached by SSH: the worker is sent along, and gets the environment of a login."""
     script = f"exec {shlex.quote(python)} -c {shlex.quote(WORKER.read_text('utf-8'))}"
-    return Host(name, ("ssh", "-o", "BatchMode=yes", *options, f"exec sh -lc {shlex.quote(script)}"))
+    return Host(name, ("ssh", "-o", "BatchMode=yes", *options, f"exec sh -lc {shlex.quote(script)}"), own=False)
 
 
 class Worker:
@@ -183,7 +190,7 @@ class Pool:
             self._refusals.append(error)
             self.lost.append(host.name)
             return
-        for _ in range(min(jobs or max(1, host.cores // (nthreads or 1)), max(1, most)) - 1):
+        for _ in range(0 if host.own else min(jobs or max(1, host.cores // (nthreads or 1)), max(1, most)) - 1):
             self._start(host)
 
     def _start(self, host: Host) -> Worker:

@@ -24,7 +24,7 @@ from provision.study.progress import Progress
 from provision.study.records import CLAIM
 from provision.study.scheduler import Scheduler, Settings
 from provision.study.series import Series, from_bids, from_pattern
-from provision.study.steps import Step
+from provision.study.steps import OWN, Step
 from provision.study.summary import Study
 from provision.study.worker import scratch_folder
 
@@ -180,13 +180,14 @@ def _prepare(pool: Any, scheduler: Scheduler, source: Path, steps: Sequence[Step
     """Check that every host has the programs and the folders, and clear what was left there."""
     due = {task.step.name for task in scheduler.tasks if not task.settled}
     used = [step for step in steps if step.name in due]
-    programs = {command[0]: step for step in reversed(used) for command in step.commands}
+    programs = {command[0]: step for step in reversed(used) for command in step.commands if command[0] not in OWN}
     roles = {role for step in used for role in step.roles}
     versions = {role: argv for role, argv in _VERSIONS.items() if role in roles}
     for host in pool.hosts:
         where = f" on {host.name}" if host.name else ""
         folders = [str(source), str(scheduler.out)]
-        answer = pool.ask(host, call="programs", programs=list(programs), folders=folders, versions=versions)
+        wanted = [] if host.own else list(programs)
+        answer = pool.ask(host, call="programs", programs=wanted, folders=folders, versions=versions)
         if answer["missing"]:
             raise _not_installed(answer["missing"][0], programs[answer["missing"][0]], where)
         if answer["absent"]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 from provision.errors import ProvisionError
 from provision.study.plan import Task
 from provision.study.records import CLAIM, Records
+from provision.study.steps import OWN
+
+_PACKAGES = str(Path(__file__).parents[2])  # where this package is
 
 TRIES = 3
 """How often a task is started whose worker goes away."""
@@ -172,20 +176,23 @@ class Scheduler:
         """Run all tasks that are due; `check` is called now and then and may stop it with an error."""
         while True:
             check()
-            self._start(pool, self.settle())
+            ready = self.settle()
+            self._start(pool, ready)
             if not pool.running():
                 break
             for task, answer in pool.wait(_CHECK_EVERY):
                 self._take(task, answer)
-            if not pool.workers:
-                raise ProvisionError(
-                    "No worker is left.", hint="Run the same command to resume.", code="no-worker", host=pool.lost[-1]
-                )
+        if ready:
+            names = f": {', '.join(dict.fromkeys(pool.lost))} went away" if pool.lost else ""
+            message = f"No machine is left to work on{names}."
+            raise ProvisionError(message, hint="Run the same command to resume.", code="no-worker")
 
     def _start(self, pool: Any, ready: Iterable[Task]) -> None:
         ready = list(ready)
         for task in ready:
             for worker in pool.free():
+                if not worker.host.takes(task.step.here):
+                    continue
                 running = pool.running(worker.host)
                 taken = sum(map(self.expected, running))
                 # A step that no machine has room for gets one of its own.
@@ -218,10 +225,14 @@ class Scheduler:
         environment = dict.fromkeys(
             ("MRTRIX_NTHREADS", "OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), str(threads)
         )
+        commands: list[list[str]] = [list(command) for command in task.step.commands]
+        if task.step.here:
+            commands = [_started(command) for command in commands]
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [_PACKAGES, os.environ.get("PYTHONPATH", "")]))
         return {
             "call": "run", "id": f"{task.owner}/{task.step.name}", "out": str(self.out), "marker": CLAIM,
             "base": self.settings.base, "key": self.settings.key,
-            "inputs": inputs, "outputs": task.outputs, "commands": task.step.commands, "threads": threads,
+            "inputs": inputs, "outputs": task.outputs, "commands": commands, "threads": threads,
             "memory": max(1, host.memory // max(1, host.cores // threads) >> 20), "environment": environment,
             "scrub": self.settings.scrub, "patience": PATIENCE, "record_path": task.record_path,
             "record": {
@@ -271,3 +282,8 @@ class Scheduler:
         """Return how many seconds a task is expected to take; 1 if that is not known."""
         found = self._seconds.get(task.step.name)
         return sum(found) / len(found) if found else 1.0
+
+
+def _started(command: Sequence[str]) -> list[str]:
+    """Return the words that start a command, which may be a module of this package."""
+    return [sys.executable, "-m", OWN[command[0]], *command[1:]] if command[0] in OWN else list(command)

@@ -20,6 +20,9 @@ from provision.words import did_you_mean
 BUILT_IN = Path(__file__).parent / "steps"
 """The folder of the files that come with the package."""
 
+OWN = {"gradient_check": "provision.study.gradient_check"}
+"""Commands that are modules of this package."""
+
 RAW = ("dwi", "bvec", "bval", "sidecar")
 """The names of what a dataset itself has for each series."""
 
@@ -62,6 +65,11 @@ class Step:
     roles: tuple[str, ...]
 
     @property
+    def here(self) -> bool:
+        """Whether it runs code of this package, which other machines do not have."""
+        return any(command[0] in OWN for command in self.commands)
+
+    @property
     def definition(self) -> str:
         """The SHA-256 of all that decides what it computes."""
         what = [self.name, self.level, self.inputs, sorted(self.outputs.items()), self.commands]
@@ -75,7 +83,13 @@ class Step:
 
 def built_in() -> list[str]:
     """Return the names of the files that come with the package."""
-    return sorted(path.stem for path in BUILT_IN.glob("*.yml"))
+    return sorted(path.stem for path in BUILT_IN.glob("[a-z]*.yml"))
+
+
+def imports() -> dict[bool, Step]:
+    """Return the step that makes NIfTI of a MIF image, by whether its gradient table is in files of its own."""
+    inside, beside = _File(BUILT_IN / "_mif.yml").steps()
+    return {False: inside, True: beside}
 
 
 def read(names: Iterable[str]) -> list[Step]:

@@ -115,12 +115,14 @@ class Study:
     def _table(self) -> Table:
         cells = [
             (
-                Cell(row.series, "name"), Cell(row.state, _STYLES[row.state]), Cell(f"{row.done}/{row.total}", "number"),
+                Cell(row.series, "name"),
+                Cell(row.state, _STYLES[row.state]),
+                Cell(f"{row.done}/{row.total}", "number"),
                 Cell(format_seconds(row.seconds) if row.seconds else "", "number"),
                 Cell(": ".join(filter(None, (row.step, row.error)))),
             )
             for row in self.rows
-        ]  # fmt: skip
+        ]
         head = (Cell("series"), Cell("state"), Cell("steps", "number"), Cell("time", "number"), Cell(""))
         return Table(cells, [*self.notes, self.summary], head)
 
