@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from provision.engine.events import Step
+from provision.words import format_seconds
 
 if TYPE_CHECKING:
     from provision.study.plan import Task
@@ -40,21 +41,26 @@ class Progress:
 
     def _show(self, task: Task) -> None:
         tasks = self._of[task.owner]
+        if task.state == "failed":
+            self._on_step(Step("done", note=f"{task.owner}: {task.step.name} failed: {task.reason}"))
         if all(each.settled for each in tasks):
-            if any(each.state in ("done", "failed") for each in tasks):
-                failed = next((each for each in tasks if each.state == "failed"), None)
-                self._on_step(Step("done", task=task.owner, changed=True, failed=bool(failed)))
-                if failed:
-                    self._on_step(Step("done", note=f"{task.owner}: {failed.step.name} failed: {failed.reason}"))
+            if any(each.state == "done" for each in tasks):
+                failed = any(each.state == "failed" for each in tasks)
+                self._on_step(Step("done", task=task.owner, changed=True, failed=failed))
         elif task.state == "running":
-            self._work(task.owner, tasks, f"steps: {task.step.name}")
+            self._work(task.owner, tasks, f"steps: {task.step.name}{self._left(tasks)}")
         assert self._scheduler
-        self._work(_ALL, self._scheduler.tasks, "steps")
+        weights = {each: self._scheduler.seconds(each) or 1.0 for each in self._scheduler.tasks}
+        done = sum(weight for each, weight in weights.items() if each.settled)
+        self._work(_ALL, self._scheduler.tasks, "steps", done / sum(weights.values()))
 
-    def _work(self, title: str, tasks: list[Task], unit: str) -> None:
+    def _left(self, tasks: list[Task]) -> str:
+        """Return about how long the rest of a series takes, if the same has been done for another one."""
         assert self._scheduler
-        weights = [self._scheduler.seconds(each) for each in tasks]
-        share = sum(weight for weight, each in zip(weights, tasks, strict=True) if each.settled) / (sum(weights) or 1)
+        seconds = [self._scheduler.seconds(each) for each in tasks if not each.settled]
+        return f", about {format_seconds(sum(seconds))} left" if all(seconds) else ""
+
+    def _work(self, title: str, tasks: list[Task], unit: str, share: float = 0.0) -> None:
         number = sum(each.settled for each in tasks)
         self._on_step(Step("work", task=title, number=number, total=len(tasks), unit=unit, share=share))
 

@@ -232,7 +232,8 @@ class Scheduler:
         return {
             "call": "run", "id": f"{task.owner}/{task.step.name}", "out": str(self.out), "marker": CLAIM,
             "base": self.settings.base, "key": self.settings.key,
-            "inputs": inputs, "outputs": task.outputs, "commands": commands, "threads": threads,
+            "inputs": inputs, "outputs": task.outputs, "commands": commands,
+            "names": [command[0] for command in task.step.commands], "threads": threads,
             "memory": max(1, host.memory // max(1, host.cores // threads) >> 20), "environment": environment,
             "scrub": self.settings.scrub, "patience": PATIENCE, "record_path": task.record_path,
             "record": {
@@ -279,9 +280,9 @@ class Scheduler:
         return size * (4 if path.endswith(".gz") else 2)
 
     def seconds(self, task: Task) -> float:
-        """Return how many seconds a task is expected to take; 1 if that is not known."""
+        """Return how many seconds a task is expected to take; 0 if that is not known."""
         found = self._seconds.get(task.step.name)
-        return sum(found) / len(found) if found else 1.0
+        return sum(found) / len(found) if found else 0.0
 
 
 def _started(command: Sequence[str]) -> list[str]:

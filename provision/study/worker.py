@@ -109,7 +109,7 @@ def answer(task):
         return {"id": task["id"], **call(task)}
     except Gone as error:
         return {"id": task["id"], "state": "gone", "error": str(error)}
-    except (OSError, Failed) as error:
+    except (OSError, Failed) as error:  # of the scratch folder
         return {"id": task["id"], "state": "broken", "error": str(error)}
 
 
@@ -150,20 +150,19 @@ def run(task):
     started = time.time()
     folder, used = made_folder(task), {"memory": 0}
     try:
-        record = patiently(task, lambda: {**task["record"], "inputs": marked(task)})
-        record.update(host=socket.gethostname(), threads=task["threads"])
+        record = {**task["record"], "host": socket.gethostname(), "threads": task["threads"], "inputs": {}}
         record["started"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started))
         try:
+            record["inputs"] = patiently(task, lambda: marked(task))
             commands = filled(task, folder)
             record["commands"] = commands
             compute(task, commands, folder, used)
             made = finished(task, folder)
-        except Failed as error:
-            patiently(task, lambda: still_there(task, record["inputs"]))
-            record.update(state="failed", command=error.command, error=str(error), outputs={})
-        else:
-            record.update(state="done")
             record["outputs"] = patiently(task, lambda: placed(task, made))
+            record["state"] = "done"
+        except Failed as error:
+            reason = why(task, record["inputs"], error)
+            record.update(state="failed", command=error.command, error=reason, outputs={})
         record.update(seconds=round(time.time() - started, 2), memory=used["memory"])
         patiently(task, lambda: kept_log(task, folder))
         patiently(task, lambda: write_whole(in_place(task, task["record_path"]), json.dumps(record, indent=1).encode()))
@@ -199,8 +198,8 @@ def patiently(task, what):
         except Gone as error:
             reason = error
         except OSError as error:
-            if error.errno not in _GONE:
-                raise_failure(error)
+            if not is_gone(error):
+                raise Failed("", f"{error.filename or ''}: {error.strerror}".lstrip(": ")) from None
             reason = Gone(f"{error.filename or 'A folder'} is gone: {error.strerror}")
         if time.monotonic() > end:
             raise reason
@@ -208,9 +207,10 @@ def patiently(task, what):
             raise Stopped
 
 
-def raise_failure(error):
-    """Raise what an error of the system means for a step."""
-    raise Failed("", f"{error.filename or ''}: {error.strerror}".lstrip(": ")) from None
+def is_gone(error):
+    """Return whether an error of the system means that a whole folder cannot be reached."""
+    lost = error.errno == errno.ENOENT and error.filename and not os.path.isdir(os.path.dirname(error.filename))
+    return lost or error.errno in _GONE
 
 
 def peek_end():
@@ -234,13 +234,21 @@ def described(task, known):
     return {**mark, "sha256": (same and known.get("sha256")) or digest(path)}
 
 
+def why(task, inputs, error):
+    """Return why a step failed: a command may have failed because an input went away or changed under it."""
+    try:
+        patiently(task, lambda: still_there(task, inputs))
+    except Failed as other:
+        return str(other)
+    return str(error)
+
+
 def still_there(task, inputs):
-    """Raise Gone unless the inputs are what they were: then a command may have failed for want of them."""
-    for files in inputs.values():
-        for known in files:
-            status = os.stat(in_place(task, known["path"]))
-            if (status.st_size, status.st_mtime_ns) != (known["size"], known["mtime_ns"]):
-                raise Failed("", "{} changed while the step ran".format(known["path"]))
+    """Raise an error unless the inputs are what they were."""
+    for known in (file for files in inputs.values() for file in files):
+        status = os.stat(in_place(task, known["path"]))
+        if (status.st_size, status.st_mtime_ns) != (known["size"], known["mtime_ns"]):
+            raise Failed("", "{} changed while the step ran".format(known["path"]))
 
 
 def in_place(task, path):
@@ -309,14 +317,14 @@ def compute(task, commands, folder, used):
     """Run the commands in the scratch folder, with their output in the log there."""
     environment = {**os.environ, **task["environment"]}
     with open(os.path.join(folder, "log.txt"), "ab") as log:
-        for argv in commands:
+        for name, argv in zip(task["names"], commands):
             log.write("$ {}\n".format(" ".join(argv)).encode())
             log.flush()
             start = log.tell()
             code, memory = waited(argv, folder, environment, log)
             used["memory"] = max(used["memory"], memory)
             if code:
-                raise Failed(argv[0], reason(os.path.join(folder, "log.txt"), start, argv[0], code))
+                raise Failed(name, reason(os.path.join(folder, "log.txt"), start, name, code))
 
 
 def waited(argv, folder, environment, log):

@@ -1,0 +1,261 @@
+"""A study with steps that are quick: what a run does, what a killed one leaves, and what the next one does about it."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+import provision
+from provision.errors import ProvisionError
+from provision.study import scheduler
+from provision.study.plan import group_of
+
+TABLE = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0.6, 0.8, 0), (0.6, 0, 0.8), (0, 0.6, 0.8)]
+SHELL = [0, *[1000] * 6]
+SUBJECTS = ("01", "02", "03")
+
+# Each command notes its beginning; a bad image makes it fail.
+STEPS = """
+steps:
+  - name: mask
+    inputs: [dwi, bvec]
+    outputs: {mask: desc-brain_mask.txt}
+    commands: ["sh -c 'echo {out.mask} >> LOG; sleep 0.05; ! test -e {in.dwi}.bad || { echo x: [ERROR] bad; exit 1; }; sha256sum < {in.dwi} > {out.mask}'"]
+  - name: average
+    level: group
+    inputs: [mask]
+    outputs: {mean: mean.txt}
+    commands: ["sh -c 'echo $0 >> LOG; cat $@ > $0' {out.mean} {in.mask}"]
+  - name: fod
+    inputs: [mask, mean]
+    outputs: {fod: fod.txt, peaks: peaks.txt}
+    commands:
+      - "sh -c 'echo {out.fod} >> LOG; sleep 0.05; cat {in.mask} {in.mean} > {out.fod}'"
+      - cp {out.fod} {out.peaks}
+"""  # noqa: E501
+
+
+class Dataset:
+    """A BIDS folder with small images, an output folder, and a file in which commands note that they began."""
+
+    def __init__(self, top: Path):
+        self.bids, self.out, self.log, self.steps = top / "bids", top / "out", top / "log", top / "steps.yml"
+        self.scratch = top / "scratch"
+        for subject in SUBJECTS:
+            self.add(subject)
+        for name, rows in (("bval", [SHELL]), ("bvec", zip(*TABLE, strict=True))):
+            (self.bids / f"dwi.{name}").write_text("\n".join(" ".join(map(str, row)) for row in rows))
+        self.steps.write_text(STEPS.replace("LOG", str(self.log)))
+
+    def image(self, subject: str) -> Path:
+        return self.bids / f"sub-{subject}" / "dwi" / f"sub-{subject}_dwi.nii.gz"
+
+    def add(self, subject: str, seed: int = 0) -> None:
+        path = self.image(subject)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = np.random.default_rng(int(subject) + seed).integers(0, 999, (2, 2, 2, len(SHELL)), np.int16)
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), path)
+
+    def process(self, level="participant", **more):
+        more = {"steps": [str(self.steps)], "scratch": self.scratch, "progress": lambda _: None} | more
+        return provision.process(self.bids, self.out, level, **more)
+
+    def began(self) -> list[str]:
+        names = self.log.read_text().split() if self.log.exists() else []
+        self.log.unlink(missing_ok=True)
+        return [Path(name).name for name in names]
+
+    def start(self, *more: str) -> subprocess.Popen:
+        argv = [sys.executable, "-m", "provision", "process", self.bids, self.out, "participant", "--steps", self.steps]
+        argv += ["--scratch", self.scratch, "--jobs", "2", "--json", *more]
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True)
+
+
+@pytest.fixture
+def data(tmp_path):
+    return Dataset(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(scheduler, "PATIENCE", 0.0)
+
+
+def states(study):
+    return {row.subject: row.state for row in study.rows}
+
+
+def test_all_steps_are_done_once_and_the_next_run_does_nothing(data):
+    first = data.process()
+    assert first.ok and first.changed and states(first) == dict.fromkeys(SUBJECTS, "done")
+    assert len(data.began()) == 7
+    again = data.process()
+    assert again.ok and not again.changed and data.began() == []
+    assert [row.done for row in again.rows] == [2, 2, 2]
+    assert not list(data.scratch.rglob("*.txt"))
+
+
+def test_a_subject_that_fails_does_not_stop_the_others_and_is_tried_again_only_when_asked(data):
+    bad = Path(f"{data.image('02')}.bad")
+    bad.touch()
+    found = data.process()
+    assert not found.ok and states(found) == {"01": "done", "02": "failed", "03": "done"}
+    head, row = (line.split("\t") for line in (data.out / "failed.tsv").read_text().splitlines())
+    assert dict(zip(head, row, strict=True)) == {
+        "subject": "02", "session": "n/a", "series": "sub-02", "step": "mask", "command": "sh", "error": "bad",
+        "log": "logs/sub-02_mask.log",
+    }  # fmt: skip
+    assert (data.out / "logs/sub-02_mask.log").read_text().endswith("[ERROR] bad\n")
+    bad.unlink()
+    data.began()
+    assert states(data.process())["02"] == "failed" and data.began() == []
+    assert data.process(retry_failed=True).ok
+    assert data.began() == ["sub-02_desc-brain_mask.txt", "sub-02_fod.txt"]
+    assert (data.out / "failed.tsv").read_text().count("\n") == 1
+
+
+def test_a_changed_input_redoes_what_follows_from_it_and_nothing_else(data):
+    data.process()
+    data.began()
+    data.add("02", seed=7)
+    assert data.process().ok
+    # The average was computed once, and stays.
+    assert data.began() == ["sub-02_desc-brain_mask.txt", "sub-02_fod.txt"]
+
+
+def test_a_touched_input_and_one_that_was_written_again_with_the_same_content_redo_nothing(data):
+    data.process()
+    data.began()
+    os.utime(data.image("01"))
+    data.add("02")
+    assert not data.process().changed and data.began() == []
+
+
+def test_a_lost_or_changed_output_is_made_again(data):
+    data.process()
+    data.began()
+    (data.out / "sub-01/dwi/sub-01_peaks.txt").unlink()
+    (data.out / "sub-03/dwi/sub-03_desc-brain_mask.txt").write_text("other")
+    assert data.process().ok
+    assert data.began() == ["sub-01_fod.txt", "sub-03_desc-brain_mask.txt"]
+
+
+def test_a_new_subject_uses_the_average_that_there_is_and_the_result_says_so(data):
+    data.process()
+    data.began()
+    data.add("04")
+    found = data.process()
+    assert found.ok and data.began() == ["sub-04_desc-brain_mask.txt", "sub-04_fod.txt"]
+    assert any("sub-04" in note and "--redo average" in note for note in found.notes)
+    data.process(redo=["average"])
+    assert data.began()[0] == f"{group_of((0, 1000))}_mean.txt"
+
+
+def test_some_subjects_wait_for_the_average_which_the_level_group_makes(data):
+    found = data.process(participant_label=["01"])
+    assert states(found) == {"01": "waiting"} and data.began() == ["sub-01_desc-brain_mask.txt"]
+    data.process("group")
+    assert data.began() == [f"{group_of((0, 1000))}_mean.txt"]
+    assert states(data.process(participant_label=["sub-01"])) == {"01": "done"}
+
+
+def test_a_dry_run_changes_nothing_and_names_what_is_due(data):
+    assert states(data.process(dry_run=True)) == dict.fromkeys(SUBJECTS, "due") and not data.out.exists()
+
+
+def test_a_second_run_on_the_same_folder_is_refused_with_who_is_at_work(data):
+    data.steps.write_text(data.steps.read_text().replace("sleep 0.05", "sleep 1"))
+    running = data.start()
+    try:
+        wait_until(lambda: (data.out / ".provision/claim.json").exists())
+        with pytest.raises(ProvisionError) as caught:
+            data.process()
+        assert caught.value.code == "study-busy" and str(running.pid) in str(caught.value)
+    finally:
+        running.kill()
+        running.communicate()
+    assert data.process().ok
+
+
+def test_an_interrupted_run_leaves_nothing_running_and_the_next_one_resumes(data):
+    data.steps.write_text(data.steps.read_text().replace("sleep 0.05", f"sleep 1.0{os.getpid()}"))
+    running = data.start()
+    wait_until(lambda: data.log.exists())
+    running.send_signal(signal.SIGINT)
+    said, _ = running.communicate(timeout=30)
+    assert running.returncode == 130 and json.loads(said)["error"]["code"] == "interrupted"
+    assert subprocess.run(["pgrep", "-f", f"sleep 1.0{os.getpid()}"], capture_output=True).stdout == b""
+    assert not (data.out / ".provision/claim.json").exists() and not list(data.scratch.rglob("step-*"))
+    assert data.process().ok
+
+
+def test_an_output_folder_that_goes_away_stops_the_run_and_nothing_is_lost(data):
+    away = data.out.with_name("away")
+    data.process(participant_label=["01"])
+    text = data.steps.read_text()
+    data.steps.write_text(text.replace("cp {out.fod}", f"sh -c 'mv {data.out} {away}; cp $@' x {{out.fod}}"))
+    with pytest.raises(ProvisionError) as caught:
+        data.process()
+    assert caught.value.code == "study-gone" and not (data.out / "sub-01").exists()
+    away.rename(data.out)
+    data.steps.write_text(text)
+    assert data.process().ok
+
+
+def test_a_step_whose_program_is_missing_is_named_before_anything_starts(data):
+    data.steps.write_text(data.steps.read_text().replace("cp {out.fod}", "no-such-program {out.fod}"))
+    with pytest.raises(ProvisionError) as caught:
+        data.process()
+    assert caught.value.code == "not-installed" and "no-such-program" in str(caught.value)
+    assert data.began() == []
+
+
+def test_runs_that_are_killed_at_any_moment_end_each_step_once_and_leave_nothing_half_done(data):
+    random.seed(18)
+    data.process(dry_run=True)  # what Python compiles once
+    began = []
+    for number in range(20):
+        running = data.start()
+        time.sleep(random.uniform(0.3, 1.3))
+        # The process alone, as the kernel does it when memory runs out, or with its workers, as a session ends.
+        kill = os.kill if number % 2 else os.killpg
+        kill(running.pid, signal.SIGKILL)
+        running.communicate()
+        began += data.began()
+        check_whole(data.out)
+        if number == 9:  # what has been done by now is all: begin again
+            data.add("01", seed=1)
+            data.add("02", seed=1)
+    assert data.process().ok
+    began += data.began()
+    check_whole(data.out)
+    assert not data.process().changed and data.began() == []
+    assert not list(data.scratch.rglob("step-*")) and not list(data.out.rglob("*.part"))
+    for subject in SUBJECTS:
+        folder = data.out / f"sub-{subject}" / "dwi"
+        assert (folder / f"sub-{subject}_fod.txt").read_text() == (folder / f"sub-{subject}_peaks.txt").read_text()
+
+
+def check_whole(out: Path) -> None:
+    """See that every output has its size, and that every record is that of outputs that are there."""
+    for path in out.rglob("*_mask.txt"):
+        assert len(path.read_text().split()[0]) == 64
+    for path in (out / ".provision/records").rglob("*.json"):
+        record = json.loads(path.read_text())
+        for files in record["outputs"].values():
+            assert all((out / file["path"]).stat().st_size == file["size"] for file in files)
+
+
+def wait_until(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
