@@ -30,7 +30,7 @@ INDEX = "index.html"
 _HERE = Path(__file__).parent
 _NEEDED = ("vtkmodules", "nibabel", "matplotlib")
 _KNOWN = re.compile(r'<meta name="provision" content="([^"]*)">')
-_PLAIN = re.compile(r"[A-Za-z0-9+]+")
+_PLAIN = re.compile(r"[A-Za-z0-9+]{1,40}")
 
 
 def write(out: Path, subjects: Iterable[str] | None = None) -> Path:
