@@ -186,7 +186,7 @@ def test_a_damaged_record_is_reported_and_the_rest_is_shown(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, 5, "x", [1], {"a": 1}, [[1]], [{"path": 5}], {"dwi": [{"path": "\0"}]}, -1, 1e400]
+    "wrong", [None, 5, "x", [1], {"a": 1}, [[1]], [{"path": 5}], {"gradients": [{"path": "\0"}]}, -1, 1e400]
 )
 def test_a_field_of_another_type_is_taken_as_missing(tmp_path, wrong):
     for name in ("inputs", "outputs", "commands", "versions", "seconds", "memory", "started", "log", "host", "subject"):
@@ -286,19 +286,15 @@ def test_a_page_has_the_times_memory_versions_and_commands_of_each_step(tmp_path
 
 
 def test_a_log_is_linked_if_it_is_in_the_folder(tmp_path):
-    (tmp_path / "logs").mkdir()
-    (tmp_path / "logs/a b.log").touch()
-    for step, log in {
-        "a": "logs/a b.log",
-        "b": "logs/none.log",
-        "c": "../x",
-        "d": "javascript:x",
-        "e": "/etc/passwd",
-    }.items():
-        record(tmp_path, "sub-01", step, log=log)
-    report.write(tmp_path)
-    links = Page(tmp_path / "sub-01.html").all("a", "href")
-    assert links == ["index.html", "logs/a%20b.log"]
+    out = tmp_path / "out"
+    (out / "logs").mkdir(parents=True)
+    for name in ("out/logs/a b.log", "secret"):
+        (tmp_path / name).touch()
+    logs = ("logs/a b.log", "logs/none.log", "../secret", "javascript:x", str(tmp_path / "secret"), "logs")
+    for number, log in enumerate(logs):
+        record(out, "sub-01", f"step{number}", log=log)
+    report.write(out)
+    assert Page(out / "sub-01.html").all("a", "href") == ["index.html", "logs/a%20b.log"]
 
 
 def test_steps_are_in_the_order_in_which_they_were_first_started(tmp_path):
