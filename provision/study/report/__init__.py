@@ -68,7 +68,7 @@ def write(out: Path, subjects: Iterable[str] | None = None) -> Path:
     facts: dict[str, Any] = {}
     for subject, series in study.subjects.items():
         place = out / page_name(subject)
-        digest = _digest(common, group, _contents(out, {one.name for one in series}))
+        digest = _digest(common, group, _contents(out, {one.name for one in series}), repr(series).encode())
         known = _known(place)
         if known.get("digest") != digest:
             if wanted is not None and subject not in wanted:
@@ -76,7 +76,7 @@ def write(out: Path, subjects: Iterable[str] | None = None) -> Path:
             known = _write_subject(place, digest, subject, series, study, templates)
         facts |= known["facts"]
     place = out / INDEX
-    digest = _digest(common, _contents(out), json.dumps(facts, sort_keys=True).encode())
+    digest = _digest(common, _contents(out), repr(study.series).encode(), json.dumps(facts, sort_keys=True).encode())
     if _known(place).get("digest") != digest:
         _write_index(place, digest, facts, study, templates)
     return place
@@ -104,8 +104,8 @@ def _write_subject(
     parts, facts = [], {}
     for one in series:
         pictures = drawn.draw(one, study.out)
-        gradients = drawn.checked(one.output("gradients"))
-        charts = responses.series_charts(responses.of_series(one), study)
+        gradients = drawn.check_of(one)
+        charts = responses.series_charts(one)
         parts.append({"series": one, "drawn": pictures, "gradients": gradients, "charts": charts})
         facts[one.name] = _facts(pictures, gradients)
     about = {"digest": digest, "facts": facts}

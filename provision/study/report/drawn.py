@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from provision import extras
 from provision.errors import OptionError, ProvisionError, unexpected
 from provision.pictures import mrtrix3
-from provision.study.report.gathered import Series
+from provision.study.report.gathered import DONE, Series
 from provision.words import printable
 
 if TYPE_CHECKING:
@@ -84,6 +86,14 @@ def draw(series: Series, out: Path) -> Drawn:
     return drawn
 
 
+def check_of(series: Series) -> tuple[str, str, str]:
+    """Return what the check of a series' gradients found, as `checked` does."""
+    record = series.record("gradients")
+    if record and record.state != DONE:
+        return "", record.state, "fail"
+    return checked(series.output("gradients"))
+
+
 def checked(path: Path | None) -> tuple[str, str, str]:
     """Return what the check of the gradients printed, its result in short, and how that looks.
 
@@ -96,6 +106,10 @@ def checked(path: Path | None) -> tuple[str, str, str]:
         text = path.read_text(encoding="utf-8", errors="replace") if path else ""
     except OSError as error:
         return "", printable(f"{path.name if path else ''}: {error.strerror}"), "warn"
+    with suppress(ValueError):
+        said = json.loads(text)
+        if isinstance(said, dict) and isinstance(said.get("passed"), bool):
+            return _own_check(said)
     rows = [
         (float(row[1]), row[2] == "none" and row.group(3, 4, 5) == ("0", "1", "2"), row) for row in _ROW.finditer(text)
     ]
@@ -111,6 +125,16 @@ def checked(path: Path | None) -> tuple[str, str, str]:
     if share >= _NEAR:
         return text, f"as stored, or {change} ({share:.0%})", "warn"
     return text, f"{change}, not as stored ({share:.0%})", "fail"
+
+
+def _own_check(said: dict[str, Any]) -> tuple[str, str, str]:
+    """Return what `provision.study.gradient_check` found."""
+    text = json.dumps(said, indent=1)
+    if not said.get("scores"):
+        return text, "not judged: too few voxels have a direction", "warn"
+    if said["passed"]:
+        return text, "as stored", "pass"
+    return text, printable(f"{said.get('best')}, not as stored"), "fail"
 
 
 def _tried(make: Callable[[], Any]) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 from provision.words import printable
 
-RECORDS = Path(".provision", "records")
+RECORDS, FAILURES = Path(".provision", "records"), "failed.tsv"
 DONE, FAILED, DAMAGED = "done", "failed", "damaged"
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -117,17 +119,12 @@ class Study:
         """All records."""
         return [*self.group, *(record for one in self.series for record in one.records)]
 
-    def response(self, tissue: str) -> Path | None:
-        """Return the file of the group's response function of a tissue."""
-        made = (record.outputs.get(f"group_response_{tissue}") for record in self.group)
-        return next((paths[0] for paths in made if paths), None)
-
-    def contributors(self) -> list[str]:
-        """Return the names of the series from which the group's response functions come."""
+    def contributors(self, group: Record) -> list[str]:
+        """Return the names of the series from which a group's response functions come."""
         of = {path: one.name for one in self.series for record in one.records
               for paths in record.outputs.values() for path in paths}  # fmt: skip
-        given = (path for record in self.group for paths in record.inputs.values() for path in paths)
-        return sorted({of.get(path) or path.name.split("_label-")[0] for path in given})
+        given = (path for paths in group.inputs.values() for path in paths)
+        return sorted({of.get(path) or re.split("_(?:label|model)-", path.name)[0] for path in given})
 
 
 def gathered(out: Path) -> Study:
@@ -138,7 +135,10 @@ def gathered(out: Path) -> Study:
     group = [record for name, records in found.items() if _is_group(name) for record in records]
     series = {name: records for name, records in found.items() if not _is_group(name)}
     steps = _ordered(record for records in series.values() for record in records)
-    placed = [Series(name, sorted(records, key=lambda record: steps.index(record.step)))
+    for record in _unrecorded(out, found):
+        series.setdefault(record.series, []).append(record)
+    places = {step: place for place, step in enumerate(steps)}
+    placed = [Series(name, sorted(records, key=lambda record: places.get(record.step, len(places))))
               for name, records in series.items()]  # fmt: skip
     return Study(out, sorted(placed, key=lambda one: (not one.failed, one.name)), group, steps)
 
@@ -150,6 +150,20 @@ def versions(records: Iterable[Record]) -> dict[str, dict[str, int]]:
     for (program, version), number in sorted(counted.items()):
         found.setdefault(program, {})[version] = number
     return found
+
+
+def _unrecorded(out: Path, found: Mapping[str, Sequence[Record]]) -> Iterator[Record]:
+    """Yield what the list of failures has and records do not: series and steps that could not be started."""
+    try:
+        text = (out / FAILURES).read_text(encoding="utf-8", errors="replace")
+        rows = [row for row in csv.DictReader(io.StringIO(text), dialect="excel-tab") if row.get("series")]
+    except (OSError, csv.Error):
+        return
+    for row in rows:
+        said: dict[str, Any] = {name: "" if row.get(name) == "n/a" else _text(row.get(name))
+                for name in ("series", "step", "subject", "session", "command", "error", "log")}  # fmt: skip
+        if said["step"] not in {record.step for record in found.get(said["series"], ())}:
+            yield Record(state=FAILED, **said)
 
 
 def _is_group(name: str) -> bool:

@@ -86,12 +86,12 @@ def of_series(series: Series) -> dict[str, Response]:
     return {tissue: response for tissue, response in found.items() if response}
 
 
-def series_charts(found: Mapping[str, Response], study: Study) -> list[Chart | Polar]:
+def series_charts(series: Series) -> list[Chart | Polar]:
     """Return the charts of one series: the signal of each tissue, the group's dashed, and the shape in white matter."""
-    lines = []
+    found, lines = of_series(series), []
     for at, tissue in enumerate(found):
         lines.append(Line(TISSUES[tissue], found[tissue].means, f"c{at}"))
-        if group := group_response(study, tissue, found[tissue]):
+        if group := group_response(series.input(f"group_response_{tissue}"), found[tissue]):
             lines.append(Line(f"{TISSUES[tissue]}, group", group.means, f"c{at} group"))
     charts: list[Chart | Polar] = [Chart(lines, _ACROSS, _UP, "Mean signal of each tissue")] if lines else []
     if white := found.get("wm"):
@@ -108,25 +108,26 @@ def group_charts(found: Mapping[str, Mapping[str, Response]], study: Study) -> l
         apart = differing(means)
         lines = [Line(name, points, "apart" if name in apart else "many") for name, points in means.items()]
         lines.sort(key=lambda line: line.look == "apart")
-        any_one = next((of[tissue] for of in found.values() if tissue in of), None)
-        if any_one and (group := group_response(study, tissue, any_one)):
-            lines.append(Line("group", group.means, "group"))
+        for record in study.group:
+            like = next(
+                (found[name][tissue] for name in study.contributors(record) if tissue in found.get(name, ())), None
+            )
+            path = next(iter(record.outputs.get(f"group_response_{tissue}", ())), None)
+            if group := group_response(path, like):
+                lines.append(Line(record.series.replace("_", " "), group.means, "group"))
         if lines:
             charts.append(Chart(lines, _ACROSS, _UP, title[0].upper() + title[1:]))
     return charts
 
 
-def group_response(study: Study, tissue: str, like: Response) -> Response | None:
-    """Return the group's response function, whose file has no b-values in some versions of MRtrix3."""
-    path = study.response(tissue)
+def group_response(path: Path | None, like: Response | None) -> Response | None:
+    """Return a group's response function, whose file has no b-values in some versions of MRtrix3."""
     if found := read(path):
         return found
     with suppress(OSError, ValueError):
-        rows = (
-            [line.split() for line in path.read_text("utf-8").splitlines() if line and line[0] != "#"] if path else []
-        )
-        coefficients = tuple(tuple(map(float, row)) for row in rows)
-        if len(coefficients) == len(like.bvalues):
+        lines = path.read_text(encoding="utf-8").splitlines() if path and like else []
+        coefficients = tuple(tuple(map(float, line.split())) for line in lines if line and line[0] != "#")
+        if like and len(coefficients) == len(like.bvalues):
             return Response(like.bvalues, coefficients)
     return None
 

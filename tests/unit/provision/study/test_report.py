@@ -311,7 +311,8 @@ def test_the_group_response_says_which_series_it_came_from(tmp_path):
     given = [{"path": f"{series}_response_wm.txt"} for series in ("sub-01", "sub-02_ses-1")]
     given.append({"path": "gone/sub-09_label-WM_response.txt"})
     record(tmp_path, "group", "group_response", inputs={"response_wm": given})
-    assert gathered(tmp_path).contributors() == ["sub-01", "sub-02_ses-1", "sub-09"]
+    study = gathered(tmp_path)
+    assert study.contributors(study.group[0]) == ["sub-01", "sub-02_ses-1", "sub-09"]
     assert "sub-01, sub-02_ses-1, sub-09" in Page(report.write(tmp_path)).text
 
 
@@ -391,8 +392,57 @@ def test_the_groups_response_takes_the_b_values_of_a_series_where_it_has_none(tm
         outputs={"group_response_wm": "# by responsemean\n3100 0 0\n1600 -600 90\n"},
     )
     study = gathered(tmp_path)
-    found = responses.group_response(study, "wm", responses.of_series(study.series[0])["wm"])
+    like = responses.of_series(study.series[0])["wm"]
+    found = responses.group_response(study.group[0].outputs["group_response_wm"][0], like)
     assert found.bvalues == (0, 1000) and found.coefficients[0][0] == 3100
+
+
+def test_series_of_other_shells_have_a_group_response_of_their_own(tmp_path):
+    for series, group, level in (("sub-01", "group_b0b1000", 3000), ("sub-02", "group_b0b3000", 9000)):
+        text = f"# Shells: 0,1000\n{level}\n{level / 2}\n"
+        record(tmp_path, series, "response", outputs={"response_wm": text})
+        given = [{"path": f"{series}_response_wm.txt"}]
+        record(tmp_path, group, "group_response", inputs={"response_wm": given}, outputs={"group_response_wm": text})
+        record(tmp_path, series, "fod", inputs={"group_response_wm": [{"path": f"{group}_group_response_wm.txt"}]})
+    study = gathered(tmp_path)
+    assert [study.contributors(group) for group in study.group] == [["sub-01"], ["sub-02"]]
+    for series in study.series:
+        own, group = responses.series_charts(series)[0].lines
+        assert own.points == group.points
+    (chart,) = responses.group_charts({one.name: responses.of_series(one) for one in study.series}, study)
+    assert [line.name for line in chart.lines if line.look == "group"] == ["group b0b1000", "group b0b3000"]
+
+
+def listed(out: Path, *rows: tuple[str, ...]) -> None:
+    """Write the list of failures."""
+    head = ("subject", "session", "series", "step", "command", "error", "log")
+    (out / "failed.tsv").write_text("\n".join("\t".join(row) for row in (head, *rows)) + "\n")
+
+
+def test_series_that_could_not_be_started_are_reported_with_the_reason(tmp_path, drawings):
+    record(tmp_path, "sub-01", "mask")
+    report.write(tmp_path)
+    listed(tmp_path, ("02", "n/a", "sub-02", "data", "n/a", "There is no .bvec file.", "n/a"))
+    index = Page(report.write(tmp_path))
+    assert [one.name for one in gathered(tmp_path).series] == ["sub-02", "sub-01"]
+    assert "There is no .bvec file." in index.text and "n/a" not in index.text
+    assert "There is no .bvec file." in Page(tmp_path / "sub-02.html").text
+    assert drawings["asked"] == ["sub-01", "sub-02"]
+    assert gathered(tmp_path).steps == ["mask"]
+
+
+def test_a_record_counts_more_than_the_list_of_failures(tmp_path):
+    record(tmp_path, "sub-01", "mask")
+    listed(tmp_path, ("01", "n/a", "sub-01", "mask", "do_mask", "it broke", "n/a"))
+    assert not gathered(tmp_path).series[0].failed
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\xff\n\0", b"a\tb\n1\n", b"series\n" + b"x" * 200_000])
+def test_a_damaged_list_of_failures_does_no_harm(tmp_path, content):
+    record(tmp_path, "sub-01", "mask")
+    (tmp_path / "failed.tsv").write_bytes(content)
+    report.write(tmp_path)
+    assert "sub-01.html" in pages(tmp_path)
 
 
 TABLE = """Mean length     Axis flipped    Axis permutations    Axis basis
@@ -414,6 +464,26 @@ def test_the_table_of_dwigradcheck_is_said_in_short(tmp_path, rows, words, look)
     (tmp_path / "check.txt").write_text(TABLE.format("\n".join(rows)))
     _text, short, found = drawn.checked(tmp_path / "check.txt")
     assert short.startswith(words) and found == look
+
+
+@pytest.mark.parametrize(
+    ("said", "words", "look"),
+    [
+        ({"passed": True, "best": "x,y,z", "scores": {"x,y,z": 15.0}}, "as stored", "pass"),
+        ({"passed": True, "best": "x,y,z", "scores": {}}, "not judged", "warn"),
+        ({"passed": False, "best": "y,x,z", "scores": {"x,y,z": 5.0}}, "y,x,z, not as stored", "fail"),
+    ],
+    ids=["right", "too little", "swapped"],
+)
+def test_our_own_check_is_said_in_short(tmp_path, said, words, look):
+    (tmp_path / "check.json").write_text(json.dumps(said))
+    _text, short, found = drawn.checked(tmp_path / "check.json")
+    assert short.startswith(words) and found == look
+
+
+def test_a_check_that_failed_is_reported_as_such(tmp_path):
+    failed(tmp_path, "sub-01", "gradients", "The b-vectors do not fit the image.")
+    assert drawn.check_of(gathered(tmp_path).series[0]) == ("", "failed", "fail")
 
 
 def test_another_check_is_shown_by_its_first_line(tmp_path):
