@@ -160,8 +160,8 @@ def _unrecorded(out: Path, found: Mapping[str, Sequence[Record]]) -> Iterator[Re
     except (OSError, csv.Error):
         return
     for row in rows:
-        said: dict[str, Any] = {name: "" if row.get(name) == "n/a" else _text(row.get(name))
-                for name in ("series", "step", "subject", "session", "command", "error", "log")}  # fmt: skip
+        names = ("series", "step", "subject", "session", "command", "error", "log")
+        said: dict[str, Any] = {name: "" if row.get(name) == "n/a" else _text(row.get(name)) for name in names}
         if said["step"] not in {record.step for record in found.get(said["series"], ())}:
             yield Record(state=FAILED, **said)
 

@@ -429,6 +429,9 @@ def test_series_that_could_not_be_started_are_reported_with_the_reason(tmp_path,
     assert "There is no .bvec file." in Page(tmp_path / "sub-02.html").text
     assert drawings["asked"] == ["sub-01", "sub-02"]
     assert gathered(tmp_path).steps == ["mask"]
+    listed(tmp_path, ("02", "n/a", "sub-02", "data", "n/a", "The image is damaged.", "n/a"))
+    report.write(tmp_path)
+    assert "The image is damaged." in Page(tmp_path / "sub-02.html").text
 
 
 def test_a_record_counts_more_than_the_list_of_failures(tmp_path):
