@@ -26,7 +26,7 @@ def image_of(name: str) -> Path:
 
 
 def write(folder: Path) -> None:
-    """Write the folder; the gradient table is at the top, and all images inherit it."""
+    """Write the folder; the gradient table and the true directions are at the top, and apply to all images."""
     description = folder / "dataset_description.json"
     if folder.is_dir() and any(folder.iterdir()) and not _is_ours(description):
         hint = "Choose an empty or a new folder."
@@ -38,6 +38,8 @@ def write(folder: Path) -> None:
         (folder / image_of(name)).parent.mkdir(parents=True, exist_ok=True)
         scan.write_image(folder / image_of(name))
         scan.write_gradients(folder / "dwi.bvec", folder / "dwi.bval")
+    scan.write_truth(folder / "truth.nii.gz")
+    (folder / ".bidsignore").write_text("truth.nii.gz\n", encoding="utf-8")
 
 
 def make_scan(seed: int) -> Phantom:

@@ -1,4 +1,4 @@
-r"""A digital phantom with known fibre directions, and the angles between them and measured peaks.
+r"""A digital phantom with known fibre directions.
 
 A bar of straight fibres crosses a ring of circular ones, with fluid in the middle and grey matter around it::
 
@@ -9,7 +9,7 @@ A bar of straight fibres crosses a ring of circular ones, with fluid in the midd
       \   . fluid .   /
         ` - ~~~~~ - '        ring
 
-The volume's axes are the scanner's. Directions, b-vectors and peaks are in the scanner's (world) frame everywhere in
+The volume's axes are the scanner's. Directions and b-vectors are in the scanner's (world) frame everywhere in
 this module; only the files that `Phantom.write` writes follow FSL's convention.
 """
 
@@ -75,12 +75,16 @@ class Phantom:
         self.write_image(folder / "dwi.nii.gz")
         _save(self.mask.astype(np.uint8), self.affine, folder / "mask.nii.gz")
         _save(self.tissue, self.affine, folder / "tissue.nii.gz")
-        _save(self.directions.reshape(*self.tissue.shape, 6), self.affine, folder / "truth.nii.gz")
+        self.write_truth(folder / "truth.nii.gz")
         self.write_gradients(folder / "bvecs", folder / "bvals")
 
     def write_image(self, path: Path) -> None:
         """Write the volumes only."""
         _save(self.data, self.affine, path)
+
+    def write_truth(self, path: Path) -> None:
+        """Write the directions of the fibres in the layout of sh2peaks."""
+        _save(self.directions.reshape(*self.tissue.shape, 6), self.affine, path)
 
     def write_gradients(self, bvecs: Path, bvals: Path) -> None:
         """Write the gradient table in FSL's convention."""
@@ -125,25 +129,6 @@ def add_rician_noise(signal: np.ndarray, sigma: float, seed: int) -> np.ndarray:
     # What a magnitude image holds: Gudbjartsson and Patz, Magnetic Resonance in Medicine 34:910-914 (1995).
     noise = np.random.default_rng(seed).normal(scale=sigma, size=(2, *signal.shape))
     return np.hypot(signal + noise[0], noise[1])
-
-
-def angle(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the angles between axes in degrees, from 0 to 90; 90 where an axis is zero or not a number."""
-    # The arc tangent keeps its digits near 0 degrees, where the arc cosine of a scalar product loses half of them.
-    sine = np.linalg.norm(np.cross(first, second), axis=-1)
-    cosine = np.abs(np.sum(first * second, axis=-1))
-    found = (sine > 0) | (cosine > 0)
-    return np.where(found, np.degrees(np.arctan2(sine, cosine)), 90.0)
-
-
-def peak_angles(peaks: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """Return the angles in degrees between peaks (V, P, 3) and true fibres (V, 1 or 2, 3): the worst of each voxel."""
-    # They are paired so that the larger of the two angles is smallest: the order of the peaks does not count.
-    fibres = directions.shape[1]
-    peaks = peaks[:, :fibres]
-    in_order = angle(peaks, directions).max(axis=1)
-    swapped = angle(peaks[:, ::-1], directions).max(axis=1)
-    return np.minimum(in_order, swapped)
 
 
 def _geometry(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -23,15 +23,13 @@ from provision.demo import report, sample
 from provision.engine.events import Step
 from provision.errors import ProvisionError
 from provision.machine import failures
+from provision.pictures.angles import Angles, compare
 
 if TYPE_CHECKING:
     import numpy as np
     from nibabel.spatialimages import SpatialImage
 
     from provision.demo.phantom import Phantom
-
-LIMITS = {"single fibre": 3.0, "crossing": 10.0}
-"""Largest median angles in degrees: MRtrix3 3.0.3 finds 0.4 and 1.4, or 37 and 15 if b-vectors are mirrored."""
 
 COMMANDS = [
     "mrinfo",
@@ -62,31 +60,6 @@ _SMALLEST_DRAWN_PEAK = 0.15
 # Seconds for a command to end by itself when it is interrupted.
 _GRACE = 10.0
 _LAST_LINES = 5
-
-
-@dataclass(frozen=True)
-class Angles:
-    """The angles between found peaks and true fibres in one kind of voxel.
-
-    Attributes
-    ----------
-    voxels : int
-        How many voxels were compared.
-    median, p95 : float
-        Median and 95th percentile of the angle in degrees; in a voxel with two fibres, the larger angle counts.
-    limit : float
-        The largest median that passes, in degrees.
-    """
-
-    voxels: int
-    median: float
-    p95: float
-    limit: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether the median is within the limit."""
-        return self.median <= self.limit
 
 
 @dataclass(frozen=True)
@@ -363,22 +336,11 @@ def _find_fibres(work: _Work, image: str, bvecs: str, bvals: str, mask: str | No
 def _compare(work: _Work, phantom: Phantom) -> dict[str, Angles]:
     """Return the angles between the found peaks and the phantom's fibres, per kind of voxel."""
     import nibabel
-    import numpy as np
 
-    from provision.demo.phantom import Tissue, peak_angles
-
-    kinds = {"single fibre": (Tissue.SINGLE, 1), "crossing": (Tissue.CROSSING, 2)}
     with work.step("compare"):
         found: Any = nibabel.load(work.folder / "peaks.nii.gz")  # by its types it may be no image
         peaks = _aligned(found, phantom.affine)
-        peaks = peaks.reshape(*phantom.tissue.shape, -1, 3)
-        angles = {}
-        for kind, (tissue, fibres) in kinds.items():
-            here = phantom.tissue == tissue
-            degrees = peak_angles(peaks[here], phantom.directions[here][:, :fibres])
-            median, p95 = (round(float(value), 3) for value in np.percentile(degrees, (50, 95)))
-            angles[kind] = Angles(len(degrees), median, p95, LIMITS[kind])
-    return angles
+        return compare(peaks.reshape(*phantom.tissue.shape, -1, 3), phantom.directions)
 
 
 def _aligned(image: SpatialImage, affine: np.ndarray) -> np.ndarray:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from provision.display.page import page_templates
 from provision.errors import ProvisionError
 
 if TYPE_CHECKING:
@@ -17,23 +17,8 @@ if TYPE_CHECKING:
 
     Drawn: TypeAlias = Picture | ProvisionError
 
-_ANGLES = """\
-{% macro angles(found) %}
-<table>
-<thead><tr><th>tissue<th>voxels<th>median<th>95th percentile<th>limit of median<th>result</thead>
-<tbody>
-{% for kind, angle in found.items() %}
-<tr><th>{{ kind }}<td>{{ angle.voxels }}<td>{{ "%.2f°"|format(angle.median) }}<td>{{ "%.2f°"|format(angle.p95) }}
-<td>{{ "%.2f°"|format(angle.limit) }}<td class="{{ verdict(angle.passed) }}">{{ verdict(angle.passed) }}</tr>
-{% endfor %}
-</tbody>
-</table>
-{% endmacro %}
-{% macro verdict(passed) %}{{ "pass" if passed else "fail" }}{% endmacro %}
-"""
-
 _CELL = """\
-{% from "angles" import angles %}
+{% from "macros.html" import angles %}
 <div>
 <p><b>{{ title }}</b></p>
 <img src="{{ picture|uri }}" alt="FODs of the middle slice" style="max-width: 480px; width: 100%">
@@ -42,58 +27,13 @@ _CELL = """\
 </div>
 """
 
-# The policy enforces that the page loads nothing from elsewhere.
 _PAGE = """\
-{% from "angles" import angles, verdict %}
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{{ title }}</title>
-<style>
-:root { --ink: #1d2329; --faint: #5c6670; --line: #dde1e6; --paper: #fff; --bar: #4c7fb8; --good: #17703a;
-  --bad: #b3261e; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e7ea; --faint: #9aa5b0; --line: #363d45; --paper: #15181c;
-  --bar: #5b93d1; --good: #63c787; --bad: #ff8a80; } }
-body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: var(--ink); background: var(--paper);
-  font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.6rem; line-height: 1.25; }
-h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; }
-figure { margin: 0; }
-img { max-width: min(100%, 45rem); height: auto; border-radius: 6px; background: #000; }
-figcaption, .note { color: var(--faint); font-size: .9rem; }
-.note { border-left: 3px solid var(--line); padding-left: .8rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem 1rem .3rem 0; text-align: right; border-bottom: 1px solid var(--line); font-weight: normal;
-  white-space: nowrap; }
-th:first-child { text-align: left; }
-thead th { color: var(--faint); font-size: .9rem; }
-.pass { color: var(--good); font-weight: 600; }
-.fail { color: var(--bad); font-weight: 600; }
-.times :is(th, td) { border: 0; padding: .15rem .8rem .15rem 0; }
-.times td:last-child { width: 100%; }
-.bar { height: .7rem; min-width: 2px; border-radius: 2px; background: var(--bar); }
-pre { overflow-x: auto; padding: .8rem 1rem; border: 1px solid var(--line); border-radius: 6px; font-size: .85rem; }
-</style>
-</head>
-<body>
+{% extends "page.html" %}
+{% from "macros.html" import angles, figure, verdict %}
+{% block body %}
 <h1>{{ title }}{% if result.passed is not none %}: <span class="{{ verdict(result.passed) }}">
 {{- verdict(result.passed) }}</span>{% endif %}</h1>
 
-{% macro figure(drawn, caption) %}
-{% if drawn is drawing %}
-<figure>
-<img src="{{ drawn.png|uri }}" width="{{ drawn.width }}" height="{{ drawn.height }}" alt="{{ drawn.alt }}">
-<figcaption>{{ caption }} {{ drawn.alt }}.</figcaption>
-</figure>
-{% else %}
-<p class="note">{{ drawn }}</p>
-{% endif %}
-{% endmacro %}
 <h2>Fibre orientation distributions</h2>
 {{ figure(pictures.glyphs, "The amplitude along each direction, over its mean in grey. Red runs from left to right, "
   "green from front to back, blue from foot to head; the patient's left is on the right.") }}
@@ -131,8 +71,7 @@ pre { overflow-x: auto; padding: .8rem 1rem; border: 1px solid var(--line); bord
 <h2>Commands</h2>
 <p class="note">Run in {{ result.folder }}; their output is in {{ result.log.name }}.</p>
 <pre>{{ commands|join("\n") }}</pre>
-</body>
-</html>
+{% endblock %}
 """
 
 
@@ -185,14 +124,6 @@ def _title(result: DemoResult) -> str:
 
 
 def _templates() -> Environment:
-    from jinja2 import DictLoader, Environment, StrictUndefined
+    from jinja2 import DictLoader
 
-    templates = Environment(
-        loader=DictLoader({"page": _PAGE, "cell": _CELL, "angles": _ANGLES}),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    templates.filters["uri"] = lambda png: f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    templates.tests["drawing"] = lambda drawn: not isinstance(drawn, ProvisionError)
-    return templates
+    return page_templates(DictLoader({"page": _PAGE, "cell": _CELL}))

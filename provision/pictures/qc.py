@@ -99,7 +99,13 @@ def qc(
     """
     drawing.require()
     size = drawing.check_size(size)
-    return _Drawing(measure(dwi, bvals=bvals, bvecs=bvecs, mask=mask), size).picture
+    return draw(measure(dwi, bvals=bvals, bvecs=bvecs, mask=mask), size)
+
+
+def draw(quality: Quality, size: int = drawing.WIDTH) -> Picture:
+    """Return the picture of what was measured; `qc` is the two in one."""
+    drawing.require()
+    return _Drawing(quality, size).picture
 
 
 @dataclass

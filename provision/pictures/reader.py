@@ -249,7 +249,8 @@ class Reader:
         else:
             values = _plain_type(np.asanyarray(image.dataobj))
             if isinstance(image, nibabel.Nifti1Pair):  # whose header has two forms
-                kind = nibabel.Nifti2Image if isinstance(image, nibabel.Nifti2Pair) else nibabel.Nifti1Image
+                is_second = isinstance(image, nibabel.Nifti2Image | nibabel.Nifti2Pair)
+                kind = nibabel.Nifti2Image if is_second else nibabel.Nifti1Image
                 image = kind(values, None, image.header)
             else:
                 image = nibabel.Nifti2Image(values, np.eye(4) if image.affine is None else image.affine)

@@ -224,15 +224,16 @@ class Slices:
         self._footer.set_text(self._place(values))
 
     def _over(self, panel: int, values: np.ndarray, overlay: Overlay, colour: str) -> list[Any]:
+        import numpy as np
+
         if overlay.kind == "outline":
-            if values.max() <= 0.5 or values.min() >= 0.5:
+            if values.max() <= 0.5:
                 return []
             _plane, count, edge = self.sheet.panels[panel]
-            xs, ys = ([at * edge[axis] for at in range(count[axis])] for axis in (0, 1))
-            if min(count) < 2:
-                return []
+            padded = np.pad(values, 1)  # so that the outline is closed at the edge of the image
+            xs, ys = ([at * edge[axis] for at in range(-1, count[axis] + 1)] for axis in (0, 1))
             axes = self.sheet.axes[panel]
-            return [axes.contour(xs, ys, values.T, levels=[0.5], colors=colour, linewidths=1.2, alpha=overlay.opacity)]
+            return [axes.contour(xs, ys, padded.T, levels=[0.5], colors=colour, linewidths=1.2, alpha=overlay.opacity)]
         options: dict[str, Any] = {"interpolation": "nearest"}
         if overlay.kind == "map":
             low, high = overlay.range

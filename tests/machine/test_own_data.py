@@ -15,7 +15,7 @@ from cells import has_failed, run_notebook, said
 from colab import RELEASE_TAG
 from layers import packaged, with_colabs_kernel
 
-from provision.demo.pipeline import LIMITS
+from provision.pictures.angles import LIMITS
 
 NOTEBOOK = PROJECT / "notebooks" / "own_data.ipynb"
 HERE = Path(__file__).parent / "own_data"

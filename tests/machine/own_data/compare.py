@@ -10,7 +10,8 @@ import nibabel
 import numpy as np
 
 from provision.demo import bids
-from provision.demo.phantom import Tissue, peak_angles
+from provision.demo.phantom import Tissue
+from provision.pictures.angles import peak_angles
 
 KINDS = {"single": (Tissue.SINGLE, 1), "crossing": (Tissue.CROSSING, 2)}
 

@@ -18,12 +18,19 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_subjects_and_sessions_are_where_bids_has_them_and_the_table_is_at_the_top(folder):
+def test_subjects_and_sessions_are_where_bids_has_them_and_the_table_and_the_truth_are_at_the_top(folder):
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert files == {
-        "dataset_description.json", "dwi.bval", "dwi.bvec", "sub-01/dwi/sub-01_dwi.nii.gz",
-        "sub-02/ses-1/dwi/sub-02_ses-1_dwi.nii.gz", "sub-02/ses-2/dwi/sub-02_ses-2_dwi.nii.gz",
+        ".bidsignore", "dataset_description.json", "dwi.bval", "dwi.bvec", "truth.nii.gz",
+        "sub-01/dwi/sub-01_dwi.nii.gz", "sub-02/ses-1/dwi/sub-02_ses-1_dwi.nii.gz",
+        "sub-02/ses-2/dwi/sub-02_ses-2_dwi.nii.gz",
     }  # fmt: skip
+
+
+def test_the_truth_is_that_of_every_scan(folder):
+    truth = nibabel.load(folder / "truth.nii.gz").get_fdata().reshape(*bids.SHAPE, 2, 3)
+    for seed in range(len(bids.SCANS)):
+        np.testing.assert_allclose(truth, bids.make_scan(seed).directions, atol=1e-6)
 
 
 def test_the_table_has_two_shells_and_a_column_for_each_volume(folder):

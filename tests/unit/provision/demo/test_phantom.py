@@ -1,4 +1,4 @@
-"""The phantom is what it says it is: signal, geometry, files and angles, each against an independent reckoning."""
+"""The phantom is what it says it is: signal, geometry and files, each against an independent reckoning."""
 
 import subprocess
 import sys
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from provision.demo import phantom
-from provision.demo.phantom import Tissue, angle, make_phantom, peak_angles
+from provision.demo.phantom import Tissue, make_phantom
 from provision.errors import OptionError
+from provision.pictures.angles import angle
 
 SHAPE = (20, 16, 6)
 
@@ -166,49 +167,6 @@ def test_the_middle_is_at_the_origin_and_voxels_have_2_mm():
     affine = small().affine
     np.testing.assert_allclose(positions(affine).reshape(-1, 3).mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(affine[:3, :3], 2 * np.eye(3))
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "degrees"),
-    [
-        ((1, 0, 0), (1, 0, 0), 0),
-        ((1, 0, 0), (-1, 0, 0), 0),
-        ((1, 0, 0), (0, 1, 0), 90),
-        ((1, 0, 0), (1, 1, 0), 45),
-        ((1, 0, 0), (-3, 3, 0), 45),
-        ((0, 0, 2), (0, np.sqrt(3), 1), 60),
-        ((1, 0, 0), (1, 1e-6, 0), np.degrees(1e-6)),
-        ((1, 0, 0), (0, 0, 0), 90),
-        ((1, 0, 0), (np.nan, np.nan, np.nan), 90),
-    ],
-)
-def test_angle_of_known_cases(first, second, degrees):
-    assert angle(np.array(first, float), np.array(second, float)) == pytest.approx(degrees, rel=1e-6)
-
-
-def turned(degrees: float) -> list[float]:
-    """The direction that many degrees from x towards y."""
-    return [np.cos(np.radians(degrees)), np.sin(np.radians(degrees)), 0.0]
-
-
-NONE = [np.nan] * 3
-
-
-@pytest.mark.parametrize(
-    ("peaks", "fibres", "degrees"),
-    [
-        ([turned(3), turned(90)], [turned(0)], 3),
-        ([turned(183), NONE], [turned(0)], 3),
-        ([turned(2), turned(95)], [turned(0), turned(90)], 5),
-        ([turned(95), turned(2)], [turned(0), turned(90)], 5),
-        ([turned(95), turned(2), turned(90)], [turned(0), turned(90)], 5),
-        ([turned(0), NONE], [turned(0), turned(90)], 90),
-        ([turned(40), turned(50)], [turned(0), turned(90)], 40),
-    ],
-    ids=["largest", "sign", "in order", "swapped", "third ignored", "one missing", "best pairs"],
-)
-def test_peak_angle_is_that_of_the_worst_fibre_in_the_best_pairing(peaks, fibres, degrees):
-    assert peak_angles(np.array([peaks]), np.array([fibres])) == pytest.approx(degrees)
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,14 @@ def test_a_mask_is_an_outline():
     assert not peek(VALUES, plane="axial", overlay=mask, focus=(0, 0, 0)).figure.axes[0].collections
 
 
+def test_the_outline_of_a_mask_is_closed_at_the_edge_of_the_image():
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[:, :, 2] = 1
+    (outline,) = peek(VALUES, plane="axial", overlay=mask, focus=(0, 0, 2)).figure.axes[0].collections
+    vertices = np.concatenate([path.vertices for path in outline.get_paths()])
+    assert vertices.min() == -0.5 and vertices.max(axis=0).tolist() == [SHAPE[0] - 0.5, SHAPE[1] - 0.5]
+
+
 def test_a_map_is_drawn_from_the_threshold_on_with_its_own_colour_bar():
     values = np.linspace(-1, 1, VALUES.size).reshape(SHAPE)
     picture = peek(VALUES, plane="axial", overlay=values, threshold=0.5)

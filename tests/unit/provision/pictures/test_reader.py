@@ -187,6 +187,12 @@ def test_what_the_disk_cannot_hold_is_refused_before_anything_is_written(tmp_pat
     assert caught.value.code == "disk-full"
 
 
+def test_a_second_nifti_in_memory_is_written_as_what_it_is():
+    with Reader(nibabel.Nifti2Image(VALUES, np.eye(4))) as reader:
+        assert isinstance(nibabel.load(reader.path), nibabel.Nifti2Image)
+        assert np.array_equal(reader.read(), VALUES)
+
+
 def test_without_nibabel_an_array_names_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr("provision.extras.find_spec", lambda name: None)
     with pytest.raises(ProvisionError) as caught:
