@@ -21,6 +21,10 @@ LEASE = 60.0
 """A claim that was not renewed for so many seconds has expired."""
 
 
+# The claims of this process: one that it could not give back, since the folder was gone, holds no longer.
+_ours: set[str] = set()
+
+
 class Claim:
     """The claim of this process on a folder.
 
@@ -46,6 +50,7 @@ class Claim:
             try:
                 with self._path.open("x", encoding="utf-8") as file:
                     json.dump(self._mine, file)
+                _ours.add(self._mine["id"])
                 return
             except FileExistsError:
                 self._give_way()
@@ -65,6 +70,8 @@ class Claim:
 
     def _has_expired(self, held: dict[str, Any]) -> bool:
         if all(held.get(key) == self._mine[key] for key in ("boot", "space")):
+            if held.get("pid") == self._mine["pid"] and held.get("id") not in _ours:
+                return True
             found = alive.process(held.get("pid"))
             return not (alive.alive(found) and found["start"] == held.get("start"))
         # By the clock of the file system: those of two machines may differ.
@@ -94,6 +101,7 @@ class Claim:
     def leave(self) -> None:
         """Give it back."""
         self._ended.set()
+        _ours.discard(self._mine["id"])
         with suppress(OSError):
             if read_json(str(self._path)).get("id") == self._mine["id"]:
                 self._path.unlink()

@@ -31,7 +31,7 @@ _STEP_KEYS = ("name", "about", "level", "data", "inputs", "outputs", "commands")
 _LEVELS, _DATA = ("participant", "group"), ("any", "multi-shell", "single-shell")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _SUFFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-_PLACE = re.compile(r"\{([^{}]*)\}")
+_PLACE = re.compile(r"\{([\w.]+)\}")
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ steps:
   - name: mask
     inputs: [dwi, bvec]
     outputs: {mask: desc-brain_mask.txt}
-    commands: ["sh -c 'echo {out.mask} >> LOG; sleep 0.05; ! test -e {in.dwi}.bad || { echo x: [ERROR] bad; exit 1; }; sha256sum < {in.dwi} > {out.mask}'"]
+    commands: ["sh -c 'echo {out.mask} >> LOG; sleep 0.05; if test -e {in.dwi}.bad; then echo x: [ERROR] bad; exit 1; fi; sha256sum < {in.dwi} > {out.mask}'"]
   - name: average
     level: group
     inputs: [mask]
