@@ -40,15 +40,13 @@ class Records:
         """Return a record, an empty dict if there is none or it is damaged."""
         record = read_json(str(self._out / path))
         try:
-            for files in [*record["inputs"].values(), *record["outputs"].values()]:
-                for file in files:
-                    self._digests[file["path"], file["size"], file["mtime_ns"]] = file["sha256"]
+            self.learn(record)
         except (KeyError, TypeError, AttributeError):
             return {}
-        return record
+        return record if {"step", "series", "state"} <= record.keys() else {}
 
     def learn(self, record: dict[str, Any]) -> None:
-        """Remember the digests of a new record."""
+        """Remember the digests of a record."""
         for files in [*record["inputs"].values(), *record["outputs"].values()]:
             self._digests.update({(file["path"], file["size"], file["mtime_ns"]): file["sha256"] for file in files})
 

@@ -94,13 +94,13 @@ class Scheduler:
     def settle(self) -> list[Task]:
         """Find out what is due: return the tasks that can be started."""
         while True:
+            self._open = [task for task in self._open if not task.settled]
             ready, settled = [], False
             for task in self._open:
                 if task.state != "running" and (self._is_frozen(task) or all(one.settled for one in task.parents)):
                     self._judge(task)
                     settled = settled or task.settled
                     ready += [] if task.settled else [task]
-            self._open = [task for task in self._open if not task.settled]
             if not settled:
                 return ready
 
