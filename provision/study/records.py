@@ -52,18 +52,18 @@ class Records:
 
     def known(self, path: str) -> File:
         """Return what is known of a file without reading it."""
-        status = (self._out / path).stat()
+        try:
+            status = (self._out / path).stat()
+        except OSError:
+            return {"path": path}
         mark = (path, status.st_size, status.st_mtime_ns)
         digest = self._digests.get(mark)
         return {"path": path, "size": mark[1], "mtime_ns": mark[2], **({"sha256": digest} if digest else {})}
 
     def same(self, noted: File) -> bool:
         """Return whether a file is what was recorded; its new time of change is noted if only that differs."""
-        try:
-            found = self.known(noted["path"])
-        except OSError:
-            return False
-        if found["size"] != noted["size"]:
+        found = self.known(noted["path"])
+        if found.get("size") != noted["size"]:
             return False
         if found["mtime_ns"] != noted["mtime_ns"]:
             digest = found.get("sha256") or sha256_of(str(self._out / noted["path"]))

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from provision.machine.reading import sha256_of
-from provision.study.pool import Host
 from provision.study.plan import Task, plan
+from provision.study.pool import Host
 from provision.study.records import Records
 from provision.study.scheduler import Scheduler, Settings
 from provision.study.series import Series
@@ -25,7 +25,7 @@ def step(name, inputs, outputs="", **other):
 
 RESPONSE = step("response", "dwi")
 MEAN = step("mean", "response", level="group")
-FOD = step("fod", "dwi mean")
+FOD = step("fod", "response mean")
 STEPS = (RESPONSE, MEAN, FOD)
 
 
@@ -85,6 +85,7 @@ class Pool:
         self.takes: dict[str, int] = {}
         self.started: list[str] = []
         self.messages: dict[str, dict] = {}
+        self.ran_on: dict[str, str] = {}
         self.at_once: list[set[str]] = []
         self._queue: list = []
 
@@ -99,6 +100,7 @@ class Pool:
         self._queue.append((worker, task, json.loads(json.dumps(message))))
         self.started.append(message["id"])
         self.messages[message["id"]] = message
+        self.ran_on[message["id"]] = worker.host.name
         self.at_once.append({message["id"] for _, _, message in self._queue})
 
     def wait(self, seconds=None):
