@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -46,14 +47,22 @@ class Claim:
     def take(self) -> None:
         """Take the claim, or raise an error that says who has it."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            try:
-                with self._path.open("x", encoding="utf-8") as file:
-                    json.dump(self._mine, file)
-                _ours.add(self._mine["id"])
-                return
-            except FileExistsError:
+        with self._path.with_name("claim.lock").open("w") as lock:
+            # Those who find an expired claim would move each other's new one away. Not every file system has locks.
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            while not self._is_taken():
                 self._give_way()
+
+    def _is_taken(self) -> bool:
+        """Write the claim and return True, unless there is one."""
+        try:
+            with self._path.open("x", encoding="utf-8") as file:
+                json.dump(self._mine, file)
+        except FileExistsError:
+            return False
+        _ours.add(self._mine["id"])
+        return True
 
     def _give_way(self) -> None:
         """Move an expired claim out of the way; raise an error for one that holds."""

@@ -94,24 +94,25 @@ class Scheduler:
     def settle(self) -> list[Task]:
         """Find out what is due: return the tasks that can be started."""
         while True:
+            self._open = [task for task in self._open if not task.settled]
             ready, settled = [], False
             for task in self._open:
                 if task.state != "running" and (self._is_frozen(task) or all(one.settled for one in task.parents)):
                     self._judge(task)
                     settled = settled or task.settled
                     ready += [] if task.settled else [task]
-            self._open = [task for task in self._open if not task.settled]
             if not settled:
                 return ready
 
     def _is_frozen(self, task: Task) -> bool:
         """Return whether a group's step has been done, and is used as it is whatever its inputs are now."""
-        return task.series is None and task.step.name not in self.settings.redo and not self._reason(task)
+        done = task.series is None and task.record.get("state") == "done"
+        return done and task.step.name not in self.settings.redo and not self._reason(task)
 
     def _reason(self, task: Task) -> str:
         """Return why a task is due by its record, an empty string if that holds."""
-        inputs = None if task.series is None else task.inputs
-        return self.records.reason(task.record, task.step.definition, inputs)
+        frozen = task.series is None and task.record.get("state") == "done"
+        return self.records.reason(task.record, task.step.definition, None if frozen else task.inputs)
 
     def _judge(self, task: Task) -> None:
         """Settle a task that need not be started; else note why it is due."""
@@ -123,7 +124,7 @@ class Scheduler:
 
     def _judge_group(self, task: Task) -> str | tuple[str, str]:
         """Return why a group's step is due, or its state and why it is in it."""
-        if self._is_frozen(task) and not self._failed_before(task):
+        if self._is_frozen(task):
             return "kept", ""
         usable = {
             name: [(path, one) for path, one in zip(paths, task.sources[name], strict=True) if not one or one.good]
@@ -147,16 +148,13 @@ class Scheduler:
             return "failed", f"it has no {task.lacks}"
         due = next((one for one in task.parents if one.state == "due"), None)
         reason = f"it follows from {due.step.name}" if due else self._reason(task)
-        if task.step.name in self.settings.redo and not task.tries:
+        if task.step.name in self.settings.redo:
             reason = "asked for"
         if not reason and task.record["state"] == "done":
             return "kept", ""
         if self.settings.level == "group":
             return "waiting", "it is a step of the level participant"
         return reason or self._again(task)
-
-    def _failed_before(self, task: Task) -> bool:
-        return task.record.get("state") == "failed"
 
     def _again(self, task: Task) -> str | tuple[str, str]:
         """Return what is to be done with a task that has failed before."""

@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ class Step:
         The words of each command, with ``{in.NAME}``, ``{out.NAME}``, ``{threads}`` and ``{memory}`` (in MB).
     roles : tuple of str
         The roles that bring the commands.
+    where : str
+        The file and line that it is from.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Step:
     outputs: dict[str, str]
     commands: tuple[tuple[str, ...], ...]
     roles: tuple[str, ...]
+    where: str = field(default="", compare=False)
 
     @property
     def here(self) -> bool:
@@ -134,22 +137,35 @@ def _path(name: str) -> Path:
 
 
 def _check_order(steps: Sequence[Step]) -> None:
-    """Refuse steps that read what no earlier one writes, or that replace what an earlier one has used."""
-    known, seen = set(RAW), set()
+    """Refuse steps that get in each other's way, or read what no earlier one writes."""
+    known = set(RAW)
     used: dict[str, str] = {}
-    for step in steps:
-        if (step.name, step.data) in seen:
-            raise OptionError(f"There are two steps {step.name!r}.", hint="Rename one of them.", code="bad-steps")
-        seen.add((step.name, step.data))
+    for number, step in enumerate(steps):
+        for other in steps[:number]:
+            _check_pair(other, step)
         if missing := next((name for name in step.inputs if name not in known), None):
-            message = f"The step {step.name!r} reads {missing!r}, which no earlier step writes."
-            raise OptionError(message, hint=_advice(missing, known), code="bad-steps")
+            raise _wrong_order(step, f"reads {missing!r}, which no earlier step writes", _advice(missing, known))
         for name in step.outputs:
             if name in used and name in RAW:
-                message = f"The step {step.name!r} replaces {name!r} after the step {used[name]!r} has used it."
-                raise OptionError(message, hint=f"Put {step.name!r} first.", code="bad-steps")
+                what = f"replaces {name!r} after the step {used[name]!r} has used it"
+                raise _wrong_order(step, what, f"Put {step.name!r} first.")
         used.update({name: step.name for name in step.inputs if name not in step.outputs})
         known.update(step.outputs)
+
+
+def _check_pair(first: Step, second: Step) -> None:
+    """Refuse two steps for the same series that have one name or write the same file."""
+    if first.data != second.data and _DATA[0] not in (first.data, second.data):
+        return
+    if first.name == second.name:
+        raise _wrong_order(second, f"has the name of another one ({first.where})", "Rename one of them.")
+    twice = set(first.outputs.values()) & set(second.outputs.values())
+    if twice and first.level == second.level:
+        raise _wrong_order(second, f"writes the same file as {first.name!r}, {min(twice)}", "Rename one of them.")
+
+
+def _wrong_order(step: Step, what: str, hint: str) -> OptionError:
+    return OptionError(f"{step.where}: the step {step.name!r} {what}.", hint=hint, code="bad-steps")
 
 
 def _advice(missing: str, known: Iterable[str]) -> str:
@@ -167,11 +183,19 @@ class _File:
         self._lines: dict[tuple, int] = {}
         try:
             text = path.read_text("utf-8")
-            node = yaml.compose(text, yaml.SafeLoader)
-            self._data = yaml.safe_load(text)
+            events = list(yaml.parse(text, yaml.BaseLoader))
+            node = yaml.compose(text, yaml.BaseLoader)
+            # Every scalar is a text, so that a command `true` or an output `no` is what it looks like.
+            self._data = yaml.load(text, yaml.BaseLoader)
+        except yaml.MarkedYAMLError as error:
+            raise self._at(error.problem_mark.line + 1, f"this is not YAML: {error.problem}") from error
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             why = " ".join(str(error).split())
             raise OptionError(f"The steps {path} cannot be read: {why}.", code="bad-steps") from error
+        for event in events:
+            # A few aliases of aliases stand for more than fits into memory.
+            if getattr(event, "anchor", None) or getattr(event, "tag", None):
+                raise self._at(event.start_mark.line + 1, "anchors, aliases and tags are not allowed")
         self._note_lines(node, ())
 
     def steps(self) -> list[Step]:
@@ -201,7 +225,7 @@ class _File:
             name,
             self._one_of(data.get("level", _LEVELS[0]), (*place, "level"), _LEVELS),
             self._one_of(data.get("data", _DATA[0]), (*place, "data"), _DATA),
-            inputs, outputs, tuple(words), roles,
+            inputs, outputs, tuple(words), roles, f"{self._path}, line {self._lines[place]}",
         )  # fmt: skip
         self._check_places(step, (*place, "commands"))
         return step
@@ -232,8 +256,8 @@ class _File:
         if not isinstance(data, dict):
             raise self._wrong(place, f"{self._named(place)} is not a mapping")
         for key in data:
-            if not isinstance(key, str) or (keys and key not in keys):
-                question = did_you_mean(str(key), keys) or f"Keys: {', '.join(keys)}."
+            if keys and key not in keys:
+                question = did_you_mean(key, keys) or f"Keys: {', '.join(keys)}."
                 raise self._wrong((*place, key), f"unknown key {key!r}", question)
         if missing := next((key for key in needed if key not in data), None):
             raise self._wrong(place, f"{self._named(place)} has no {missing!r}")
@@ -261,15 +285,19 @@ class _File:
     def _wrong(self, place: tuple, what: str, hint: str = "") -> OptionError:
         while place and place not in self._lines:
             place = place[:-1]
-        line = self._lines.get(place, 1)
+        return self._at(self._lines.get(place, 1), what, hint)
+
+    def _at(self, line: int, what: str, hint: str = "") -> OptionError:
         return OptionError(f"{self._path}, line {line}: {what}.", hint=hint, code="bad-steps")
 
     def _note_lines(self, node: yaml.Node | None, place: tuple) -> None:
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
-                if isinstance(key, yaml.ScalarNode):
-                    self._lines[(*place, key.value)] = key.start_mark.line + 1
-                    self._note_lines(value, (*place, key.value))
+                line = key.start_mark.line + 1
+                if (*place, key.value) in self._lines:
+                    raise self._at(line, f"{key.value!r} is there twice")
+                self._lines[(*place, key.value)] = line
+                self._note_lines(value, (*place, key.value))
         elif isinstance(node, yaml.SequenceNode):
             for number, value in enumerate(node.value):
                 self._lines[(*place, number)] = value.start_mark.line + 1

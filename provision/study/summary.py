@@ -166,9 +166,8 @@ def describe(out: Path, source: Path) -> None:
     }  # fmt: skip
     if not (out / "dataset_description.json").exists():
         write_json(str(out / "dataset_description.json"), description)
-        write_text(
-            str(out / ".bidsignore"), "*.html\n*.mif\n*.mif.gz\n*.tck\n*provenance.json\nfailed.tsv\ngroup/\nlogs/\n"
-        )
+    if not (out / ".bidsignore").exists():
+        write_text(str(out / ".bidsignore"), "".join(f"{pattern}\n" for pattern in _IGNORED))
 
 
 def write(found: Study, tasks: Sequence[Task]) -> None:
