@@ -60,6 +60,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add("--dry-run", action="store_true", help="only list what would be done")
     about = "take names, dates of birth and paths out of the headers that MRtrix3 writes"
     add("--scrub", action="store_true", help=about)
+    add("--no-report", dest="report", action="store_false", help="do not draw the report, index.html in OUT_DIR")
     flags.add_json(parser)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,17 @@ from provision import paths
 from provision.actions.shared import display, for_people
 from provision.checkup import needs
 from provision.checkup.programs import NEEDS
+from provision.engine.events import Step as Event
 from provision.errors import OptionError, ProvisionError, unknown
 from provision.machine import drive
 from provision.machine.reading import read_json
 from provision.study import claim, executors, summary
 from provision.study import steps as steps_of
 from provision.study.plan import Task, plan
+from provision.study.pool import Pool, this_machine
 from provision.study.progress import Progress
 from provision.study.records import CLAIM
-from provision.study.scheduler import Scheduler, Settings
+from provision.study.scheduler import OWN_PATH, Scheduler, Settings
 from provision.study.series import Series, from_bids, from_pattern
 from provision.study.steps import OWN, Step
 from provision.study.summary import Study
@@ -53,6 +56,7 @@ def process(
     redo: Sequence[str] = (),
     dry_run: bool = False,
     scrub: bool = False,
+    report: bool = True,
     progress: Callable[[Any], Any] | None = None,
 ) -> Study:
     """Run the steps of a pipeline on every diffusion series of a dataset; run it again to resume.
@@ -96,6 +100,8 @@ def process(
         Whether only to report what is due.
     scrub : bool
         Whether to take names, dates of birth and paths out of the headers that MRtrix3 writes.
+    report : bool
+        Whether to draw the report, ``index.html`` in the output folder.
     progress : callable, optional
         Called with a `provision.engine.events.Step` for each piece of progress, instead of the display.
 
@@ -135,45 +141,79 @@ def process(
     if dry_run:
         scheduler.foresee()
         return summary.study(target, found, tasks)
-    executors.check(os.fspath(executor))
-
-    def workers(most: int) -> Any:
-        return executors.workers(
-            os.fspath(executor), _number(jobs, "jobs"), settings.nthreads, int((_number(mem, "mem") or 0) * 1e9), most
-        )
-
-    with for_people():
-        lost = _run(scheduler, source, workers, chosen, progress)
-    result = summary.study(target, found, tasks, [*lost, *_notes(tasks)])
-    summary.write(result, tasks)
+    where = os.fspath(executor)
+    executors.check(where)
+    limits = _number(jobs, "jobs"), settings.nthreads, int((_number(mem, "mem") or 0) * 1e9)
+    with for_people(), claim.held(target / CLAIM) as mine, _shown(progress, scheduler) as on_step:
+        summary.describe(target, source)
+        lost = _run(scheduler, source, chosen, lambda most: executors.workers(where, *limits, most), mine.check)
+        result = summary.study(target, found, tasks, [*lost, *_notes(tasks)])
+        summary.write(result, tasks)
+        if report:
+            result = summary.with_report(result, _draw(target, [row.subject for row in result.rows], on_step))
     return result
 
 
 def _run(
-    scheduler: Scheduler, source: Path, workers: Callable[[int], Any], steps: Sequence[Step], progress: Any
+    scheduler: Scheduler,
+    source: Path,
+    steps: Sequence[Step],
+    workers: Callable[[int], Any],
+    check: Callable[[], None],
 ) -> list[str]:
     """Run what is due, if anything is; return a note for each machine that was lost."""
-    with claim.held(scheduler.out / CLAIM) as mine, _shown(progress, scheduler):
-        summary.describe(scheduler.out, source)
-        if not scheduler.settle():
-            return []
-        pool = workers(len({task.owner for task in scheduler.tasks if not task.settled}))
-        try:
-            _prepare(pool, scheduler, source, steps)
-            scheduler.run(pool, mine.check)
-            return [f"{name} was not reached, or was lost." for name in dict.fromkeys(pool.lost)]
-        finally:
-            pool.close()
-            shutil.rmtree(scratch_folder(scheduler.settings.base, scheduler.settings.key), ignore_errors=True)
+    if not scheduler.settle():
+        return []
+    pool = workers(len({task.owner for task in scheduler.tasks if not task.settled}))
+    try:
+        _prepare(pool, scheduler, source, steps)
+        scheduler.run(pool, check)
+        return [f"{name} was not reached, or was lost." for name in dict.fromkeys(pool.lost)]
+    finally:
+        pool.close()
+        shutil.rmtree(scratch_folder(scheduler.settings.base, scheduler.settings.key), ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _shown(progress: Callable[[Any], Any] | None, scheduler: Scheduler) -> Iterator[None]:
+def _shown(progress: Callable[[Any], Any] | None, scheduler: Scheduler) -> Iterator[Callable[[Any], Any]]:
     with display(progress) as (on_step, _):
         shown = Progress(on_step)
         shown.follow(scheduler)
-        yield
-        shown.end()
+        yield on_step
+
+
+def _draw(out: Path, subjects: Sequence[str], on_step: Callable[[Any], Any]) -> str:
+    """Draw the report, several subjects at once; return a note if that fails, for the results are there."""
+    from provision.study import report
+
+    title = "Draw the report"
+    on_step(Event("task", task=title))
+    try:
+        changed = report.changed(out, subjects)
+        if len(changed) > 1:
+            _draw_apart(out, changed, lambda number: on_step(
+                Event("work", task=title, number=number, total=len(changed), unit="subjects")
+            ))  # fmt: skip
+        report.write(out)
+    except (OSError, ProvisionError) as error:
+        on_step(Event("done", task=title, failed=True))
+        return f"The report could not be drawn: {error}."
+    on_step(Event("done", task=title, changed=bool(changed)))
+    return ""
+
+
+def _draw_apart(out: Path, subjects: Sequence[str], on_number: Callable[[int], Any]) -> None:
+    """Draw the pages of subjects in processes of their own, as many at once as there are cores."""
+    pool, left = Pool([this_machine()], None, None, len(subjects)), list(subjects)
+    try:
+        while left or pool.running():
+            for worker, subject in zip(pool.free(), left.copy(), strict=False):
+                argv = [sys.executable, "-m", "provision.study.report", str(out), subject]
+                pool.start(worker, left.pop(0), {"call": "command", "id": "", "argv": argv, "environment": OWN_PATH})
+            pool.wait()
+            on_number(len(subjects) - len(left) - len(pool.running()))
+    finally:
+        pool.close()
 
 
 def _prepare(pool: Any, scheduler: Scheduler, source: Path, steps: Sequence[Step]) -> None:

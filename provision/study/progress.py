@@ -50,6 +50,9 @@ class Progress:
         elif task.state == "running":
             self._work(task.owner, tasks, f"steps: {task.step.name}{self._left(tasks)}")
         assert self._scheduler
+        if all(each.settled for each in self._scheduler.tasks):
+            self._on_step(Step("done", task=_ALL, skipped=True))
+            return
         weights = {each: self._scheduler.seconds(each) or 1.0 for each in self._scheduler.tasks}
         done = sum(weight for each, weight in weights.items() if each.settled)
         self._work(_ALL, self._scheduler.tasks, "steps", done / sum(weights.values()))
@@ -63,7 +66,3 @@ class Progress:
     def _work(self, title: str, tasks: list[Task], unit: str, share: float = 0.0) -> None:
         number = sum(each.settled for each in tasks)
         self._on_step(Step("work", task=title, number=number, total=len(tasks), unit=unit, share=share))
-
-    def end(self) -> None:
-        """Take the line of all series away."""
-        self._on_step(Step("done", task=_ALL, skipped=True))

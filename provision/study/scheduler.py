@@ -14,7 +14,9 @@ from provision.study.plan import Task
 from provision.study.records import CLAIM, Records
 from provision.study.steps import OWN
 
-_PACKAGES = str(Path(__file__).parents[2])  # where this package is
+_PATH = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
+OWN_PATH = {"PYTHONPATH": os.pathsep.join(filter(None, _PATH))}
+"""With which another Python process finds this package, wherever it is started."""
 
 TRIES = 3
 """How often a task is started whose worker goes away."""
@@ -226,7 +228,7 @@ class Scheduler:
         commands: list[list[str]] = [list(command) for command in task.step.commands]
         if task.step.here:
             commands = [_started(command) for command in commands]
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [_PACKAGES, os.environ.get("PYTHONPATH", "")]))
+            environment |= OWN_PATH
         return {
             "call": "run", "id": f"{task.owner}/{task.step.name}", "out": str(self.out), "marker": CLAIM,
             "base": self.settings.base, "key": self.settings.key,

@@ -6,7 +6,8 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from provision.machine.reading import read_json
 from provision.study.plan import Task
 from provision.study.series import Series
 from provision.words import format_seconds
+
+INDEX, FAILURES = "index.html", "failed.tsv"
+"""The report, and the list of what failed, in the output folder."""
 
 _COLUMNS = ("subject", "session", "series", "step", "command", "error", "log")
 # What the BIDS validator does not know.
@@ -127,6 +131,11 @@ class Study:
         return Table(cells, [*self.notes, self.summary], head)
 
 
+def with_report(found: Study, problem: str) -> Study:
+    """Return a study with its report, or with what was wrong with that."""
+    return replace(found, notes=(*found.notes, problem or f"Report: {found.out / INDEX}"))
+
+
 def study(out: Path, series: Sequence[Series], tasks: Sequence[Task], notes: Sequence[str] = ()) -> Study:
     """Return the table of a study."""
     of = {each.name: [task for task in tasks if task.owner == each.name] for each in series}
@@ -154,11 +163,7 @@ def _row(series: Series, tasks: Sequence[Task]) -> Row:
 
 def describe(out: Path, source: Path) -> None:
     """Write the files by which BIDS knows the folder as derivatives, unless they are there."""
-    made_by = {
-        "Name": "provision",
-        "Version": __version__,
-        "CodeURL": "https://github.com/provision-founders/provision",
-    }
+    made_by = {"Name": "provision", "Version": __version__}
     name = read_json(str(source / "dataset_description.json")).get("Name", source.name)
     description = {
         "Name": f"{name}: fibre orientation distributions", "BIDSVersion": "1.10.0", "DatasetType": "derivative",
@@ -170,13 +175,23 @@ def describe(out: Path, source: Path) -> None:
         write_text(str(out / ".bidsignore"), "".join(f"{pattern}\n" for pattern in _IGNORED))
 
 
+def _write_failures(found: Study) -> None:
+    """Write failed.tsv; what it says of series that were not looked at stays."""
+    path, here = found.out / FAILURES, {row.series for row in found.rows}
+    others = []
+    with suppress(OSError, ValueError, csv.Error), path.open(encoding="utf-8", newline="") as file:
+        others = [row for row in csv.DictReader(file, dialect="excel-tab") if row.get("series") not in here]
+    rows = [{name: getattr(row, name) or "n/a" for name in _COLUMNS} for row in found.failed]
+    text = io.StringIO()
+    table = csv.DictWriter(text, _COLUMNS, dialect="excel-tab", lineterminator="\n", extrasaction="ignore")
+    table.writeheader()
+    table.writerows(sorted([*others, *rows], key=lambda row: str(row.get("series"))))
+    write_text(str(path), text.getvalue())
+
+
 def write(found: Study, tasks: Sequence[Task]) -> None:
     """Write the list of what failed, and the provenance of each series in which something was run."""
-    text = io.StringIO()
-    table = csv.writer(text, "excel-tab", lineterminator="\n")
-    table.writerow(_COLUMNS)
-    table.writerows([getattr(row, name) or "n/a" for name in _COLUMNS] for row in found.failed)
-    write_text(str(found.out / "failed.tsv"), text.getvalue())
+    _write_failures(found)
     for owner in dict.fromkeys(task.owner for task in tasks if task.state == "done" and task.series):
         of = [task for task in tasks if task.owner == owner]
         path = found.out / of[0].series.folder / f"{owner}_provenance.json"  # type: ignore[union-attr]

@@ -104,7 +104,7 @@ def read_line():
 
 def answer(task):
     """Do what a task says and return what to answer."""
-    call = {"run": run, "programs": programs, "sweep": sweep}[task["call"]]
+    call = {"run": run, "programs": programs, "sweep": sweep, "command": command}[task["call"]]
     try:
         return {"id": task["id"], **call(task)}
     except Gone as error:
@@ -140,6 +140,15 @@ def sweep(task):
                 os.kill(int(entry), signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
     return {}
+
+
+def command(task):
+    """Run a command that is no step; return its exit code."""
+    with tempfile.TemporaryFile() as log:
+        try:
+            return {"code": waited(task["argv"], None, {**os.environ, **task["environment"]}, log)[0]}
+        except Failed as error:
+            return {"code": 127, "error": str(error)}
 
 
 # One step

@@ -65,7 +65,7 @@ class Dataset:
         nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), path)
 
     def process(self, level="participant", **more):
-        more = {"steps": [str(self.steps)], "scratch": self.scratch, "progress": lambda _: None} | more
+        more = {"steps": [str(self.steps)], "scratch": self.scratch, "progress": lambda _: None, "report": False} | more
         return provision.process(self.bids, self.out, level, **more)
 
     def began(self) -> list[str]:
@@ -75,7 +75,7 @@ class Dataset:
 
     def start(self, *more: str) -> subprocess.Popen:
         argv = [sys.executable, "-m", "provision", "process", self.bids, self.out, "participant", "--steps", self.steps]
-        argv += ["--scratch", self.scratch, "--jobs", "2", "--json", *more]
+        argv += ["--scratch", self.scratch, "--jobs", "2", "--json", "--no-report", *more]
         return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True)
 
 

@@ -64,11 +64,9 @@ def write(out: Path, subjects: Iterable[str] | None = None) -> Path:
     out = Path(out)
     wanted = None if subjects is None else {subject.removeprefix("sub-") for subject in subjects}
     study, templates, common = gathered(out), _templates(out), _common()
-    group = _contents(out, {record.series for record in study.group})
     facts: dict[str, Any] = {}
-    for subject, series in study.subjects.items():
-        place = out / page_name(subject)
-        digest = _digest(common, group, _contents(out, {one.name for one in series}), repr(series).encode())
+    for subject, digest in _digests(out, study, common).items():
+        place, series = out / page_name(subject), study.subjects[subject]
         known = _known(place)
         if known.get("digest") != digest:
             if wanted is not None and subject not in wanted:
@@ -80,6 +78,23 @@ def write(out: Path, subjects: Iterable[str] | None = None) -> Path:
     if _known(place).get("digest") != digest:
         _write_index(place, digest, facts, study, templates)
     return place
+
+
+def changed(out: Path, subjects: Iterable[str] | None = None) -> list[str]:
+    """Return the subjects, all by default, whose pages `write` would draw."""
+    study = gathered(out)
+    digests = _digests(out, study, _common())
+    chosen = digests if subjects is None else {subject.removeprefix("sub-") for subject in subjects}
+    return [one for one in digests if one in chosen and _known(out / page_name(one)).get("digest") != digests[one]]
+
+
+def _digests(out: Path, study: Study, common: bytes) -> dict[str, str]:
+    """Return, for each subject, a digest of all that its page is drawn from."""
+    group = _contents(out, {record.series for record in study.group})
+    return {
+        subject: _digest(common, group, _contents(out, {one.name for one in series}), repr(series).encode())
+        for subject, series in study.subjects.items()
+    }
 
 
 def page_name(subject: str) -> str:

@@ -139,7 +139,8 @@ def test_an_output_folder_that_is_gone_is_no_failure_of_the_step_and_is_not_made
 def test_a_folder_that_returns_in_time_is_waited_for(out, process):
     away = out.with_name("away")
     (out.parent / "helper.sh").write_text(f"setsid sh -c 'sleep 1.5; mv {away} {out}' > /dev/null 2>&1 &\n")
-    said = f"mv {out} {away}; sh {out.parent / 'helper.sh'}; cp {{in.dwi}} {{out.mask}}"
+    # The pause lets the helper leave the session of the command, which ends with it.
+    said = f"mv {out} {away}; sh {out.parent / 'helper.sh'}; sleep 0.5; cp {{in.dwi}} {{out.mask}}"
     answer = done(process, task(out, ("sh", "-c", said), patience=20.0))
     assert answer["state"] == "done" and (out / "sub-01/dwi/sub-01_mask.txt").exists()
 
