@@ -152,7 +152,7 @@ def test_a_list_that_contains_itself_is_refused(read):
 
 
 def test_nothing_in_a_file_is_executed(read, tmp_path):
-    with pytest.raises(OptionError, match="line 2: .*tags"):
+    with pytest.raises(OptionError, match=r"line 2: .*tags"):
         read(f"about: x\nsteps: !!python/object/apply:os.mkdir [{tmp_path / 'made'}]")
     assert not (tmp_path / "made").exists()
 
