@@ -31,7 +31,8 @@ exit codes:
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command to the parser of ``provision``."""
     about = "run a pipeline on all subjects of a dataset"
-    parser = add_command(commands, "process", about, _EXAMPLES)
+    usage = "provision process BIDS_DIR OUT_DIR LEVEL [options]"
+    parser = add_command(commands, "process", about, _EXAMPLES, usage=usage)
     # What is not given is not passed on, so that each default is in one place only, the function.
     parser.argument_default = argparse.SUPPRESS
     add = parser.add_argument
@@ -75,7 +76,8 @@ def _number(kind: Callable[[str], Any]) -> Callable[[str], Any]:
         except ValueError:
             value = 0
         if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+            what = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} above 0")
         return value
 
     return read

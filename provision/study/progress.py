@@ -44,7 +44,7 @@ class Progress:
         if task.state == "failed":
             self._on_step(Step("done", note=f"{task.owner}: {task.step.name} failed: {task.reason}"))
         if all(each.settled for each in tasks):
-            if any(each.state == "done" for each in tasks):
+            if any(each.tries for each in tasks):
                 failed = any(each.state == "failed" for each in tasks)
                 self._on_step(Step("done", task=task.owner, changed=True, failed=failed))
         elif task.state == "running":

@@ -14,7 +14,8 @@ from .doubles import provision
 # What each command cannot do without.
 NEEDED = {
     "describe": "deps", "lock": "ants", "peek": "a.nii", "glyphs": "a.nii", "tracks": "a.tck", "qc": "a.nii",
-    "completion": "bash", "store prune": "--keep 1", "store export": "key folder", "store import": "file --sha256 0",
+    "process": "bids out participant", "completion": "bash",
+    "store prune": "--keep 1", "store export": "key folder", "store import": "file --sha256 0",
 }  # fmt: skip
 
 

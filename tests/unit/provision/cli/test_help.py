@@ -75,7 +75,8 @@ def test_help_has_examples(capsys, line):
 
 def test_examples_in_help_are_right_usage(run, demo, sample, status, stop, monkeypatch, capsys):
     monkeypatch.setattr(cli.pictures, "call", lambda _: {"file": "dwi.png", "alt": "slices"})
-    monkeypatch.setattr(cli.machine, "call", lambda _: Diagnosis({}, 0.1))
+    for module in (cli.machine, cli.study):
+        monkeypatch.setattr(module, "call", lambda _: Diagnosis({}, 0.1))
     helps = [help_of(f"{command} --help", capsys) for command in ("", "run", "demo", "sample")]
     examples = "".join(helps).splitlines()
     lines = [line.split("   ")[0].split()[1:] for line in map(str.strip, examples) if line.startswith("provision ")]

@@ -98,7 +98,7 @@ def test_there_is_no_built_in_file_that_is_not_tried_here():
         ("mean: mean.txt", 'mean: "mean.txt\\n"', 14, ["'mean'"]),
         ("'{in.mask}'", "'{in.mask}", 16, ["quote"]),
         ("{in.mask}", "{in.msk}", 16, ["{in.msk}", "'in.mask'?"]),
-        ("{in.mask}", "{}", 16, ["{}"]),
+        ("{in.mask}", "{mask}", 16, ["{mask}"]),
         ("{threads}", "{cores}", 9, ["{cores}"]),
         ("{out.mean}", "mean.txt", 15, ["{out.mean}"]),
         ("      - mrstats", "      - ''\n      - mrstats", 16, ["command"]),
@@ -152,7 +152,7 @@ def test_a_list_that_contains_itself_is_refused(read):
 
 
 def test_nothing_in_a_file_is_executed(read, tmp_path):
-    with pytest.raises(OptionError, match="line 2: .*tags"):
+    with pytest.raises(OptionError, match=r"line 2: .*tags"):
         read(f"about: x\nsteps: !!python/object/apply:os.mkdir [{tmp_path / 'made'}]")
     assert not (tmp_path / "made").exists()
 
@@ -160,6 +160,11 @@ def test_nothing_in_a_file_is_executed(read, tmp_path):
 def test_words_that_yaml_takes_for_something_else_are_texts(read):
     first, _ = read(MINE.replace("mask:", "no:").replace(".mask}", ".no}").replace("[dwi, mask]", "[dwi, no]"))
     assert first.outputs == {"no": "mask.nii.gz"}
+
+
+@pytest.mark.parametrize("word", ["{print $1}", "{}", "{in.mask", "in.mask}", "{ in.mask }"])
+def test_braces_that_are_no_placeholder_are_left_alone(read, word):
+    assert read(changed("{in.mask}", word))[1].commands[0][3] == word
 
 
 def test_steps_for_one_shell_and_for_several_may_share_a_name_and_files(read):
