@@ -21,7 +21,6 @@ def shown(lab):
         scheduler = lab.scheduler()
         progress.follow(scheduler)
         scheduler.run(pool or Pool(lab.out))
-        progress.end()
         return found
 
     return run
