@@ -83,7 +83,13 @@ def test_a_claim_of_a_process_that_has_ended_is_taken_at_once(path, left):
 
 
 def test_a_later_process_with_the_number_of_the_owner_is_not_taken_for_it(path, left):
-    left(pid=os.getpid(), start=1)
+    left(pid=os.getppid(), start=1)
+    with held(path) as mine:
+        assert owner(path) == mine._mine["id"]
+
+
+def test_a_claim_that_this_process_could_not_give_back_is_taken(path, left):
+    left(pid=os.getpid())
     with held(path) as mine:
         assert owner(path) == mine._mine["id"]
 

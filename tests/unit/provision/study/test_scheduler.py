@@ -343,6 +343,7 @@ def test_a_step_that_fits_nowhere_runs_alone(three):
 
 def test_each_machine_has_memory_of_its_own(three):
     pool = Pool(three.out, jobs=3, memory=500 << 20, hosts=2)
+    pool.takes = dict.fromkeys(["sub-01/fod", "sub-02/fod", "sub-03/fod"], 300 << 20)
     three.run(pool)
     assert most(pool) == 2
 
@@ -405,6 +406,13 @@ def test_a_worker_gets_all_that_a_record_needs(lab, pool):
     assert message["record"]["definition"] == RESPONSE.definition and message["record"]["subject"] == "01"
     assert message["out"] == str(lab.out) and message["key"] == "key"
     assert pool.messages[f"{GROUP}/mean"]["record"]["subject"] == ""
+
+
+def test_a_worker_is_told_the_digests_that_are_known(lab, pool):
+    lab.add("01")
+    lab.run(pool)
+    inputs = {name: message["inputs"] for name, message in pool.messages.items()}
+    assert "sha256" not in inputs["sub-01/response"]["dwi"][0] and "sha256" in inputs["sub-01/fod"]["response"][0]
 
 
 def test_a_step_with_code_of_this_package_is_only_run_on_this_machine(lab):
