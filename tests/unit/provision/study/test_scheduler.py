@@ -366,6 +366,13 @@ def test_what_a_step_has_taken_decides_how_many_of_it_run_at_once(three, takes, 
     assert most(pool) == at_once
 
 
+def test_what_the_first_series_took_counts_in_the_same_run(three):
+    pool = Pool(three.out, jobs=2, memory=700 << 20)
+    pool.takes = {"sub-01/fod": 600 << 20}
+    three.run(pool)
+    assert pool.at_once == [{"sub-01/fod"}, {"sub-01/fod", "sub-02/fod"}, {"sub-03/fod"}]
+
+
 def threads(pool):
     return {name: message["threads"] for name, message in pool.messages.items()}
 
