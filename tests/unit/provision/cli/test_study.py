@@ -43,6 +43,7 @@ def calls(monkeypatch):
         ("--executor tcp://head:8786 --scratch /fast", {"executor": "tcp://head:8786", "scratch": "/fast"}),
         ("--retry-failed --dry-run --scrub", {"retry_failed": True, "dry_run": True, "scrub": True}),
         ("--redo mask,fod", {"redo": ["mask", "fod"]}),
+        ("--no-report", {"report": False}),
     ],
 )
 def test_what_is_written_is_what_the_function_is_given(calls, line, given):
