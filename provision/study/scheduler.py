@@ -168,6 +168,7 @@ class Scheduler:
 
     def foresee(self) -> None:
         """Find out what would be run: it gets the state ``"due"``."""
+        self.records.writes = False  # another run may be at work
         while ready := self.settle():
             for task in ready:
                 self._settle(task, "due", task.reason)

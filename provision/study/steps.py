@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -233,10 +234,13 @@ class _File:
     def _words(self, text: str, place: tuple) -> tuple[str, ...]:
         try:
             words = tuple(shlex.split(text))
+            os.fsencode("".join(words))
+        except UnicodeEncodeError:
+            raise self._wrong(place, "a command has a character that no command can have") from None
         except ValueError as error:
             raise self._wrong(place, f"the command {text!r} has an open quote") from error
-        if not words:
-            raise self._wrong(place, "a command is empty")
+        if not words or "\0" in text:
+            raise self._wrong(place, "a command is empty, or has a character that no command can have")
         return words
 
     def _check_places(self, step: Step, place: tuple) -> None:
