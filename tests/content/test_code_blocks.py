@@ -34,6 +34,8 @@ from provision.actions.status import Status
 from provision.checkup.diagnosis import Diagnosis
 from provision.cli import machine, main, pictures, store
 from provision.engine import catalog
+from provision.study import steps
+from provision.study.summary import Study
 
 COLLECTION = "provision_founders.provision."
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -213,7 +215,7 @@ def try_command(words: list[str], folder: Path) -> None:
 
 def try_provision(arguments: list[str], _folder: Path) -> None:
     # A command that is named only, such as `provision run`, is asked for its help.
-    if len(arguments) == 1 and arguments[0] in ("run", "store", *pictures.COMMANDS, "describe", "completion"):
+    if len(arguments) == 1 and arguments[0] in ("run", "process", "store", *pictures.COMMANDS, "describe", "completion"):
         arguments = [*arguments, "--help"]
     assert main.main([word if word != "..." else "https://example.org/x" for word in arguments]) == 0
 
@@ -250,7 +252,7 @@ def parse(statement: str, words: list[str]) -> None:
     python("-c", f"{statement}; import sys; CLI(sys.argv[1:]).parse()", *words)
 
 
-PACKAGE = re.compile(r"([^\[=@ ]+)(\[\w+\])?(?:==(.+)| @ git\+https://\S+)?")
+PACKAGE = re.compile(r"([^\[=@ ]+)(\[[\w,]+\])?(?:==(.+)| @ git\+https://\S+)?")
 WHEEL = f"./mrtrix_provision-{provision.__version__}-py3-none-any.whl"
 
 
@@ -263,7 +265,7 @@ def try_pip(arguments: list[str], _folder: Path) -> None:
         if wanted.startswith(("-", "/")) or before in folder_follows or wanted in OF_OTHERS:
             continue
         name, extras, version = PACKAGE.fullmatch(wanted).groups()
-        assert name in ("mrtrix-provision", WHEEL, ".") and (extras or "[demo]")[1:-1] in EXTRAS
+        assert name in ("mrtrix-provision", WHEEL, ".") and set((extras or "[demo]")[1:-1].split(",")) <= set(EXTRAS)
         assert (version or provision.__version__) == provision.__version__
 
 
@@ -301,7 +303,7 @@ def try_nothing(_arguments: list[str], _folder: Path) -> None:
 
 
 # What the pages install besides the project.
-OF_OTHERS = ("dcm2niix", "tail")
+OF_OTHERS = ("dcm2niix", "tail", "head", "cp", "cat")
 # What they call of MRtrix3 in cells; what is in a script or a loop is not looked at here.
 MRTRIX3 = ("mrinfo", "dwi2mask", "dwi2response", "dwi2fod", "dwigradcheck", "for_each", "responsemean", "mrconvert")
 TRIES = {
@@ -328,6 +330,7 @@ def nothing_happens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     result = Result(0, 0.1, {"localhost": {}})
     for name, made in {"run": result, "stop": result, "remove": result, "status": Status({"hosts": {}})}.items():
         monkeypatch.setattr(provision, name, lambda *_, made=made, **__: made)
+    monkeypatch.setattr(provision, "process", lambda *_, **__: Study(Path("derivatives"), ()))
     monkeypatch.setattr("provision.demo.demo.demo", lambda **_: argparse.Namespace(summary="", to_dict=dict))
     monkeypatch.setattr("provision.store.conda_lock.lock", lambda *_: argparse.Namespace(to_dict=dict))
     monkeypatch.setattr(pictures, "call", lambda _: {"file": "x.png", "alt": "x"})
@@ -340,11 +343,15 @@ def nothing_happens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 
 @having("yaml")
-def test_yaml_is_a_playbook_or_an_inventory_with_options_that_are_taken(block: Block, tmp_path: Path) -> None:
+def test_yaml_is_a_playbook_an_inventory_or_steps_that_are_taken(block: Block, tmp_path: Path) -> None:
     held = yaml.safe_load(block.code)
     file = tmp_path / "example.yml"
     if isinstance(held, dict):
         file.write_text(block.code)
+    if isinstance(held, dict) and "steps" in held:
+        assert steps.read(["csd", str(file)])
+        return
+    if isinstance(held, dict):
         python("-m", "ansible", "inventory", "-i", str(file), "--list")
         return
     for play in held:

@@ -530,7 +530,7 @@ class Machines:
         The extras of the project that the environment of `ready` has.
     """
 
-    def __init__(self, store: Path, extras: str = "demo") -> None:
+    def __init__(self, store: Path, extras: str = "demo,study") -> None:
         self._store = store
         self._extras = extras
         self._kind = overlay_kind(store)

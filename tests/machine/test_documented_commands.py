@@ -37,7 +37,7 @@ NOT_RUN = {
 # are typed on a machine dressed as Colab's.
 ON_COLAB = ("docs/start/colab.md", "docs/colab.md", "docs/store.md", "docs/howto/share.md", "docs/howto/own_data.md")
 ORDER = (
-    "docs/start/ansible.md", "docs/howto/version.md", "docs/pictures.md", "docs/howto/subjects.md", "docs/howto/fsl.md",
+    "docs/start/ansible.md", "docs/howto/version.md", "docs/pictures.md", "docs/howto/study.md", "docs/howto/fsl.md",
     "docs/howto/add_a_role.md",
     *ON_COLAB, "docs/troubleshooting.md", "docs/howto/offline.md", "docs/install.md", "docs/access.md",
     "docs/collection.md", "README.md", "docs/howto/fleet.md", "docs/machine.md", "docs/start/machine.md",
@@ -62,12 +62,6 @@ for node in node1 node2; do
 done
 PYTHONPATH=. python /root/documented/lay.py ~/.cache/provision
 provision sample phantom --folder /tmp/phantom
-for subject in sub-01 sub-02; do
-    mkdir -p $subject/dwi
-    cp /tmp/phantom/dwi.nii.gz $subject/dwi/${{subject}}_dwi.nii.gz
-    cp /tmp/phantom/bvecs $subject/dwi/${{subject}}_dwi.bvec
-    cp /tmp/phantom/bvals $subject/dwi/${{subject}}_dwi.bval
-done
 cp ~/.cache/provision/* /mnt/group/provision
 mkdir -p /srv/google-drive && cp -r ~/.cache/provision /srv/google-drive
 pip wheel -q --no-deps -w /srv/wheels .
@@ -122,8 +116,9 @@ def lay(box: Box) -> None:
     """Bring what the pages presuppose."""
     box.copy_in(HERE, "/root/documented")
     box.run("chmod +x /root/documented/mrpeek")
-    (fleet,) = [block for block in blocks(ROOT / "docs/howto/fleet.md") if block.language == "yaml"]
-    box.write(f"{box.project}/inventory.yml", fleet.code)
+    for page, name in {"fleet": "inventory.yml", "study": "tensor.yml"}.items():
+        (shown,) = [block for block in blocks(ROOT / f"docs/howto/{page}.md") if block.language == "yaml"]
+        box.write(f"{box.project}/{name}", shown.code)
     box.run(LAY, env=environment())
 
 
