@@ -215,7 +215,14 @@ def try_command(words: list[str], folder: Path) -> None:
 
 def try_provision(arguments: list[str], _folder: Path) -> None:
     # A command that is named only, such as `provision run`, is asked for its help.
-    if len(arguments) == 1 and arguments[0] in ("run", "process", "store", *pictures.COMMANDS, "describe", "completion"):
+    if len(arguments) == 1 and arguments[0] in (
+        "run",
+        "process",
+        "store",
+        *pictures.COMMANDS,
+        "describe",
+        "completion",
+    ):
         arguments = [*arguments, "--help"]
     assert main.main([word if word != "..." else "https://example.org/x" for word in arguments]) == 0
 

@@ -126,7 +126,8 @@ def test_what_is_installed_is_this_project_with_all_that_the_cells_need(notebook
     (install,) = [line for line in notebook.lines if line.startswith("%pip install")]
     project = (ROOT / "pyproject.toml").read_text()
     wanted = shlex.split(install)[-1]
-    assert wanted == f"mrtrix-provision[{'demo,study' if notebook is WALK else 'demo'}]" and 'name = "mrtrix-provision"' in project
+    extras = "demo,study" if notebook is WALK else "demo"
+    assert wanted == f"mrtrix-provision[{extras}]" and 'name = "mrtrix-provision"' in project
     assert re.search(r"^demo = .*dipy.*mrtrix-provision\[view\]", project, re.M)
 
 
