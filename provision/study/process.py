@@ -147,7 +147,7 @@ def process(
     with for_people(), claim.held(target / CLAIM) as mine, _shown(progress, scheduler) as on_step:
         summary.describe(target, source)
         lost = _run(scheduler, source, chosen, lambda most: executors.workers(where, *limits, most), mine.check)
-        result = summary.study(target, found, tasks, [*lost, *_notes(tasks)])
+        result = summary.study(target, found, tasks, [*lost, *_notes(tasks, scrub)])
         summary.write(result, tasks)
         if report:
             result = summary.with_report(result, _draw(target, [row.subject for row in result.rows], on_step))
@@ -286,9 +286,11 @@ def _number(value: Any, name: str) -> Any:
     return value
 
 
-def _notes(tasks: Sequence[Task]) -> list[str]:
-    """Return what a user should know of what was computed from several series."""
+def _notes(tasks: Sequence[Task], scrub: bool) -> list[str]:
+    """Return what a user should know of what was done before, and of what was computed from several series."""
     notes: list[str] = []
+    if before := sum(task.state == "kept" and not task.record.get("scrubbed") for task in tasks) * scrub:
+        notes.append(f"{before} steps were done before without --scrub: their files have what it takes out.")
     for task in tasks:
         if task.series is None and task.state == "waiting":
             notes.append(f"The step {task.step.name!r} needs all subjects: run the level group, then this again.")

@@ -238,7 +238,8 @@ class Scheduler:
             "memory": max(1, host.memory // max(1, host.cores // threads) >> 20), "environment": environment,
             "scrub": self.settings.scrub, "patience": PATIENCE, "record_path": task.record_path,
             "record": {
-                "step": task.step.name, **about, "definition": task.step.definition, "versions": host.versions,
+                "step": task.step.name, **about, "definition": task.step.definition,
+                "scrubbed": self.settings.scrub, "versions": host.versions,
                 "log": f"logs/{task.owner}_{task.step.name}.log",
             },
         }  # fmt: skip

@@ -133,7 +133,7 @@ def _path(name: str) -> Path:
             raise OptionError(f"There is no file {path}.", hint="Check the path of the steps.", code="no-file")
         return path
     if name not in built_in():
-        raise unknown("set of steps", name, built_in(), code="no-steps")
+        raise unknown("set of steps", name, built_in(), kinds="sets of steps", code="no-steps")
     return BUILT_IN / f"{name}.yml"
 
 

@@ -449,19 +449,25 @@ def kept_log(task, folder):
 
 
 def scrub(path):
-    """Take names, dates of birth and paths out of the header of an output of MRtrix3."""
-    if path.endswith(".txt"):
-        scrub_text(path)
-    elif path.endswith((".mif", ".tck")):
-        scrub_header(path)
-    elif path.endswith(".mif.gz"):
-        plain = path[: -len(".gz")]
-        with gzip.open(path) as file, open(plain, "wb") as copy:
-            shutil.copyfileobj(file, copy, _PIECE)
-        scrub_header(plain)
-        with open(plain, "rb") as file, gzip.open(path, "wb", compresslevel=6) as copy:
-            shutil.copyfileobj(file, copy, _PIECE)
-        os.unlink(plain)
+    """Take names, dates of birth and paths out of an output of MRtrix3."""
+    kinds = {
+        (".txt", ".csv"): scrub_text,
+        (".mif", ".tck", ".tsf"): scrub_header,
+        (".nii",): scrub_nifti,
+        (".mif.gz", ".nii.gz"): scrub_compressed,
+    }
+    next((call for ends, call in kinds.items() if path.endswith(ends)), lambda _: None)(path)
+
+
+def scrub_compressed(path):
+    """Do the same with the content of a compressed file."""
+    plain = path[: -len(".gz")]
+    with gzip.open(path) as file, open(plain, "wb") as copy:
+        shutil.copyfileobj(file, copy, _PIECE)
+    scrub(plain)
+    with open(plain, "rb") as file, gzip.open(path, "wb", compresslevel=6) as copy:
+        shutil.copyfileobj(file, copy, _PIECE)
+    os.unlink(plain)
 
 
 def scrub_text(path):
@@ -483,9 +489,20 @@ def scrub_header(path):
                 break
         else:
             raise Failed("", f"{os.path.basename(path)} has no header of MRtrix3")
-        kept = b"".join(line for line in lines if not _PRIVATE.match(line.strip()))
+        kept = b"".join(line for line in lines if not (_PRIVATE.match(line.strip()) or b"/" in line))
         file.seek(0)
         file.write(kept + b"\0" * (offset - len(kept)))
+
+
+def scrub_nifti(path):
+    """Empty the two fields for text in the header of a NIfTI image, where MRtrix3 writes its comments."""
+    with open(path, "r+b") as file:
+        size = file.read(4)
+        # descrip and aux_file: nifti1.h, nifti2.h.
+        is_second = 540 in (int.from_bytes(size, "little"), int.from_bytes(size, "big"))
+        for offset, length in ((240, 80), (320, 24)) if is_second else ((148, 80), (228, 24)):
+            file.seek(offset)
+            file.write(bytes(length))
 
 
 def free_memory():

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+import nibabel
+import numpy as np
 import pytest
 
 from provision.study import worker
@@ -227,3 +229,25 @@ def test_scrubbing_leaves_the_shells_of_a_response_function_and_its_numbers(tmp_
     path.write_text("# command_history: dwi2response /home/jane/dwi.mif -shells 0,1000\n# Shells: 0,1000\n1 0\n2 -1\n")
     worker.scrub(str(path))
     assert path.read_text() == "# Shells: 0,1000\n1 0\n2 -1\n"
+
+
+def test_scrubbing_empties_the_text_in_a_nifti_header_and_leaves_the_image(tmp_path):
+    for kind, name in ((nibabel.Nifti1Image, "a.nii.gz"), (nibabel.Nifti2Image, "b.nii")):
+        image = kind(np.arange(8, dtype=np.int16).reshape(2, 2, 2), np.diag([2, 2, 2, 1]))
+        image.header["descrip"], image.header["aux_file"] = "DOE^JANE 19700101", "/home/jane"
+        nibabel.save(image, tmp_path / name)
+        worker.scrub(str(tmp_path / name))
+        found = nibabel.load(tmp_path / name)
+        assert (found.header["descrip"].item(), found.header["aux_file"].item()) == (b"", b"")
+        assert (np.asarray(found.dataobj) == np.asarray(image.dataobj)).all() and (found.affine == image.affine).all()
+
+
+def test_scrubbing_takes_paths_out_of_weights_and_tracks(tmp_path):
+    (tmp_path / "weights.csv").write_text("# command_history: tcksift2 /home/jane/t.tck\n0.5 1.5\n")
+    worker.scrub(str(tmp_path / "weights.csv"))
+    assert (tmp_path / "weights.csv").read_text() == "0.5 1.5\n"
+    header = b"mrtrix tracks\nseed_dynamic: /home/jane/wm.mif\ncount: 1\ndatatype: Float32LE\nfile: . 120\nEND\n"
+    (tmp_path / "t.tck").write_bytes(header.ljust(120, b"\0") + b"\1\2")
+    worker.scrub(str(tmp_path / "t.tck"))
+    content = (tmp_path / "t.tck").read_bytes()
+    assert b"jane" not in content and b"count: 1\n" in content and content[120:] == b"\1\2"
