@@ -244,6 +244,46 @@ def test_runs_that_are_killed_at_any_moment_end_each_step_once_and_leave_nothing
         assert (folder / f"sub-{subject}_fod.txt").read_text() == (folder / f"sub-{subject}_peaks.txt").read_text()
 
 
+@pytest.fixture
+def cluster():
+    """Two workers of Dask in processes of their own, with a nanny each that replaces one that dies."""
+    import distributed
+
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        yield cluster
+
+
+def test_the_workers_of_a_scheduler_do_the_same_and_a_lost_one_costs_one_step(data, cluster):
+    first = data.process(executor=cluster.scheduler_address)
+    assert first.ok and sorted(data.began()) == sorted(
+        [*(f"sub-{each}_{name}.txt" for each in SUBJECTS for name in ("desc-brain_mask", "fod")),
+         f"{group_of((0, 1000))}_mean.txt"]
+    )  # fmt: skip
+    for subject in SUBJECTS:
+        data.add(subject, seed=1)
+    data.steps.write_text(data.steps.read_text().replace("sleep 0.05", "sleep 1"))
+    victim = next(iter(cluster.workers.values())).process.process.pid
+
+    def kill(step):
+        if "mask" in step.unit and not killed:
+            killed.append(time.sleep(0.3))
+            os.kill(victim, signal.SIGKILL)
+
+    killed: list = []
+    assert data.process(executor=cluster.scheduler_address, progress=kill).ok and killed
+    check_whole(data.out)
+    assert not data.process(executor=cluster.scheduler_address).changed
+
+
+def test_a_scheduler_that_does_not_answer_is_named(data, monkeypatch):
+    monkeypatch.setattr("provision.study.dask_pool._CONNECT", 1.0)
+    with pytest.raises(ProvisionError) as caught:
+        data.process(executor="tcp://127.0.0.1:1")
+    assert caught.value.code == "no-worker" and "127.0.0.1:1" in str(caught.value)
+
+
 def check_whole(out: Path) -> None:
     """See that every output has its size, and that every record is that of outputs that are there."""
     for path in out.rglob("*_mask.txt"):
