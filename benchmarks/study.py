@@ -149,7 +149,7 @@ class Bench:
             name = "$(basename IN _dwi.nii.gz)"
             self.shell(
                 out, jobs, threads,
-                lambda script: ["for_each", "-quiet", "-nprocs", str(jobs), *images, ":",
+                lambda script: ["for_each", "-quiet", "-nthreads", str(jobs), *images, ":",
                                 "sh", "-c", f'"sh {script} IN {out}/{name}"'],
             )  # fmt: skip
 

@@ -293,7 +293,7 @@ def _notes(tasks: Sequence[Task], scrub: bool) -> list[str]:
         notes.append(f"{before} steps were done before without --scrub: their files have what it takes out.")
     for task in tasks:
         if task.series is None and task.state == "waiting":
-            notes.append(f"The step {task.step.name!r} needs all subjects: run the level group, then this again.")
+            notes.append(f"{task.owner}: {task.step.name} waits: {task.reason}.")
         elif task.series is None and task.state in ("kept", "done"):
             notes.append(_note_of(task, {one.owner for one in task.parents if one.good}))
     return list(dict.fromkeys(notes))

@@ -128,6 +128,8 @@ class Scheduler:
         """Return why a group's step is due, or its state and why it is in it."""
         if self._is_frozen(task):
             return "kept", ""
+        if late := [one.owner for one in task.parents if one.state == "waiting"]:
+            return "waiting", f"these series have not got so far: {', '.join(dict.fromkeys(late))}"
         usable = {
             name: [(path, one) for path, one in zip(paths, task.sources[name], strict=True) if not one or one.good]
             for name, paths in task.inputs.items()
@@ -137,7 +139,7 @@ class Scheduler:
         if not all(task.inputs.values()):
             return "blocked", "no series has got so far"
         if not self.settings.whole:
-            return "waiting", "it is computed from all series"
+            return "waiting", "it is computed from all series, by the level group"
         if task.step.name in self.settings.redo:
             return "asked for"
         return self._reason(task) or self._again(task)

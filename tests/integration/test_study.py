@@ -162,7 +162,9 @@ def test_a_new_subject_uses_the_average_that_there_is_and_the_result_says_so(dat
 def test_some_subjects_wait_for_the_average_which_the_level_group_makes(data):
     found = data.process(participant_label=["01"])
     assert states(found) == {"01": "waiting"} and data.began() == ["sub-01_desc-brain_mask.txt"]
-    data.process("group")
+    # An average of some of them has to be asked for.
+    assert not data.process("group").changed
+    data.process("group", participant_label=["01"])
     assert data.began() == [f"{group_of((0, 1000))}_mean.txt"]
     assert states(data.process(participant_label=["sub-01"])) == {"01": "done"}
 
