@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import textwrap
 from collections.abc import Iterable
@@ -16,6 +17,13 @@ def format_seconds(seconds: float) -> str:
     whole = round(seconds) if round(seconds) < 3600 else 60 * round(seconds / 60)
     parts = ((whole // 3600, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
     return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
+def format_left(seconds: float) -> str:
+    """Return a guess of the time left, rounded up: about 20 s left, almost done."""
+    grain = 10 if seconds <= 60 else 60 if seconds <= 3600 else 600
+    rounded = grain * math.ceil(round(seconds) / grain)
+    return f"about {format_seconds(rounded)} left" if rounded else "almost done"
 
 
 def format_bytes(number: float) -> str:

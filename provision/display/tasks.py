@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Self
 
 from provision.engine.events import Step
-from provision.words import format_bytes, format_seconds, printable
+from provision.words import format_bytes, format_left, format_seconds, printable
 
 # The verbs that task names begin with, and those of them that double their last letter.
 _VERBS = re.compile(
@@ -163,11 +163,7 @@ class Task:
     def left(self) -> str:
         """A rough guess of how long the rest will take; empty if it is too early to say."""
         left = self._estimate.left
-        if left is None:
-            return ""
-        grain = 10 if left <= 60 else 60 if left <= 3600 else 600
-        rounded = grain * math.ceil(round(left) / grain)
-        return f"about {format_seconds(rounded)} left" if rounded else "almost done"
+        return "" if left is None else format_left(left)
 
     @property
     def progress(self) -> str:
@@ -185,7 +181,7 @@ class Task:
     def outcome(self, step: Step) -> str:
         """Return how the task ended, and after how long."""
         verb = "failed after" if step.failed else "changed in" if step.changed else "took"
-        return f"{verb} {self.time}"
+        return f"{verb} {self.time if step.seconds is None else format_seconds(step.seconds)}"
 
 
 def under_way(name: str) -> str:

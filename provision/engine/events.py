@@ -30,6 +30,8 @@ class Step:
         For ``"work"``: what the units are, for example ``"steps"``.
     share : float, optional
         For ``"work"``: how much of the time is over, from 0 to 1, if the units differ in how long they take.
+    seconds : float, optional
+        For ``"done"``: how long it took, where that is not the time since it began.
     note : str
         For ``"done"``: a note for people, in whole sentences; usually empty.
     """
@@ -45,6 +47,7 @@ class Step:
     total: int = 0
     unit: str = ""
     share: float | None = None
+    seconds: float | None = None
     note: str = ""
 
 

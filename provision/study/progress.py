@@ -1,4 +1,4 @@
-"""Progress of a study: a line for each series, and one for all of them."""
+"""Progress of a study: a line for each series that is worked on, and one for all of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from provision.engine.events import Step
-from provision.words import format_seconds
+from provision.words import format_left
 
 if TYPE_CHECKING:
     from provision.study.plan import Task
@@ -45,10 +45,11 @@ class Progress:
             self._on_step(Step("done", note=f"{task.owner}: {task.step.name} failed: {task.reason}"))
         if all(each.settled for each in tasks):
             if any(each.tries for each in tasks):
-                failed = any(each.state == "failed" for each in tasks)
-                self._on_step(Step("done", task=task.owner, changed=True, failed=failed))
+                self._end(task.owner, tasks)
         elif task.state == "running":
             self._work(task.owner, tasks, f"steps: {task.step.name}{self._left(tasks)}")
+        elif task.tries and not any(each.state == "running" for each in tasks):
+            self._on_step(Step("done", task=task.owner, skipped=True))  # its next step has to wait
         assert self._scheduler
         if all(each.settled for each in self._scheduler.tasks):
             self._on_step(Step("done", task=_ALL, skipped=True))
@@ -57,11 +58,16 @@ class Progress:
         done = sum(weight for each, weight in weights.items() if each.settled)
         self._work(_ALL, self._scheduler.tasks, "steps", done / sum(weights.values()))
 
+    def _end(self, owner: str, tasks: list[Task]) -> None:
+        failed = any(each.state == "failed" for each in tasks)
+        seconds = sum(each.record.get("seconds", 0.0) for each in tasks if each.tries)
+        self._on_step(Step("done", task=owner, changed=True, failed=failed, seconds=seconds))
+
     def _left(self, tasks: list[Task]) -> str:
         """Return about how long the rest of a series takes, if the same has been done for another one."""
         assert self._scheduler
         seconds = [self._scheduler.seconds(each) for each in tasks if not each.settled]
-        return f", about {format_seconds(sum(seconds))} left" if all(seconds) else ""
+        return f", {format_left(sum(seconds))}" if all(seconds) else ""
 
     def _work(self, title: str, tasks: list[Task], unit: str, share: float = 0.0) -> None:
         number = sum(each.settled for each in tasks)

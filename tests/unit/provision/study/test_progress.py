@@ -27,7 +27,8 @@ def shown(lab):
 
 
 def of(found, task, kind="work"):
-    return [each for each in found if each.task == task and each.kind == kind]
+    """Return the steps of a line; not those that only take it away."""
+    return [each for each in found if each.task == task and each.kind == kind and not each.skipped]
 
 
 def test_a_series_has_a_line_while_it_is_worked_on_which_ends(lab, shown):
@@ -37,7 +38,14 @@ def test_a_series_has_a_line_while_it_is_worked_on_which_ends(lab, shown):
     assert [(each.number, each.total) for each in work] == [(0, 2), (1, 2)]
     assert "response" in work[0].unit and "fod" in work[1].unit
     (end,) = of(found, "sub-01", "done")
-    assert end.changed and not end.failed and found.index(end) > found.index(work[1])
+    assert end.changed and not end.failed and end.seconds > 0 and found.index(end) > found.index(work[1])
+
+
+def test_a_series_that_waits_for_others_has_no_line(lab, shown):
+    lab.add("01", "02")
+    found = shown()
+    gone = next(each for each in found if each.task == "sub-01" and each.skipped)
+    assert found.index(of(found, "sub-01")[0]) < found.index(gone) < found.index(of(found, "sub-02")[0])
 
 
 def test_one_line_is_for_all_series_and_is_taken_away(lab, shown):
@@ -85,7 +93,7 @@ def test_the_time_that_is_left_is_shown_when_it_is_known(lab, shown):
     lab.add("01", "02")
     found = shown()
     assert not any("left" in each.unit for each in of(found, "sub-01"))
-    assert "2.0 s left" in of(found, "sub-02")[-1].unit
+    assert "about 10 s left" in of(found, "sub-02")[-1].unit
 
 
 def test_a_series_of_which_everything_is_done_has_no_line(lab, shown):
