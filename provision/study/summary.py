@@ -23,8 +23,10 @@ INDEX, FAILURES = "index.html", "failed.tsv"
 """The report, and the list of what failed, in the output folder."""
 
 _COLUMNS = ("subject", "session", "series", "step", "command", "error", "log")
-# What the BIDS validator does not know.
-_IGNORED = ("*.html", "*.mif", "*.mif.gz", "*.tck", "*_provenance.json", "failed.tsv", "group/", "logs/")
+# What the BIDS validator 3.0.2 does not know, and gradient tables, which it asks for and then does not allow.
+_IGNORED = (
+    "*.bval", "*.bvec", "*.html", "*.tck", "*.csv", "*_dwimap.*", "*_gradients.json", "*_provenance.json", "failed.tsv", "group", "logs",
+)  # fmt: skip
 _STYLES = {"done": "good", "failed": "bad", "waiting": "warn", "due": "warn", "left out": "dim"}
 
 
@@ -197,3 +199,13 @@ def write(found: Study, tasks: Sequence[Task]) -> None:
         path = found.out / of[0].series.folder / f"{owner}_provenance.json"  # type: ignore[union-attr]
         steps = [task.record for task in of if task.record]
         write_text(str(path), json.dumps({"series": owner, "steps": steps}, indent=1))
+        for task in of:
+            _describe_image(found.out, task)
+
+
+def _describe_image(out: Path, task: Task) -> None:
+    """Write the JSON file that BIDS wants beside a diffusion series: that of the raw one, and what it asks for."""
+    path = task.outputs.get("dwi", "")
+    if task.state == "done" and path.endswith("_dwi.nii.gz"):
+        raw = read_json(str(task.series.sidecar)) if task.series and task.series.sidecar else {}
+        write_json(str(out / path.removesuffix(".nii.gz")) + ".json", {**raw, "SkullStripped": False})

@@ -152,7 +152,7 @@ def test_the_folder_is_described_as_derivatives_of_its_dataset(lab):
 def test_files_that_bids_does_not_know_are_ignored(lab):
     summary.describe(lab.out, lab.data)
     lines = (lab.out / ".bidsignore").read_text().splitlines()
-    assert {"failed.tsv", "*_provenance.json", "*.html", "*.mif.gz", "logs/", "group/"} <= set(lines)
+    assert {"failed.tsv", "*_provenance.json", "*.html", "*_dwimap.*", "logs", "group"} <= set(lines)
 
 
 def test_a_dataset_without_a_description_gives_its_name(lab):
