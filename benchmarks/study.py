@@ -146,12 +146,8 @@ class Bench:
 
         def for_each(_: Path, out: Path, jobs: int, threads: int) -> None:
             images = [str(path) for _, path in self.images()]
-            name = "$(basename IN _dwi.nii.gz)"
-            self.shell(
-                out, jobs, threads,
-                lambda script: ["for_each", "-quiet", "-nthreads", str(jobs), *images, ":",
-                                "sh", "-c", f'"sh {script} IN {out}/{name}"'],
-            )  # fmt: skip
+            argv = ["for_each", "-quiet", "-nthreads", str(jobs), *images, ":", "sh"]
+            self.shell(out, jobs, threads, lambda script: [*argv, script, "IN", f"{out}/PRE"])
 
         found: dict[str, Way] = {"provision": self.provision, "shell": loop}
         if shutil.which("parallel"):
