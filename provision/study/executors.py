@@ -16,9 +16,6 @@ from provision.study.pool import Host, Pool, by_ssh, this_machine
 LOCAL = "local"
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss|inproc)://.+")
 
-# A host that has gone is noticed after a minute.
-_KEEP_ALIVE = ("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4", "-o", "ConnectTimeout=15")
-
 
 def check(executor: str) -> None:
     """Refuse what is not a place where steps can be run."""
@@ -81,4 +78,4 @@ def _host(name: str, variables: Mapping[str, Any]) -> Host:
     if address.startswith("-"):
         raise OptionError(f"{address!r} is not the name of a host.", code="bad-inventory")
     python = str(variables.get("ansible_python_interpreter") or "python3")
-    return by_ssh(name, [*_KEEP_ALIVE, *options, address], "python3" if python.startswith("auto") else python)
+    return by_ssh(name, [*options, address], "python3" if python.startswith("auto") else python)

@@ -18,6 +18,8 @@ from provision.errors import ProvisionError
 
 WORKER = Path(__file__).with_name("worker.py")
 
+# A host that has gone is noticed after a minute.
+_KEEP_ALIVE = ("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4", "-o", "ConnectTimeout=15")
 _GRACE = 15.0  # seconds in which workers end their commands and delete their scratch folders
 
 Answer = dict[str, Any]
@@ -41,6 +43,8 @@ class Host:
         Whether it runs only the steps that need this package, or (None) all steps.
     versions : dict of str to str
         The versions of the programs.
+    login : str
+        What a person types to log in there; empty for this machine.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Host:
     memory: int = 0
     own: bool | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    login: str = ""
 
     def takes(self, here: bool) -> bool:
         """Return whether it runs a step that needs this package, or one that does not."""
@@ -64,7 +69,8 @@ def this_machine(own: bool | None = None) -> Host:
 def by_ssh(name: str, options: Sequence[str], python: str = "python3") -> Host:
     """Return a host that is reached by SSH: the worker is sent along, and gets the environment of a login."""
     script = f"exec {shlex.quote(python)} -c {shlex.quote(WORKER.read_text('utf-8'))}"
-    return Host(name, ("ssh", "-o", "BatchMode=yes", *options, f"exec sh -lc {shlex.quote(script)}"), own=False)
+    argv = ("ssh", "-o", "BatchMode=yes", *_KEEP_ALIVE, *options, f"exec sh -lc {shlex.quote(script)}")
+    return Host(name, argv, own=False, login=shlex.join(["ssh", *options]))
 
 
 class Worker:
@@ -130,14 +136,14 @@ class Worker:
                 self._process.wait(_GRACE)
             os.set_blocking(self._process.stderr.fileno(), False)
             said = (self._process.stderr.read() or b"").decode(errors="replace").strip()
-        return ProvisionError(
-            f"No worker could be started on {where}{f': {said.splitlines()[-1]}' if said else ''}.",
-            hint="Check that `ssh` reaches it without a password, and that it has Python 3.9 or newer."
-            if self.host.name
-            else "See the log of the machine.",
-            host=self.host.name,
-            code="no-worker",
-        )
+        last = said.splitlines()[-1].rstrip(".") if said else ""
+        hint = "See the log of the machine."
+        if self.host.name:
+            hint = "Check that `ssh` reaches it without a password, and that it has Python 3.9 or newer."
+        if "Host key verification failed" in last:
+            hint = f"Log in once with `{self.host.login}` and compare the fingerprint that it shows."
+        message = f"No worker could be started on {where}{f': {last}' if last else ''}."
+        return ProvisionError(message, hint=hint, host=self.host.name, code="no-worker")
 
     def release(self) -> None:
         """Let it end: nobody waits for its answer."""
@@ -176,7 +182,7 @@ class Pool:
         try:
             for host in hosts:
                 self._fill(host, jobs, nthreads, most)
-            if not self.workers:
+            if self._refusals and all(worker.host.own for worker in self.workers):
                 raise self._refusals[-1]
         except BaseException:
             self.close()
@@ -188,7 +194,7 @@ class Pool:
             self._start(host)
         except ProvisionError as error:
             self._refusals.append(error)
-            self.lost.append(host.name)
+            self.lost.append(f"{host.name} ({error.message.partition(': ')[2].rstrip('.') or 'no answer'})")
             return
         for _ in range(0 if host.own else min(jobs or max(1, host.cores // (nthreads or 1)), max(1, most)) - 1):
             self._start(host)
@@ -229,7 +235,8 @@ class Pool:
             answer = worker.take()
             if answer is None:
                 continue
-            found.append((worker.busy, answer))
+            if worker.busy is not None:
+                found.append((worker.busy, answer))
             worker.busy = None
             if not answer:
                 self._replace(worker)

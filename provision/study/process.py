@@ -162,7 +162,12 @@ def _run(
     check: Callable[[], None],
 ) -> list[str]:
     """Run what is due, if anything is; return a note for each machine that was lost."""
-    if not scheduler.settle():
+    ready = scheduler.settle()
+    # A folder that went away under it made all look as if it were not done.
+    if not (scheduler.out / CLAIM).is_file():
+        hint = "When it is there again, run the same command to resume."
+        raise ProvisionError(f"The output folder {scheduler.out} is gone.", hint=hint, code="study-gone")
+    if not ready:
         return []
     pool = workers(len({task.owner for task in scheduler.tasks if not task.settled}))
     try:

@@ -22,8 +22,11 @@ import subprocess
 import tempfile
 import time
 
-# What a file system reports while the program or the server behind it is gone.
-_GONE = {errno.ENOTCONN, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EHOSTDOWN, errno.EREMOTEIO}
+# What a file system reports while the program or the server behind it is gone, or as it goes.
+_GONE = {
+    errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EHOSTDOWN,
+    errno.EREMOTEIO,
+}  # fmt: skip
 # File systems on which many small reads are slow, or that may drop: their files are copied once.
 _SLOW = re.compile(r"fuse(\..*)?|cifs|smb3|9p|drvfs")
 _PIECE = 1 << 20
@@ -163,7 +166,7 @@ def run(task):
         record["started"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started))
         try:
             record["inputs"] = patiently(task, lambda: marked(task))
-            commands = filled(task, folder)
+            commands = patiently(task, lambda: filled(task, folder))
             record["commands"] = commands
             compute(task, commands, folder, used)
             made = finished(task, folder)
@@ -302,8 +305,9 @@ def local(task, path):
     )
     if not os.path.exists(copy):
         os.makedirs(os.path.dirname(copy), mode=0o700, exist_ok=True)
-        shutil.copyfile(path, f"{copy}.part")
-        os.replace(f"{copy}.part", copy)
+        part = f"{copy}.{os.getpid()}.part"  # other steps may copy it, too
+        shutil.copyfile(path, part)
+        os.replace(part, copy)
     return copy
 
 
@@ -495,12 +499,12 @@ def scrub_header(path):
 
 
 def scrub_nifti(path):
-    """Empty the two fields for text in the header of a NIfTI image, where MRtrix3 writes its comments."""
+    """Empty the fields for text in the header of a NIfTI image, where MRtrix3 writes its comments."""
     with open(path, "r+b") as file:
         size = file.read(4)
-        # descrip and aux_file: nifti1.h, nifti2.h.
+        # descrip and aux_file, before them db_name: nifti1.h, nifti2.h.
         is_second = 540 in (int.from_bytes(size, "little"), int.from_bytes(size, "big"))
-        for offset, length in ((240, 80), (320, 24)) if is_second else ((148, 80), (228, 24)):
+        for offset, length in ((240, 80), (320, 24)) if is_second else ((14, 18), (148, 80), (228, 24)):
             file.seek(offset)
             file.write(bytes(length))
 

@@ -212,6 +212,20 @@ def test_an_output_folder_that_goes_away_stops_the_run_and_nothing_is_lost(data)
     assert data.process().ok
 
 
+def test_an_output_folder_that_goes_away_before_the_first_step_is_not_taken_for_an_empty_one(data, monkeypatch):
+    data.process()
+    data.began()
+    settle = scheduler.Scheduler.settle
+    monkeypatch.setattr(scheduler.Scheduler, "settle", lambda self: data.out.rename(away) and settle(self))
+    away = data.out.with_name("away")
+    with pytest.raises(ProvisionError) as caught:
+        data.process()
+    assert caught.value.code == "study-gone" and data.began() == [] and not data.out.exists()
+    monkeypatch.undo()
+    away.rename(data.out)
+    assert not data.process().changed
+
+
 def test_a_step_whose_program_is_missing_is_named_before_anything_starts(data):
     data.steps.write_text(data.steps.read_text().replace("cp {out.fod}", "no-such-program {out.fod}"))
     with pytest.raises(ProvisionError) as caught:

@@ -432,6 +432,12 @@ class Box:
         """Lay an empty file system of the size, for example `64m`, over a folder."""
         self.run(f"mkdir -p {shlex.quote(path)}; mount -t tmpfs -o mode=0755,size={size} tmpfs {shlex.quote(path)}")
 
+    def share(self, folder: Path, path: str) -> None:
+        """Show a folder of this machine, to be written to as well; several boxes may show the same."""
+        self.run(f"mkdir -p {shlex.quote(path)}", cwd="/")
+        enter = ["nsenter", "--target", str(self._pid), "--mount", "--"]  # not the box's root: the rest is below it
+        subprocess.run([*enter, "mount", "--bind", str(folder), f"{self._folder}/root{path}"], check=True)
+
     def cut_network(self) -> None:
         """Leave the commands that start from now on with nothing but a loopback, which they share."""
         if self._lonely is None:

@@ -1,5 +1,6 @@
 """A worker runs a step whole or not at all, and ends with whoever gave it the step."""
 
+import errno
 import hashlib
 import json
 import os
@@ -147,6 +148,18 @@ def test_a_folder_that_returns_in_time_is_waited_for(out, process):
     assert answer["state"] == "done" and (out / "sub-01/dwi/sub-01_mask.txt").exists()
 
 
+# The second is what FUSE reports of requests that were under way.
+@pytest.mark.parametrize("number", [errno.ENOTCONN, errno.ECONNABORTED])
+def test_a_drive_that_is_lost_while_its_images_are_copied_is_not_the_scratch_folders_fault(out, monkeypatch, number):
+    def lost(path, _):
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr(worker, "is_slow", lambda _: True)
+    monkeypatch.setattr(worker.shutil, "copyfile", lost)
+    answer = worker.answer(task(out, COPY))
+    assert answer["state"] == "gone" and "dwi.txt" in answer["error"] and scratch_of(out) == []
+
+
 def test_a_command_that_failed_because_its_input_changed_is_not_to_blame(out, process):
     answer = done(process, task(out, ("sh", "-c", "echo x >> {in.dwi}; echo '[ERROR] odd'; exit 1")))
     assert answer["state"] == "failed" and "dwi.txt" in answer["record"]["error"]
@@ -234,11 +247,15 @@ def test_scrubbing_leaves_the_shells_of_a_response_function_and_its_numbers(tmp_
 def test_scrubbing_empties_the_text_in_a_nifti_header_and_leaves_the_image(tmp_path):
     for kind, name in ((nibabel.Nifti1Image, "a.nii.gz"), (nibabel.Nifti2Image, "b.nii")):
         image = kind(np.arange(8, dtype=np.int16).reshape(2, 2, 2), np.diag([2, 2, 2, 1]))
-        image.header["descrip"], image.header["aux_file"] = "DOE^JANE 19700101", "/home/jane"
+        texts = [each for each in ("db_name", "descrip", "aux_file") if each in image.header]
+        image.header["intent_name"] = "mask"
+        for each in texts:
+            image.header[each] = "DOE^JANE 19700101"
         nibabel.save(image, tmp_path / name)
         worker.scrub(str(tmp_path / name))
         found = nibabel.load(tmp_path / name)
-        assert (found.header["descrip"].item(), found.header["aux_file"].item()) == (b"", b"")
+        assert {each: found.header[each].item() for each in texts} == dict.fromkeys(texts, b"")
+        assert found.header["intent_name"].item() == b"mask"
         assert (np.asarray(found.dataobj) == np.asarray(image.dataobj)).all() and (found.affine == image.affine).all()
 
 

@@ -1,0 +1,385 @@
+"""A whole study on fresh machines with MRtrix3: on one, on several over SSH, and on a drive that goes away."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from box import Box, Machines
+from layers import packaged
+
+from benchmarks import study_data
+
+HERE = Path(__file__).parent / "study"
+PYTHON = f"PYTHONPATH={Box.project} {Box.project}/.venv/bin/python"
+PROVISION = f"{Box.project}/.venv/bin/provision"
+SUBJECTS = study_data.FEWEST
+OTHERS = """
+export DEBIAN_FRONTEND=noninteractive
+apt-get install -y -qq --no-install-recommends openssh-server fuse3 > /dev/null
+.venv/bin/python -m pip install -q 'mfusepy>=3,<4'
+mkdir -m 700 -p ~/.ssh; ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519
+cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys
+"""
+# What a series has when it is done.
+IMAGES = [f"model-{model}_param-fod_label-{{}}_dwimap.mif.gz" for model in ("msmtcsd", "mtnorm")]
+TISSUE = ["model-msmtcsd_param-response_label-{}_dwimap.txt", *IMAGES]
+STEPS = ("mask", "gradients", "response", "fod", "normalise")
+
+
+@pytest.fixture(scope="module")
+def root(machines: Machines) -> Path:
+    """A root with the distribution's MRtrix3, an SSH server that was never started, and FUSE."""
+    return machines.layer(packaged(machines, "trixie"), "study", lambda box: box.run(OTHERS))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> study_data.Study:
+    return study_data.write(tmp_path_factory.mktemp("study") / "bids", SUBJECTS)
+
+
+@pytest.fixture(scope="module")
+def box(machines: Machines, root: Path, data: study_data.Study) -> Iterator[Box]:
+    with machines.box(root, offline=True) as box:
+        box.copy_in(data.folder, "/srv/bids")
+        yield box
+
+
+@pytest.fixture(scope="module")
+def first(box: Box) -> dict:
+    """What the first run on the whole study said; its results are in /srv/out."""
+    return process(box, "/srv/bids /srv/out participant", code=1)
+
+
+def process(box: Box, line: str, code: int = 0, program: str = PROVISION) -> dict:
+    """Run the command, which must end with the code, and return what it says."""
+    done = box.run(f"{program} process {line} --json", check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def states(said: dict) -> dict[str, str]:
+    return {row["series"]: row["state"] for row in said["series"]}
+
+
+def files(box: Box, folder: str, more: str = "") -> dict[str, str]:
+    """Return the digests of all files in a folder, by their paths in it."""
+    lines = box.run(f"cd {folder} && find . -type f {more} -exec sha256sum {{}} +").stdout.splitlines()
+    return {line.split(maxsplit=1)[1].removeprefix("./"): line.split()[0] for line in lines}
+
+
+def records(box: Box, out: str) -> dict[tuple[str, str], dict]:
+    text = box.run(f"{PYTHON} -c '{READ}' {out}").stdout
+    found = [json.loads(line) for line in text.splitlines()]
+    return {(record["series"], record["step"]): record for record in found}
+
+
+READ = """
+import json, pathlib, sys
+for path in pathlib.Path(sys.argv[1], ".provision/records").glob("*/*.json"):
+    print(json.dumps(json.loads(path.read_text())))
+"""
+
+
+def promised(name: str, tissues: tuple[str, ...] = ("WM", "GM", "CSF")) -> set[str]:
+    """Return the outputs of a series by their paths in the output folder."""
+    ends = {"desc-brain_mask.nii.gz", "desc-gradients_dwi.json", "provenance.json"}
+    # The response of all three tissues is estimated whatever the shells.
+    ends |= {TISSUE[0].format(tissue) for tissue in ("WM", "GM", "CSF")}
+    ends |= {image.format(tissue) for image in IMAGES for tissue in tissues}
+    return {f"{'/'.join(name.split('_'))}/dwi/{name}_{end}" for end in ends}
+
+
+# --- On one machine ---------------------------------------------------------------------------------------------------
+
+
+def test_all_that_can_be_processed_is_and_the_rest_is_named_with_the_reason(
+    first: dict, box: Box, data: study_data.Study
+) -> None:
+    wrong = {data.corrupt, data.swapped}
+    assert states(first) == dict.fromkeys(data.processed, "done") | dict.fromkeys(wrong, "failed")
+    rows = csv.DictReader(io.StringIO(box.read("/srv/out/failed.tsv")), dialect="excel-tab")
+    failed = {row["series"]: row for row in rows}
+    assert failed.keys() == wrong
+    assert failed[data.corrupt]["step"] == "data" and "truncated" in failed[data.corrupt]["error"]
+    assert (failed[data.swapped]["step"], failed[data.swapped]["command"]) == ("gradients", "gradient_check")
+    assert "swap" in failed[data.swapped]["error"]
+    box.run(f"test -s /srv/out/{failed[data.swapped]['log']}")
+
+
+def test_the_files_have_the_promised_names_and_a_single_shell_has_no_grey_matter(
+    first: dict, box: Box, data: study_data.Study
+) -> None:
+    found = {name for name in files(box, "/srv/out") if name.startswith("sub-") and "/" in name}
+    expected = set().union(*map(promised, data.right), promised(data.single_shell, ("WM", "CSF")))
+    of_swapped = {name for name in found if name.startswith(f"{data.swapped}/")}
+    assert found - of_swapped == expected
+    assert of_swapped <= promised(data.swapped) and not any("response" in name or "fod" in name for name in of_swapped)
+    assert not any(name.startswith(f"{data.corrupt}/") for name in found)
+    group = set(files(box, "/srv/out/group"))
+    shells = ("b0b1000b2000", "b0b2000")
+    assert group == {f"group_{each}_label-{tissue}_response.txt" for each in shells for tissue in ("WM", "GM", "CSF")}
+
+
+def test_the_fibres_of_every_series_are_found(first: dict, box: Box, data: study_data.Study) -> None:
+    box.copy_in(HERE, "/srv/study")
+    paths = [path for name in data.processed for path in promised(name) if IMAGES[1].format("WM") in path]
+    found = json.loads(box.run(f"cd /srv/out; {PYTHON} /srv/study/angles.py {' '.join(paths)}").stdout)
+    assert len(found) == len(data.processed)
+    for kinds in found.values():
+        assert kinds["single fibre"]["passed"] and kinds["crossing"]["passed"], found
+
+
+def test_the_report_has_a_page_for_each_subject_and_nothing_is_loaded_from_elsewhere(first: dict, box: Box) -> None:
+    there = files(box, "/srv/out")
+    pages = {name for name in there if name.endswith(".html")}
+    assert pages == {"index.html", *(f"sub-{number:02d}.html" for number in range(1, SUBJECTS + 1))}
+    for page in pages:
+        text = box.read(f"/srv/out/{page}")
+        assert all(
+            source.startswith("data:") for source in re.findall(r"""\b(?:src|poster)\s*=\s*["']?([^"'\s>]+)""", text)
+        )
+        assert not re.search(r"""@import|<link\b|url\(\s*["']?(?!data:|#)""", text)
+        # What can be clicked is another page or a log, and it is there.
+        links = {link.partition("#")[0] for link in re.findall(r"""\bhref\s*=\s*["']?([^"'\s>]+)""", text)}
+        assert links - {""} <= there.keys()
+
+
+def test_a_second_run_ends_the_same_and_changes_nothing(first: dict, box: Box) -> None:
+    stamp = "find . -type f ! -path './.provision/claim*' -printf '%p %T@ %s\\n' | sort"
+    before = box.run(stamp, cwd="/srv/out").stdout
+    again = process(box, "/srv/bids /srv/out participant", code=1)
+    assert not again["changed"] and states(again) == states(first)
+    after = box.run(stamp, cwd="/srv/out").stdout
+    written = {line.split()[0] for line in set(after.splitlines()) ^ set(before.splitlines())}
+    assert written <= {"./failed.tsv", "./index.html"}  # the same again, with a new date
+
+
+def test_the_records_name_the_version_of_mrtrix3(first: dict, box: Box) -> None:
+    (version,) = re.findall(r"== mrinfo (\S+) ==", box.run("mrinfo -version").stdout)
+    assert {record["versions"]["mrtrix3"] for record in records(box, "/srv/out").values()} == {version}
+
+
+def test_nothing_is_left_in_the_folder_for_temporary_files(first: dict, box: Box) -> None:
+    assert box.run("find /tmp -mindepth 1 ! -path /tmp/provision-study-0").stdout == ""
+
+
+def test_scrubbed_results_tell_neither_names_nor_places(box: Box) -> None:
+    box.run(
+        "mkdir /srv/named; cp /srv/bids/dwi.* /srv/bids/dataset_description.json /srv/named\n"
+        "cp -r /srv/bids/sub-01 /srv/named/sub-01"
+    )
+    rename = (
+        "import nibabel, sys; image = nibabel.load(sys.argv[1]); image.header['descrip'] = b'Jane Doe 1970'\n"
+        "nibabel.save(nibabel.Nifti1Image(image.dataobj, image.affine, image.header), sys.argv[1])"
+    )
+    box.run(f'{PYTHON} -c "{rename}" /srv/named/sub-01/dwi/sub-01_dwi.nii.gz')
+    look = "find sub-01 group -type f ! -name '*provenance*' -exec sh -c '{}' x {{}} +"
+    texts = look.format('for file; do zcat -f "$file" | grep -a -o -E "Jane|/srv|/tmp|sub-01|fslgrad"; done')
+    process(box, "/srv/named /srv/plain participant --no-report")
+    told = set(box.run(texts, cwd="/srv/plain", check=False).stdout.split())
+    assert {"Jane", "/srv", "fslgrad"} <= told  # what there is to be taken out
+    process(box, "/srv/named /srv/scrubbed participant --no-report --scrub")
+    assert box.run(texts, cwd="/srv/scrubbed", check=False).stdout == ""
+    images = look.format('for file; do case $file in *.gz) mrinfo "$file" || exit 255;; esac; done')
+    said = box.run(images, cwd="/srv/scrubbed").stdout
+    assert said.count("Dimensions") == 7 and "command_history" not in said and "comments" not in said
+
+
+def test_a_step_whose_program_is_missing_is_refused_with_the_call_that_brings_it(box: Box) -> None:
+    box.run("cp -r /srv/bids /srv/encoded")
+    box.write("/srv/encoded/dwi.json", json.dumps({"PhaseEncodingDirection": "j", "TotalReadoutTime": 0.05}))
+    said = process(box, "/srv/encoded /srv/refused participant --steps preproc,csd", code=1)["error"]
+    assert said["code"] == "not-installed" and "provision run fsl" in said["hint"]
+    assert {"logs", "records"} & set(box.run("find /srv/refused -printf '%f\\n'").stdout.split()) == set()
+
+
+# --- On several machines ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fleet(machines: Machines, root: Path, data: study_data.Study, tmp_path: Path) -> Iterator[SimpleNamespace]:
+    """A machine where one types, and two that are reached by SSH; they share a folder and a network of their own."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    subprocess.run(["cp", "-r", str(data.folder), str(shared / "bids")], check=True)
+    with contextlib.ExitStack() as stack:
+        home, one, two = (stack.enter_context(machines.box(root)) for _ in range(3))
+        home.cut_network()
+        for number, (name, each) in enumerate({"home": home, "one": one, "two": two}.items()):
+            each.join_network(home)
+            each.share(shared, "/srv/shared")
+            each.run(f"hostname {name}")
+            if number:
+                each.run(f"mkdir -p /run/sshd; ssh-keygen -A > /dev/null; /usr/sbin/sshd -p {2350 + number}")
+        hosts = {name: {"ansible_host": "127.0.0.1", "ansible_port": 2350 + n} for n, name in ((1, "one"), (2, "two"))}
+        home.write("/srv/inventory.yml", json.dumps({"all": {"hosts": hosts}}))
+        yield SimpleNamespace(home=home, one=one, two=two)
+
+
+def know_hosts(fleet: SimpleNamespace) -> None:
+    for port, each in ((2351, fleet.one), (2352, fleet.two)):
+        key = each.read("/etc/ssh/ssh_host_ed25519_key.pub")
+        fleet.home.run(f"echo '[127.0.0.1]:{port} {key.strip()}' >> ~/.ssh/known_hosts")
+
+
+def wait_for(found: Callable[[], object], seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def check_whole(box: Box, out: str, data: study_data.Study) -> dict[tuple[str, str], dict]:
+    """See that each step of each series has one record that holds, and that no file is there that no record has."""
+    found, there = records(box, out), files(box, out, "! -path './.provision/claim*'")
+    of_series = {(name, step) for name in data.processed for step in STEPS}
+    of_swapped = {(data.swapped, "mask"), (data.swapped, "gradients")}
+    group = {(f"group_{shells}", "group_response") for shells in ("b0b1000b2000", "b0b2000")}
+    assert found.keys() == of_series | of_swapped | group
+    assert {key for key, record in found.items() if record["state"] != "done"} == {(data.swapped, "gradients")}
+    made = [file for record in found.values() for paths in record["outputs"].values() for file in paths]
+    assert {file["path"]: file["sha256"] for file in made} == {
+        name: digest
+        for name, digest in there.items()
+        if name.startswith(("sub-", "group/")) and "/" in name and not name.endswith("_provenance.json")
+    }
+    assert not [name for name in there if name.endswith(".part")]
+    return found
+
+
+def test_the_hosts_of_an_inventory_share_the_work_and_one_that_dies_costs_no_result(
+    fleet: SimpleNamespace, data: study_data.Study
+) -> None:
+    know_hosts(fleet)
+    running = fleet.home.popen(
+        f"{PROVISION} process /srv/shared/bids /srv/shared/out participant --executor /srv/inventory.yml --json"
+    )
+    # It has done something, and is at something else that takes a while.
+    wait_for(lambda: any(one["host"] == "two" for one in records(fleet.home, "/srv/shared/out").values()))
+    wait_for(lambda: fleet.two.run("pgrep -f '[d]wi2response|[d]wi2fod|[m]tnormalise'", check=False).stdout)
+    fleet.two.end()
+    said, errors = running.communicate(timeout=300)
+    assert running.returncode == 1, said + errors
+    answer = json.loads(said)
+    assert "error" not in answer, said + errors
+    assert set(data.processed) == {name for name, state in states(answer).items() if state == "done"}
+    assert any(note.startswith("two ") and "lost" in note for note in answer["notes"])
+    found = check_whole(fleet.home, "/srv/shared/out", data)
+    assert {record["host"] for record in found.values()} == {"home", "one", "two"}
+    assert {record["host"] for (_, step), record in found.items() if step == "gradients"} == {"home"}
+    for each in (fleet.home, fleet.one):
+        assert each.run("find /tmp -mindepth 1 -type f").stdout == ""
+    again = process(fleet.home, "/srv/shared/bids /srv/shared/out participant --executor /srv/inventory.yml", code=1)
+    assert not again["changed"]
+
+
+def test_a_host_whose_key_is_unknown_is_named_with_what_ssh_says_and_what_to_do(fleet: SimpleNamespace) -> None:
+    line = "/srv/shared/bids /srv/shared/out participant --executor /srv/inventory.yml"
+    error = process(fleet.home, line, code=1)["error"]
+    assert error["code"] == "no-worker" and error["message"].endswith("Host key verification failed.")
+    assert "ssh -p 2352 127.0.0.1" in error["hint"]
+    fleet.two.run("pkill -x sshd")
+    key = fleet.one.read("/etc/ssh/ssh_host_ed25519_key.pub")
+    fleet.home.run(f"echo '[127.0.0.1]:2351 {key.strip()}' >> ~/.ssh/known_hosts")
+    (note,) = [note for note in process(fleet.home, f"{line} --no-report", code=1)["notes"] if note.startswith("two")]
+    assert "Connection refused" in note
+
+
+# --- On a drive that goes away ----------------------------------------------------------------------------------------
+
+IMPATIENT = f"""{PYTHON} -c '
+import sys
+from provision.cli.main import main
+from provision.study import scheduler
+scheduler.PATIENCE = 3.0
+sys.exit(main())'"""
+
+
+class Drive:
+    """A folder of a box, /srv/real, that is shown slowly at /srv/drive."""
+
+    def __init__(self, box: Box, data: study_data.Study):
+        self.box, self.server = box, None
+        box.run("test -e /dev/fuse || mknod /dev/fuse c 10 229; mkdir -p /srv/real /srv/drive")
+        box.copy_in(data.folder, "/srv/real/bids")
+        self.mount()
+
+    def mount(self) -> None:
+        self.box.run("umount -l /srv/drive 2> /dev/null; true")
+        self.server = self.box.popen(
+            f"{PYTHON} benchmarks/slow_drive.py /srv/real /srv/drive", stdout=subprocess.DEVNULL
+        )
+        wait_for(lambda: self.box.run("mountpoint -q /srv/drive", check=False).returncode == 0, 20)
+
+    def kill(self) -> None:
+        self.box.run("pkill -KILL -f '[s]low_drive.py'")
+        self.server.communicate()
+        assert self.box.run("ls /srv/drive", check=False).returncode != 0
+
+    def check_final_names(self, out: str) -> None:
+        """See that what has its final name is whole."""
+        read = f"{Box.project}/.venv/bin/python -c 'import json, sys; [json.load(open(name)) for name in sys.argv[1:]]'"
+        self.box.run(
+            f"cd /srv/real/{out} && find . -name '*.gz' ! -name '.*' -exec gzip -t {{}} + "
+            "&& test -z \"$(find . -name '*.txt' ! -name '.*' -empty)\" "
+            f"&& find . -name '*.json' ! -name '.*' -exec {read} {{}} +"
+        )
+
+
+@pytest.fixture(scope="module")
+def drive(machines: Machines, root: Path, data: study_data.Study) -> Iterator[Drive]:
+    if not Path("/dev/fuse").exists():
+        pytest.skip("this machine has no /dev/fuse")
+    with machines.box(root, offline=True) as box:
+        yield Drive(box, data)
+
+
+def until_half(drive: Drive, out: str) -> None:
+    """Wait until several steps are done and another one is at work."""
+    wait_for(lambda: len(records(drive.box, f"/srv/real/{out}")) >= 8)
+    wait_for(lambda: drive.box.run("pgrep -f '[d]wi2response|[d]wi2fod|[m]tnormalise'", check=False).stdout)
+
+
+def test_a_run_goes_on_by_itself_when_the_drive_is_mounted_again(drive: Drive, data: study_data.Study) -> None:
+    running = drive.box.popen(f"{PROVISION} process /srv/drive/bids /srv/drive/out participant --json")
+    until_half(drive, "out")
+    drive.kill()
+    before = records(drive.box, "/srv/real/out")
+    drive.check_final_names("out")
+    time.sleep(8)
+    assert running.poll() is None
+    drive.mount()
+    said, errors = running.communicate(timeout=300)
+    assert running.returncode == 1, said + errors
+    assert set(data.processed) == {name for name, state in states(json.loads(said)).items() if state == "done"}
+    found = check_whole(drive.box, "/srv/real/out", data)
+    assert {key: found[key]["started"] for key in before} == {key: one["started"] for key, one in before.items()}
+    assert drive.box.run("find /tmp -mindepth 1 -type f").stdout == ""
+
+
+def test_a_run_whose_drive_stays_away_says_so_and_the_next_one_ends_it(drive: Drive, data: study_data.Study) -> None:
+    running = drive.box.popen(f"{IMPATIENT} process /srv/drive/bids /srv/drive/later participant --json")
+    until_half(drive, "later")
+    drive.kill()
+    said, errors = running.communicate(timeout=60)
+    assert running.returncode == 1, said + errors
+    assert json.loads(said)["error"]["code"] == "study-gone"
+    drive.check_final_names("later")
+    before = records(drive.box, "/srv/real/later")
+    assert len(before) >= 8
+    assert drive.box.run("pgrep -f 'dwi2|mtnorm|worker.py'; find /tmp -mindepth 1 -type f", check=False).stdout == ""
+    drive.mount()
+    answer = process(drive.box, "/srv/drive/bids /srv/drive/later participant", code=1)
+    assert set(data.processed) == {name for name, state in states(answer).items() if state == "done"}
+    found = check_whole(drive.box, "/srv/real/later", data)
+    assert {key: found[key]["started"] for key in before} == {key: one["started"] for key, one in before.items()}
