@@ -28,7 +28,10 @@ def ssh(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("said", "advice"),
-    [("Host key verification failed.", "`ssh -p 2022 node1`"), ("Permission denied (publickey).", "without a password")],
+    [
+        ("Host key verification failed.", "`ssh -p 2022 node1`"),
+        ("Permission denied (publickey).", "without a password"),
+    ],
 )
 def test_a_host_that_lets_nobody_in_is_one_sentence_and_what_to_do(ssh, said, advice):
     ssh(said)
