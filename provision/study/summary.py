@@ -25,7 +25,8 @@ INDEX, FAILURES = "index.html", "failed.tsv"
 _COLUMNS = ("subject", "session", "series", "step", "command", "error", "log")
 # What the BIDS validator 3.0.2 does not know, and gradient tables, which it asks for and then does not allow.
 _IGNORED = (
-    "*.bval", "*.bvec", "*.html", "*.tck", "*.csv", "*_dwimap.*", "*_gradients.json", "*_provenance.json", "failed.tsv", "group", "logs",
+    "*.bval", "*.bvec", "*.html", "*.tck", "*.csv", "*_dwimap.*", "*_gradients.json", "*_provenance.json", "failed.tsv",
+    "group", "logs",
 )  # fmt: skip
 _STYLES = {"done": "good", "failed": "bad", "waiting": "warn", "due": "warn", "left out": "dim"}
 

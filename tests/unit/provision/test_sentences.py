@@ -240,8 +240,8 @@ ROWS = [
         "usage",
         "There is no command 'rnu'.",
         (
-            "Did you mean 'run'? Commands: run, list, describe, demo, status, stop, sample, store, lock, peek, "
-            "glyphs, tracks, qc, completion, doctor, logs, remove."
+            "Did you mean 'run'? Commands: run, list, describe, demo, status, stop, sample, store, lock, process, "
+            "peek, glyphs, tracks, qc, completion, doctor, logs, remove."
         ),
     ),
     (
