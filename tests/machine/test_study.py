@@ -377,7 +377,9 @@ def test_a_run_whose_drive_stays_away_says_so_and_the_next_one_ends_it(drive: Dr
     drive.check_final_names("later")
     before = records(drive.box, "/srv/real/later")
     assert len(before) >= 8
-    assert drive.box.run("pgrep -f '[d]wi2|[m]tnorm|[w]orker.py'; find /tmp -mindepth 1 -type f", check=False).stdout == ""
+    assert (
+        drive.box.run("pgrep -f '[d]wi2|[m]tnorm|[w]orker.py'; find /tmp -mindepth 1 -type f", check=False).stdout == ""
+    )
     drive.mount()
     answer = process(drive.box, "/srv/drive/bids /srv/drive/later participant", code=1)
     assert set(data.processed) == {name for name, state in states(answer).items() if state == "done"}
