@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from provision.errors import ProvisionError
-from provision.machine import alive
+from provision.machine import alive, failures
 from provision.machine.reading import read_json
 
 LEASE = 60.0
@@ -128,7 +128,11 @@ def _space() -> str:
 def held(path: Path) -> Iterator[Claim]:
     """Hold the claim while the block runs, or fail with the code ``study-busy``."""
     claim = Claim(path)
-    claim.take()
+    try:
+        claim.take()
+    except OSError as error:
+        message, hint = failures.explain(error)
+        raise ProvisionError(message, hint=hint, code="study-folder") from error
     threading.Thread(target=claim.keep, name="provision-claim", daemon=True).start()
     try:
         yield claim

@@ -6,36 +6,28 @@ import contextlib
 import hashlib
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from provision import paths
 from provision.actions.shared import display, for_people
-from provision.checkup import needs
-from provision.checkup.programs import NEEDS
-from provision.engine.events import Step as Event
 from provision.errors import OptionError, ProvisionError, unknown
 from provision.machine import drive
 from provision.machine.reading import read_json
-from provision.study import claim, executors, summary
+from provision.study import claim, executors, pages, preparation, summary
 from provision.study import steps as steps_of
-from provision.study.plan import Task, plan
-from provision.study.pool import Pool, this_machine
+from provision.study.plan import plan
 from provision.study.progress import Progress
 from provision.study.records import CLAIM
-from provision.study.scheduler import OWN_PATH, Scheduler, Settings
+from provision.study.scheduler import Scheduler, Settings
 from provision.study.series import Series, from_bids, from_pattern
-from provision.study.steps import OWN, Step
+from provision.study.steps import Step
 from provision.study.summary import Study
 from provision.study.worker import scratch_folder
 
 LEVELS = ("participant", "group")
 """The levels of analysis of a BIDS App."""
-
-# How the programs that a role brings say their version.
-_VERSIONS = {"mrtrix3": ("mrinfo", "-version"), "ants": ("N4BiasFieldCorrection", "--version")}
 
 
 def process(
@@ -124,6 +116,7 @@ def process(
     if level not in LEVELS:
         raise unknown("level", level, LEVELS, code="bad-value")
     chosen = steps_of.read([steps] if isinstance(steps, str) else steps)
+    redo = [redo] if isinstance(redo, str) else redo
     for name in redo:
         if name not in {step.name for step in chosen}:
             raise unknown("step", name, dict.fromkeys(step.name for step in chosen), code="bad-value")
@@ -133,9 +126,13 @@ def process(
     settings = Settings(
         base=str(paths.absolute(scratch)) if scratch else "",
         key=hashlib.sha256(os.fsencode(target.resolve())).hexdigest()[:16],
-        nthreads=_number(nthreads, "nthreads"), retry_failed=retry_failed, redo=frozenset(redo), level=level,
-        whole=level == "group" or not (participant_label or session_label), scrub=scrub,
-    )  # fmt: skip
+        nthreads=_number(nthreads, "nthreads", whole=True),
+        retry_failed=retry_failed,
+        redo=frozenset(redo),
+        level=level,
+        whole=level == "group" or not (participant_label or session_label),
+        scrub=scrub,
+    )
     tasks = plan([series for series in found if not (series.problem or series.note)], chosen)
     scheduler = Scheduler(target, tasks, settings)
     if dry_run:
@@ -143,14 +140,14 @@ def process(
         return summary.study(target, found, tasks)
     where = os.fspath(executor)
     executors.check(where)
-    limits = _number(jobs, "jobs"), settings.nthreads, int((_number(mem, "mem") or 0) * 1e9)
+    limits = _number(jobs, "jobs", whole=True), settings.nthreads, int((_number(mem, "mem") or 0) * 1e9)
     with for_people(), claim.held(target / CLAIM) as mine, _shown(progress, scheduler) as on_step:
         summary.describe(target, source)
         lost = _run(scheduler, source, chosen, lambda most: executors.workers(where, *limits, most), mine.check)
-        result = summary.study(target, found, tasks, [*lost, *_notes(tasks, scrub)])
-        summary.write(result, tasks)
+        result = summary.study(target, found, tasks, [*lost, *summary.notes(tasks, scrub)])
+        result = summary.write(result, tasks)
         if report:
-            result = summary.with_report(result, _draw(target, [row.subject for row in result.rows], on_step))
+            result = summary.with_report(result, pages.draw(target, [row.subject for row in result.rows], on_step))
     return result
 
 
@@ -171,7 +168,7 @@ def _run(
         return []
     pool = workers(len({task.owner for task in scheduler.tasks if not task.settled}))
     try:
-        _prepare(pool, scheduler, source, steps)
+        preparation.prepare(pool, scheduler, source, steps)
         scheduler.run(pool, check)
         return [f"{name} was not reached, or was lost." for name in dict.fromkeys(pool.lost)]
     finally:
@@ -185,82 +182,6 @@ def _shown(progress: Callable[[Any], Any] | None, scheduler: Scheduler) -> Itera
         shown = Progress(on_step)
         shown.follow(scheduler)
         yield on_step
-
-
-def _draw(out: Path, subjects: Sequence[str], on_step: Callable[[Any], Any]) -> str:
-    """Draw the report, several subjects at once; return a note if that fails, for the results are there."""
-    from provision.study import report
-
-    title = "Draw the report"
-    on_step(Event("task", task=title))
-    try:
-        changed = report.changed(out, subjects)
-        if len(changed) > 1:
-            _draw_apart(out, changed, lambda number: on_step(
-                Event("work", task=title, number=number, total=len(changed), unit="subjects")
-            ))  # fmt: skip
-        report.write(out)
-    except (OSError, ProvisionError) as error:
-        on_step(Event("done", task=title, failed=True))
-        return f"The report could not be drawn: {error}."
-    on_step(Event("done", task=title, changed=bool(changed)))
-    return ""
-
-
-def _draw_apart(out: Path, subjects: Sequence[str], on_number: Callable[[int], Any]) -> None:
-    """Draw the pages of subjects in processes of their own, as many at once as there are cores."""
-    pool, left = Pool([this_machine()], None, None, len(subjects)), list(subjects)
-    try:
-        while left or pool.running():
-            for worker, subject in zip(pool.free(), left.copy(), strict=False):
-                argv = [sys.executable, "-m", "provision.study.report", str(out), subject]
-                pool.start(worker, left.pop(0), {"call": "command", "id": "", "argv": argv, "environment": OWN_PATH})
-            pool.wait()
-            on_number(len(subjects) - len(left) - len(pool.running()))
-    finally:
-        pool.close()
-
-
-def _prepare(pool: Any, scheduler: Scheduler, source: Path, steps: Sequence[Step]) -> None:
-    """Check that every host has the programs and the folders, and clear what was left there."""
-    due = {task.step.name for task in scheduler.tasks if not task.settled}
-    used = [step for step in steps if step.name in due]
-    programs = {command[0]: step for step in reversed(used) for command in step.commands if command[0] not in OWN}
-    roles = {role for step in used for role in step.roles}
-    versions = {role: argv for role, argv in _VERSIONS.items() if role in roles}
-    for host in pool.hosts:
-        where = f" on {host.name}" if host.name else ""
-        folders = [str(source), str(scheduler.out)]
-        wanted = [] if host.own else list(programs)
-        answer = pool.ask(host, call="programs", programs=wanted, folders=folders, versions=versions)
-        if answer["missing"]:
-            raise _not_installed(answer["missing"][0], programs[answer["missing"][0]], where)
-        if answer["absent"]:
-            hint = "The dataset and the output folder must have the same path on all machines."
-            raise ProvisionError(f"There is no folder {answer['absent'][0]}{where}.", hint=hint, code="no-folder")
-        host.versions = answer["versions"]
-        pool.ask(host, call="sweep", base=scheduler.settings.base, key=scheduler.settings.key)
-    if any(not host.name for host in pool.hosts):
-        for step in used:
-            _check_needs(step)
-
-
-def _not_installed(program: str, step: Step, where: str = "") -> ProvisionError:
-    roles = " ".join(step.roles)
-    hint = f"Install what it needs: provision run {roles}." if roles else "Install it, or correct the step."
-    message = f"The step {step.name!r} needs {program}, which is not installed{where}."
-    return ProvisionError(message, hint=hint, code="not-installed")
-
-
-def _check_needs(step: Step) -> None:
-    """Refuse a step whose script needs something that is not here."""
-    for command in step.commands:
-        script = next((name for name in (" ".join(command[:2]), command[0]) if name in NEEDS), "")
-        for need in NEEDS.get(script, ()):
-            finding = needs.checks(script)[need.name]() if not need.unless else None
-            if finding and finding.verdict == "fail":
-                message = f"The step {step.name!r} needs {need.name}: {finding.found}."
-                raise ProvisionError(message, hint=finding.advice, code="not-installed")
 
 
 def _check_folders(source: Path, target: Path) -> None:
@@ -285,29 +206,10 @@ def _series(source: Path, pattern: str | None, subjects: Sequence[str], sessions
     return from_pattern(source, pattern, *chosen) if pattern else from_bids(source, *chosen)
 
 
-def _number(value: Any, name: str) -> Any:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0):
-        raise OptionError(f"{name}={value!r} is not a number above 0.", code="bad-value")
+def _number(value: Any, name: str, *, whole: bool = False) -> Any:
+    """Return a number above 0, or None; refuse anything else."""
+    kinds = (int,) if whole else (int, float)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < float("inf")):
+        message = f"{name}={value!r} is not a {'whole ' if whole else ''}number above 0."
+        raise OptionError(message, code="bad-value")
     return value
-
-
-def _notes(tasks: Sequence[Task], scrub: bool) -> list[str]:
-    """Return what a user should know of what was done before, and of what was computed from several series."""
-    notes: list[str] = []
-    if before := sum(task.state == "kept" and not task.record.get("scrubbed") for task in tasks) * scrub:
-        notes.append(f"{before} steps were done before without --scrub: their files have what it takes out.")
-    for task in tasks:
-        if task.series is None and task.state == "waiting":
-            notes.append(f"{task.owner}: {task.step.name} waits: {task.reason}.")
-        elif task.series is None and task.state in ("kept", "done"):
-            notes.append(_note_of(task, {one.owner for one in task.parents if one.good}))
-    return list(dict.fromkeys(notes))
-
-
-def _note_of(task: Task, here: set[str]) -> str:
-    """Return the series that a group's step was computed from, and those that came later."""
-    first = next(iter(task.record["inputs"].values()))
-    used = {Path(file["path"]).name for file in first}
-    later = sorted(name for name in here if not any(file.startswith(f"{name}_") for file in used))
-    said = f"{task.owner}: {task.step.name} is from {len(used)} series"
-    return f"{said}, without {', '.join(later)}; --redo {task.step.name} includes them." if later else f"{said}."

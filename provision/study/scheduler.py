@@ -253,6 +253,9 @@ class Scheduler:
                 task.state = ""
                 return None
             return self._settle(task, "failed", f"its worker went away {TRIES} times")
+        if answer["state"] == "full":
+            hint = "Free some space, or choose another --scratch folder; then run the same command to resume."
+            raise ProvisionError(f"{answer['error']}.", hint=hint, code="disk-full")
         if answer["state"] == "broken":
             raise ProvisionError(f"{answer['error']}.", hint="Choose another --scratch folder.", code="study-scratch")
         if answer["state"] == "gone":

@@ -13,6 +13,7 @@ from typing import Any
 
 from provision import __version__
 from provision.display.tables import Cell, Table
+from provision.machine import failures
 from provision.machine.files import write_json, write_text
 from provision.machine.reading import read_json
 from provision.study.plan import Task
@@ -192,9 +193,20 @@ def _write_failures(found: Study) -> None:
     write_text(str(path), text.getvalue())
 
 
-def write(found: Study, tasks: Sequence[Task]) -> None:
-    """Write the list of what failed, and the provenance of each series in which something was run."""
-    _write_failures(found)
+def write(found: Study, tasks: Sequence[Task]) -> Study:
+    """Write the list of what failed, and the provenance of each series in which something was run.
+
+    Return the study, with a note if that could not be done: the results are there.
+    """
+    try:
+        _write_failures(found)
+        _write_provenance(found, tasks)
+    except OSError as error:
+        return replace(found, notes=(*found.notes, failures.explain(error)[0]))
+    return found
+
+
+def _write_provenance(found: Study, tasks: Sequence[Task]) -> None:
     for owner in dict.fromkeys(task.owner for task in tasks if task.state == "done" and task.series):
         of = [task for task in tasks if task.owner == owner]
         path = found.out / of[0].series.folder / f"{owner}_provenance.json"  # type: ignore[union-attr]
@@ -210,3 +222,25 @@ def _describe_image(out: Path, task: Task) -> None:
     if task.state == "done" and path.endswith("_dwi.nii.gz"):
         raw = read_json(str(task.series.sidecar)) if task.series and task.series.sidecar else {}
         write_json(str(out / path.removesuffix(".nii.gz")) + ".json", {**raw, "SkullStripped": False})
+
+
+def notes(tasks: Sequence[Task], scrub: bool) -> list[str]:
+    """Return what a user should know of what was done before, and of what was computed from several series."""
+    said: list[str] = []
+    if before := sum(task.state == "kept" and not task.record.get("scrubbed") for task in tasks) * scrub:
+        said.append(f"{before} steps were done before without --scrub: their files have what it takes out.")
+    for task in tasks:
+        if task.series is None and task.state == "waiting":
+            said.append(f"{task.owner}: {task.step.name} waits: {task.reason}.")
+        elif task.series is None and task.state in ("kept", "done"):
+            said.append(_note_of(task, {one.owner for one in task.parents if one.good}))
+    return list(dict.fromkeys(said))
+
+
+def _note_of(task: Task, here: set[str]) -> str:
+    """Return the series that a group's step was computed from, and those that came later."""
+    first = next(iter(task.record["inputs"].values()))
+    used = {Path(file["path"]).name for file in first}
+    later = sorted(name for name in here if not any(file.startswith(f"{name}_") for file in used))
+    said = f"{task.owner}: {task.step.name} is from {len(used)} series"
+    return f"{said}, without {', '.join(later)}; --redo {task.step.name} includes them." if later else f"{said}."

@@ -27,6 +27,8 @@ _GONE = {
     errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.EHOSTDOWN,
     errno.EREMOTEIO,
 }  # fmt: skip
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_LEAST = 1 << 20  # bytes; with less, a command that failed did so for want of space
 # File systems on which many small reads are slow, or that may drop: their files are copied once.
 _SLOW = re.compile(r"fuse(\..*)?|cifs|smb3|9p|drvfs")
 _PIECE = 1 << 20
@@ -43,6 +45,10 @@ _SHELLS = re.compile(rb"#\s*shells\b", re.I)
 
 class Gone(Exception):
     """The input or the output folder cannot be reached; nothing is wrong with the step."""
+
+
+class Full(Exception):
+    """There is no space left; nothing is wrong with the step."""
 
 
 class Failed(Exception):
@@ -112,8 +118,11 @@ def answer(task):
         return {"id": task["id"], **call(task)}
     except Gone as error:
         return {"id": task["id"], "state": "gone", "error": str(error)}
+    except Full as error:
+        return {"id": task["id"], "state": "full", "error": str(error)}
     except (OSError, Failed) as error:  # of the scratch folder
-        return {"id": task["id"], "state": "broken", "error": str(error)}
+        state = "full" if getattr(error, "errno", 0) in _FULL else "broken"
+        return {"id": task["id"], "state": state, "error": str(error)}
 
 
 # Before the first step
@@ -210,6 +219,8 @@ def patiently(task, what):
         except Gone as error:
             reason = error
         except OSError as error:
+            if error.errno in _FULL:
+                raise Full("There is no space left for {}".format(error.filename or task["out"])) from None
             if not is_gone(error):
                 raise Failed("", f"{error.filename or ''}: {error.strerror}".lstrip(": ")) from None
             reason = Gone(f"{error.filename or 'A folder'} is gone: {error.strerror}")
@@ -337,7 +348,15 @@ def compute(task, commands, folder, used):
             code, memory = waited(argv, folder, environment, log)
             used["memory"] = max(used["memory"], memory)
             if code:
+                check_space(folder)
                 raise Failed(name, reason(os.path.join(folder, "log.txt"), start, name, code))
+
+
+def check_space(folder):
+    """Raise an error if a folder is full."""
+    found = os.statvfs(folder)
+    if found.f_bavail * found.f_frsize < _LEAST:
+        raise Full(f"There is no space left for {os.path.dirname(folder)}")
 
 
 def waited(argv, folder, environment, log):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import provision
-from provision.errors import ProvisionError
+from provision.errors import OptionError, ProvisionError
 from provision.study import scheduler
 from provision.study.plan import group_of
 
@@ -224,6 +224,23 @@ def test_an_output_folder_that_goes_away_before_the_first_step_is_not_taken_for_
     monkeypatch.undo()
     away.rename(data.out)
     assert not data.process().changed
+
+
+def test_an_output_folder_that_cannot_be_made_is_named(data):
+    data.out.write_text("a file")
+    data.out /= "derivatives"
+    with pytest.raises(ProvisionError) as caught:
+        data.process()
+    assert caught.value.code == "study-folder" and str(data.out.parent) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"jobs": 1.5}, {"jobs": 0}, {"nthreads": True}, {"mem": float("inf")}, {"redo": "msk"}]
+)
+def test_a_setting_that_makes_no_sense_is_refused_before_anything_is_written(data, wrong):
+    with pytest.raises(OptionError) as caught:
+        data.process(**wrong)
+    assert caught.value.code == "bad-value" and not data.out.exists()
 
 
 def test_a_step_whose_program_is_missing_is_named_before_anything_starts(data):

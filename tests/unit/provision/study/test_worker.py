@@ -225,6 +225,14 @@ def test_a_scratch_folder_of_another_user_is_refused(out, process):
     assert answer["state"] == "broken" and not (out / "sub-01").exists()
 
 
+def test_a_full_disk_is_no_failure_of_the_step(out):
+    def write():
+        raise OSError(errno.ENOSPC, "No space left on device", str(out / "sub-01"))
+
+    with pytest.raises(worker.Full):
+        worker.patiently({"out": str(out), "marker": ".provision/claim.json", "patience": 0.0}, write)
+
+
 MIF = b"mrtrix image\ndim: 2,1,1\nvox: 1,1,1\ncomments: DOE^JANE 01/01/1970\ncommand_history: mrconvert /home/jane/x\n"
 
 
