@@ -24,7 +24,7 @@ from provision.study.scheduler import Scheduler, Settings
 from provision.study.series import Series, from_bids, from_pattern
 from provision.study.steps import Step
 from provision.study.summary import Study
-from provision.study.worker import scratch_folder
+from provision.study.worker import is_gone, scratch_folder
 
 LEVELS = ("participant", "group")
 """The levels of analysis of a BIDS App."""
@@ -121,8 +121,9 @@ def process(
         if name not in {step.name for step in chosen}:
             raise unknown("step", name, dict.fromkeys(step.name for step in chosen), code="bad-value")
     source, target = paths.absolute(bids), paths.absolute(out)
-    _check_folders(source, target)
-    found = _series(source, pattern, participant_label, session_label)
+    with _reachable():
+        _check_folders(source, target)
+        found = _series(source, pattern, participant_label, session_label)
     settings = Settings(
         base=str(paths.absolute(scratch)) if scratch else "",
         key=hashlib.sha256(os.fsencode(target.resolve())).hexdigest()[:16],
@@ -141,7 +142,7 @@ def process(
     where = os.fspath(executor)
     executors.check(where)
     limits = _number(jobs, "jobs", whole=True), settings.nthreads, int((_number(mem, "mem") or 0) * 1e9)
-    with for_people(), claim.held(target / CLAIM) as mine, _shown(progress, scheduler) as on_step:
+    with for_people(), _reachable(), claim.held(target / CLAIM) as mine, _shown(progress, scheduler) as on_step:
         summary.describe(target, source)
         lost = _run(scheduler, source, chosen, lambda most: executors.workers(where, *limits, most), mine.check)
         result = summary.study(target, found, tasks, [*lost, *summary.notes(tasks, scrub)])
@@ -162,8 +163,7 @@ def _run(
     ready = scheduler.settle()
     # A folder that went away under it made all look as if it were not done.
     if not (scheduler.out / CLAIM).is_file():
-        hint = "When it is there again, run the same command to resume."
-        raise ProvisionError(f"The output folder {scheduler.out} is gone.", hint=hint, code="study-gone")
+        raise _gone(f"The output folder {scheduler.out} is gone.")
     if not ready:
         return []
     pool = workers(len({task.owner for task in scheduler.tasks if not task.settled}))
@@ -174,6 +174,22 @@ def _run(
     finally:
         pool.close()
         shutil.rmtree(scratch_folder(scheduler.settings.base, scheduler.settings.key), ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _reachable() -> Iterator[None]:
+    """Turn the system's error for a folder that cannot be reached any more into one for people."""
+    try:
+        yield
+    except OSError as error:
+        if not is_gone(error):
+            raise
+        raise _gone(f"{error.filename or 'A folder'} is gone: {error.strerror}.") from error
+
+
+def _gone(message: str) -> ProvisionError:
+    hint = "When it is there again, run the same command to resume."
+    return ProvisionError(message, hint=hint, code="study-gone")
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """A study with steps that are quick: what a run does, what a killed one leaves, and what the next one does about it."""
 
+import errno
 import json
 import os
 import random
@@ -241,6 +242,19 @@ def test_a_setting_that_makes_no_sense_is_refused_before_anything_is_written(dat
     with pytest.raises(OptionError) as caught:
         data.process(**wrong)
     assert caught.value.code == "bad-value" and not data.out.exists()
+
+
+def test_an_output_folder_that_cannot_be_reached_at_the_end_is_no_bug_of_ours(data, monkeypatch):
+    def lost(*_):
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), str(data.out / "failed.tsv"))
+
+    monkeypatch.setattr("provision.study.summary.write", lost)
+    with pytest.raises(ProvisionError) as caught:
+        data.process()
+    assert caught.value.code == "study-gone" and str(data.out) in str(caught.value)
+    monkeypatch.undo()
+    data.began()
+    assert data.process().ok and data.began() == []
 
 
 def test_a_step_whose_program_is_missing_is_named_before_anything_starts(data):
