@@ -92,7 +92,7 @@ for path in pathlib.Path(sys.argv[1], ".provision/records").glob("*/*.json"):
 
 def promised(name: str, tissues: tuple[str, ...] = ("WM", "GM", "CSF")) -> set[str]:
     """Return the outputs of a series by their paths in the output folder."""
-    ends = {"desc-brain_mask.nii.gz", "desc-gradients_dwi.json", "provenance.json"}
+    ends = {"desc-brain_mask.nii.gz", "gradients.json", "provenance.json"}
     # The response of all three tissues is estimated whatever the shells.
     ends |= {TISSUE[0].format(tissue) for tissue in ("WM", "GM", "CSF")}
     ends |= {image.format(tissue) for image in IMAGES for tissue in tissues}
