@@ -28,6 +28,7 @@ LONGEST_FIRST = (
     "faults",
     "reverse_ssh",
     "documented_commands",
+    "study",
     "deps",
     "ngrok",
     "remove",
