@@ -83,7 +83,7 @@ def test_exit_code_and_signals_are_those_of_the_command(ready_bookworm: Box) -> 
 
 def test_extras_are_added_to_those_there(ready_bookworm: Box) -> None:
     ready_bookworm.run("PROVISION_EXTRAS=view ./bootstrap")
-    assert ready_bookworm.run("tail -n 1 .venv/.provision").stdout == "demo view\n"
+    assert ready_bookworm.run("tail -n 1 .venv/.provision").stdout == "demo study view\n"
 
 
 def test_a_command_brings_the_extra_that_it_needs(plain: Box) -> None:

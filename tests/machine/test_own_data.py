@@ -64,7 +64,7 @@ def on_drive(box: Box) -> dict[str, list[dict]]:
     """Those of the cells that prepare a study on the Drive of a machine dressed as Colab's; the study has one scan."""
     study = f"/srv/google-drive/{STUDY.removeprefix('/content/drive/MyDrive/')}"
     box.run(f"{BIN}/provision sample bids --folder /srv/made && rm -r /srv/made/sub-01 /srv/made/sub-02/ses-2")
-    box.run(f"mkdir -p '{study}' && cp -r /srv/made/* '{study}' && chmod -R a-w '{study}'")
+    box.run(f"mkdir -p '{study}' && cp -r /srv/made/. '{study}' && chmod -R a-w '{study}'")
     environment = {"COLAB_RELEASE_TAG": RELEASE_TAG, "PYTHONPATH": f"{box.project}/tests/colab"}
     return run_notebook(box, notebook(STUDY, OF_DRIVE), seconds=300, cwd="/srv/colab", env=environment)
 
