@@ -12,7 +12,7 @@ from typing import Any
 
 from provision import extras
 from provision.errors import ProvisionError
-from provision.study.pool import WORKER, Answer, Host, Worker, this_machine
+from provision.study.pool import WORKER, Answer, Host, Worker, Workers, this_machine
 
 _CONNECT = 15.0  # seconds
 _JOIN = 600.0  # seconds in which a first worker joins: a cluster may have to start one
@@ -38,7 +38,7 @@ class Slot:
     busy: Any = None
 
 
-class DaskPool:
+class DaskPool(Workers):
     """The workers of a scheduler, with the interface of `provision.study.pool.Pool`.
 
     Parameters
@@ -48,6 +48,7 @@ class DaskPool:
     """
 
     def __init__(self, address: str):
+        super().__init__()
         extras.require("study", "Dask executors", "distributed")
         import cloudpickle
         import distributed
@@ -62,8 +63,7 @@ class DaskPool:
         self._source = WORKER.read_text("utf-8")
         self._here = Worker(this_machine(own=True))
         self._done: queue.SimpleQueue = queue.SimpleQueue()
-        self.workers: list[Any] = [self._here]
-        self.lost: list[str] = []
+        self.workers = [self._here]
         self._look()
 
     def _look(self) -> None:
@@ -79,24 +79,11 @@ class DaskPool:
         self.lost += [slot.host.name for slot in gone]
         self.workers = [slot for slot in self.workers if slot.busy is not None or slot not in gone]
 
-    @property
-    def hosts(self) -> list[Host]:
-        """The workers, as hosts."""
-        return list(dict.fromkeys(slot.host for slot in self.workers))
-
     def ask(self, host: Host, **message: Any) -> Answer:
         """Have something done on a worker, and wait for the answer."""
         if host is self._here.host:
             return self._here.ask(**message)
         return self._submit(host, {"id": "", **message}).result()
-
-    def free(self) -> list[Any]:
-        """Return the threads that have nothing to do."""
-        return [slot for slot in self.workers if slot.busy is None]
-
-    def running(self, host: Host | None = None) -> list[Any]:
-        """Return what the workers are doing."""
-        return [slot.busy for slot in self.workers if slot.busy is not None and host in (None, slot.host)]
 
     def start(self, slot: Any, what: Any, message: dict[str, Any]) -> None:
         """Give a worker something to do; if it is lost, another one does it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from provision.engine.events import Step
 from provision.errors import ProvisionError
 from provision.study.pool import Pool, this_machine
 from provision.study.scheduler import OWN_PATH
+
+_AT_ONCE = 8  # subjects that a process draws; more would show too rarely how far it is
 
 
 def draw(out: Path, subjects: Sequence[str], on_step: Callable[[Any], Any]) -> str:
@@ -35,13 +38,16 @@ def draw(out: Path, subjects: Sequence[str], on_step: Callable[[Any], Any]) -> s
 
 def _draw_apart(out: Path, subjects: Sequence[str], on_number: Callable[[int], Any]) -> None:
     """Draw the pages of subjects in processes of their own, as many at once as there are cores."""
-    pool, left = Pool([this_machine()], None, None, len(subjects)), list(subjects)
+    # Each process reads all records first: it draws some subjects rather than one.
+    size = min(_AT_ONCE, -(-len(subjects) // (2 * len(os.sched_getaffinity(0)))))
+    left = [subjects[start : start + size] for start in range(0, len(subjects), size)]
+    pool, drawn = Pool([this_machine()], None, None, len(left)), 0
     try:
         while left or pool.running():
-            for worker, subject in zip(pool.free(), left.copy(), strict=False):
-                argv = [sys.executable, "-m", "provision.study.report", str(out), subject]
+            for worker, some in zip(pool.free(), left.copy(), strict=False):
+                argv = [sys.executable, "-m", "provision.study.report", str(out), *some]
                 pool.start(worker, left.pop(0), {"call": "command", "id": "", "argv": argv, "environment": OWN_PATH})
-            pool.wait()
-            on_number(len(subjects) - len(left) - len(pool.running()))
+            drawn += sum(len(some) for some, _ in pool.wait())
+            on_number(drawn)
     finally:
         pool.close()

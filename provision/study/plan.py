@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from provision.study import records
@@ -30,6 +30,10 @@ class Task:
         The task that writes each input; None for the dataset's own files.
     lacks : str
         An input that the series does not have.
+    tries : int
+        How often it has been started in this run.
+    record : dict
+        Its record, of this run or of an earlier one; empty if there is none.
     state : str
         ``""`` until it is known, then ``"running"``, ``"kept"``, ``"done"``, ``"due"``, ``"failed"``, ``"blocked"`` or
         ``"waiting"``.
@@ -68,6 +72,14 @@ class Task:
     def good(self) -> bool:
         """Whether its outputs can be used."""
         return self.state in ("kept", "done", "due")
+
+
+def by_owner(tasks: Iterable[Task]) -> dict[str, list[Task]]:
+    """Return the tasks of each series, and of each group."""
+    found: dict[str, list[Task]] = {}
+    for task in tasks:
+        found.setdefault(task.owner, []).append(task)
+    return found
 
 
 def group_of(shells: Sequence[int]) -> str:

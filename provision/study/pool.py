@@ -87,17 +87,13 @@ class Worker:
         self.stream = self._process.stdout
         hello = self.wait().get("hello", {})
         host.cores, host.memory = hello.get("cores", 1), host.memory or hello.get("memory", 0)
-        self.name = hello.get("host", "")
 
-    def tell(self, message: dict[str, Any]) -> bool:
-        """Give it something to do; return whether it is there to do it."""
+    def tell(self, message: dict[str, Any]) -> None:
+        """Give it something to do; if it is gone, whoever waits for the answer finds out."""
         assert self._process.stdin
-        try:
+        with suppress(OSError):
             self._process.stdin.write((json.dumps(message) + "\n").encode())
             self._process.stdin.flush()
-        except OSError:
-            return False
-        return True
 
     def ask(self, **message: Any) -> Answer:
         """Give it something to do and wait for the answer."""
@@ -161,7 +157,28 @@ class Worker:
         self.stream.close()
 
 
-class Pool:
+class Workers:
+    """What all kinds of workers have in common: each has a host, and `busy` is what it is doing, None for nothing."""
+
+    def __init__(self) -> None:
+        self.workers: list[Any] = []
+        self.lost: list[str] = []
+
+    @property
+    def hosts(self) -> list[Host]:
+        """The hosts that have workers."""
+        return list(dict.fromkeys(worker.host for worker in self.workers))
+
+    def free(self) -> list[Any]:
+        """Return the workers that have nothing to do."""
+        return [worker for worker in self.workers if worker.busy is None]
+
+    def running(self, host: Host | None = None) -> list[Any]:
+        """Return what the workers are doing."""
+        return [worker.busy for worker in self.workers if worker.busy is not None and host in (None, worker.host)]
+
+
+class Pool(Workers):
     """The workers of some hosts.
 
     Parameters
@@ -175,9 +192,8 @@ class Pool:
     """
 
     def __init__(self, hosts: Iterable[Host], jobs: int | None, nthreads: int | None, most: int):
+        super().__init__()
         self._selector = selectors.DefaultSelector()
-        self.workers: list[Worker] = []
-        self.lost: list[str] = []
         self._refusals: list[ProvisionError] = []
         try:
             for host in hosts:
@@ -205,27 +221,14 @@ class Pool:
         self._selector.register(worker.stream, selectors.EVENT_READ, worker)
         return worker
 
-    @property
-    def hosts(self) -> list[Host]:
-        """The hosts that have workers."""
-        return list(dict.fromkeys(worker.host for worker in self.workers))
-
     def ask(self, host: Host, **message: Any) -> Answer:
         """Have something done on a host, and wait for the answer."""
         return next(worker for worker in self.workers if worker.host is host).ask(**message)
 
-    def free(self) -> list[Worker]:
-        """Return the workers that have nothing to do."""
-        return [worker for worker in self.workers if worker.busy is None]
-
-    def running(self, host: Host | None = None) -> list[Any]:
-        """Return what the workers are doing."""
-        return [worker.busy for worker in self.workers if worker.busy is not None and host in (None, worker.host)]
-
     def start(self, worker: Worker, what: Any, message: dict[str, Any]) -> None:
         """Give a worker something to do."""
         worker.busy = what
-        worker.tell(message)  # if it is gone, `wait` finds out
+        worker.tell(message)
 
     def wait(self, seconds: float | None = None) -> list[tuple[Any, Answer]]:
         """Wait for answers; return what was done with each. An empty answer is that of a worker that has gone."""

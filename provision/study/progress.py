@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from provision.engine.events import Step
+from provision.study.plan import by_owner
 from provision.words import format_left
 
 if TYPE_CHECKING:
@@ -26,17 +27,13 @@ class Progress:
     """
 
     def __init__(self, on_step: Callable[[Step], Any]):
-        self._on_step, self._scheduler = on_step, None
-
-    _scheduler: Scheduler | None
+        self._on_step = on_step
 
     def follow(self, scheduler: Scheduler) -> None:
         """Show the tasks of a scheduler from now on."""
-        self._scheduler = scheduler
-        self._of = {
-            owner: [task for task in scheduler.tasks if task.owner == owner]
-            for owner in Counter(task.owner for task in scheduler.tasks)
-        }
+        self._scheduler, self._of = scheduler, by_owner(scheduler.tasks)
+        self._all = Counter(task.step.name for task in scheduler.tasks)
+        self._settled: Counter[str] = Counter()
         scheduler.on_task = self._show
 
     def _show(self, task: Task) -> None:
@@ -47,16 +44,23 @@ class Progress:
             if any(each.tries for each in tasks):
                 self._end(task.owner, tasks)
         elif task.state == "running":
-            self._work(task.owner, tasks, f"steps: {task.step.name}{self._left(tasks)}")
+            number, unit = sum(each.settled for each in tasks), f"steps: {task.step.name}{self._left(tasks)}"
+            self._on_step(Step("work", task=task.owner, number=number, total=len(tasks), unit=unit, share=0.0))
         elif task.tries and not any(each.state == "running" for each in tasks):
             self._on_step(Step("done", task=task.owner, skipped=True))  # its next step has to wait
-        assert self._scheduler
-        if all(each.settled for each in self._scheduler.tasks):
+        self._settled[task.step.name] += task.settled
+        self._show_all()
+
+    def _show_all(self) -> None:
+        """Show how far all series are."""
+        number, total = self._settled.total(), self._all.total()
+        if number == total:
             self._on_step(Step("done", task=_ALL, skipped=True))
             return
-        weights = {each: self._scheduler.seconds(each) or 1.0 for each in self._scheduler.tasks}
-        done = sum(weight for each, weight in weights.items() if each.settled)
-        self._work(_ALL, self._scheduler.tasks, "steps", done / sum(weights.values()))
+        weights = {name: self._scheduler.seconds(name) or 1.0 for name in self._all}
+        done = sum(weights[name] * times for name, times in self._settled.items())
+        share = done / sum(weights[name] * times for name, times in self._all.items())
+        self._on_step(Step("work", task=_ALL, number=number, total=total, unit="steps", share=share))
 
     def _end(self, owner: str, tasks: list[Task]) -> None:
         failed = any(each.state == "failed" for each in tasks)
@@ -65,10 +69,5 @@ class Progress:
 
     def _left(self, tasks: list[Task]) -> str:
         """Return about how long the rest of a series takes, if the same has been done for another one."""
-        assert self._scheduler
-        seconds = [self._scheduler.seconds(each) for each in tasks if not each.settled]
+        seconds = [self._scheduler.seconds(each.step.name) for each in tasks if not each.settled]
         return f", {format_left(sum(seconds))}" if all(seconds) else ""
-
-    def _work(self, title: str, tasks: list[Task], unit: str, share: float = 0.0) -> None:
-        number = sum(each.settled for each in tasks)
-        self._on_step(Step("work", task=title, number=number, total=len(tasks), unit=unit, share=share))

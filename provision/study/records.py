@@ -16,12 +16,18 @@ FOLDER = ".provision"
 CLAIM = f"{FOLDER}/claim.json"
 """The file by which a run claims the output folder."""
 
+ALL = f"{FOLDER}/records"
+"""The folder of all records: in it are one for each series, and one for each group."""
+
+INDEX, FAILURES = "index.html", "failed.tsv"
+"""The report, and the list of what failed."""
+
 File = dict[str, Any]
 
 
 def path_of(series: str, step: str) -> str:
     """Return the path of a record, below the output folder."""
-    return f"{FOLDER}/records/{series}/{step}.json"
+    return f"{ALL}/{series}/{step}.json"
 
 
 class Records:
@@ -68,10 +74,10 @@ class Records:
             return False
         if found["mtime_ns"] != noted["mtime_ns"]:
             digest = found.get("sha256") or sha256_of(str(self._out / noted["path"]))
+            self._digests[noted["path"], found["size"], found["mtime_ns"]] = digest
             if digest != noted["sha256"]:
                 return False
             noted["mtime_ns"] = found["mtime_ns"]
-            self._digests[noted["path"], found["size"], found["mtime_ns"]] = digest
         return True
 
     def reason(self, record: dict[str, Any], definition: str, inputs: dict[str, list[str]] | None) -> str:

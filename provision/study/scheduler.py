@@ -87,7 +87,7 @@ class Scheduler:
     def __post_init__(self):
         self.records = Records(self.out)
         self._memory: dict[str, int] = {}
-        self._seconds: dict[str, list[float]] = {}
+        self._seconds: dict[str, tuple[float, int]] = {}
         self._open = list(self.tasks)
         for task in self.tasks:
             task.record = self.records.read(task.record_path)
@@ -99,10 +99,14 @@ class Scheduler:
             self._open = [task for task in self._open if not task.settled]
             ready, settled = [], False
             for task in self._open:
-                if task.state != "running" and (self._is_frozen(task) or all(one.settled for one in task.parents)):
+                if task.state == "running":
+                    continue
+                # What is due stays due: nothing that was looked at for that changes while it waits to be started.
+                if not task.reason and (self._is_frozen(task) or all(one.settled for one in task.parents)):
                     self._judge(task)
                     settled = settled or task.settled
-                    ready += [] if task.settled else [task]
+                if task.reason and not task.settled:
+                    ready.append(task)
             if not settled:
                 return ready
 
@@ -270,7 +274,8 @@ class Scheduler:
     def _learn(self, record: Mapping[str, Any], step: str) -> None:
         if record.get("state") == "done":
             self._memory[step] = max(self._memory.get(step, 0), record.get("memory", 0))
-            self._seconds.setdefault(step, []).append(record.get("seconds", 0.0))
+            seconds, times = self._seconds.get(step, (0.0, 0))
+            self._seconds[step] = (seconds + record.get("seconds", 0.0), times + 1)
 
     def expected(self, task: Task) -> int:
         """Return how many bytes of memory a task is expected to take."""
@@ -286,10 +291,10 @@ class Scheduler:
             return 0
         return size * (4 if path.endswith(".gz") else 2)
 
-    def seconds(self, task: Task) -> float:
-        """Return how many seconds a task is expected to take; 0 if that is not known."""
-        found = self._seconds.get(task.step.name)
-        return sum(found) / len(found) if found else 0.0
+    def seconds(self, step: str) -> float:
+        """Return how many seconds a step is expected to take; 0 if that is not known."""
+        seconds, times = self._seconds.get(step, (0.0, 1))
+        return seconds / times
 
 
 def _started(command: Sequence[str]) -> list[str]:

@@ -16,12 +16,10 @@ from provision.display.tables import Cell, Table
 from provision.machine import failures
 from provision.machine.files import write_json, write_text
 from provision.machine.reading import read_json
-from provision.study.plan import Task
+from provision.study.plan import Task, by_owner
+from provision.study.records import FAILURES, INDEX
 from provision.study.series import Series
 from provision.words import format_seconds
-
-INDEX, FAILURES = "index.html", "failed.tsv"
-"""The report, and the list of what failed, in the output folder."""
 
 _COLUMNS = ("subject", "session", "series", "step", "command", "error", "log")
 # What the BIDS validator 3.0.2 does not know, and gradient tables, which it asks for and then does not allow.
@@ -142,8 +140,8 @@ def with_report(found: Study, problem: str) -> Study:
 
 def study(out: Path, series: Sequence[Series], tasks: Sequence[Task], notes: Sequence[str] = ()) -> Study:
     """Return the table of a study."""
-    of = {each.name: [task for task in tasks if task.owner == each.name] for each in series}
-    return Study(out, tuple(_row(each, of[each.name]) for each in series), tuple(notes))
+    of = by_owner(tasks)
+    return Study(out, tuple(_row(each, of.get(each.name, [])) for each in series), tuple(notes))
 
 
 def _row(series: Series, tasks: Sequence[Task]) -> Row:
@@ -207,9 +205,11 @@ def write(found: Study, tasks: Sequence[Task]) -> Study:
 
 
 def _write_provenance(found: Study, tasks: Sequence[Task]) -> None:
-    for owner in dict.fromkeys(task.owner for task in tasks if task.state == "done" and task.series):
-        of = [task for task in tasks if task.owner == owner]
-        path = found.out / of[0].series.folder / f"{owner}_provenance.json"  # type: ignore[union-attr]
+    for owner, of in by_owner(tasks).items():
+        series = of[0].series
+        if series is None or not any(task.state == "done" for task in of):
+            continue
+        path = found.out / series.folder / f"{owner}_provenance.json"
         steps = [task.record for task in of if task.record]
         write_text(str(path), json.dumps({"series": owner, "steps": steps}, indent=1))
         for task in of:

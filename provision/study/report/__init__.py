@@ -18,14 +18,13 @@ from provision.display import page
 from provision.errors import ProvisionError
 from provision.machine import files
 from provision.pictures import mrtrix3
+from provision.study.records import ALL, INDEX
 from provision.study.report import drawn, responses
 from provision.study.report.chart import HEIGHT, WIDTH
-from provision.study.report.gathered import DONE, RECORDS, Record, Series, Study, gathered, versions
+from provision.study.report.gathered import DONE, Record, Series, Study, gathered, versions
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-INDEX = "index.html"
 
 _HERE = Path(__file__).parent
 _NEEDED = ("vtkmodules", "nibabel", "matplotlib")
@@ -207,7 +206,7 @@ def _common() -> bytes:
 
 def _contents(out: Path, names: Iterable[str] | None = None) -> bytes:
     """Return a digest of all records, or of those of some series."""
-    folders = [out / RECORDS / name for name in sorted(names)] if names is not None else [out / RECORDS]
+    folders = [out / ALL / name for name in sorted(names)] if names is not None else [out / ALL]
     parts = []
     for folder in folders:
         for place in sorted(folder.rglob("*.json")):

@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from provision.study.records import ALL, FAILURES
 from provision.words import printable
 
-RECORDS, FAILURES = Path(".provision", "records"), "failed.tsv"
 DONE, FAILED, DAMAGED = "done", "failed", "damaged"
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -130,7 +130,7 @@ class Study:
 def gathered(out: Path) -> Study:
     """Return what the records in an output folder say."""
     found: dict[str, list[Record]] = {}
-    for place in sorted((out / RECORDS).glob("*/*.json")):
+    for place in sorted((out / ALL).glob("*/*.json")):
         found.setdefault(place.parent.name, []).append(_read(place, out))
     group = [record for name, records in found.items() if _is_group(name) for record in records]
     series = {name: records for name, records in found.items() if not _is_group(name)}

@@ -438,10 +438,10 @@ def test_a_step_with_code_of_this_package_is_only_run_on_this_machine(lab):
 
 def test_how_long_a_step_takes_is_learnt(two):
     found = two.scheduler()
-    assert found.seconds(found.tasks[0]) == 2.0
+    assert found.seconds(found.tasks[0].step.name) == 2.0
     two.steps = (step("new", "dwi"),)
     found = two.scheduler()
-    assert found.seconds(found.tasks[0]) == 0.0
+    assert found.seconds(found.tasks[0].step.name) == 0.0
 
 
 def test_nothing_to_do_is_no_error(lab):
