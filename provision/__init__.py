@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from provision.errors import OptionError, ProvisionError
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from provision.study.process import process
 
 __version__ = "0.1.0"
+
+# Files that are newer are not those that this process runs.
+_IMPORTED_AT = time.time()
 
 __all__ = [
     "OptionError", "ProvisionError", "Result",

@@ -86,8 +86,9 @@ class ActionModule(ActionBase):
             return dict(result, failed=True, code="usage", msg=f"There is no role {str(error)!r}.")
         common = self._common(task_vars)
         # Files that users name by a path are on the controller.
-        wanted = {name: {**common, **self._locks(name, one, task_vars), **one} for name, one in asked.items()}
-        roles = json.dumps(_machine("look").read_here(wanted))
+        look, here = _machine("look"), self._here(task_vars)
+        wanted = {name: look.completed(name, one, common, here, str(_ROLES)) for name, one in asked.items()}
+        roles = json.dumps(look.read_here(wanted))
         python = self._templar.template(task_vars.get("ansible_python_interpreter") or "/usr/bin/python3")
         # It may be a command with arguments, or a path with spaces.
         command = shlex.quote(python) if Path(python).is_file() else python
@@ -136,10 +137,9 @@ class ActionModule(ActionBase):
     def _common(self, task_vars):
         """Return what the checks of all roles need to know."""
         is_local = self._connection.transport == "local"
-        folder = self._told("provision_folder", task_vars, os.environ.get("PWD", ""))
         return {
             # The base of relative paths; on another machine, the user's home there.
-            "folder": folder if is_local else "",
+            "folder": self._here(task_vars) if is_local else "",
             # Whether to check a shell's PATH; in a notebook's kernel the run itself takes care of that.
             "shell": not boolean(self._told("provision_kernel", task_vars, False)),
             # Whether Ansible has a password for sudo.
@@ -148,10 +148,9 @@ class ActionModule(ActionBase):
             "leaving": self._told("provision_leaving", task_vars, []),
         }
 
-    def _locks(self, role, wanted, task_vars):
-        """Return the folders for the lock of a role that has one: the user's, and that of the role's files."""
-        here = self._told("provision_folder", task_vars, os.environ.get("PWD", ""))
-        return {"here": here, "files": str(_ROLES / role / "files")} if "conda" in wanted else {}
+    def _here(self, task_vars):
+        """Return the folder of the user who started the run."""
+        return self._told("provision_folder", task_vars, os.environ.get("PWD", ""))
 
     def _variables(self, folder):
         return self._loader.load_from_file(str(folder / "main.yml"), trusted_as_template=True) or {}

@@ -24,6 +24,7 @@ def run(
     optional: bool = False,
     wait: float = lock.SECONDS,
     ask_become_pass: bool = False,
+    force: bool = False,
     **options: Any,
 ) -> Result:
     """Run roles on this machine or on those of an inventory, and return their reports.
@@ -48,6 +49,8 @@ def run(
         How many seconds to wait while another run of yours is changing this machine; 0 not to wait.
     ask_become_pass : bool
         Ask for the sudo password up front. By default, it is asked for only if it turns out to be needed.
+    force : bool
+        Start Ansible even if this process can tell by itself that nothing is due.
     **options
         Options of the roles, by their full name (``mrtrix3_version="3.0.8"``) or, if only one of the roles has such an
         option, by their short one (``version="3.0.8"``). ``provision describe ROLE`` lists them.
@@ -82,7 +85,8 @@ def run(
             raise
         print(f"Skipped: {error}", file=notebook.stream(), flush=True)
         return Result(0, 0.0, {})
-    result = shared.run_shown(roles, variables, inventory, check, verbose, progress, wait, ask_become_pass)
+    how = (check, verbose, progress, wait, ask_become_pass)
+    result = shared.run_shown(roles, variables, inventory, *how, force=force)
     if inventory is None:
         notebook_path.extend(result.hosts)
     return result

@@ -11,7 +11,7 @@ from pathlib import Path
 from provision import notebook, paths
 from provision.actions import become
 from provision.actions.result import Result
-from provision.engine import catalog, inventory, lock, logbook
+from provision.engine import at_once, catalog, inventory, lock, logbook, runner
 from provision.errors import Interrupted, OptionError, ProvisionError, unexpected
 
 
@@ -45,24 +45,34 @@ def checked_inventory(on: str | os.PathLike | None) -> Path | None:
 
 
 def run_shown(
-    roles, variables, inventory, check, verbose, progress, wait, ask, playbook="site.yml", kind=Result, **more
-):
+    roles, variables, inventory, check, verbose, progress, wait, ask, playbook="site.yml", kind=Result, force=False,
+    **more,
+):  # fmt: skip
     """Run while showing progress as the caller likes; return a result of the class `kind`.
 
     `more` holds functions that compute further fields of it while nothing else can change this machine.
     """
-    from provision.engine import runner
-
     words = ["provision", "remove" if playbook == "remove.yml" else "run", *roles]
+    here = inventory is None and playbook == "site.yml"
 
     def start(password: dict, **watchers) -> Result:
         with alone(" ".join(words), wait, inventory, check, **watchers):
-            secrets = [*catalog.secrets(variables), *password.values()]
-            settings = {"check": check, "secrets": secrets, "playbook": playbook}
-            outcome = runner.run(roles, {**variables, **password}, inventory=inventory, **settings, **watchers)
+            question = at_once.digest(roles, variables) if here else ""
+            outcome = None if force or verbose else at_once.outcome(question)
+            if outcome is None:
+                outcome = started(password, **watchers)
+                if playbook == "remove.yml" and not (inventory or check):
+                    at_once.forget()
+                elif not check:
+                    at_once.keep(question, outcome.wanted)
             found = {name: value(outcome) for name, value in more.items()}
-        here = {"here": inventory is None, "notes": outcome.notes}
-        return kind(outcome.changed, outcome.seconds, outcome.hosts, check, **here, **found)
+        about = {"here": inventory is None, "notes": outcome.notes}
+        return kind(outcome.changed, outcome.seconds, outcome.hosts, check, **about, **found)
+
+    def started(password: dict, **watchers) -> runner.Outcome:
+        secrets = [*catalog.secrets(variables), *password.values()]
+        settings = {"check": check, "secrets": secrets, "playbook": playbook}
+        return runner.run(roles, {**variables, **password}, inventory=inventory, **settings, **watchers)
 
     def shown(password: dict) -> Result:
         if verbose and progress is None:

@@ -23,9 +23,6 @@ from provision.cli.help import Parser
 from provision.engine import catalog
 from provision.machine import releases
 
-SHELLS = ("bash", "zsh", "fish")
-"""The shells with completion."""
-
 # argcomplete passes zsh's whole line, which may have sudo or other commands before this one; zsh knows this command's
 # words. And where nothing is offered, bash completes files by itself, and zsh has to be asked for that.
 _ZSH = {
@@ -76,11 +73,6 @@ def script(shell: str) -> Answer:
         text = text.replace(theirs, ours)
     text = f"{text}\n{_BOOTSTRAP[shell]}".strip()
     return Answer({"shell": shell, "script": f"{text}\n"}, text)
-
-
-def is_asked() -> bool:
-    """Return whether a shell started this process to complete a command line."""
-    return "_ARGCOMPLETE" in os.environ
 
 
 def answer(parser: argparse.ArgumentParser) -> NoReturn:

@@ -66,8 +66,8 @@ def add_wait(parser: argparse._ActionsContainer) -> None:
 
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the values of the flags of `add_ask` and `add_wait` as keyword arguments."""
-    return {name: value for name, value in vars(arguments).items() if name in ("ask_become_pass", "wait")}
+    """Return the values of flags as keyword arguments, but those that were not given."""
+    return {name: value for name, value in vars(arguments).items() if name in ("ask_become_pass", "force", "wait")}
 
 
 def _seconds(text: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import shutil
 import signal
 import sys
@@ -14,13 +15,16 @@ from typing import Any
 
 import provision
 from provision import __version__
-from provision.cli import completion, flags, machine, pictures, roles, store, streams, study
+from provision.cli import flags, machine, pictures, roles, store, streams, study
 from provision.cli.answer import Answer
 from provision.cli.help import RUN_CODES, Parser, add_command, ending
 from provision.demo.sample import NAMES, SAMPLES
 from provision.engine import logbook
 from provision.errors import OptionError, ProvisionError, unexpected, unknown
 from provision.words import as_flags, wrapped
+
+SHELLS = ("bash", "zsh", "fish")
+"""The shells with completion."""
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -110,7 +114,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     provision 0.1.0
     0
     """
-    if completion.is_asked():
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks how a command line could go on
+        from provision.cli import completion
+
         completion.answer(_parser(None))
     if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:  # nobody would learn how a child has ended
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -231,6 +237,8 @@ def _stop(arguments: argparse.Namespace) -> Any:
 
 
 def _completion(arguments: argparse.Namespace) -> Answer:
+    from provision.cli import completion
+
     return completion.script(arguments.shell)
 
 
@@ -267,7 +275,7 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> Parser:
     flags.add_wait(stop)
     flags.add_json(stop)
     shell = add_command(commands, "completion", "print a completion script for bash, zsh or fish", _COMPLETION_EXAMPLES)
-    shell.add_argument("shell", choices=completion.SHELLS, metavar="SHELL", help="bash, zsh or fish")
+    shell.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash, zsh or fish")
     flags.add_json(shell)
     pictures.add(commands)
     study.add(commands)

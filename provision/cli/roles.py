@@ -72,6 +72,8 @@ def add_run_flags(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--check", action="store_true", help="show what would change, without changing anything")
     flags.add_ask(parser)
     flags.add_wait(parser)
+    about = "start Ansible even if provision can tell by itself that nothing is due"
+    parser.add_argument("--force", action="store_true", default=argparse.SUPPRESS, help=about)
     flags.add_json(parser, "print one JSON object: the result, or the error")
     flags.add_verbose(parser)
     parser.add_argument("-h", "--help", action="store_true", help="show this help, with the options of the roles named")

@@ -11,9 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
-from http.client import HTTPException
 from pathlib import Path
-from urllib.request import urlopen
 
 from provision import extras, notebook, paths
 from provision.errors import ProvisionError, unknown
@@ -183,6 +181,10 @@ def _wait_for_server(fetch: Callable) -> None:
 
 def _refusal(address: str) -> str:
     """Return why a file cannot be had from a server; empty where it can."""
+    # Slow to import, and the command line reads this file each time.
+    from http.client import HTTPException
+    from urllib.request import urlopen
+
     try:
         urlopen(address, timeout=ANSWER_SECONDS).close()
     except (OSError, HTTPException) as error:

@@ -26,7 +26,9 @@ _REACH_INCLUDED = {"deps_lock_timeout": "deps"}
 _SHARED_PREFIX = "provision_"
 
 # Names that provision.run and the command line use themselves.
-_TAKEN = {"on", "check", "verbose", "progress", "optional", "ask_become_pass", "json", "help", "wait", "no_wait"}
+_TAKEN = {
+    "on", "check", "verbose", "progress", "optional", "ask_become_pass", "json", "help", "wait", "no_wait", "force",
+}  # fmt: skip
 
 _WORDS = {
     "str": "text",
@@ -232,21 +234,16 @@ def _converted(option: Option, value: Any, spelled: str) -> Any:
 def _convert(type_: str, value: Any) -> Any:
     """Convert as Ansible does, but refuse values that it would silently misread."""
     # A role's argument spec only checks: a template would still see the text "2" where a number is meant.
-    from ansible.module_utils.common import validation
-
     # To Ansible True is also the number 1 and the text "True".
     if isinstance(value, bool) and type_ != "bool":
         raise TypeError("a truth value is not a number")
-    converters = {
-        "str": _text,
-        "path": _text,  # Not expanded: ~ means the home on the host that the role runs on.
-        "int": validation.check_type_int,
-        "float": validation.check_type_float,
-        "bool": validation.check_type_bool,
-        "list": _list,
-        "dict": validation.check_type_dict,
-    }
-    return converters[type_](value)
+    if type_ in ("str", "path"):  # A path is not expanded: ~ means the home on the host that the role runs on.
+        return _text(value)
+    if type_ == "list":
+        return _list(value)
+    from ansible.module_utils.common import validation  # takes as long as all else on the way to a run
+
+    return getattr(validation, f"check_type_{type_}")(value)
 
 
 def _text(value: Any) -> str:

@@ -361,6 +361,15 @@ def report(event: dict) -> dict | None:
     return {host: roles for host, roles in reports.items() if isinstance(roles, dict)}
 
 
+def wanted(event: dict) -> dict:
+    """Return what each role wanted, ``{role: {...}}``, from the event of a play's look at a machine; {} for others."""
+    data = _mapping(event, "event_data")
+    if event.get("event") != "runner_on_ok" or not str(data.get("task_action")).endswith("provision_probe"):
+        return {}
+    roles = _mapping(_mapping(data, "res"), "roles")
+    return {role: answer["wanted"] for role, answer in roles.items()}
+
+
 def changed(event: dict) -> int:
     """Return how many tasks changed something, over all hosts, from the final event of a run."""
     counts = _mapping(_mapping(event, "event_data"), "changed").values()

@@ -37,6 +37,7 @@ class Outcome:
     hosts: dict  # what the roles reported, {host: {role: {...}}}
     log: Path | None  # all that Ansible said, secrets taken out; None where it could not be written
     notes: tuple[str, ...] = ()  # what went less well than it could, though nothing failed
+    wanted: dict = field(default_factory=dict)  # what each role wanted, as the play's own look was asked for it
 
 
 @dataclass
@@ -45,6 +46,7 @@ class _Seen:
 
     pid: int = 0
     stats: dict = field(default_factory=dict)
+    wanted: dict = field(default_factory=dict)
     failures: list[events.Failure] = field(default_factory=list)
     error: BaseException | None = None
 
@@ -183,7 +185,7 @@ def run(
     if not events.hosts(seen.stats):
         raise _no_hosts(inventory, log)
     found, seconds = events.report(seen.stats) or {}, round(time.monotonic() - begin, 1)
-    return Outcome(events.changed(seen.stats), seconds, found, log, (problem,) if problem else ())
+    return Outcome(events.changed(seen.stats), seconds, found, log, (problem,) if problem else (), seen.wanted)
 
 
 class _Watcher:
@@ -217,6 +219,7 @@ class _Watcher:
             seen.pid = event.get("pid", 0)
         elif event.get("event") == "playbook_on_stats":
             seen.stats = event
+        seen.wanted = seen.wanted or events.wanted(event)
         self.tools.put(event)
         failure = events.failure(event)
         if failure:

@@ -113,6 +113,17 @@ def refused(box: Box, line: str, program: str = "./bootstrap provision", **optio
     return json.loads(done.stdout)["error"]
 
 
+def agree(box: Box, role: str, **options: object) -> None:
+    """See that a run of a role is answered at once where, and only where, Ansible would find nothing to do.
+
+    Each thing that the role has installed is taken away or changed in turn; at last, a process of its is killed.
+    """
+    box.write("/root/options", json.dumps(options), mode="600")
+    found = json.loads(box.run(f".venv/bin/python tests/machine/at_once/compare.py {role} < /root/options").stdout)
+    assert found["wrong"] == []
+    assert found["due"] > 0
+
+
 @functools.cache
 def product() -> str:
     """Return a digest of all of the project that has a hand in an installation."""
@@ -179,7 +190,8 @@ def snapshot(box: Box) -> str:
     """Return what tells that a refused run changed nothing: packages, and files where the roles put any."""
     return box.run(
         "dpkg-query -W; find /opt /usr/local /var/lib/provision /home /root/.local /root/.cache/provision ! -type d "
-        "! -path '*/project/*' ! -path '*/.local/state/provision/logs/*' ! -path '*/__pycache__/*' 2> /dev/null | sort"
+        "! -path '*/project/*' ! -path '*/.local/state/provision/logs/*' ! -path '*/__pycache__/*' "
+        "! -path '*/.local/state/provision/wanted/*' 2> /dev/null | sort"
     ).stdout
 
 

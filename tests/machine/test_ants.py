@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import zipfile
 from pathlib import Path
 
 import pytest
 from box import Box, Machines
-from layers import packaged, provision, refused, snapshot
+from layers import agree, packaged, provision, refused, snapshot
 
 COMMANDS = ("N4BiasFieldCorrection", "antsApplyTransforms", "antsRegistration")
 LOGIN_SHELL = "bash -lc 'echo $ANTSPATH'"
@@ -75,6 +76,8 @@ def test_an_archive_is_installed_moved_repaired_and_removed(box: Box, tmp_path: 
     box.run("rm /usr/local/bin/antsRegistration")
     assert provision(box, second)["changed"] > 0
     assert box.run("antsRegistration").stdout == "ANTs Version: 2.6.2\n"
+    names, values = shlex.split(second)[2::2], shlex.split(second)[3::2]
+    agree(box, "ants", **dict(zip([name[2:].replace("-", "_") for name in names], values, strict=True)))
 
     # What a killed run has left is out of the way, of the next one and of a removal.
     box.run("mkdir -p /srv/.ants.provision-x/new/bin")

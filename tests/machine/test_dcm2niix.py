@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from box import Box
-from layers import provision, refused, snapshot
+from layers import agree, provision, refused, snapshot
 
 
 def test_it_comes_from_pypi_runs_and_goes_again(ready_bookworm: Box) -> None:
@@ -13,6 +13,7 @@ def test_it_comes_from_pypi_runs_and_goes_again(ready_bookworm: Box) -> None:
     assert (report["origin"], report["bin"]) == ("wheel", "/opt/dcm2niix/bin")
     assert f"version v{report['version']}" in box.run("dcm2niix -h").stdout
     assert provision(box, "run dcm2niix")["changed"] == 0
+    agree(box, "dcm2niix")
     provision(box, "remove dcm2niix --yes")
     box.cut_network()
     assert refused(box, "run dcm2niix")["code"] == "unreachable"

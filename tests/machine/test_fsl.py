@@ -8,7 +8,7 @@ from pathlib import Path
 import channel
 import pytest
 from box import Box, Machines
-from layers import packaged, provision, refused
+from layers import agree, packaged, provision, refused
 
 from provision.engine import content
 
@@ -60,6 +60,7 @@ def test_mrtrix3s_script_finds_it_once_its_licence_is_accepted_and_nothing_is_ke
     report = provision(box, f"{RUN} --licence non-commercial --store /srv/drive")["hosts"]["localhost"]["fsl"]
     assert report["environment"] == {"FSLDIR": "/opt/fsl/env", "FSLOUTPUTTYPE": "NIFTI_GZ"}
     assert provision(box, f"{RUN} --store /srv/drive")["changed"] == 0  # accepted once is enough
+    agree(box, "fsl", lock="/srv/lock.json", conda_mirror="/srv/mirror")
     box.run("test ! -e /srv/drive")
     assert (
         json.loads(box.run("./bootstrap provision doctor --for dwifslpreproc --json", check=False).stdout)["ok"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from box import SUITES, Box, Machines
-from layers import bring_builds, built_in, provision, refused, snapshot, take_builds
+from layers import agree, bring_builds, built_in, provision, refused, snapshot, take_builds
 
 STANDIN = Path(__file__).parent / "standin"
 ROLE = "run mrpeek --mrpeek-repo /srv/mrpeek --mrpeek-version main"
@@ -76,6 +76,7 @@ def test_a_viewer_built_against_the_mrtrix3_that_is_there_draws_what_it_should(b
 
 def test_a_second_run_changes_nothing(built: Box) -> None:
     assert provision(built, f"{ROLE} --store /srv/drive")["changed"] == 0
+    agree(built, "mrpeek", mrpeek_repo="/srv/mrpeek", mrpeek_version="main", store="/srv/drive")
 
 
 def test_the_viewer_outlives_the_mrtrix3_it_was_built_against(built: Box) -> None:

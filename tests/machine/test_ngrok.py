@@ -25,6 +25,7 @@ from pathlib import Path
 
 import pytest
 from box import Box, Machines
+from layers import agree
 from ngrok_service import Service, agents
 
 # Of this session alone: they are looked for in all files, of which this is one.
@@ -292,6 +293,10 @@ def test_the_real_agents_address_lets_in_with_the_key_and_a_second_run_changes_n
     modes = box.run(f"stat -c '%a %n' {FOLDER} {FOLDER}/*").stdout.replace(f"{FOLDER}/", "").splitlines()
     names = ("ngrok.log", "ngrok.pid", "ngrok.pid.lock", "ngrok.yml", "redact.sed")
     assert modes == [f"700 {FOLDER}", *(f"600 {name}" for name in names)]
+
+
+def test_a_run_is_answered_at_once_only_where_ansible_would_find_nothing_to_do(box: Box, service: Service) -> None:
+    agree(box, "ngrok", **wishes(service))
 
 
 def test_the_newest_agent_is_downloaded_and_its_address_lets_in(box: Box, service: Service, mirror: Mirror) -> None:

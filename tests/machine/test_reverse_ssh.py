@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 from box import Box, Machines
-from layers import provision, refused
+from layers import agree, provision, refused
 
 FOLDER = "/var/lib/provision/reverse_ssh"
 # 2340 is the gateway's server, 2341 the machine's; 2342 and 2343 are gateways that forward too much and too little.
@@ -85,15 +85,17 @@ def world(machines: Machines) -> Iterator[SimpleNamespace]:
         yield world
 
 
+OPTIONS = {
+    "port": 2341,
+    "gateway": "tunnel@127.0.0.1:2340",
+    "known_hosts": "/srv/known",
+    "jump": "alice@127.0.0.1:2340",
+}
+
+
 def line(roles: str = "reverse_ssh", prefix: str = "reverse-ssh-", **options) -> str:
     """Return the arguments of `provision` that open the way, with other options than the usual ones."""
-    usual = {
-        "port": 2341,
-        "gateway": "tunnel@127.0.0.1:2340",
-        "known_hosts": "/srv/known",
-        "jump": "alice@127.0.0.1:2340",
-    }
-    given = (f"--{prefix}{name.replace('_', '-')}={value}" for name, value in {**usual, **options}.items())
+    given = (f"--{prefix}{name.replace('_', '-')}={value}" for name, value in {**OPTIONS, **options}.items())
     return shlex.join(["run", *roles.split(), *given])
 
 
@@ -236,6 +238,7 @@ def test_a_second_run_changes_nothing_and_keeps_the_port(world: SimpleNamespace)
     assert again["changed"] == 0 and again["hosts"]["localhost"]["reverse_ssh"] == first
     assert provision(world.machine, line() + " --check")["changed"] == 0
     assert world.machine.run(files).stdout == before
+    agree(world.machine, "reverse_ssh", **OPTIONS)
 
 
 @pytest.mark.parametrize("kill", ["ssh -F none -v", "^timeout"])

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pytest
 from box import SUITES, Box, Machines
-from layers import provision, refused, with_ssh, with_ssh_client, with_systemd
+from layers import agree, provision, refused, with_ssh, with_ssh_client, with_systemd
 
 KEYS = "run sshd --authorized-keys ~/.ssh/id_ed25519.pub"
 PASSWORD = "run sshd"
@@ -486,6 +486,11 @@ def test_a_killed_server_is_noticed_within_five_seconds_and_started_again_with_t
     assert ssh(box, report, "true").returncode == 255
     assert up(box, KEYS) == report
     assert ssh(box, report, "true").returncode == 0
+
+
+def test_a_run_is_answered_at_once_only_where_ansible_would_find_nothing_to_do(mended: Served) -> None:
+    agree(mended.box, "sshd", authorized_keys="~/.ssh/id_ed25519.pub")
+    assert up(mended.box, KEYS) == mended.report
 
 
 @pytest.mark.parametrize(

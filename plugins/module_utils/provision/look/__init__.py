@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 from ..system import look_at_machine
 from .deps import missing_packages
 from .tool import read_lock_here
+
+# The states in which a role may have nothing to do. All others have to be reached by running it.
+KEPT_UP = ("present", "started")
 
 
 def _part_of(role):
@@ -27,6 +31,13 @@ def look_of(role):
 def now(role, report):
     """Return whether what a role installed ``works`` now, with its ``state`` and the ``problem`` where it has them."""
     return _part_of(role).now(role, report)
+
+
+def completed(role, wanted, common, folder, roles):
+    """Return what a role wants with what the checks of all roles need; relative paths start from the folder."""
+    # Of a role that has a lock also where to find it: in the user's folder, or among the role's files.
+    places = {"here": folder, "files": os.path.join(roles, role, "files")} if "conda" in wanted else {}
+    return {**common, **places, **wanted}
 
 
 def read_here(roles):
@@ -66,4 +77,4 @@ def _lacking(answers, machine):
 def _nothing_to_do(answer):
     # A role checks its options when it runs. While nothing has drifted they are those it was set up with, except for
     # the state: a misspelt one must not pass for `present`.
-    return answer["converged"] and answer["wanted"]["state"] in ("present", "started")
+    return answer["converged"] and answer["wanted"]["state"] in KEPT_UP

@@ -14,7 +14,7 @@ import pytest
 from argcomplete import CompletionFinder
 
 from provision.cli import completion
-from provision.cli.main import main
+from provision.cli.main import SHELLS, main
 from provision.engine import catalog
 
 # Where bash ends a word as well, besides at a space.
@@ -57,7 +57,7 @@ def flag(name):
 # What is offered
 
 
-@pytest.mark.parametrize("shell", completion.SHELLS)
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -114,7 +114,7 @@ def test_a_value_behind_an_equals_sign_is_offered_as_each_shell_has_it(offered):
     assert offered("run mrtrix3 --cpu=nat", "zsh") == offered("run mrtrix3 --cpu=nat", "fish") == ["--cpu=native"]
 
 
-@pytest.mark.parametrize("shell", completion.SHELLS)
+@pytest.mark.parametrize("shell", SHELLS)
 def test_the_builds_of_the_store_are_offered(offered, tmp_path, shell):
     for name in ("mrtrix3-3.0.8-debian12.tar.zst", "mrpeek-1.tar.zst", "notes.txt"):
         (tmp_path / name).touch()
@@ -250,7 +250,7 @@ def test_zsh_is_told_in_the_first_line_what_is_completed(capsys):
     assert capsys.readouterr().out.startswith("#compdef provision\n")
 
 
-@pytest.mark.parametrize("shell", completion.SHELLS)
+@pytest.mark.parametrize("shell", SHELLS)
 def test_the_command_prints_the_script_or_json(capsys, shell):
     assert main(["completion", shell]) == 0
     text = capsys.readouterr().out
