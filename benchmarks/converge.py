@@ -6,8 +6,9 @@ All roles are brought about first, which stays: use a machine that may be thrown
 wanted is then looked at by pyinfra, in a deploy as one would write it, and by a bash script: the packages, the commands
 by running them, the links, the files by their contents, and the server by its process and its banner. Each looks once
 at a spoilt configuration of the server, to see that it notices. A role that needs what this machine has not is left out
-by name, or gets it as an option. Prints the median of each way, and the medians of the ratios of neighbouring runs,
-which hold when the machine's speed drifts: to the empty play started the same way, and to pyinfra.
+by name, or gets it as an option. Prints the median of each way, the memory of its largest process, and the medians of
+the ratios of neighbouring runs, which hold when the machine's speed drifts: to the empty play started the same way, to
+pyinfra and to bash. The extra `benchmark` brings pyinfra.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -69,15 +71,25 @@ for command, expected in checks["commands"].items():
     if not host.get_fact(Command, command).startswith(expected):
         raise SystemExit(f"{{command}} has another answer")
 """
-EMPTY, SITE, EMPTY_RUNNER, RUN, PYINFRA, BASH = (
+# Stands for the kernel of a notebook: runs the roles once for each line that it reads.
+KERNEL_LOOP = """
+import json, resource, sys, provision
+roles, options = json.loads(sys.argv[1])
+for _ in sys.stdin:
+    changed = provision.run(*roles, **options).changed
+    print(changed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
+"""
+EMPTY, SITE, EMPTY_RUNNER, FORCED, RUN, KERNEL, PYINFRA, BASH = (
     "empty play, ansible-playbook",
     "site.yml, ansible-playbook",
     "empty play, ansible-runner",
+    "provision run --force",
     "provision run",
+    "provision.run, running kernel",
     "pyinfra",
     "bash",
 )
-FLOORS = {SITE: EMPTY, RUN: EMPTY_RUNNER}
+FLOORS = {SITE: EMPTY, FORCED: EMPTY_RUNNER, RUN: EMPTY_RUNNER}
 
 
 # --- What there is to look at -----------------------------------------------------------------------------------------
@@ -165,11 +177,14 @@ def ways(folder: Path, roles: list[str], options: dict[str, Any], found: dict[st
         (folder / name).write_text(text)
     playbook = ["ansible-playbook", "-i", inventory]
     empty = str(folder / "empty.yml")
+    run = [sys.executable, "-m", "provision", "run", *roles, *flags(options)]
     return {
         EMPTY: [*playbook, empty],
         SITE: [*playbook, str(root / "playbooks" / "site.yml"), "-e", f"@{folder}/options.json"],
         EMPTY_RUNNER: [sys.executable, str(folder / "through_runner.py"), str(folder), empty, inventory],
-        RUN: [sys.executable, "-m", "provision", "run", *roles, *flags(options)],
+        FORCED: [*run, "--force"],
+        RUN: run,
+        KERNEL: [sys.executable, "-c", KERNEL_LOOP, json.dumps([roles, options])],
         PYINFRA: ["pyinfra", "--yes", "@local", str(folder / "deploy.py")],
         BASH: ["bash", str(folder / "checks.sh")],
     }
@@ -189,7 +204,7 @@ def notices(way: str, done: subprocess.CompletedProcess[str]) -> bool:
     said = done.stdout + done.stderr
     if way == SITE:
         return "changed=0 " not in said
-    if way == RUN:
+    if way in (FORCED, RUN):
         return "nothing to change" not in said
     if way == PYINFRA:
         return bool(re.search(r"\d+ \(@local\)", said))
@@ -202,6 +217,7 @@ def prove(commands: dict[str, list[str]], found: dict[str, Any], folder: Path) -
     text = spoilt.read_text() if spoilt else ""
     looks = {
         SITE: [*commands[SITE], "--check"],
+        FORCED: [*commands[FORCED], "--check"],
         RUN: [*commands[RUN], "--check"],
         BASH: commands[BASH],
         PYINFRA: ["--dry" if word == "--yes" else word for word in commands[PYINFRA]],
@@ -222,20 +238,50 @@ def prove(commands: dict[str, list[str]], found: dict[str, Any], folder: Path) -
                 )
 
 
-def measure(commands: dict[str, list[str]], runs: int, folder: Path) -> dict[str, list[float]]:
-    """Run all ways in turn and return their wall seconds."""
+class Kernel:
+    """A process in which roles are run again and again."""
+
+    def __init__(self, argv: list[str], folder: Path):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+        self._process = subprocess.Popen(argv, env=environment(), cwd=folder, **pipes)
+        self.run()
+
+    def run(self) -> int:
+        """Run the roles; return the memory of the process in kB."""
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        changed, memory = self._process.stdout.readline().split()
+        if changed != "0":
+            sys.exit(f"{KERNEL} changed something")
+        return int(memory)
+
+
+def run_once(way: str, argv: list[str], folder: Path) -> int:
+    """Run a way to its end; return the memory of its largest process in kB."""
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(argv, env=environment(), cwd=folder, stdout=said, stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            said.seek(0)
+            sys.exit(f"{way} failed:\n{said.read().decode(errors='replace')}")
+    return usage.ru_maxrss
+
+
+def measure(commands: dict[str, list[str]], runs: int, folder: Path) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """Run all ways in turn; return their wall seconds, and the memory of the largest process of each in kB."""
     times: dict[str, list[float]] = {way: [] for way in commands}
+    memory = dict.fromkeys(commands, 0)
+    kernel = Kernel(commands[KERNEL], folder)
     for _ in range(runs):
         for way, argv in commands.items():
             begin = time.perf_counter()
-            done = call(argv, folder)
+            used = kernel.run() if way == KERNEL else run_once(way, argv, folder)
             times[way].append(time.perf_counter() - begin)
-            if done.returncode:
-                sys.exit(f"{way} failed:\n{done.stdout}{done.stderr}")
-    return times
+            memory[way] = max(memory[way], used)
+    return times, memory
 
 
-def table(times: dict[str, list[float]]) -> list[dict]:
+def table(times: dict[str, list[float]], memory: dict[str, int]) -> list[dict]:
     """Return a row per way."""
 
     def ratio(way: str, floor: str) -> float:
@@ -247,6 +293,8 @@ def table(times: dict[str, list[float]]) -> list[dict]:
             "seconds": round(statistics.median(taken), 3),
             "empty_play": ratio(way, FLOORS.get(way, EMPTY)),
             "pyinfra": ratio(way, PYINFRA),
+            "bash": ratio(way, BASH),
+            "megabytes": round(memory[way] / 1024),
         }
         for way, taken in times.items()
     ]
@@ -259,6 +307,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if not shutil.which("pyinfra", path=environment()["PATH"]):
+        sys.exit("pyinfra is not installed. Run: pip install 'mrtrix-provision[benchmark]'")
     roles = [name for name in ROLES if name not in arguments.without]
     options = {name: value for role in roles for name, value in ROLES[role].items()}
     options.update(one.split("=", 1) for one in arguments.option)
@@ -268,11 +318,12 @@ def main() -> None:
         found = looked_at(reports, folder)
         commands = ways(folder, roles, options, found)
         prove(commands, found, folder)
-        rows = table(measure(commands, arguments.runs, folder))
+        rows = table(*measure(commands, arguments.runs, folder))
     print(f"roles: {', '.join(roles)}")
-    print(f"{'way':30} {'median s':>9} {'x empty play':>13} {'x pyinfra':>10}")
+    print(f"{'way':30} {'median s':>9} {'x empty play':>13} {'x pyinfra':>10} {'x bash':>7} {'MB':>5}")
     for row in rows:
-        print(f"{row['way']:30} {row['seconds']:9.2f} {row['empty_play']:13.2f} {row['pyinfra']:10.2f}")
+        ratios = f"{row['empty_play']:13.2f} {row['pyinfra']:10.2f} {row['bash']:7.1f}"
+        print(f"{row['way']:30} {row['seconds']:9.3f} {ratios} {row['megabytes']:5}")
     if arguments.json:
         arguments.json.write_text(json.dumps({"roles": roles, "rows": rows}, indent=1) + "\n")
 

@@ -58,7 +58,7 @@ def run_shown(
     def start(password: dict, **watchers) -> Result:
         with alone(" ".join(words), wait, inventory, check, **watchers):
             question = at_once.digest(roles, variables) if here else ""
-            outcome = None if force or verbose else at_once.outcome(question)
+            outcome = at_once.outcome(question) if question and not (force or verbose) else None
             if outcome is None:
                 outcome = started(password, **watchers)
                 if playbook == "remove.yml" and not (inventory or check):

@@ -302,7 +302,8 @@ class Box:
         names = [str(folder / "root"), ":".join(map(str, trees)), kind, str(folder / "work")]
         init = self._hold([*_unshare(), "bash", "-c", START, "bash", *names, *local_indexes()])
         self._pid = _first_child(init.pid)
-        self._feed("tar -x -C /", luggage)
+        if luggage:
+            self._feed("tar -x -C /", luggage)
 
     def run(
         self,
@@ -543,6 +544,7 @@ class Machines:
         self._locks: list[int] = []
         self._in_use: set[Path] = set()
         self._luggage = _luggage()
+        self._mark = hashlib.sha256(self._luggage).hexdigest()
         for name in ("layers", "locks", "runs"):
             (store / name).mkdir(parents=True, exist_ok=True)
         self._sweep()
@@ -614,7 +616,28 @@ class Machines:
         self._sweep()
 
     def _start(self, root: Path, kind: str) -> Box:
-        return Box(_trees(root), kind, Path(tempfile.mkdtemp(prefix="box-", dir=self._run)), self._luggage)
+        if kind not in ("volatile", "plain"):
+            return self._packed(root, kind)
+        base = _trees(root)[-1].parent
+        carried = self._keep(f"{base.name}-luggage", [self._mark], functools.partial(self._unpack, base), base)
+        return Box([carried / "tree", *_trees(root)], kind, self._scratch())
+
+    def _packed(self, root: Path, kind: str) -> Box:
+        """Start a box that unpacks the luggage by itself."""
+        return Box(_trees(root), kind, self._scratch(), self._luggage)
+
+    def _scratch(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix="box-", dir=self._run))
+
+    def _unpack(self, base: Path, tree: Path) -> None:
+        """Unpack and compile the luggage once for all boxes, which would take as long as many of their commands."""
+        box = self._packed(base, self._kind)
+        try:
+            box.run(f"python3 -m compileall -q {box.project}/provision", cwd="/")
+            tree.rmdir()
+            box.end().rename(tree)
+        finally:
+            box.close()
 
     def _make_ready(self, box: Box) -> None:
         box.run("apt-get update -qq && ./bootstrap true && apt-get clean", env={"PROVISION_EXTRAS": self._extras})
@@ -759,7 +782,7 @@ def _luggage() -> bytes:
     with _archive() as (archive, data):
         for name, text in settings.items():
             member = tarfile.TarInfo(name)
-            member.size, member.mtime = len(text.encode()), time.time()
+            member.size = len(text.encode())
             archive.addfile(_owned_by_root(member), io.BytesIO(text.encode()))
         if certificates():
             archive.add(certificates().resolve(), arcname=CERTIFICATES.lstrip("/"), filter=_owned_by_root)

@@ -4,6 +4,7 @@ import pytest
 
 import provision
 from provision import notebook
+from provision.engine import at_once, runner
 from provision.errors import Declined, Interrupted
 
 
@@ -70,3 +71,42 @@ def test_nothing_is_started_for_a_wrong_option(ran, tmp_path):
             provision.run("mrtrix3", **options)
         codes.append(refused.value.code)
     assert codes == ["no-option", "bad-value", "no-file"] and ran == {}
+
+
+@pytest.fixture
+def nothing_due(monkeypatch):
+    """Let this process see by itself that nothing is due."""
+    hosts = {"localhost": {"mrtrix3": {"version": "3.0.3"}}}
+    monkeypatch.setattr(at_once, "digest", lambda *_: "question")
+    monkeypatch.setattr(at_once, "outcome", lambda question: runner.Outcome(0, 0.0, hosts, None))
+    kept = []
+    monkeypatch.setattr(at_once, "keep", lambda *what: kept.append(what))
+    monkeypatch.setattr(at_once, "forget", lambda: kept.append("forgotten"))
+    return kept
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_where_nothing_is_due_ansible_is_not_started(ran, nothing_due, check):
+    result = provision.run("mrtrix3", check=check)
+    assert (ran, result.changed, result.mrtrix3.version, nothing_due) == ({}, 0, "3.0.3", [])
+
+
+@pytest.mark.parametrize("how", [{"force": True}, {"verbose": True}])
+def test_who_wants_ansible_to_run_gets_that(ran, nothing_due, how):
+    assert provision.run("mrtrix3", **how).mrtrix3.version == "3.0.8"
+    assert ran and nothing_due == [("question", {})]
+
+
+def test_other_machines_are_looked_at_by_ansible_alone(ran, nothing_due, tmp_path):
+    (tmp_path / "hosts.yml").write_text("all: {hosts: {node1: }}")
+    provision.run("mrtrix3", on=tmp_path / "hosts.yml")
+    assert ran and nothing_due == [("", {})]
+
+
+def test_what_was_only_checked_is_not_kept_and_a_removal_forgets_all(ran, nothing_due, monkeypatch):
+    monkeypatch.setattr(at_once, "outcome", lambda question: None)
+    provision.run("mrtrix3", check=True)
+    provision.remove("mrtrix3", check=True)
+    assert nothing_due == []
+    provision.remove("mrtrix3")
+    assert nothing_due == ["forgotten"]
