@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -104,3 +105,20 @@ def test_the_code_of_the_machines_needs_no_newer_python_than_3_9() -> None:
     ]
     done = subprocess.run([vermin, "-t=3.9-", "--violations", "--no-tips", *folders], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_uv_reaches_packages_as_pip_does():
+    name = LOCK / "uv_settings.py"
+    spec = importlib.util.spec_from_file_location(name.stem, name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    listed = (
+        ":env:.cert='/srv/ca.pem'\nglobal.extra-index-url='\\nhttps://one/simple\\nhttps://two/simple'\n"
+        "global.find-links='/srv/a /srv/b'\nglobal.index-url='https://old/simple'\n"
+        "install.index-url='https://user:p=w@new/simple'\nglobal.trusted-host='new'\nlist.format='columns'\n"
+    )
+    assert module.variables(listed) == {
+        **module.ALWAYS, "SSL_CERT_FILE": "/srv/ca.pem", "UV_INDEX": "https://one/simple https://two/simple",
+        "UV_FIND_LINKS": "/srv/a,/srv/b", "UV_DEFAULT_INDEX": "https://user:p=w@new/simple", "UV_INSECURE_HOST": "new",
+    }  # fmt: skip
+    assert module.variables("") == module.ALWAYS
