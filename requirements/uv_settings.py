@@ -1,5 +1,7 @@
 """Print how this machine's pip reaches packages as variables for uv, which does not read pip's configuration.
 
+It is for bootstrap::
+
     eval "$(.venv/bin/python -I requirements/uv_settings.py)"
 """
 
