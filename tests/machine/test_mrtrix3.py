@@ -239,7 +239,8 @@ def test_other_machines_are_reached_through_an_inventory(ready_trixie: Box) -> N
         "apt-get install -y -qq --no-install-recommends openssh-server openssh-client > /dev/null; mkdir -p /run/sshd\n"
         "ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519; cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys\n"
         "/usr/sbin/sshd -p 2398 -o ListenAddress=127.0.0.1 -o ListenAddress=127.0.0.2\n"
-        "ssh-keyscan -q -p 2398 127.0.0.1 127.0.0.2 > /srv/known\n"
+        "for host in 127.0.0.1 127.0.0.2; do\n"
+        "echo [$host]:2398 $(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub); done > /srv/known\n"
         "ssh-keygen -q -t ed25519 -N '' -f /srv/another"
     )
     ready_trixie.write("/srv/fleet.yml", FLEET)
