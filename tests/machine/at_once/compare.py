@@ -53,11 +53,11 @@ def things(role):
 @contextlib.contextmanager
 def away(path):
     """Take a file, link or folder away for a while."""
-    os.rename(path, f"{path}.away")
+    shutil.move(path, f"{path}.away")
     try:
         yield
     finally:
-        os.rename(f"{path}.away", path)
+        shutil.move(f"{path}.away", path)
 
 
 @contextlib.contextmanager
