@@ -62,6 +62,7 @@ class DaskPool(Workers):
             raise ProvisionError(f"No worker answers at {address}.", hint=hint, code="no-worker") from error
         self._source = WORKER.read_text("utf-8")
         self._here = Worker(this_machine(own=True))
+        self._here.greet()
         self._done: queue.SimpleQueue = queue.SimpleQueue()
         self.workers = [self._here]
         self._look()
@@ -79,11 +80,11 @@ class DaskPool(Workers):
         self.lost += [slot.host.name for slot in gone]
         self.workers = [slot for slot in self.workers if slot.busy is not None or slot not in gone]
 
-    def ask(self, host: Host, **message: Any) -> Answer:
-        """Have something done on a worker, and wait for the answer."""
-        if host is self._here.host:
-            return self._here.ask(**message)
-        return self._submit(host, {"id": "", **message}).result()
+    def ask(self, **message: Any) -> list[tuple[Host, Answer]]:
+        """Have something done on all workers at once, and wait for the answers."""
+        message = {"id": "", **message}
+        asked = [(host, self._submit(host, message)) for host in self.hosts if host is not self._here.host]
+        return [(self._here.host, self._here.ask(**message)), *((host, future.result()) for host, future in asked)]
 
     def start(self, slot: Any, what: Any, message: dict[str, Any]) -> None:
         """Give a worker something to do; if it is lost, another one does it."""

@@ -17,24 +17,26 @@ _VERSIONS = {"mrtrix3": ("mrinfo", "-version"), "ants": ("N4BiasFieldCorrection"
 
 
 def prepare(pool: Any, scheduler: Scheduler, source: Path, steps: Sequence[Step]) -> None:
-    """Check that every host has the programs and the folders, and clear what was left there."""
+    """Check that every host has the programs and the folders, and clear what was left there.
+
+    A host that goes away meanwhile is left out, as long as there is another.
+    """
     due = {task.step.name for task in scheduler.tasks if not task.settled}
     used = [step for step in steps if step.name in due]
     programs = {command[0]: step for step in reversed(used) for command in step.commands if command[0] not in OWN}
     roles = {role for step in used for role in step.roles}
     versions = {role: argv for role, argv in _VERSIONS.items() if role in roles}
-    for host in pool.hosts:
+    folders = [str(source), str(scheduler.out)]
+    answers = pool.ask(call="programs", programs=list(programs), folders=folders, versions=versions)
+    for host, answer in answers:
         where = f" on {host.name}" if host.name else ""
-        folders = [str(source), str(scheduler.out)]
-        wanted = [] if host.own else list(programs)
-        answer = pool.ask(host, call="programs", programs=wanted, folders=folders, versions=versions)
-        if answer["missing"]:
+        if answer["missing"] and not host.own:
             raise _not_installed(answer["missing"][0], programs[answer["missing"][0]], where)
         if answer["absent"]:
             hint = "The dataset and the output folder must have the same path on all machines."
             raise ProvisionError(f"There is no folder {answer['absent'][0]}{where}.", hint=hint, code="no-folder")
         host.versions = answer["versions"]
-        pool.ask(host, call="sweep", base=scheduler.settings.base, key=scheduler.settings.key)
+    pool.ask(call="sweep", base=scheduler.settings.base, key=scheduler.settings.key)
     if any(not host.name for host in pool.hosts):
         for step in used:
             _check_needs(step)

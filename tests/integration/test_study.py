@@ -291,6 +291,35 @@ def test_runs_that_are_killed_at_any_moment_end_each_step_once_and_leave_nothing
         assert (folder / f"sub-{subject}_fod.txt").read_text() == (folder / f"sub-{subject}_peaks.txt").read_text()
 
 
+# The last word is what the host is to do. The worker of "two" answers that it is there, and is then gone.
+SSH = """#!/bin/sh
+for word; do :; done
+case "$*" in
+*" two exec "*) echo '{"hello": {"cores": 1, "memory": 1000000000}}'; read line; echo Connection reset. >&2; exit 255;;
+esac
+eval "$word"
+"""
+
+
+@pytest.fixture
+def inventory(data, monkeypatch):
+    """An inventory of two hosts, and an `ssh` that stays on this machine."""
+    place = data.out.with_name("programs")
+    place.mkdir()
+    (place / "ssh").write_text(SSH)
+    (place / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
+    hosts = {name: {"ansible_python_interpreter": sys.executable} for name in ("one", "two")}
+    (place / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    return place / "hosts.json"
+
+
+def test_a_host_that_goes_away_before_the_first_step_is_named_and_the_others_do_all(data, inventory):
+    found = data.process(executor=inventory)
+    assert found.ok and "two (Connection reset) was not reached, or was lost." in found.notes
+    assert len(data.began()) == 7
+
+
 @pytest.fixture
 def cluster():
     """Two workers of Dask in processes of their own, with a nanny each that replaces one that dies."""
