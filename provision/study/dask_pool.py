@@ -7,12 +7,13 @@ import queue
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from provision import extras
 from provision.errors import ProvisionError
-from provision.study.pool import WORKER, Answer, Host, Worker, Workers, this_machine
+from provision.study.pool import _LAST, WORKER, Answer, Host, Worker, Workers, this_machine
 
 _CONNECT = 15.0  # seconds
 _JOIN = 600.0  # seconds in which a first worker joins: a cluster may have to start one
@@ -113,11 +114,20 @@ class DaskPool(Workers):
         self._look()
         return found
 
-    def close(self) -> None:
-        """Cancel what runs, and leave the scheduler."""
+    def close(self, **last: Any) -> None:
+        """Cancel what runs, have something done on all workers that answer in time, and leave the scheduler."""
         self._here.release()
         self._here.reap()
+        if last:
+            # Not as a task, which would wait for those that run.
+            finish = threading.Thread(target=self._finish, args=({"id": "", **last},), daemon=True)
+            finish.start()
+            finish.join(_LAST)
         self._client.close()
+
+    def _finish(self, message: dict[str, Any]) -> None:
+        with suppress(Exception):
+            self._client.run(run, self._source, message, on_error="ignore")
 
 
 def _result(future: Any) -> Answer:

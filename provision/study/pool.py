@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ WORKER = Path(__file__).with_name("worker.py")
 _KEEP_ALIVE = ("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4", "-o", "ConnectTimeout=15")
 _GRACE = 15.0  # seconds in which workers end their commands and delete their scratch folders
 _HELLO = 120.0  # seconds in which a worker answers for the first time: a login may be slow, or hang
+_LAST = 15.0  # seconds in which hosts do what is left at the end
 
 Answer = dict[str, Any]
 
@@ -209,6 +211,7 @@ class Pool(Workers):
         super().__init__()
         self._selector = selectors.DefaultSelector()
         self._refusals: list[ProvisionError] = []
+        self._known: set[Host] = set()
         try:
             self._fill(list(hosts), jobs, nthreads, most)
         except BaseException:
@@ -235,6 +238,7 @@ class Pool(Workers):
             try:
                 worker.greet(_HELLO)
                 self._selector.register(worker.stream, selectors.EVENT_READ, worker)
+                self._known.add(worker.host)
             except ProvisionError as error:
                 self._drop([worker], error)
         return [worker.host for worker in new if worker in self.workers]
@@ -309,11 +313,26 @@ class Pool(Workers):
             answering = self._start(hosts)
             left = [host for host in left if host in answering]
 
-    def close(self) -> None:
-        """End all workers and what they run."""
+    def close(self, **last: Any) -> None:
+        """End all workers and what they run; then have something done on the other hosts that answer in time."""
         for worker in self.workers:
             worker.release()
         for worker in self.workers:
             worker.reap()
         self.workers = []
         self._selector.close()
+        if last:
+            self._finish({"id": "", **last})
+
+    def _finish(self, message: dict[str, Any]) -> None:
+        """Have something done by a new worker on each host that has had one, also if that was lost."""
+        end = time.monotonic() + _LAST
+        for host in self._known:
+            if host.name:
+                self.workers.append(Worker(host))
+                self.workers[-1].tell(message)
+        for worker in self.workers:
+            with suppress(ProvisionError):
+                for _ in ("hello", "answer"):
+                    worker.wait(max(0.0, end - time.monotonic()))
+        self.close()

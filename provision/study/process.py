@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from provision.study.scheduler import Scheduler, Settings
 from provision.study.series import Series, from_bids, from_pattern
 from provision.study.steps import Step
 from provision.study.summary import Study
-from provision.study.worker import is_gone, scratch_folder
+from provision.study.worker import is_gone, sweep
 
 LEVELS = ("participant", "group")
 """The levels of analysis of a BIDS App."""
@@ -172,8 +171,19 @@ def _run(
         scheduler.run(pool, check)
         return [f"{name} was not reached, or was lost." for name in dict.fromkeys(pool.lost)]
     finally:
+        _end(pool, scheduler.settings, check)
+
+
+def _end(pool: Any, settings: Settings, check: Callable[[], None]) -> None:
+    """End the workers, and delete what is left in the scratch folders."""
+    place = {"base": settings.base, "key": settings.key}
+    try:
+        check()
+    except ProvisionError:  # another run is at work there
         pool.close()
-        shutil.rmtree(scratch_folder(scheduler.settings.base, scheduler.settings.key), ignore_errors=True)
+    else:
+        pool.close(call="sweep", **place)
+        sweep(place)
 
 
 @contextlib.contextmanager

@@ -297,6 +297,7 @@ for word; do :; done
 case "$*" in
 *" two exec "*) echo '{"hello": {"cores": 1, "memory": 1000000000}}'; read line; echo Connection reset. >&2; exit 255;;
 esac
+TMPDIR=ELSEWHERE; export TMPDIR
 eval "$word"
 """
 
@@ -306,7 +307,9 @@ def inventory(data, monkeypatch):
     """An inventory of two hosts, and an `ssh` that stays on this machine."""
     place = data.out.with_name("programs")
     place.mkdir()
-    (place / "ssh").write_text(SSH)
+    elsewhere = data.out.with_name("elsewhere")
+    elsewhere.mkdir()
+    (place / "ssh").write_text(SSH.replace("ELSEWHERE", str(elsewhere)))
     (place / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
     hosts = {name: {"ansible_python_interpreter": sys.executable} for name in ("one", "two")}
@@ -318,6 +321,22 @@ def test_a_host_that_goes_away_before_the_first_step_is_named_and_the_others_do_
     found = data.process(executor=inventory)
     assert found.ok and "two (Connection reset) was not reached, or was lost." in found.notes
     assert len(data.began()) == 7
+
+
+def test_what_is_kept_between_steps_on_another_host_is_deleted_at_the_end_also_of_a_run_that_is_stopped(
+    data, inventory
+):
+    def stop(_):
+        if kept := list(elsewhere.rglob("cache-*")):
+            seen.append(kept)
+            raise KeyboardInterrupt
+
+    elsewhere, seen = data.out.with_name("elsewhere"), []
+    data.steps.write_text(data.steps.read_text().replace("sleep 0.05", "mkdir -p ../cache-x; sleep 0.2"))
+    with pytest.raises(KeyboardInterrupt):
+        data.process(executor=inventory, scratch=None, progress=stop)
+    assert seen and not list(elsewhere.rglob("*-*/*"))
+    assert data.process(executor=inventory, scratch=None).ok and not list(elsewhere.rglob("*-*/*"))
 
 
 @pytest.fixture
@@ -351,6 +370,22 @@ def test_the_workers_of_a_scheduler_do_the_same_and_a_lost_one_costs_one_step(da
     assert data.process(executor=cluster.scheduler_address, progress=kill).ok and killed
     check_whole(data.out)
     assert not data.process(executor=cluster.scheduler_address).changed
+
+
+def test_a_stopped_run_deletes_what_it_left_with_the_workers_of_a_scheduler(data, cluster, monkeypatch):
+    def stop(step):
+        if "mask" in step.unit:
+            masks.append(step)
+        if len(masks) == 2:  # the first has been handed out by now
+            wait_until(lambda: list(data.scratch.rglob("cache-x")))
+            raise KeyboardInterrupt
+
+    masks: list = []
+    monkeypatch.setattr("provision.study.process.sweep", lambda _: None)  # that of this machine
+    data.steps.write_text(data.steps.read_text().replace("sleep 0.05", "mkdir -p ../cache-x; sleep 20"))
+    with pytest.raises(KeyboardInterrupt):
+        data.process(executor=cluster.scheduler_address, progress=stop)
+    wait_until(lambda: not list(data.scratch.rglob("*-*/*")), 5)
 
 
 def test_a_scheduler_that_does_not_answer_is_named(data, monkeypatch):

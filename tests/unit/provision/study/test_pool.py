@@ -144,3 +144,21 @@ def test_a_host_that_died_is_tried_once_for_all_its_workers(opened, tmp_path):
         worker._process.wait()
     assert pool.wait(5) == [("task", {}), ("task", {})]
     assert len(tries.read_text().split()) == 3 and pool.lost == ["one (Connection reset)"]
+
+
+def test_at_the_end_each_host_that_has_had_a_worker_is_asked_again_as_long_as_it_answers(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool_of, "_LAST", 1.0)
+
+    def first(name: str, later: str) -> Host:
+        """A host that is gone at first, and later does something else."""
+        up = tmp_path / name
+        return host(name, f"if test -e {up}; then {later}; else touch {up}; {HELLO} read line; {DIES}; fi")
+
+    asked = tmp_path / "asked"
+    never, works = host("never", f"echo never >> {asked}; {DIES}"), host("works", WORKS)
+    lost = first("lost", f'{HELLO} read line; echo "$line" >> {asked}')
+    pool = opened(never, works, this_machine(), lost, first("dead", "sleep 60; exit"))
+    assert {each.name for each, _ in pool.ask(call="sweep", base=str(tmp_path), key="x")} == {"works", ""}
+    pool.close(call="sweep", base="/nowhere", key="y")
+    once, again = asked.read_text().splitlines()
+    assert once == "never" and '"key": "y"' in again and pool.workers == []
