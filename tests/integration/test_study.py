@@ -140,6 +140,15 @@ def test_a_touched_input_and_one_that_was_written_again_with_the_same_content_re
     assert not data.process().changed and data.began() == []
 
 
+def test_folders_that_were_moved_redo_nothing(data):
+    data.process()
+    data.began()
+    data.bids, data.out = (path.rename(path.with_name(f"{path.name}-moved")) for path in (data.bids, data.out))
+    assert not data.process().changed and data.began() == []
+    data.add("01", seed=1)
+    assert data.process().ok and sorted(data.began()) == ["sub-01_desc-brain_mask.txt", "sub-01_fod.txt"]
+
+
 def test_a_lost_or_changed_output_is_made_again(data):
     data.process()
     data.began()
