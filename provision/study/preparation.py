@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from provision.checkup import needs
 from provision.checkup.programs import NEEDS
 from provision.errors import ProvisionError
+from provision.study.plan import Task
 from provision.study.scheduler import Scheduler
 from provision.study.steps import OWN, Step
 
@@ -40,6 +42,21 @@ def prepare(pool: Any, scheduler: Scheduler, source: Path, steps: Sequence[Step]
     if any(not host.name for host in pool.hosts):
         for step in used:
             _check_needs(step)
+
+
+def lacking(tasks: Sequence[Task]) -> list[str]:
+    """Return notes on programs that steps would need here which do not get so far for want of an input."""
+    steps = {task.step.name: task.step for task in tasks if task.lacks and task.state == "failed"}
+    found = []
+    for step in steps.values():
+        try:
+            for program in (command[0] for command in step.commands if command[0] not in OWN):
+                if shutil.which(program) is None:
+                    raise _not_installed(program, step)
+            _check_needs(step)
+        except ProvisionError as error:
+            found.append(str(error))
+    return found
 
 
 def _not_installed(program: str, step: Step, where: str = "") -> ProvisionError:

@@ -144,7 +144,8 @@ def process(
     with for_people(), _reachable(), claim.held(target / CLAIM) as mine, _shown(progress, scheduler) as on_step:
         summary.describe(target, source)
         lost = _run(scheduler, source, chosen, lambda most: executors.workers(where, *limits, most), mine.check)
-        result = summary.study(target, found, tasks, [*lost, *summary.notes(tasks, scrub)])
+        missing = preparation.lacking(tasks) if where == executors.LOCAL else []
+        result = summary.study(target, found, tasks, [*missing, *lost, *summary.notes(tasks, scrub)])
         result = summary.write(result, tasks)
         if report:
             result = summary.with_report(result, pages.draw(target, [row.subject for row in result.rows], on_step))

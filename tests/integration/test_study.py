@@ -274,6 +274,13 @@ def test_a_step_whose_program_is_missing_is_named_before_anything_starts(data):
     assert data.began() == []
 
 
+def test_a_program_that_is_missing_is_named_also_where_the_series_lack_an_input(data):
+    text = data.steps.read_text().replace("inputs: [dwi, bvec]", "inputs: [dwi, bvec, sidecar]")
+    data.steps.write_text(text.replace("sh -c 'echo {out.mask}", "no-such-program '{out.mask}"))
+    found = data.process()
+    assert {row.error for row in found.failed} == {"it has no sidecar"} and "no-such-program" in found.notes[0]
+
+
 def test_runs_that_are_killed_at_any_moment_end_each_step_once_and_leave_nothing_half_done(data):
     random.seed(18)
     data.process(dry_run=True)  # what Python compiles once
