@@ -213,11 +213,8 @@ def _shown(progress: Callable[[Any], Any] | None, scheduler: Scheduler) -> Itera
 
 def _check_folders(source: Path, target: Path) -> None:
     for path in (source, target):
-        if mount := drive.unmounted_drive(str(path)):
-            message = f"No Google Drive is mounted at {mount}, where {path} is."
-            raise OptionError(message, hint="Mount it first.", code="no-drive")
-    if not source.is_dir():
-        raise OptionError(f"There is no folder {source}.", hint="Give the folder of the dataset.", code="no-folder")
+        if problem := drive.unmounted_problem(str(path)):
+            raise OptionError(f"{problem}.", hint="Mount it first.", code="no-drive")
     if target.exists() and not target.is_dir():
         raise OptionError(f"{target} is not a folder.", hint="Give a folder for the results.", code="file-exists")
     if target.resolve() == source.resolve():

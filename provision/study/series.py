@@ -173,7 +173,7 @@ def from_pattern(
 def _folder(folder: str | os.PathLike) -> Path:
     top = paths.absolute(folder)
     if not top.is_dir():
-        raise OptionError(f"There is no folder {top}.", hint="Check the path.", code="no-folder")
+        raise OptionError(f"There is no folder {top}.", hint="Give the folder of the dataset.", code="no-folder")
     return top
 
 

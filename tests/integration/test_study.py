@@ -253,6 +253,16 @@ def test_a_setting_that_makes_no_sense_is_refused_before_anything_is_written(dat
     assert caught.value.code == "bad-value" and not data.out.exists()
 
 
+@pytest.mark.parametrize(
+    ("bids", "code"), [("missing", "no-folder"), ("/content/drive/MyDrive/no-such-study", "no-drive")]
+)
+def test_a_dataset_that_is_not_there_is_named_and_nothing_is_written(data, bids, code):
+    data.bids = data.bids.with_name("x") / bids
+    with pytest.raises(OptionError) as caught:
+        data.process()
+    assert caught.value.code == code and str(data.bids) in str(caught.value) and not data.out.exists()
+
+
 def test_an_output_folder_that_cannot_be_reached_at_the_end_is_no_bug_of_ours(data, monkeypatch):
     def lost(*_):
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), str(data.out / "failed.tsv"))
