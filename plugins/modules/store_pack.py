@@ -104,7 +104,7 @@ def note(path, archive="", not_kept=None):
 
 def check_mounted(store):
     """Raise StoreError for a store on a Google Drive that is not mounted."""
-    problem = unmounted_problem(store)
+    problem = unmounted_problem(store, "the store ")
     if problem:
         raise StoreError(f"{problem}.", "Mount it and run it again.", code="not-mounted")
 

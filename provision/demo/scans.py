@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from provision import paths
+from provision import bids, paths
 from provision.demo.sample import Sample
 from provision.errors import OptionError
 
@@ -28,12 +28,13 @@ def scans(folder: str | os.PathLike) -> list[Sample]:
     Raises
     ------
     OptionError
-        If the folder does not exist, contains no such images, or an image has no gradient table.
+        If the folder does not exist, contains no such images, or an image has no gradient table, or several.
 
     Notes
     -----
     Gradient tables follow the inheritance principle of BIDS: a ``.bvec`` or ``.bval`` file may be beside its image or
-    in any folder above it, up to `folder`. The nearest one whose name has no entity that the image lacks is used.
+    in any folder above it, up to `folder`. The nearest one whose name has no entity that the image lacks is used. Where
+    several are in one folder, one must have all entities of the image.
 
     Examples
     --------
@@ -51,7 +52,8 @@ def scans(folder: str | os.PathLike) -> list[Sample]:
             hint="BIDS names them sub-01/dwi/sub-01_dwi.nii.gz, or sub-01/ses-1/dwi/sub-01_ses-1_dwi.nii.gz.",
             code="no-file",
         )
-    return [Sample(_name(image), image, _inherited(image, "bvec", top), _inherited(image, "bval", top))
+    listing: dict[Path, list[Path]] = {}
+    return [Sample(_name(image), image, *(_inherited(image, kind, top, listing) for kind in (".bvec", ".bval")))
             for image in images]  # fmt: skip
 
 
@@ -59,18 +61,14 @@ def _name(image: Path) -> str:
     return image.name.partition("_dwi.nii")[0]
 
 
-def _inherited(image: Path, kind: str, top: Path) -> Path:
-    """Return the nearest file of a kind that applies to an image."""
-    entities = {*_name(image).split("_"), "dwi"}
-    for place in image.parents:
-        found = [path for path in place.glob(f"*dwi.{kind}") if entities.issuperset(path.stem.split("_"))]
-        if found:
-            # The more entities its name has, the closer it is to the image.
-            return max(found, key=lambda path: len(path.stem.split("_")))
-        if place == top:
-            break
-    raise OptionError(
-        f"{image} has no .{kind} file.",
-        hint=f"Put {_name(image)}_dwi.{kind} beside it, or dwi.{kind}, for all images, into {top}.",
-        code="no-file",
-    )
+def _inherited(image: Path, kind: str, top: Path, listing: dict[Path, list[Path]]) -> Path:
+    """Return the file of a kind that applies to an image."""
+    hint = f"Put {_name(image)}_dwi{kind} beside it, or dwi{kind}, for all images, into {top}."
+    try:
+        found = bids.inherited(image, _name(image), kind, top, listing)
+    except bids.Ambiguous as several:
+        message = f"Several {kind} files apply to {image}: {several}."
+        raise OptionError(message, hint=hint, code="no-file") from None
+    if not found:
+        raise OptionError(f"{image} has no {kind} file.", hint=hint, code="no-file")
+    return found

@@ -7,12 +7,13 @@ import queue
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from provision import extras
 from provision.errors import ProvisionError
-from provision.study.pool import WORKER, Answer, Host, Worker, Workers, this_machine
+from provision.study.pool import _LAST, WORKER, Answer, Host, Worker, Workers, this_machine
 
 _CONNECT = 15.0  # seconds
 _JOIN = 600.0  # seconds in which a first worker joins: a cluster may have to start one
@@ -62,6 +63,7 @@ class DaskPool(Workers):
             raise ProvisionError(f"No worker answers at {address}.", hint=hint, code="no-worker") from error
         self._source = WORKER.read_text("utf-8")
         self._here = Worker(this_machine(own=True))
+        self._here.greet()
         self._done: queue.SimpleQueue = queue.SimpleQueue()
         self.workers = [self._here]
         self._look()
@@ -79,11 +81,11 @@ class DaskPool(Workers):
         self.lost += [slot.host.name for slot in gone]
         self.workers = [slot for slot in self.workers if slot.busy is not None or slot not in gone]
 
-    def ask(self, host: Host, **message: Any) -> Answer:
-        """Have something done on a worker, and wait for the answer."""
-        if host is self._here.host:
-            return self._here.ask(**message)
-        return self._submit(host, {"id": "", **message}).result()
+    def ask(self, **message: Any) -> list[tuple[Host, Answer]]:
+        """Have something done on all workers at once, and wait for the answers."""
+        message = {"id": "", **message}
+        asked = [(host, self._submit(host, message)) for host in self.hosts if host is not self._here.host]
+        return [(self._here.host, self._here.ask(**message)), *((host, future.result()) for host, future in asked)]
 
     def start(self, slot: Any, what: Any, message: dict[str, Any]) -> None:
         """Give a worker something to do; if it is lost, another one does it."""
@@ -112,11 +114,20 @@ class DaskPool(Workers):
         self._look()
         return found
 
-    def close(self) -> None:
-        """Cancel what runs, and leave the scheduler."""
+    def close(self, **last: Any) -> None:
+        """Cancel what runs, have something done on all workers that answer in time, and leave the scheduler."""
         self._here.release()
         self._here.reap()
+        if last:
+            # Not as a task, which would wait for those that run.
+            finish = threading.Thread(target=self._finish, args=({"id": "", **last},), daemon=True)
+            finish.start()
+            finish.join(_LAST)
         self._client.close()
+
+    def _finish(self, message: dict[str, Any]) -> None:
+        with suppress(Exception):
+            self._client.run(run, self._source, message, on_error="ignore")
 
 
 def _result(future: Any) -> Answer:

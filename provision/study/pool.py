@@ -6,8 +6,10 @@ import json
 import os
 import selectors
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +23,8 @@ WORKER = Path(__file__).with_name("worker.py")
 # A host that has gone is noticed after a minute.
 _KEEP_ALIVE = ("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4", "-o", "ConnectTimeout=15")
 _GRACE = 15.0  # seconds in which workers end their commands and delete their scratch folders
+_HELLO = 120.0  # seconds in which a worker answers for the first time: a login may be slow, or hang
+_LAST = 15.0  # seconds in which hosts do what is left at the end
 
 Answer = dict[str, Any]
 
@@ -85,7 +89,10 @@ class Worker:
         )  # fmt: skip
         assert self._process.stdout
         self.stream = self._process.stdout
-        hello = self.wait().get("hello", {})
+
+    def greet(self, seconds: float | None = None) -> None:
+        """Wait until it has started, and learn what its host has."""
+        hello, host = self.wait(seconds).get("hello", {}), self.host
         host.cores, host.memory = hello.get("cores", 1), host.memory or hello.get("memory", 0)
 
     def tell(self, message: dict[str, Any]) -> None:
@@ -100,11 +107,15 @@ class Worker:
         self.tell({"id": "", **message})
         return self.wait()
 
-    def wait(self) -> Answer:
-        """Wait for its answer; raise an error if it has gone."""
+    def wait(self, seconds: float | None = None) -> Answer:
+        """Wait for its answer; raise an error if it has gone, or says nothing for so many seconds."""
         answer = None
-        while answer is None:
-            answer = self.take()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.stream, selectors.EVENT_READ)
+            while answer is None:
+                if b"\n" not in self._buffer and not selector.select(seconds):
+                    self.kill()
+                answer = self.take()
         if not answer:
             raise self._gone()
         return answer
@@ -146,6 +157,11 @@ class Worker:
         assert self._process.stdin
         with suppress(OSError):
             self._process.stdin.close()
+
+    def kill(self) -> None:
+        """End it at once; over SSH, what is on the other side ends by itself."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def reap(self) -> None:
         """Wait until it has ended."""
@@ -195,35 +211,71 @@ class Pool(Workers):
         super().__init__()
         self._selector = selectors.DefaultSelector()
         self._refusals: list[ProvisionError] = []
+        self._known: set[Host] = set()
         try:
-            for host in hosts:
-                self._fill(host, jobs, nthreads, most)
-            if self._refusals and all(worker.host.own for worker in self.workers):
-                raise self._refusals[-1]
+            self._fill(list(hosts), jobs, nthreads, most)
         except BaseException:
             self.close()
             raise
 
-    def _fill(self, host: Host, jobs: int | None, nthreads: int | None, most: int) -> None:
-        """Start the workers of a host, unless it does not answer."""
-        try:
-            self._start(host)
-        except ProvisionError as error:
+    def _fill(self, hosts: list[Host], jobs: int | None, nthreads: int | None, most: int) -> None:
+        """Start the workers: on all hosts at once, but one after the other on each, as an SSH server drops more."""
+        started = 0
+        while hosts:
+            hosts = self._start(hosts)
+            self._check_left()
+            started += 1
+            wanted = [1 if host.own else min(jobs or host.cores // (nthreads or 1), most) for host in hosts]
+            hosts = [host for host, number in zip(hosts, wanted, strict=True) if number > started]
+
+    def _start(self, hosts: Iterable[Host]) -> list[Host]:
+        """Start a worker on each of some hosts; return those that answer."""
+        new = []
+        for host in hosts:
+            new.append(Worker(host))
+            self.workers.append(new[-1])
+        for worker in new:
+            try:
+                worker.greet(_HELLO)
+                self._selector.register(worker.stream, selectors.EVENT_READ, worker)
+                self._known.add(worker.host)
+            except ProvisionError as error:
+                self._drop([worker], error)
+        return [worker.host for worker in new if worker in self.workers]
+
+    def _drop(self, workers: Sequence[Worker], error: ProvisionError) -> None:
+        """Forget workers; if they were the last of their host, keep why."""
+        for worker in workers:
+            with suppress(KeyError):
+                self._selector.unregister(worker.stream)
+            self.workers.remove(worker)
+            worker.kill()
+            worker.release()
+            worker.reap()
+        host = workers[0].host
+        if host not in self.hosts:
             self._refusals.append(error)
-            self.lost.append(f"{host.name} ({error.message.partition(': ')[2].rstrip('.') or 'no answer'})")
-            return
-        for _ in range(0 if host.own else min(jobs or max(1, host.cores // (nthreads or 1)), max(1, most)) - 1):
-            self._start(host)
+            name, why = host.name or "this machine", error.message.partition(": ")[2].rstrip(".")
+            self.lost.append(f"{name} ({why or 'no answer'})")
 
-    def _start(self, host: Host) -> Worker:
-        worker = Worker(host)
-        self.workers.append(worker)
-        self._selector.register(worker.stream, selectors.EVENT_READ, worker)
-        return worker
+    def _check_left(self) -> None:
+        """Raise an error if no host that runs steps is left."""
+        if self._refusals and all(worker.host.own for worker in self.workers):
+            raise self._refusals[-1]
 
-    def ask(self, host: Host, **message: Any) -> Answer:
-        """Have something done on a host, and wait for the answer."""
-        return next(worker for worker in self.workers if worker.host is host).ask(**message)
+    def ask(self, **message: Any) -> list[tuple[Host, Answer]]:
+        """Have something done on all hosts at once, and wait; a host that goes away meanwhile is left out."""
+        asked = {host: next(worker for worker in self.workers if worker.host is host) for host in self.hosts}
+        for worker in asked.values():
+            worker.tell({"id": "", **message})
+        found = []
+        for host, worker in asked.items():
+            try:
+                found.append((host, worker.wait()))
+            except ProvisionError as error:
+                self._drop([each for each in self.workers if each.host is host], error)
+        self._check_left()
+        return found
 
     def start(self, worker: Worker, what: Any, message: dict[str, Any]) -> None:
         """Give a worker something to do."""
@@ -232,7 +284,7 @@ class Pool(Workers):
 
     def wait(self, seconds: float | None = None) -> list[tuple[Any, Answer]]:
         """Wait for answers; return what was done with each. An empty answer is that of a worker that has gone."""
-        found = []
+        found, gone = [], []
         for key, _ in self._selector.select(seconds):
             worker = key.data
             answer = worker.take()
@@ -242,26 +294,45 @@ class Pool(Workers):
                 found.append((worker.busy, answer))
             worker.busy = None
             if not answer:
-                self._replace(worker)
+                gone.append(worker)
+        self._replace(gone)
         return found
 
-    def _replace(self, worker: Worker) -> None:
-        """Start another worker in the place of one that has gone, if its host still answers."""
-        self._selector.unregister(worker.stream)
-        self.workers.remove(worker)
-        worker.release()
-        worker.reap()
-        try:
-            self._start(worker.host)
-        except ProvisionError:
-            if worker.host not in self.hosts:
-                self.lost.append(worker.host.name or "this machine")
+    def _replace(self, workers: Sequence[Worker]) -> None:
+        """Start others in the place of workers that have gone, on the hosts that still answer."""
+        for worker in workers:
+            self._selector.unregister(worker.stream)
+            self.workers.remove(worker)
+            worker.release()
+            worker.reap()
+        left = [worker.host for worker in workers]
+        while left:
+            hosts = list(dict.fromkeys(left))
+            for host in hosts:
+                left.remove(host)
+            answering = self._start(hosts)
+            left = [host for host in left if host in answering]
 
-    def close(self) -> None:
-        """End all workers and what they run."""
+    def close(self, **last: Any) -> None:
+        """End all workers and what they run; then have something done on the other hosts that answer in time."""
         for worker in self.workers:
             worker.release()
         for worker in self.workers:
             worker.reap()
         self.workers = []
         self._selector.close()
+        if last:
+            self._finish({"id": "", **last})
+
+    def _finish(self, message: dict[str, Any]) -> None:
+        """Have something done by a new worker on each host that has had one, also if that was lost."""
+        end = time.monotonic() + _LAST
+        for host in self._known:
+            if host.name:
+                self.workers.append(Worker(host))
+                self.workers[-1].tell(message)
+        for worker in self.workers:
+            with suppress(ProvisionError):
+                for _ in ("hello", "answer"):
+                    worker.wait(max(0.0, end - time.monotonic()))
+        self.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from provision.study.scheduler import Scheduler, Settings
 from provision.study.series import Series, from_bids, from_pattern
 from provision.study.steps import Step
 from provision.study.summary import Study
-from provision.study.worker import is_gone, scratch_folder
+from provision.study.worker import is_gone, sweep
 
 LEVELS = ("participant", "group")
 """The levels of analysis of a BIDS App."""
@@ -145,7 +144,8 @@ def process(
     with for_people(), _reachable(), claim.held(target / CLAIM) as mine, _shown(progress, scheduler) as on_step:
         summary.describe(target, source)
         lost = _run(scheduler, source, chosen, lambda most: executors.workers(where, *limits, most), mine.check)
-        result = summary.study(target, found, tasks, [*lost, *summary.notes(tasks, scrub)])
+        missing = preparation.lacking(tasks) if where == executors.LOCAL else []
+        result = summary.study(target, found, tasks, [*missing, *lost, *summary.notes(tasks, scrub)])
         result = summary.write(result, tasks)
         if report:
             result = summary.with_report(result, pages.draw(target, [row.subject for row in result.rows], on_step))
@@ -172,8 +172,19 @@ def _run(
         scheduler.run(pool, check)
         return [f"{name} was not reached, or was lost." for name in dict.fromkeys(pool.lost)]
     finally:
+        _end(pool, scheduler.settings, check)
+
+
+def _end(pool: Any, settings: Settings, check: Callable[[], None]) -> None:
+    """End the workers, and delete what is left in the scratch folders."""
+    place = {"base": settings.base, "key": settings.key}
+    try:
+        check()
+    except ProvisionError:  # another run is at work there
         pool.close()
-        shutil.rmtree(scratch_folder(scheduler.settings.base, scheduler.settings.key), ignore_errors=True)
+    else:
+        pool.close(call="sweep", **place)
+        sweep(place)
 
 
 @contextlib.contextmanager
@@ -202,11 +213,8 @@ def _shown(progress: Callable[[Any], Any] | None, scheduler: Scheduler) -> Itera
 
 def _check_folders(source: Path, target: Path) -> None:
     for path in (source, target):
-        if mount := drive.unmounted_drive(str(path)):
-            message = f"No Google Drive is mounted at {mount}, where {path} is."
-            raise OptionError(message, hint="Mount it first.", code="no-drive")
-    if not source.is_dir():
-        raise OptionError(f"There is no folder {source}.", hint="Give the folder of the dataset.", code="no-folder")
+        if problem := drive.unmounted_problem(str(path)):
+            raise OptionError(f"{problem}.", hint="Mount it first.", code="no-drive")
     if target.exists() and not target.is_dir():
         raise OptionError(f"{target} is not a folder.", hint="Give a folder for the results.", code="file-exists")
     if target.resolve() == source.resolve():

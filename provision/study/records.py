@@ -67,17 +67,18 @@ class Records:
         digest = self._digests.get(mark)
         return {"path": path, "size": mark[1], "mtime_ns": mark[2], **({"sha256": digest} if digest else {})}
 
-    def same(self, noted: File) -> bool:
-        """Return whether a file is what was recorded; its new time of change is noted if only that differs."""
-        found = self.known(noted["path"])
+    def same(self, noted: File, path: str | None = None) -> bool:
+        """Return whether a file is what was recorded, wherever it is; another place or time is noted."""
+        path = noted["path"] if path is None else path
+        found = self.known(path)
         if found.get("size") != noted["size"]:
             return False
-        if found["mtime_ns"] != noted["mtime_ns"]:
-            digest = found.get("sha256") or sha256_of(str(self._out / noted["path"]))
-            self._digests[noted["path"], found["size"], found["mtime_ns"]] = digest
+        if (path, found["mtime_ns"]) != (noted["path"], noted["mtime_ns"]):
+            digest = found.get("sha256") or sha256_of(str(self._out / path))
+            self._digests[path, found["size"], found["mtime_ns"]] = digest
             if digest != noted["sha256"]:
                 return False
-            noted["mtime_ns"] = found["mtime_ns"]
+            noted.update(path=path, mtime_ns=found["mtime_ns"])
         return True
 
     def reason(self, record: dict[str, Any], definition: str, inputs: dict[str, list[str]] | None) -> str:
@@ -89,7 +90,7 @@ class Records:
         before = json.dumps([record["inputs"], record["outputs"]])
         for name, paths in (inputs or {}).items():
             noted = record["inputs"].get(name, [])
-            if [file["path"] for file in noted] != paths or not all(map(self.same, noted)):
+            if len(noted) != len(paths) or not all(map(self.same, noted, paths)):
                 return f"{name} changed"
         for name, files in record["outputs"].items():
             if not all(map(self.same, files)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision import extras, paths
+from provision import bids, extras, paths
 from provision.errors import OptionError, unknown
 from provision.study import checks
 
@@ -173,7 +172,7 @@ def from_pattern(
 def _folder(folder: str | os.PathLike) -> Path:
     top = paths.absolute(folder)
     if not top.is_dir():
-        raise OptionError(f"There is no folder {top}.", hint="Check the path.", code="no-folder")
+        raise OptionError(f"There is no folder {top}.", hint="Give the folder of the dataset.", code="no-folder")
     return top
 
 
@@ -194,7 +193,7 @@ def _bids_images(top: Path) -> list[str]:
     # Left to itself, the library would list derivatives and .git too, follow links in a circle, and unpickle a file of
     # the dataset.
     places = (place for pattern in ("sub-*/dwi", "sub-*/ses-*/dwi") for place in top.glob(pattern))
-    names = [str(path.relative_to(top)) for place in places for path in _visible(place)]
+    names = [str(path.relative_to(top)) for place in places for path in bids.visible(place)]
     options = ancpbids.DatasetOptions(ignore_pickle_file=True)
     dataset = ancpbids.load_dataset(str(top), options, vfs=Listed(), paths=names)
     found: Any = dataset.query(suffix="dwi", extension=list(_NIFTI), scope="raw")
@@ -203,14 +202,6 @@ def _bids_images(top: Path) -> list[str]:
     if strange:
         raise _misnamed(strange[0])
     return images
-
-
-def _visible(place: Path) -> list[Path]:
-    """Return what is in a folder, sorted; nothing hidden, such as the ``._*`` files of macOS."""
-    try:
-        return sorted(path for path in place.iterdir() if not path.name.startswith("."))
-    except OSError:
-        return []
 
 
 def _of_bids(image: Path) -> Series:
@@ -240,33 +231,14 @@ def _misnamed(image: str | Path) -> OptionError:
 
 
 def _with_inherited(series: Series, top: Path, listing: dict[Path, list[Path]]) -> Series:
-    with contextlib.suppress(checks.Problem):  # most steps do not need it
-        series = replace(series, sidecar=_inherited(series, ".json", top, listing))
-    try:
-        bval, bvec = (_inherited(series, kind, top, listing) for kind in (".bval", ".bvec"))
-    except checks.Problem as problem:
-        return replace(series, problem=str(problem))
-    return replace(series, bval=bval, bvec=bvec)
-
-
-def _inherited(series: Series, suffix: str, top: Path, listing: dict[Path, list[Path]]) -> Path | None:
-    """Return the nearest file of a kind that applies to an image."""
-    entities = {*series.name.split("_"), "dwi"}
-    for place in series.image.parents:
-        if place not in listing:
-            listing[place] = [
-                path for path in _visible(place) if path.name.endswith(("dwi.bval", "dwi.bvec", "dwi.json"))
-            ]
-        candidates = {path: set(path.stem.split("_")) for path in listing[place] if path.suffix == suffix}
-        fitting = {path: of_it for path, of_it in candidates.items() if of_it <= entities}
-        exact = [path for path, of_it in fitting.items() if of_it == entities]
-        if len(fitting) > 1 and not exact:
-            raise checks.Problem(f"Several {suffix} files apply to it: {', '.join(path.name for path in fitting)}.")
-        if fitting:
-            return (exact or list(fitting))[0]
-        if place == top:
-            break
-    return None
+    found: dict[str, Path | None] = {}
+    for suffix in (".json", ".bval", ".bvec"):
+        try:
+            found[suffix] = bids.inherited(series.image, series.name, suffix, top, listing)
+        except bids.Ambiguous as several:
+            if suffix != ".json":  # most steps do not need it
+                return replace(series, problem=f"Several {suffix} files apply to it: {several}.")
+    return replace(series, sidecar=found.get(".json"), bval=found[".bval"], bvec=found[".bvec"])
 
 
 # Patterns
@@ -308,7 +280,7 @@ def _expression(words: Iterable[str]) -> re.Pattern[str]:
 
 def _matches(place: Path, parts: Sequence[re.Pattern[str]], labels: dict[str, str]) -> Iterator[tuple[Path, dict]]:
     """Yield the images below a folder whose names match, with the labels found; one label has one value in a path."""
-    for path in _visible(place):
+    for path in bids.visible(place):
         match = parts[0].fullmatch(path.name)
         if not match or any(labels.get(kind, label) != label for kind, label in match.groupdict().items()):
             continue
@@ -337,7 +309,7 @@ def _with_neighbours(series: Series, is_alone: bool) -> Series:
             found = [place / name if os.path.lexists(place / name) else None for name in (bval, bvec)]
             return replace(series, bval=found[0], bvec=found[1])
     # The only table of a folder with several images may be that of another one.
-    both = [[path for path in _visible(place) if path.suffix == suffix] for suffix in (".bval", ".bvec")]
+    both = [[path for path in bids.visible(place) if path.suffix == suffix] for suffix in (".bval", ".bvec")]
     if is_alone and all(len(found) == 1 for found in both):
         return replace(series, bval=both[0][0], bvec=both[1][0])
     return series

@@ -144,14 +144,28 @@ def version(argv):
 
 
 def sweep(task):
-    """Delete what an earlier run left in its scratch folder, after stopping what still runs in it."""
+    """Delete what a run, or a lost worker, left in the scratch folder, after stopping what still runs in it."""
     folder = os.path.realpath(scratch_folder(task["base"], task["key"]))
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(folder):
+            # Before its command: the worker would take that for a failure of the step.
+            number = re.match(r"step-(\d+)-", entry)
+            if number and is_worker(int(number[1])):
+                os.kill(int(number[1]), signal.SIGTERM)
     for entry in os.listdir("/proc"):
         with contextlib.suppress(OSError):
             if entry.isdigit() and (os.readlink(f"/proc/{entry}/cwd") + os.sep).startswith(folder + os.sep):
                 os.kill(int(entry), signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
     return {}
+
+
+def is_worker(number):
+    """Return whether a process is another worker, started from this file or with its text."""
+    with contextlib.suppress(OSError), open(f"/proc/{number}/cmdline", "rb") as file:
+        line = file.read()
+        return number != os.getpid() and (b"/study/worker.py" in line or b"provision-study-" in line)
+    return False
 
 
 def command(task):
@@ -205,7 +219,7 @@ def made_folder(task):
         status = os.lstat(place)
         if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
             raise PermissionError(errno.EPERM, "is not a folder of this user", place)
-    return tempfile.mkdtemp(prefix="step-", dir=scratch)
+    return tempfile.mkdtemp(prefix=f"step-{os.getpid()}-", dir=scratch)
 
 
 def patiently(task, what):

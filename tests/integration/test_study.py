@@ -140,6 +140,15 @@ def test_a_touched_input_and_one_that_was_written_again_with_the_same_content_re
     assert not data.process().changed and data.began() == []
 
 
+def test_folders_that_were_moved_redo_nothing(data):
+    data.process()
+    data.began()
+    data.bids, data.out = (path.rename(path.with_name(f"{path.name}-moved")) for path in (data.bids, data.out))
+    assert not data.process().changed and data.began() == []
+    data.add("01", seed=1)
+    assert data.process().ok and sorted(data.began()) == ["sub-01_desc-brain_mask.txt", "sub-01_fod.txt"]
+
+
 def test_a_lost_or_changed_output_is_made_again(data):
     data.process()
     data.began()
@@ -244,6 +253,16 @@ def test_a_setting_that_makes_no_sense_is_refused_before_anything_is_written(dat
     assert caught.value.code == "bad-value" and not data.out.exists()
 
 
+@pytest.mark.parametrize(
+    ("bids", "code"), [("missing", "no-folder"), ("/content/drive/MyDrive/no-such-study", "no-drive")]
+)
+def test_a_dataset_that_is_not_there_is_named_and_nothing_is_written(data, bids, code):
+    data.bids = data.bids.with_name("x") / bids
+    with pytest.raises(OptionError) as caught:
+        data.process()
+    assert caught.value.code == code and str(data.bids) in str(caught.value) and not data.out.exists()
+
+
 def test_an_output_folder_that_cannot_be_reached_at_the_end_is_no_bug_of_ours(data, monkeypatch):
     def lost(*_):
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), str(data.out / "failed.tsv"))
@@ -263,6 +282,13 @@ def test_a_step_whose_program_is_missing_is_named_before_anything_starts(data):
         data.process()
     assert caught.value.code == "not-installed" and "no-such-program" in str(caught.value)
     assert data.began() == []
+
+
+def test_a_program_that_is_missing_is_named_also_where_the_series_lack_an_input(data):
+    text = data.steps.read_text().replace("inputs: [dwi, bvec]", "inputs: [dwi, bvec, sidecar]")
+    data.steps.write_text(text.replace("sh -c 'echo {out.mask}", "no-such-program '{out.mask}"))
+    found = data.process()
+    assert {row.error for row in found.failed} == {"it has no sidecar"} and "no-such-program" in found.notes[0]
 
 
 def test_runs_that_are_killed_at_any_moment_end_each_step_once_and_leave_nothing_half_done(data):
@@ -289,6 +315,54 @@ def test_runs_that_are_killed_at_any_moment_end_each_step_once_and_leave_nothing
     for subject in SUBJECTS:
         folder = data.out / f"sub-{subject}" / "dwi"
         assert (folder / f"sub-{subject}_fod.txt").read_text() == (folder / f"sub-{subject}_peaks.txt").read_text()
+
+
+# The last word is what the host is to do. The worker of "two" answers that it is there, and is then gone.
+SSH = """#!/bin/sh
+for word; do :; done
+case "$*" in
+*" two exec "*) echo '{"hello": {"cores": 1, "memory": 1000000000}}'; read line; echo Connection reset. >&2; exit 255;;
+esac
+TMPDIR=ELSEWHERE; export TMPDIR
+eval "$word"
+"""
+
+
+@pytest.fixture
+def inventory(data, monkeypatch):
+    """An inventory of two hosts, and an `ssh` that stays on this machine."""
+    place = data.out.with_name("programs")
+    place.mkdir()
+    elsewhere = data.out.with_name("elsewhere")
+    elsewhere.mkdir()
+    (place / "ssh").write_text(SSH.replace("ELSEWHERE", str(elsewhere)))
+    (place / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
+    hosts = {name: {"ansible_python_interpreter": sys.executable} for name in ("one", "two")}
+    (place / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    return place / "hosts.json"
+
+
+def test_a_host_that_goes_away_before_the_first_step_is_named_and_the_others_do_all(data, inventory):
+    found = data.process(executor=inventory)
+    assert found.ok and "two (Connection reset) was not reached, or was lost." in found.notes
+    assert len(data.began()) == 7
+
+
+def test_what_is_kept_between_steps_on_another_host_is_deleted_at_the_end_also_of_a_run_that_is_stopped(
+    data, inventory
+):
+    def stop(_):
+        if kept := list(elsewhere.rglob("cache-*")):
+            seen.append(kept)
+            raise KeyboardInterrupt
+
+    elsewhere, seen = data.out.with_name("elsewhere"), []
+    data.steps.write_text(data.steps.read_text().replace("sleep 0.05", "mkdir -p ../cache-x; sleep 0.2"))
+    with pytest.raises(KeyboardInterrupt):
+        data.process(executor=inventory, scratch=None, progress=stop)
+    assert seen and not list(elsewhere.rglob("*-*/*"))
+    assert data.process(executor=inventory, scratch=None).ok and not list(elsewhere.rglob("*-*/*"))
 
 
 @pytest.fixture
@@ -322,6 +396,22 @@ def test_the_workers_of_a_scheduler_do_the_same_and_a_lost_one_costs_one_step(da
     assert data.process(executor=cluster.scheduler_address, progress=kill).ok and killed
     check_whole(data.out)
     assert not data.process(executor=cluster.scheduler_address).changed
+
+
+def test_a_stopped_run_deletes_what_it_left_with_the_workers_of_a_scheduler(data, cluster, monkeypatch):
+    def stop(step):
+        if "mask" in step.unit:
+            masks.append(step)
+        if len(masks) == 2:  # the first has been handed out by now
+            wait_until(lambda: list(data.scratch.rglob("cache-x")))
+            raise KeyboardInterrupt
+
+    masks: list = []
+    monkeypatch.setattr("provision.study.process.sweep", lambda _: None)  # that of this machine
+    data.steps.write_text(data.steps.read_text().replace("sleep 0.05", "mkdir -p ../cache-x; sleep 20"))
+    with pytest.raises(KeyboardInterrupt):
+        data.process(executor=cluster.scheduler_address, progress=stop)
+    wait_until(lambda: not list(data.scratch.rglob("*-*/*")), 5)
 
 
 def test_a_scheduler_that_does_not_answer_is_named(data, monkeypatch):

@@ -52,7 +52,7 @@ def on_drive(path):
     return bool(drive) and os.path.realpath(path).startswith(os.path.realpath(os.path.dirname(drive)) + os.sep)
 
 
-def unmounted_problem(store):
-    """Return a message if a store is on a Google Drive that is not mounted, else an empty string."""
-    mount = unmounted_drive(store)
-    return f"No Google Drive is mounted at {mount}, where the store {store} is" if mount else ""
+def unmounted_problem(path, what=""):
+    """Return a message if something is on a Google Drive that is not mounted, else an empty string."""
+    mount = unmounted_drive(path)
+    return f"No Google Drive is mounted at {mount}, where {what}{path} is" if mount else ""

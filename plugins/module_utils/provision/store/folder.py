@@ -12,7 +12,7 @@ def store_problem(store):
     """Return in words why a build cannot be saved in a store, an empty string if it can."""
     if drive.has_dropped(store):
         return f"The store {store} is no longer mounted"
-    problem = drive.unmounted_problem(store)
+    problem = drive.unmounted_problem(store, "the store ")
     if problem:
         return problem
     problem = store_owner_problem(store)

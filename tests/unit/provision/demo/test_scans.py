@@ -28,8 +28,7 @@ def test_images_are_found_with_and_without_sessions_and_inherit_the_table_at_the
 
 @pytest.mark.parametrize(
     "closer",
-    ["sub-02/ses-1/dwi/sub-02_ses-1_acq-hi_dwi.bval", "sub-02/ses-1/sub-02_ses-1_dwi.bval", "sub-02/sub-02_dwi.bval",
-     "acq-hi_dwi.bval"],
+    ["sub-02/ses-1/dwi/sub-02_ses-1_acq-hi_dwi.bval", "sub-02/ses-1/sub-02_ses-1_dwi.bval", "sub-02/sub-02_dwi.bval"],
 )  # fmt: skip
 def test_what_is_closer_to_an_image_serves_it_and_no_other(tmp_path, closer):
     first, second = provision.scans(made(tmp_path, *IMAGES, *TABLE, closer))
@@ -55,6 +54,12 @@ def test_an_image_without_a_table_is_named_with_the_file_that_is_missing(tmp_pat
         provision.scans(made(tmp_path / "study", *IMAGES, "dwi.bval", "../dwi.bvec"))
     assert raised.value.code == "no-file" and "sub-01_dwi.nii.gz" in raised.value.message
     assert "sub-01_dwi.bvec" in raised.value.hint and str(tmp_path / "study") in raised.value.hint
+
+
+def test_an_image_to_which_several_tables_of_one_folder_apply_is_refused(tmp_path):
+    with pytest.raises(OptionError) as raised:
+        provision.scans(made(tmp_path, *IMAGES, *TABLE, "acq-hi_dwi.bval"))
+    assert raised.value.code == "no-file" and "acq-hi_dwi.bval, dwi.bval" in raised.value.message
 
 
 @pytest.mark.parametrize(("name", "code"), [("study", "no-folder"), ("empty", "no-file")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -81,11 +82,25 @@ def test_a_step_whose_input_was_changed_is_due_also_at_the_same_size(done):
     assert (done.out / OUTPUT).read_text() == "image of 10"
 
 
-def test_a_step_whose_input_is_another_file_is_due(done):
-    done.series = []
-    done.data.joinpath("moved").mkdir()
-    done.data /= "moved"
-    done.add("01")
+def moved(lab) -> None:
+    """Move the dataset and the output folder."""
+    lab.data, lab.out = (path.rename(path.with_name(f"{path.name}-moved")) for path in (lab.data, lab.out))
+    lab.series = [replace(series, image=lab.data / series.image.name) for series in lab.series]
+
+
+def test_what_was_moved_is_not_done_again_and_read_once(done, read):
+    moved(done)
+    assert done.ran() == [] and read == [str(done.image("01"))]
+    (file,) = noted(done)["inputs"]["dwi"]
+    assert file["path"] == str(done.image("01"))
+    assert done.ran() == [] and len(read) == 1
+
+
+def test_a_step_whose_input_is_another_file_of_the_same_size_and_time_is_due(done):
+    times = done.image("01").stat().st_mtime_ns
+    moved(done)
+    done.image("01").write_text("image of 10")
+    os.utime(done.image("01"), ns=(times, times))
     assert done.ran() == ["sub-01/response"]
 
 

@@ -194,6 +194,17 @@ def test_a_worker_whose_master_is_gone_stops_its_command_and_sweeps(out, process
     assert scratch_of(out) == [] and not (out / "sub-01").exists()
 
 
+def test_a_worker_that_was_taken_for_lost_is_stopped_by_a_sweep_and_records_no_failure(out, process):
+    with subprocess.Popen([sys.executable, WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        send(other, task(out, ("sleep", f"98763.{os.getpid()}")))
+        wait_until(lambda: running(f"sleep 98763.{os.getpid()}"))
+        done(process, {"call": "sweep", "id": "", "base": str(out.parent / "scratch"), "key": "study"})
+        assert other.wait(20) == 0 and other.stdout.read() == b""
+    assert not running(f"sleep 98763.{os.getpid()}") and scratch_of(out) == []
+    assert not (out / ".provision/records").exists() and not (out / "logs").exists()
+
+
 def test_a_killed_worker_leaves_a_command_that_the_next_sweep_stops(out, process):
     marker = f"sleep 98764.{os.getpid()}"
     other = subprocess.Popen([sys.executable, WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
