@@ -198,7 +198,6 @@ class Slices:
             self.sheet.letters(number)
         self.sheet.ruler(len(view.panels) - 1)
         shown = next((one for one in self.overlays if one.kind == "map"), None)
-        self._title, self._footer = self.sheet.title(""), self.sheet.footer("")
         self._draw_over(values)
         if shown:
             layer = next(layer for _, overlay, layer in self._layers if overlay is shown)
@@ -220,8 +219,8 @@ class Slices:
         if view.crosshair and view.slices is None:
             for number, plane in enumerate(view.planes):
                 self.sheet.crosshair(number, (view.focus[plane.across], view.focus[plane.up]))
-        self._title.set_text(self._words())
-        self._footer.set_text(self._place(values))
+        self.sheet.title(self._words())
+        self.sheet.footer(self._place(values))
 
     def _over(self, panel: int, values: np.ndarray, overlay: Overlay, colour: str) -> list[Any]:
         import numpy as np
