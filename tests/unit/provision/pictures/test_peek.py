@@ -175,6 +175,11 @@ def test_a_value_that_is_not_allowed_is_refused(options):
     assert caught.value.code == "bad-value"
 
 
+def test_an_overlay_on_the_images_own_grid_is_read_once(mrtrix):
+    peek(VALUES, overlay=VALUES + 1)
+    assert [call[0] for call in mrtrix.calls].count("mrconvert") == 2
+
+
 @pytest.mark.parametrize(
     ("overlay", "code"),
     [(SERIES[..., :2], "wrong-image"), (np.zeros(SHAPE), "nothing-to-show"), ("gone.nii", "no-file")],
