@@ -209,6 +209,10 @@ class Sheet:
             up = {0.02: "bottom", 0.98: "top"}.get(y, "center")
             self._text(self.axes[panel], x, y, text, ha=across, va=up, fontsize=_LETTER * self._ratio, weight="bold")
 
+    def label(self, panel: int, text: str) -> None:
+        """Write something into the upper left corner."""
+        self._text(self.axes[panel], 0.02, 0.98, text, ha="left", va="top", fontsize=_SMALL * self._ratio)
+
     def ruler(self, panel: int) -> None:
         """Draw a scale bar of a round number of millimetres, at most a third as long as the panel is wide."""
         _plane, count, edge = self.panels[panel]

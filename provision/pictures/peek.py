@@ -56,7 +56,7 @@ def peek(
     volume : int, optional
         The volume of a 4-D image, counted from 0 (default: the first). Along further axes, the first position is shown.
     slices : int or sequence of int, optional
-        A mosaic of slices of one plane (default: axial): so many at equal distances, or these.
+        A mosaic of slices of one plane (default: axial): so many at equal distances, or these. Each has its number.
     range : (low, high), optional
         The intensities of the darkest and brightest colour.
     percentiles : (low, high), optional

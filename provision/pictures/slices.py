@@ -109,6 +109,8 @@ class Slices:
             low, high = self._range
             self._images.append(self.sheet.show(number, plane.slice(values, index), vmin=low, vmax=high, **look))
             self.sheet.letters(number)
+            if view.slices is not None:
+                self.sheet.label(number, str(index))
         self.sheet.ruler(len(view.panels) - 1)
         shown = next((one for one in self.overlays if one.kind == "map"), None)
         self._draw_over(values)

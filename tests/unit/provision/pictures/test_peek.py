@@ -92,6 +92,7 @@ def test_a_mosaic_has_the_slices_asked_for(slices, expected):
     picture = peek(VALUES, slices=slices)
     for number, index in enumerate(expected):
         assert np.array_equal(image_of(picture, number), VALUES[:, :, index])
+        assert str(index) in [text.get_text() for text in picture.figure.axes[number].texts]
     sagittal = peek(VALUES, slices=[6], plane="sagittal")
     assert np.array_equal(image_of(sagittal), VALUES[6])
 
