@@ -96,3 +96,15 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return a question that offers the nearest name, or nothing if none is close."""
     near = difflib.get_close_matches(name.lower(), list(names), n=1)
     return f"Did you mean {near[0]!r}?" if near else ""
+
+
+def shortened(text: str, most: int) -> str:
+    """Return text of at most so many characters: its longest words lose their middle, down to 9 characters."""
+    words = text.split(" ")
+    while len(" ".join(words)) > most:
+        at = max(range(len(words)), key=lambda number: len(words[number]))
+        word, kept = words[at].replace("…", ""), len(words[at]) - 2
+        if kept < 8:
+            break
+        words[at] = f"{word[: -(-kept // 2)]}…{word[-(kept // 2) :]}"
+    return " ".join(words)

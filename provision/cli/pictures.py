@@ -129,6 +129,7 @@ def _add_qc(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> dict[str, Any]:
     """Draw a picture, and write it to a file or to the terminal."""
     from provision.pictures import terminal
+    from provision.pictures.picture import checked_output
 
     settings = ("command", "json", "output", "dpi", "path", "image")
     given = {name: _read(name, value) for name, value in vars(arguments).items() if name not in settings}
@@ -137,6 +138,8 @@ def call(arguments: argparse.Namespace) -> dict[str, Any]:
         if dpi is not None:
             raise OptionError("--dpi is for files.", hint="Name one as well: -o picture.png.")
         terminal.check(f"provision {arguments.command} {arguments.path} -o picture.png")
+    else:
+        checked_output(arguments.output, dpi)  # before minutes are spent on drawing
     images = [arguments.image] if "image" in arguments else []
     with _plain_warnings():
         picture = getattr(provision, arguments.command)(arguments.path, *images, **given)

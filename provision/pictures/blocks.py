@@ -6,6 +6,8 @@ import io
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from provision.words import shortened
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -77,7 +79,8 @@ def _placed(
     cells: dict[tuple[int, int], str] = {}
     for x, y, said, is_upright in words:
         room = height if is_upright else width
-        text = said.strip() if len(said.strip()) <= room else said.strip()[: room - 1] + "…"
+        text = shortened(said.strip(), room)
+        text = text if len(text) <= room else text[: room - 1] + "…"
         middle, line = (y / down, int(x / across)) if is_upright else (x / across, int(y / down))
         start = min(max(round(middle - len(text) / 2), 0), room - len(text))
         places = [(at, line) if is_upright else (line, at) for at in range(start, start + len(text))]

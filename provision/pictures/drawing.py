@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from provision import extras
 from provision.errors import OptionError, unknown
 from provision.pictures.picture import Picture
+from provision.words import shortened
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+    from matplotlib.text import Text
 
 DPI = 100
 """Pixels per inch on a screen; `Picture.save` takes others for print."""
@@ -145,6 +147,7 @@ class Sheet:
     def __post_init__(self):
         require()
         self._lines: dict[int, list[Any]] = {}
+        self._said: dict[str, Any] = {}
         extents = [(count[0] * edge[0], count[1] * edge[1]) for _, count, edge in self.panels]
         ratio = self.size / WIDTH
         side = (_BAR if self.bar else 0) * ratio
@@ -206,6 +209,10 @@ class Sheet:
             up = {0.02: "bottom", 0.98: "top"}.get(y, "center")
             self._text(self.axes[panel], x, y, text, ha=across, va=up, fontsize=_LETTER * self._ratio, weight="bold")
 
+    def label(self, panel: int, text: str) -> None:
+        """Write something into the upper left corner."""
+        self._text(self.axes[panel], 0.02, 0.98, text, ha="left", va="top", fontsize=_SMALL * self._ratio)
+
     def ruler(self, panel: int) -> None:
         """Draw a scale bar of a round number of millimetres, at most a third as long as the panel is wide."""
         _plane, count, edge = self.panels[panel]
@@ -243,21 +250,23 @@ class Sheet:
         middle = bottom + (height - (_TITLE + _FOOTER) * ratio - tall) / 2
         box = ((width - (_BAR - 12) * ratio) / width, middle / height + 0.02, 12 * ratio / width, tall / height - 0.04)
         axes = self.figure.add_axes(box, label="colour bar")
-        bar = self.figure.colorbar(image, cax=axes, label=label)
+        bar = self.figure.colorbar(image, cax=axes)
+        bar.set_label(label, parse_math=False)
         bar.ax.tick_params(colors=_WHITE, labelsize=_SMALL * ratio, length=2, pad=2)
         bar.ax.yaxis.label.set(color=_WHITE, fontsize=_SMALL * ratio)
+        fit(bar.ax.yaxis.label, axes.bbox.height)
         bar.outline.set_edgecolor(_DIM)
         bar.ax.yaxis.get_major_formatter().set_powerlimits((-3, 4))
         bar.ax.yaxis.get_offset_text().set(color=_WHITE, fontsize=_SMALL * ratio)
         return bar
 
-    def title(self, text: str) -> Any:
-        """Write a line above the panels."""
-        return self._line(text, 1 - 4 * self._ratio / self.pixels[1], "top", _WHITE, 9.5)
+    def title(self, text: str) -> None:
+        """Write a line above the panels, in place of that of a former call."""
+        self._line(text, 1 - 4 * self._ratio / self.pixels[1], "top", _WHITE, 9.5)
 
-    def footer(self, text: str) -> Any:
-        """Write a line below the panels."""
-        return self._line(text, 5 * self._ratio / self.pixels[1], "bottom", _DIM, _SMALL)
+    def footer(self, text: str) -> None:
+        """Write a line below the panels, in place of that of a former call."""
+        self._line(text, 5 * self._ratio / self.pixels[1], "bottom", _DIM, _SMALL)
 
     def picture(self, alt: str) -> Picture:
         """Return the picture that a cell shows."""
@@ -267,17 +276,30 @@ class Sheet:
     def _ratio(self) -> float:
         return self.size / WIDTH
 
-    def _line(self, text: str, y: float, up: str, colour: str, points: float) -> Any:
-        # A name may have $ or _, which are no formulas.
-        return self.figure.text(
-            0.01, y, text, ha="left", va=up, color=colour, fontsize=points * self._ratio, parse_math=False
-        )
+    def _line(self, text: str, y: float, up: str, colour: str, points: float) -> None:
+        if up in self._said:
+            self._said[up].set_text(text)
+        else:
+            look: dict[str, Any] = {"ha": "left", "va": up, "color": colour, "fontsize": points * self._ratio}
+            # A name may have $ or _, which are no formulas.
+            self._said[up] = self.figure.text(0.01, y, text, parse_math=False, **look)
+        fit(self._said[up], 0.98 * self.figure.bbox.width)
 
     def _text(self, axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
         from matplotlib.patheffects import withStroke
 
         outline = [withStroke(linewidth=2, foreground=_BLACK)]
         axes.text(x, y, text, color=_WHITE, transform=axes.transAxes, path_effects=outline, **options)
+
+
+def fit(line: Text, pixels: float) -> None:
+    """Shorten the names in a line, across or upright, until it is no longer than so many pixels."""
+    text = shorter = line.get_text()
+    while (long := max(line.get_window_extent().size)) > pixels:
+        most = min(len(shorter) - 1, int(len(shorter) * pixels / long))
+        if len(shorter := shortened(text, most)) > most:
+            break
+        line.set_text(shorter)
 
 
 def pictured(figure: Figure | SubFigure, alt: str, dpi: float = DPI) -> Picture:

@@ -9,8 +9,10 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from provision import extras
-from provision.pictures import slices
-from provision.pictures.slices import Overlay, Slices, View
+from provision.pictures import checks
+from provision.pictures.checks import View
+from provision.pictures.overlays import Overlay
+from provision.pictures.slices import Slices
 
 if TYPE_CHECKING:
     from provision.pictures.picture import Picture
@@ -31,9 +33,9 @@ class Explorer:
     ----------
     reader : provision.pictures.reader.Reader
         The image.
-    view : provision.pictures.slices.View
+    view : provision.pictures.checks.View
         What to show first.
-    overlays : sequence of provision.pictures.slices.Overlay
+    overlays : sequence of provision.pictures.overlays.Overlay
         What to draw over it.
 
     Raises
@@ -75,7 +77,7 @@ class Explorer:
     @focus.setter
     def focus(self, voxel: Sequence[int]) -> None:
         shape = self._reader.header.shape
-        numbers = [slices.checked_number("voxel", one, count) for one, count in zip(voxel, shape[:3], strict=True)]
+        numbers = [checks.checked_number("voxel", one, count) for one, count in zip(voxel, shape[:3], strict=True)]
         self._redraw(focus=tuple(numbers))
         for axis, slider in self._sliders.items():
             slider.value = numbers[axis]
@@ -88,7 +90,7 @@ class Explorer:
 
     @volume.setter
     def volume(self, number: int) -> None:
-        number = slices.checked_number("volume", number, self._reader.header.volumes)
+        number = checks.checked_number("volume", number, self._reader.header.volumes)
         if self._volume_slider is not None:
             self._volume_slider.value = number
         self.picture  # noqa: B018
@@ -100,7 +102,7 @@ class Explorer:
 
     @range.setter
     def range(self, limits: Sequence[float]) -> None:
-        self._redraw(range=slices.checked_range(limits))
+        self._redraw(range=checks.checked_range(limits))
         self.picture  # noqa: B018
 
     @property

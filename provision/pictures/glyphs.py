@@ -361,10 +361,9 @@ def _behind(background: Image | None, image: Image, part: _Part, pixels: tuple[i
     grid = nibabel.Nifti2Image(np.zeros(shape, np.uint8), affine)
     with Reader(background) as reader, Reader(grid) as template:
         _check_overlap(reader.header, part)
-        values = reader.read_like(template, [0], interpolation="linear")
         # Rounding may turn the axes of a grid at 45 degrees to the scanner's.
         turned = io_orientation(np.linalg.inv(affine) @ template.header.affine)
-        values = apply_orientation(values.reshape(values.shape[:3]), turned)
+        values = apply_orientation(reader.volume(like=template), turned)
         values = plane.slice(values, 0)[::-1, ::-1].swapaxes(0, 1)
         low, high = np.nanpercentile(values, (1, 99))
         grey = 255 * _BACKGROUND * np.clip(np.nan_to_num(values - low) / (high - low or 1), 0, 1)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from provision.errors import OptionError
-from provision.pictures import drawing
-from provision.pictures import slices as slicing
+from provision.pictures import checks, drawing
 from provision.pictures.explorer import Explorer
+from provision.pictures.overlays import overlay_of
 from provision.pictures.reader import Reader
+from provision.pictures.slices import Slices
 
 if TYPE_CHECKING:
     from provision.pictures.picture import Picture
@@ -55,7 +56,7 @@ def peek(
     volume : int, optional
         The volume of a 4-D image, counted from 0 (default: the first). Along further axes, the first position is shown.
     slices : int or sequence of int, optional
-        A mosaic of slices of one plane (default: axial): so many at equal distances, or these.
+        A mosaic of slices of one plane (default: axial): so many at equal distances, or these. Each has its number.
     range : (low, high), optional
         The intensities of the darkest and brightest colour.
     percentiles : (low, high), optional
@@ -113,20 +114,20 @@ def peek(
     """
     drawing.require()
     _check_overlay_options(threshold, opacity)
-    limits = None if overlay_range is None else slicing.checked_range(overlay_range)
-    colours = None if overlay_colourmap is None else slicing.checked_colourmap(overlay_colourmap)
+    limits = None if overlay_range is None else checks.checked_range(overlay_range)
+    colours = None if overlay_colourmap is None else checks.checked_colourmap(overlay_colourmap)
     reader = Reader(image)
     try:
-        view = slicing.checked_view(
+        view = checks.checked_view(
             reader.header, plane, focus, volume, slices, range, percentiles, colourmap, smooth, crosshair, size
         )
         over = [
-            slicing.overlay_of(one, reader, threshold=threshold, colourmap=colours, range=limits, opacity=opacity)
+            overlay_of(one, reader, threshold=threshold, colourmap=colours, range=limits, opacity=opacity)
             for one in _listed(overlay)
         ]
         if interactive:
             return Explorer(reader, view, over)
-        return slicing.Slices(reader, view, over, figure).picture
+        return Slices(reader, view, over, figure).picture
     finally:
         if not interactive:
             reader.close()

@@ -121,8 +121,8 @@ class Picture:
         >>> picture.save("slices.png", dpi=300)  # doctest: +SKIP
         PosixPath('slices.png')
         """
-        path = _checked_path(Path(path).expanduser(), self.figure is not None)
-        data = self._data(path.suffix.lower()[1:], _checked_dpi(dpi))
+        path, dpi = checked_output(path, dpi, is_drawn=self.figure is not None)
+        data = self._data(path.suffix.lower()[1:], dpi)
         descriptor, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as stream:
@@ -172,8 +172,10 @@ def _checked_dpi(dpi: Any) -> float | None:
     return float(dpi)
 
 
-def _checked_path(path: Path, is_drawn: bool) -> Path:
+def checked_output(path: str | os.PathLike, dpi: Any = None, *, is_drawn: bool = True) -> tuple[Path, float | None]:
+    """Return the path and the pixels per inch of a file to write; refuse what `Picture.save` cannot write."""
     absolute(path)
+    path, dpi = Path(path).expanduser(), _checked_dpi(dpi)
     endings = (".png", ".svg", ".pdf") if is_drawn else (".png",)
     if path.suffix.lower() not in endings:
         raise OptionError(
@@ -187,4 +189,4 @@ def _checked_path(path: Path, is_drawn: bool) -> Path:
         names = [other.name for other in path.parent.parent.iterdir()] if path.parent.parent.is_dir() else []
         hint = did_you_mean(path.parent.name, names) or "Create it first."
         raise OptionError(f"There is no folder {path.parent}.", hint=hint, code="no-folder")
-    return path
+    return path, dpi

@@ -135,7 +135,7 @@ class _Drawing:
             part.set_facecolor("black")
         shape, edges = (" x ".join(f"{one:.4g}" for one in many) for many in (quality.shape[:3], quality.spacing))
         title = f"{quality.name}   {quality.shape[3]} volumes   {shape} voxels of {edges} mm"
-        self._write(top, title, 0.3, 9.5)
+        drawing.fit(self._write(top, title, 0.3, 9.5), 0.976 * top.bbox.width)
         self._slices(Sheet(panels, figure=upper, **options))
         self._directions(lower.add_axes((0.02, 0.1, 0.3, 0.8)))
         self._map(lower)
@@ -153,8 +153,8 @@ class _Drawing:
     def _points(self, points: float) -> float:
         return points * self.size / drawing.WIDTH
 
-    def _write(self, figure: Any, text: str, y: float, points: float) -> None:
-        figure.text(0.012, y, text, color=_WHITE, fontsize=self._points(points), va="center", parse_math=False)
+    def _write(self, figure: Any, text: str, y: float, points: float) -> Any:
+        return figure.text(0.012, y, text, color=_WHITE, fontsize=self._points(points), va="center", parse_math=False)
 
     def _slices(self, sheet: Sheet) -> None:
         """Draw the mean of each shell, and the mask over the first."""

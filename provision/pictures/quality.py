@@ -216,7 +216,7 @@ def _mask(reader: Reader, mask: Any, values: Any, table: np.ndarray) -> np.ndarr
         if other.header.volumes != 1:
             message = f"{other.header.name} has {other.header.volumes} volumes, but a mask has one."
             raise OptionError(message, code="wrong-image")
-        inside = np.asarray(other.read_like(reader, interpolation="nearest")).reshape(reader.header.shape[:3]) > 0.5
+        inside = np.asarray(other.volume(like=reader, interpolation="nearest")) > 0.5
     if not inside.any():
         hint = "Check that it covers the same part of the scanner." if given else "Pass mask=."
         raise OptionError(f"The mask has no voxel of {reader.header.name}.", hint=hint, code="nothing-to-show")

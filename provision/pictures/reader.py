@@ -183,20 +183,29 @@ class Reader:
         self._check_space(4 * math.prod(shape))
         return self._mapped(self._convert(*chosen), shape)
 
-    def read_like(self, other: Reader, volumes: Sequence[int] | None = None, *, interpolation: str) -> np.ndarray:
-        """Return the same on the grid of another image; ``"nearest"`` or ``"linear"`` says how values are found."""
+    def volume(self, number: int = 0, like: Reader | None = None, *, interpolation: str = "linear") -> np.ndarray:
+        """Return one volume, shape (X, Y, Z), on its own grid or that of another image."""
+        values = self.read_like(like, [number], interpolation=interpolation) if like else self.read([number])
+        return values[..., 0] if values.ndim > 3 else values
+
+    def shares_grid(self, other: Reader) -> bool:
+        """Return whether the voxels of another image are in the same places."""
         import numpy as np
 
         here, there = self.header, other.header
-        if here.shape[:3] == there.shape[:3] and np.allclose(here.affine, there.affine, atol=1e-3):
+        return here.shape[:3] == there.shape[:3] and np.allclose(here.affine, there.affine, atol=1e-3)
+
+    def read_like(self, other: Reader, volumes: Sequence[int] | None = None, *, interpolation: str) -> np.ndarray:
+        """Return the same on the grid of another image; ``"nearest"`` or ``"linear"`` says how values are found."""
+        if self.shares_grid(other):
             return self.read(volumes)
         part, template, place = self._new("mif"), self._new("mif"), self._new("mih")
         self._run("mrconvert", self.path, part, *self._chosen(volumes))
         self._run("mrconvert", other.path, template, *other._chosen([0]), "-datatype", "bit")
-        dimensions = min(len(here.shape), 4)
+        dimensions = min(len(self.header.shape), 4)
         self._run("mrtransform", part, place, "-template", template, "-interp", interpolation, *_plain(dimensions))
-        tail = here.shape[3:4] if volumes is None else (len(volumes),) if dimensions > 3 else ()
-        return self._mapped(place, (*there.shape[:3], *tail))
+        tail = self.header.shape[3:4] if volumes is None else (len(volumes),) if dimensions > 3 else ()
+        return self._mapped(place, (*other.header.shape[:3], *tail))
 
     def _chosen(self, volumes: Sequence[int] | None) -> list[str]:
         """Return the options with which mrconvert reads some volumes alone."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from provision import extras
 from provision.errors import OptionError, no_such_file
 from provision.pictures import drawing, mrtrix3
+from provision.pictures.checks import checked_number
 from provision.pictures.drawing import Plane, Sheet
 from provision.pictures.reader import Header, Reader
-from provision.pictures.slices import checked_number
 from provision.words import format_bytes
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ def _index(bundle: Tracks, grid: Header, plane: Plane, position: Any, *, has_ima
 
 def _draw_slice(sheet: Sheet, reader: Reader, index: int) -> None:
     """Draw a slice of the first volume in grey."""
-    values = reader.read([0]).reshape(reader.header.shape[:3], order="F")
+    values = reader.volume()
     low, high = drawing.robust_range(values)
     plane = sheet.panels[0][0]
     sheet.show(0, plane.slice(values, index), vmin=low, vmax=high, cmap="gray", interpolation="bilinear")

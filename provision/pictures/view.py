@@ -25,6 +25,8 @@ from provision import extras
 from provision.errors import OptionError, ProvisionError, unknown
 from provision.notebook import in_notebook
 from provision.pictures import drawing, slices, tracks
+from provision.pictures.checks import View
+from provision.pictures.overlays import Overlay
 from provision.pictures.reader import Reader
 from provision.words import format_bytes
 
@@ -594,7 +596,7 @@ def _picture(
     first, header = layers[0], layers[0].reader.header
     planes = tuple(drawing.PLANES[name] for name in ([layout] if layout in drawing.PLANES else drawing.PLANES))
     middle = [count // 2 for count in header.shape[:3]]
-    look = slices.View(
+    look = View(
         planes, (middle[0], middle[1], middle[2]), volume=first.frames[0], range=first.range, colourmap=maps[0],
         crosshair=False,
     )  # fmt: skip
@@ -609,17 +611,14 @@ def _picture(
     return drawn.picture
 
 
-def _overlay(layer: _Layer, under: Reader, colours: Any, opacity: float) -> slices.Overlay:
+def _overlay(layer: _Layer, under: Reader, colours: Any, opacity: float) -> Overlay:
     import numpy as np
 
     interpolation = "nearest" if layer.has_labels else "linear"
-    values = np.array(layer.reader.read_like(under, layer.frames[:1], interpolation=interpolation))
+    values = np.array(layer.reader.volume(layer.frames[0], under, interpolation=interpolation))
     low, high = layer.range
     limits = (-high, high) if layer.is_signed else (0.0, high)
-    return slices.Overlay(
-        layer.name, "map", values.reshape(under.header.shape[:3]), low, "coolwarm" if layer.is_signed else colours,
-        limits, opacity,
-    )  # fmt: skip
+    return Overlay(layer.name, "map", values, low, "coolwarm" if layer.is_signed else colours, limits, opacity)
 
 
 def _said(layer: _Layer) -> str:

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+from nibabel.orientations import apply_orientation, io_orientation
 
 import provision
-from provision.pictures import view
+from provision.pictures import glyphs, view
 from provision.pictures.drawing import PLANES
 
 AXES = ("-config", "RealignTransform", "true", "-quiet")
@@ -43,12 +44,16 @@ def dumped(path: Path) -> np.ndarray:
     return values.reshape(*size, *[1] * (3 - len(size)))
 
 
-def problems(path: Path) -> list[str]:
-    """Return what peek shows otherwise than the file has it."""
-    values = dumped(path)
+def placed(path: Path) -> np.ndarray:
+    """Return the affine of an image as mrinfo prints it."""
     place = np.array(said("mrinfo", path, "-transform"), float).reshape(4, 4)
     spacing = [float(one) for one in said("mrinfo", path, "-spacing")][:3]
-    affine = place @ np.diag([*spacing, *[1.0] * (3 - len(spacing)), 1.0])
+    return place @ np.diag([*spacing, *[1.0] * (3 - len(spacing)), 1.0])
+
+
+def problems(path: Path) -> list[str]:
+    """Return what pictures show otherwise than the file has it."""
+    values, affine = dumped(path), placed(path)
     volume = values.shape[3] - 1 if values.ndim > 3 else 0
     expected = values[..., volume] if values.ndim > 3 else values
     rng = np.random.default_rng(len(path.name))
@@ -71,7 +76,8 @@ def problems(path: Path) -> list[str]:
         x, y, z = (affine @ [*focus, 1])[:3]
         if f"{x:.1f}, {y:.1f}, {z:.1f} mm" not in (said_below := picture.figure.texts[1].get_text()):
             found.append(f"{kind}: place {x:.1f}, {y:.1f}, {z:.1f} is not in {said_below}")
-    return found + in_the_browser(path, expected, affine, volume)
+    first = values if values.ndim == 3 else values[..., 0]
+    return found + in_the_browser(path, expected, affine, volume) + behind_glyphs(path, first, affine)
 
 
 def in_the_browser(path: Path, expected: np.ndarray, affine: np.ndarray, volume: int) -> list[str]:
@@ -83,6 +89,30 @@ def in_the_browser(path: Path, expected: np.ndarray, affine: np.ndarray, volume:
         found.append("view: values")
     if not np.allclose(sent.affine, affine, atol=1e-3):
         found.append(f"view: {sent.affine.round(3).tolist()} is not {affine.round(3).tolist()}")
+    return found
+
+
+def behind_glyphs(path: Path, expected: np.ndarray, affine: np.ndarray) -> list[str]:
+    """Return where the background of FODs on the image's own grid is otherwise than the file."""
+    fods = Path("fods.nii")
+    nibabel.save(nibabel.Nifti1Image(np.ones((*expected.shape, 6), np.float32), affine), fods)
+    # Of axes at 45 degrees, rounding decides which is the nearest to the right.
+    expected = apply_orientation(expected, io_orientation(np.linalg.inv(placed(fods)) @ affine))
+    found = []
+    for plane in PLANES.values():
+        index = expected.shape[plane.through] // 2
+        picture = provision.glyphs(
+            fods, kind="fod", background=path, plane=plane.name, slice=index, region="all", size=200
+        )
+        shown = np.asarray(picture.figure.axes[0].images[0].get_array())[..., 0].astype(float).T
+        wanted = plane.slice(expected, index)
+        for axis, (pixels, count) in enumerate(zip(shown.shape, wanted.shape, strict=True)):
+            at = (np.arange(pixels) + 0.5) / pixels * count - 0.5
+            wanted = np.apply_along_axis(lambda line, at=at: np.interp(at, np.arange(len(line)), line), axis, wanted)
+        low, high = np.percentile(wanted, (1, 99))
+        grey = 127.5 * np.clip((wanted - low) / ((high - low) or 1), 0, 1)
+        if np.abs(shown - grey).max() > 2:
+            found.append(f"glyphs: {plane.name} background")
     return found
 
 
@@ -133,12 +163,19 @@ def known(folder: Path) -> list[Path]:
         file.seek(264)
         file.write(np.float32(1 + 2.35e-7).tobytes())
     nibabel.AnalyzeImage(values, np.diag([-2.0, 2, 2, 1])).to_filename(folder / "analyze.img")
-    return [folder / name for name in ("noform.nii", "quaternion.nii", "analyze.img")]
+    names = ["noform.nii", "quaternion.nii", "analyze.img"]
+    for axes in ((0, 1), (0, 2), (1, 2)):  # two axes are as near to the right, the front or the head
+        turned = np.diag([2.0, 2, 2, 1])
+        turned[np.ix_(axes, axes)] = np.sqrt(2) * np.array([[1, -1], [1, 1]])
+        names.append(f"half{axes[0]}{axes[1]}.nii")
+        nibabel.save(nibabel.Nifti1Image(values, turned), folder / names[-1])
+    return [folder / name for name in names]
 
 
 def main(count: int) -> None:
     warnings.simplefilter("ignore")
     view._check_notebook = lambda: None
+    glyphs._draw = lambda scene: np.zeros((*scene["pixels"][::-1], 4), np.uint8)  # the background alone
     folder = Path("made")
     folder.mkdir()
     paths = [*known(folder), *(made(folder, number) for number in range(count))]

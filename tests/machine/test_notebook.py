@@ -206,6 +206,12 @@ def test_moving_a_slider_draws_another_slice(page: Page) -> None:
     assert page.cell("interactive")["moved"]
 
 
+@pytest.mark.parametrize("name", ["interactive", "view", "axial"])
+def test_a_saved_notebook_shows_a_picture_where_its_widgets_no_longer_work(page: Page, name: str) -> None:
+    (picture,) = page.cell(name)["reopened"]
+    assert picture["file_width"] == 900 and picture["height"] > 100
+
+
 def test_the_browser_draws_images_overlays_and_tracks(page: Page) -> None:
     red, green, blue = np.moveaxis(page.screenshot("view"), -1, 0)
     grey = (abs(red - green) < 12) & (abs(green - blue) < 12) & (red > 40) & (red < 240)

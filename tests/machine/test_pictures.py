@@ -27,7 +27,7 @@ def test_every_voxel_is_where_mrtrix3_has_it_whatever_the_users_settings(box: Bo
         f"/root/project/.venv/bin/python /srv/pictures.py {IMAGES}", cwd="/srv/work", env={"PYTHONPATH": box.project}
     )
     result = json.loads(done.stdout)
-    assert result["compared"] == IMAGES + 3 and result["differing"] == {}
+    assert result["compared"] == IMAGES + 6 and result["differing"] == {}
 
 
 def test_a_damaged_file_is_refused_and_a_warning_is_passed_on(box: Box) -> None:

@@ -7,7 +7,8 @@ file and the one on the page) and `text`; a screenshot of each cell's output is 
 there is a slider, the first is moved one step by the keyboard, and `moved` tells whether its picture became another,
 with `cell-NUMBER-moved.png`. Where there is a bar while the cell runs, `meanwhile` is the text of its output then, with
 `cell-NUMBER-meanwhile.png`. Where there is a canvas, the screenshot waits until it stands still. Where there is a
-button for a password, it is pressed, and `password` is what it shows. At the end the notebook is saved.
+button for a password, it is pressed, and `password` is what it shows. At the end the notebook is saved, and opened
+again without what its widgets held, as most front ends save it: `reopened` is the pictures of each cell then.
 """
 
 import io
@@ -60,6 +61,8 @@ def main(url: str, folder: Path) -> list[dict]:
         for number, text in meanwhile.items():
             found[number]["meanwhile"] = text
         save(driver)
+        for cell, pictures in zip(found, reopened(driver, url), strict=True):
+            cell["reopened"] = pictures
         return found
     except Exception:
         driver.save_screenshot(str(folder / "failure.png"))
@@ -173,6 +176,20 @@ def save(driver: webdriver.Chrome) -> None:
     command = "li[data-command='docmanager:save']"
     WebDriverWait(driver, 20).until(lambda _: driver.find_elements(By.CSS_SELECTOR, command))[0].click()
     WebDriverWait(driver, 20).until(lambda _: file.stat().st_mtime_ns > before, "the notebook was not saved")
+
+
+def reopened(driver: webdriver.Chrome, url: str) -> list[list[dict[str, int]]]:
+    """Open the saved notebook without the state of its widgets, and return the pictures of each cell."""
+    notebook = json.loads(Path("pictures.ipynb").read_text("utf-8"))
+    del notebook["metadata"]["widgets"]
+    Path("reopened.ipynb").write_text(json.dumps(notebook), "utf-8")
+    driver.get(url.replace("pictures.ipynb", "reopened.ipynb") + "&reset")  # without the other's tab
+    wanted = sum("image/png" in output.get("data", {}) for cell in notebook["cells"] for output in cell["outputs"])
+    end = time.monotonic() + 40
+    while time.monotonic() < end and len(driver.find_elements(By.CSS_SELECTOR, ".jp-OutputArea img")) < wanted:
+        time.sleep(0.5)
+    cells = driver.find_elements(By.CSS_SELECTOR, ".jp-CodeCell")
+    return [[size(driver, one) for one in cell.find_elements(By.TAG_NAME, "img")] for cell in cells]
 
 
 def pixels(element) -> bytes:

@@ -2,7 +2,16 @@
 
 import pytest
 
-from provision.words import as_flags, as_keywords, did_you_mean, format_age, format_bytes, format_seconds, no_such
+from provision.words import (
+    as_flags,
+    as_keywords,
+    did_you_mean,
+    format_age,
+    format_bytes,
+    format_seconds,
+    no_such,
+    shortened,
+)
 
 
 @pytest.mark.parametrize("written", ["mrtrix", "MRTRIX3", "mrtirx3"])
@@ -71,3 +80,17 @@ def test_an_option_that_a_role_sets_is_spelt_as_the_caller_gives_it():
 def test_what_is_no_option_of_the_role_stays_as_it_is():
     for role in ("ants", ""):
         assert as_keywords("Use mrtrix3_version: any.", role) == "Use mrtrix3_version: any."
+
+
+@pytest.mark.parametrize("most", [200, 51, 50, 40, 30])
+def test_a_long_name_loses_its_middle_alone_and_as_little_as_need_be(most):
+    text = "FODs of sub-01_ses-1_label-WM_dwimap.mif.gz   slice"
+    found = shortened(text, most)
+    assert len(found) == min(most, len(text))
+    begin, end = (found.split("…") * 2)[:2] if most < len(text) else ("", "")
+    assert (text.startswith(begin) and text.endswith(end)) and ("…" in found or found == text)
+
+
+def test_of_several_long_names_each_keeps_its_ends_and_short_words_stay_whole():
+    assert shortened("a_first_long_name.mif   + a_second_long_name.mif", 30) == "a_firs…e.mif   + a_seco…me.mif"
+    assert shortened("volume 0 of 12 is shown", 5) == "volume 0 of 12 is shown"

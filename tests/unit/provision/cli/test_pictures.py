@@ -6,6 +6,7 @@ import io
 import json
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -172,7 +173,6 @@ def test_colour_maps_that_are_completed_exist():
         ("glyphs a.nii --regoin 1,2,3,4", "no-option", ["--regoin", "glyphs", "'--region'"]),
         ("peek a.nii b.nii -o a.png", "usage", ["'b.nii'", "peek"]),
         ("tracks a.tck b.nii c.nii -o a.png", "usage", ["'c.nii'", "tracks"]),
-        ("peek a.nii -o a.jpg", "unknown-format", ["a.jpg", ".png"]),
     ],
 )
 def test_a_wrong_line_is_told_in_a_sentence(drawn, capsys, line, code, values):
@@ -180,6 +180,21 @@ def test_a_wrong_line_is_told_in_a_sentence(drawn, capsys, line, code, values):
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["code"] == code
     assert [value for value in values if value not in f"{error['message']} {error['hint']}"] == []
+
+
+@pytest.mark.parametrize("command", pictures.COMMANDS)
+@pytest.mark.parametrize(
+    ("flags", "code"),
+    [
+        ("-o a.jpg", "unknown-format"), ("-o folder.png", "not-a-file"), ("-o none/a.png", "no-folder"),
+        ("-o ~nobody-here/a.png", "no-folder"), ("-o a.png --dpi 1", "bad-value"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_drawn(drawn, capsys, command, flags, code):
+    Path("folder.png").mkdir()
+    assert provision(f"{command} a.nii {flags} --json") == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == code
+    assert drawn == []
 
 
 def test_what_fails_has_the_exit_code_of_a_failure(monkeypatch, capsys):

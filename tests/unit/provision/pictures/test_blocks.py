@@ -131,3 +131,9 @@ def test_a_terminal_with_256_colours_gets_no_others(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")  # that is about text: a picture has to have them
     drawn = blocks.drawn(Picture.of(np.full((4, 4, 3), 200, np.uint8), "grey"), 60, 24)
     assert "38;5;" in drawn and "38;2;" not in drawn
+
+
+def test_a_long_name_keeps_its_end(figure):
+    figure.axes[0].texts[1].set_text(f"sub-01_{'acq-multiband_' * 9}dwi.nii.gz")
+    (line,) = [one for one in written(blocks.drawn(pictured(figure, ""), 60, 20)) if "sub" in one]
+    assert line.startswith("sub-01_") and line.endswith("_dwi.nii.gz") and "…" in line and len(line) == 60

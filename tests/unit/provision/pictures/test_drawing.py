@@ -89,3 +89,19 @@ def test_a_picture_keeps_its_figure():
     sheet = Sheet(panels((4, 4)), size=450)
     picture = sheet.picture("words")
     assert picture.figure is sheet.figure and (picture.width, picture.height) == sheet.pixels and picture.alt == "words"
+
+
+@pytest.mark.parametrize("size", [450, 900])
+def test_a_long_name_is_shortened_until_its_line_fits(size):
+    name = f"sub-01_ses-1_$x_$_{'acq-multiband_' * 12}dwi.nii.gz"
+    sheet = Sheet(panels((48, 48)), size=size)
+    image = sheet.show(0, np.zeros((48, 48)))
+    bar = sheet.colour_bar(image, name)
+    for text in ("short", f"{name}   volume 3 of 61"):
+        sheet.title(text)
+    (title,) = sheet.figure.texts
+    assert title.get_text().startswith("sub-01") and title.get_text().endswith(".nii.gz   volume 3 of 61")
+    assert 0.9 * size < title.get_window_extent().x1 < size
+    assert bar.ax.yaxis.label.get_window_extent().height <= bar.ax.bbox.height < title.get_window_extent().width
+    sheet.title("short")
+    assert title.get_text() == "short"

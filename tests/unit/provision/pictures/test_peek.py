@@ -92,6 +92,7 @@ def test_a_mosaic_has_the_slices_asked_for(slices, expected):
     picture = peek(VALUES, slices=slices)
     for number, index in enumerate(expected):
         assert np.array_equal(image_of(picture, number), VALUES[:, :, index])
+        assert str(index) in [text.get_text() for text in picture.figure.axes[number].texts]
     sagittal = peek(VALUES, slices=[6], plane="sagittal")
     assert np.array_equal(image_of(sagittal), VALUES[6])
 
@@ -173,6 +174,11 @@ def test_a_value_that_is_not_allowed_is_refused(options):
     with pytest.raises(OptionError) as caught:
         peek(VALUES, **options)
     assert caught.value.code == "bad-value"
+
+
+def test_an_overlay_on_the_images_own_grid_is_read_once(mrtrix):
+    peek(VALUES, overlay=VALUES + 1)
+    assert [call[0] for call in mrtrix.calls].count("mrconvert") == 2
 
 
 @pytest.mark.parametrize(

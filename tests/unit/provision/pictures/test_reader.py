@@ -87,6 +87,14 @@ def test_another_grid_is_read_on_ones_own(tmp_path):
         values = other.read_like(fine, interpolation="linear")
         assert values.shape == SHAPE and values[:5, :5, :3].min() == 1 and values[6, 5, 4] == 0
         assert fine.read_like(fine, interpolation="linear").shape == SHAPE
+        assert np.array_equal(other.volume(like=fine), values) and np.array_equal(fine.volume(like=fine), fine.read())
+
+
+def test_a_volume_has_three_axes_whatever_the_image_has(tmp_path):
+    for name, values in (("series.nii", SERIES), ("five.nii", SERIES[..., None]), ("one.nii", SERIES[..., 1:2])):
+        with Reader(written(tmp_path / name, values)) as read:
+            last = read.header.volumes - 1
+            assert np.array_equal(read.volume(last), values.reshape(*SHAPE, -1)[..., last])
 
 
 def test_a_compressed_image_is_decompressed_once_on_demand(tmp_path, mrtrix):
