@@ -10,24 +10,31 @@ from box import SUITES, Box, Machines
 from layers import packaged
 
 COMPARE = Path(__file__).with_name("pictures.py")
-IMAGES = 40
+# How many images are made up at random; both versions of MRtrix3 read with the same code.
+IMAGES = {"bookworm": 8, "trixie": 40}
 
 
-@pytest.fixture(params=SUITES)
-def box(request: pytest.FixtureRequest, machines: Machines):
-    with machines.box(packaged(machines, request.param)) as box:
-        yield box
+@pytest.mark.parametrize("suite", SUITES)
+def test_every_voxel_is_where_mrtrix3_has_it_whatever_the_users_settings(machines: Machines, suite: str) -> None:
+    with machines.box(packaged(machines, suite)) as box:
+        compare(box, IMAGES[suite])
 
 
-def test_every_voxel_is_where_mrtrix3_has_it_whatever_the_users_settings(box: Box) -> None:
+def compare(box: Box, images: int) -> None:
     box.write("/root/.mrtrix.conf", "RealignTransform: 0\n")
     box.copy_in(COMPARE, "/srv/pictures.py")
     box.run("mkdir /srv/work")
     done = box.run(
-        f"/root/project/.venv/bin/python /srv/pictures.py {IMAGES}", cwd="/srv/work", env={"PYTHONPATH": box.project}
+        f"/root/project/.venv/bin/python /srv/pictures.py {images}", cwd="/srv/work", env={"PYTHONPATH": box.project}
     )
     result = json.loads(done.stdout)
-    assert result["compared"] == IMAGES + 6 and result["differing"] == {}
+    assert result["compared"] == images + 6 and result["differing"] == {}
+
+
+@pytest.fixture
+def box(machines: Machines):
+    with machines.box(packaged(machines, "trixie")) as box:
+        yield box
 
 
 def test_a_damaged_file_is_refused_and_a_warning_is_passed_on(box: Box) -> None:
