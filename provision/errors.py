@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -71,17 +70,13 @@ class ProvisionError(Exception):
 
         With an inventory it also has ``hosts``, as in a result, and ``errors`` by host.
         """
-        names = ("code", "role", "task", "host", "message", "hint")
-        fields = {name: getattr(self, name) for name in names}
-        of_hosts = {"hosts": self.hosts, "errors": {host: error.to_dict()["error"] for host, error in self._each()}}
-        return {"error": {**fields, "log": str(self.log) if self.log else None}, **(of_hosts if self.errors else {})}
+        of_hosts = {"hosts": self.hosts, "errors": {host: error._fields() for host, error in self.errors.items()}}
+        return {"error": self._fields(), **(of_hosts if self.errors else {})}
 
-    def _each(self) -> Iterable[tuple[str, ProvisionError]]:
-        """Yield each host and its error; the one that was raised is among them."""
-        for host, error in self.errors.items():
-            alone = copy.copy(error)
-            alone.errors = {}
-            yield host, alone
+    def _fields(self) -> dict:
+        """Return the error itself, without those of other hosts."""
+        fields = {name: getattr(self, name) for name in ("code", "role", "task", "host", "message", "hint")}
+        return {**fields, "log": str(self.log) if self.log else None}
 
     def lines(self) -> list[str]:
         """Return the error as lines of text.

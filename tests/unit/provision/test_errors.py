@@ -1,5 +1,6 @@
 """What an error tells."""
 
+import copyreg
 import pickle
 from pathlib import Path
 
@@ -55,3 +56,17 @@ def test_an_interrupted_cell_is_an_interrupt_that_says_how_to_go_on():
 def test_an_error_survives_pickling():
     error = pickle.loads(pickle.dumps(ProvisionError("It broke.", hint="Mend it.", log=Path("a.log"))))
     assert error.to_dict() == ProvisionError("It broke.", hint="Mend it.", log=Path("a.log")).to_dict()
+
+
+def test_an_error_keeps_those_of_other_hosts_while_it_is_shown_where_dask_copies_exceptions(monkeypatch):
+    """What Dask imports has copies of exceptions share all that they hold."""
+    monkeypatch.setitem(copyreg.dispatch_table, ProvisionError, lambda error: (_of_the_same, (error,)))
+    one, two = ProvisionError("One.", host="one"), ProvisionError("Two.", host="two")
+    one.errors = {"one": one, "two": two}
+    assert one.to_dict() == one.to_dict() and [*one.to_dict()["errors"]] == ["one", "two"]
+
+
+def _of_the_same(error):
+    copied = ProvisionError.__new__(ProvisionError)
+    copied.__dict__ = error.__dict__
+    return copied
