@@ -42,8 +42,12 @@ ROLES: dict[str, dict[str, Any]] = {
     "deps": {"deps_groups": ["run"]},
     "mrtrix3": {"mrtrix3_version": "any"},
     "mrpeek": {},
+    "dcm2niix": {},
     "sshd": {"sshd_authorized_keys": [NOBODYS_KEY]},
 }
+
+# The command of each tool that is run, and what makes it tell its version in its first line.
+TOOLS = {"mrtrix3": ("mrinfo", "-version"), "mrpeek": ("mrpeek", "-version"), "dcm2niix": ("dcm2niix", "-h")}
 
 EMPTY_PLAY = "- hosts: all\n  gather_facts: false\n  tasks: []\n"
 THROUGH_RUNNER = """
@@ -107,11 +111,11 @@ def looked_at(reports: dict[str, dict], folder: Path) -> dict[str, Any]:
         "templates": {},
         "port": 0,
     }
-    for name, command in (("mrtrix3", "mrinfo"), ("mrpeek", "mrpeek")):
+    for name, (command, flag) in TOOLS.items():
         if name in reports:
             place, links = reports[name]["bin"], state(name).get("link_dir")
-            version = subprocess.run([f"{place}/{command}", "-version"], capture_output=True, text=True, check=True)
-            found["commands"][f"{place}/{command} -version"] = version.stdout.splitlines()[0]
+            version = subprocess.run([f"{place}/{command}", flag], capture_output=True, text=True, check=True)
+            found["commands"][f"{place}/{command} {flag}"] = version.stdout.splitlines()[0]
             commands = state(name).get("commands", [command]) if links else []
             found["links"].update({f"{links}/{one}": f"{place}/{one}" for one in commands})
     if "sshd" in reports:
