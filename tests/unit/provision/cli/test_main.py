@@ -50,6 +50,11 @@ def test_flags_stand_before_or_after_roles_with_short_or_full_names(run, line):
     assert run == [(("mrtrix3",), {"on": None, "check": False, "verbose": False, "mrtrix3_version": "any"})]
 
 
+def test_ansible_is_started_in_any_case_where_that_is_asked_for(run):
+    assert provision("run mrtrix3 --force") == 0
+    assert run == [(("mrtrix3",), {"on": None, "check": False, "verbose": False, "force": True})]
+
+
 def test_several_roles_can_be_run_with_flags_between_them(run):
     assert provision("run deps --check mrtrix3 --on hosts.yml deps -v") == 0
     assert run == [(("deps", "mrtrix3"), {"on": "hosts.yml", "check": True, "verbose": True})]
