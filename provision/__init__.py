@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from provision.colab.drive import drive
     from provision.demo.sample import sample
     from provision.demo.scans import scans
+    from provision.fleet.cloud_init import cloud_init
     from provision.pictures.glyphs import glyphs
     from provision.pictures.peek import peek
     from provision.pictures.qc import qc
@@ -34,12 +35,13 @@ _IMPORTED_AT = time.time()
 
 __all__ = [
     "OptionError", "ProvisionError", "Result",
-    "doctor", "drive", "glyphs", "lock", "logs", "peek", "process", "qc", "remove", "run", "sample", "scans", "status",
-    "stop", "store", "tracks", "view",
+    "cloud_init", "doctor", "drive", "glyphs", "lock", "logs", "peek", "process", "qc", "remove", "run", "sample",
+    "scans", "status", "stop", "store", "tracks", "view",
 ]  # fmt: skip
 
 _LAZY = {
     "Result": "provision.actions.result",
+    "cloud_init": "provision.fleet.cloud_init",
     "doctor": "provision.checkup.doctor",
     "drive": "provision.colab.drive",
     "glyphs": "provision.pictures.glyphs",

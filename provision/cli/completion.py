@@ -10,14 +10,14 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from argcomplete import CompletionFinder, FilesCompleter, shellcode, split_line
 from argcomplete.completers import BaseCompleter
 
 from provision.checkup import programs
-from provision.cli import flags, roles
+from provision.cli import first_boot, flags, roles
 from provision.cli.answer import Answer
 from provision.cli.help import Parser
 from provision.engine import catalog
@@ -79,7 +79,8 @@ def answer(parser: argparse.ArgumentParser) -> NoReturn:
     """Print the completions and exit; print nothing if anything goes wrong."""
     with contextlib.suppress(Exception, KeyboardInterrupt):
         _, _, _, words, _ = split_line(os.environ["COMP_LINE"], int(os.environ["COMP_POINT"]))
-        flags.subcommands(parser)["run"] = _Run(words)
+        for command, add_flags in {"run": roles.add_run_flags, "cloud-init": first_boot.add_flags}.items():
+            flags.subcommands(parser)[command] = _WithRoles(command, words, add_flags)
         finder = CompletionFinder()
         finder(parser, always_complete_options=False, default_completer=_Values(), exit_method=sys.exit)
     sys.exit(1)
@@ -108,19 +109,22 @@ class _Values(BaseCompleter):
         return sorted(FilesCompleter()(prefix)) if in_fish and action.metavar in _PATHS else []
 
 
-class _Run(Parser):
-    """The parser of ``provision run`` for completion: it knows only the options of the roles named."""
+class _WithRoles(Parser):
+    """The parser of a command that takes roles, for completion: it knows only the options of the roles named."""
 
-    def __init__(self, words: Sequence[str]):
-        super().__init__(prog="provision run", add_help=False)
+    def __init__(self, command: str, words: Sequence[str], add_flags: Callable[[Parser], None]):
+        super().__init__(prog=f"provision {command}", add_help=False)
         self.add_argument("roles", nargs="*", metavar="ROLE")
+        own = Parser(add_help=False)
+        add_flags(own)
         named = [role for role in catalog.roles().values() if role.name in words]
         for option in {option.name: option for role in named for option in role.options.values()}.values():
-            action = roles.add_option(self, option.short if len(named) == 1 else option.name, option)
+            has_short = len(named) == 1 and roles.flag(option.short) not in flags.names(own)
+            action = roles.add_option(self, option.short if has_short else option.name, option)
             values = tuple(map(str, option.choices)) or _VERSIONS.get(option.name, ())
             if values:
                 action.completer = lambda values=values, **_rest: values  # type: ignore[attr-defined]
-        roles.add_run_flags(self)
+        add_flags(self)
 
     def parse_known_args(self, args=None, namespace=None):
         # Roles may come after flags too, where a parser looks for no more arguments once it has had some.

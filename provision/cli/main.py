@@ -15,7 +15,7 @@ from typing import Any
 
 import provision
 from provision import __version__
-from provision.cli import flags, machine, pictures, roles, store, streams, study
+from provision.cli import first_boot, flags, machine, pictures, roles, store, streams, study
 from provision.cli.answer import Answer
 from provision.cli.help import RUN_CODES, Parser, add_command, ending
 from provision.demo.sample import NAMES, SAMPLES
@@ -47,6 +47,7 @@ examples:
   provision sample phantom                    create diffusion data to try things on
   provision process bids out participant      run the pipeline on all subjects; run it again to resume
   provision peek dwi.nii.gz                   show slices of an image in the terminal
+  provision cloud-init --help                 have a new machine set itself up at its first boot
   provision store ls                          list saved builds and whether they run here
 """
 
@@ -174,6 +175,7 @@ def _do(argv: list[str]) -> int:
         "run": lambda arguments: roles.run(arguments, rest), "list": roles.list_, "describe": roles.describe,
         "demo": _demo, "status": lambda _: provision.status(), "stop": _stop, "sample": _sample, "store": store.call,
         "lock": _lock, "process": study.call,
+        "cloud-init": lambda arguments: first_boot.call(arguments, rest),
         **dict.fromkeys(pictures.COMMANDS, _picture), "completion": _completion,
         **dict.fromkeys(machine.COMMANDS, _machine),
     }  # fmt: skip
@@ -187,9 +189,9 @@ def _do(argv: list[str]) -> int:
     if not command:
         flags.refuse_unknown(rest, flags.names(parser), "provision")
         raise OptionError("No command was given.", hint=f"Commands: {', '.join(calls)}.")
-    if command != "run":
+    if command not in ("run", "cloud-init"):  # which take the names of roles
         _refuse_rest(rest, parser, arguments)
-    elif arguments.help:
+    elif command == "run" and arguments.help:
         print(roles.run_help(rest), end="")
         return DONE
     # What anything prints meanwhile goes to standard error: standard output is for one JSON object.
@@ -256,14 +258,12 @@ def _picture(arguments: argparse.Namespace) -> Answer:
 
 
 def _parser(command: str | None, words: Sequence[str] = ()) -> Parser:
-    """Return the parser of all commands; for the command ``run`` it knows the options of the roles, too."""
+    """Return the parser of all commands; for those that take roles it knows the options of the roles, too."""
     about = "Install MRtrix3 on a fresh machine and check that it computes the right answer."
     parser = Parser(prog="provision", description=about, epilog=ending(_EXAMPLES, RUN_CODES))
     parser.add_argument("--version", action="version", version=f"provision {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     roles.add(commands)
-    if command == "run":
-        roles.add_options(commands.choices["run"], words)
     about = "run MRtrix3 on a phantom and check the result"
     _add_demo_flags(add_command(commands, "demo", about, _DEMO_EXAMPLES, RUN_CODES))
     about = "download or create sample diffusion data"
@@ -281,6 +281,9 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> Parser:
     study.add(commands)
     store.add(commands)
     machine.add(commands)
+    first_boot.add(commands)
+    if command in ("run", "cloud-init"):
+        roles.add_options(commands.choices[command], words)
     return parser
 
 

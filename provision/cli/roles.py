@@ -7,7 +7,7 @@ import getpass
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -80,16 +80,19 @@ def add_run_flags(parser: argparse._ActionsContainer) -> None:
 
 
 def add_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Add the options of all roles to ``provision run``: a role may be named after its flags."""
+    """Add the options of all roles to a command's own: a role may be named after its flags."""
     # The catalogue resolves short names and rejects options of other roles. Here it only matters whether a flag takes
     # a value; where roles differ in that, those that seem to be named take precedence.
     roles = sorted(catalog.roles().values(), key=lambda role: role.name not in words)
+    taken = flags.names(parser)
     options: dict[str, Option] = {}
     for option in (option for role in roles for option in role.options.values()):
         for name in (option.name, option.short):
             options.setdefault(name, option)
     for name, option in options.items():
-        parser.add_argument(_flag(name), dest=f"{_DEST}{name}", default=argparse.SUPPRESS, **_action(option))
+        if flag(name) not in taken:
+            hidden: dict[str, Any] = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+            parser.add_argument(flag(name), dest=f"{_DEST}{name}", **hidden, **_action(option))
 
 
 def add_option(parser: argparse._ActionsContainer, name: str, option: Option) -> argparse.Action:
@@ -100,19 +103,29 @@ def add_option(parser: argparse._ActionsContainer, name: str, option: Option) ->
         action["metavar"] = f"{one},..." if option.type == "list" else one
     default = _default(option) and f"({_default(option)})"
     text = " ".join(filter(None, [*catalog.plain(option.description).split("\n"), default]))
-    return parser.add_argument(_flag(name), default=argparse.SUPPRESS, help=text.replace("%", "%%"), **action)
+    return parser.add_argument(flag(name), default=argparse.SUPPRESS, help=text.replace("%", "%%"), **action)
+
+
+def asked(
+    arguments: argparse.Namespace, rest: Sequence[str], add_flags: Callable[[Parser], None], ask: bool = True
+) -> tuple[list[str], dict[str, Any]]:
+    """Return the roles that a command names, and their options as variables; `add_flags` adds the command's own flags.
+
+    Without `ask`, the secrets that are to be asked for are empty.
+    """
+    names = _named(rest)
+    # A word after an unknown flag may be its value, so the flag comes first.
+    known = [role for name, role in catalog.roles().items() if name in names]
+    own = Parser(add_help=False)
+    add_flags(own)
+    allowed = list(dict.fromkeys([*map(flag, catalog.usual_names(known)), *flags.names(own), "--help"]))
+    flags.refuse_unknown(rest, allowed, ", ".join(role.name for role in known) or arguments.command)
+    return names, catalog.variables(names, _given(arguments, ask), spell=flag)
 
 
 def run(arguments: argparse.Namespace, rest: Sequence[str]) -> Result:
     """Run roles."""
-    names = _named(rest)
-    # A word after an unknown flag may be its value, so the flag comes first.
-    known = [role for name, role in catalog.roles().items() if name in names]
-    every_run = Parser(add_help=False)
-    add_run_flags(every_run)
-    allowed = [*map(_flag, catalog.usual_names(known)), *flags.names(every_run)]
-    flags.refuse_unknown(rest, allowed, ", ".join(role.name for role in known) or "run")
-    variables = catalog.variables(names, _given(arguments), spell=_flag)
+    names, variables = asked(arguments, rest, add_run_flags)
     settings = {name: getattr(arguments, name) for name in ("on", "check", "verbose")}
     settings |= flags.given(arguments)
     return provision.run(*names, **settings, **variables)
@@ -132,7 +145,7 @@ def run_help(rest: Sequence[str]) -> str:
     )
     spelt = {option.name: name for name, option in catalog.usual_names(roles).items()}
     for role in filter(lambda role: role.options, roles):
-        full = f"Full names, such as {_flag(next(iter(role.options)))}, work as well."
+        full = f"Full names, such as {flag(next(iter(role.options)))}, work as well."
         group = parser.add_argument_group(f"options of {role.name}", full)
         # An option that several roles share is listed in the first group only.
         for name in filter(spelt.__contains__, role.options):
@@ -165,7 +178,8 @@ def _named(rest: Sequence[str]) -> list[str]:
 # The options of roles
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """Return the flag of an option."""
     return f"--{name.replace('_', '-')}"
 
 
@@ -192,13 +206,15 @@ def _refuse_secret(value: str) -> NoReturn:
     )
 
 
-def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+def _given(arguments: argparse.Namespace, ask: bool) -> dict[str, Any]:
     """Return the options given, as the catalogue takes them."""
     options = {name.removeprefix(_DEST): value for name, value in vars(arguments).items() if name.startswith(_DEST)}
-    return {name: _value(name, read) for name, read in options.items()}
+    return {name: _value(name, read, ask) for name, read in options.items()}
 
 
-def _value(name: str, read: Any) -> Any:
+def _value(name: str, read: Any, ask: bool) -> Any:
+    if read is _ASK and not ask:
+        return ""
     if read is _ASK:
         return getpass.getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     return ",".join(read) if isinstance(read, list) else read

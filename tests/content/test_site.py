@@ -67,7 +67,7 @@ def test_all_that_is_public_in_python_is_in_the_reference_with_examples(site: Pa
 def test_every_command_is_in_the_reference_with_what_it_says_of_itself(site: Path) -> None:
     text = html.unescape(re.sub(r"<[^>]+>", "", page(site, "reference/cli")))
     said = subprocess.run([sys.executable, "-m", "provision", "--help"], capture_output=True, text=True, check=True)
-    commands = re.findall(r"^    (\w+) ", said.stdout, re.M)
+    commands = re.findall(r"^    ([\w-]+) ", said.stdout, re.M)
     assert len(commands) > 10
     assert [name for name in commands if f"usage: provision {name}" not in text] == []
 

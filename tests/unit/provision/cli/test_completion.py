@@ -141,6 +141,14 @@ def test_behind_several_roles_the_flags_have_their_full_names(offered):
     assert "--state" not in found and "--mrpeek-state" not in found
 
 
+def test_what_a_new_machine_is_to_run_is_offered_as_for_a_run(offered):
+    assert "mrtrix3" in offered("cloud-init ")
+    assert offered("cloud-init mrtrix3 --cpu ") == offered("run mrtrix3 --cpu ")
+    assert offered("cloud-init ngrok --sha") == ["--sha256"] and offered("cloud-init ngrok --ngrok-s") == [
+        "--ngrok-sha256"
+    ]
+
+
 def test_a_flag_that_is_true_or_false_is_offered_with_its_opposite(offered, made_up_roles):
     assert offered("run ngrok --ask") == ["--ask", "--ask-become-pass"] and offered("run ngrok --no-a") == ["--no-ask"]
 

@@ -15,6 +15,7 @@ from .doubles import provision
 NEEDED = {
     "describe": "deps", "lock": "ants", "peek": "a.nii", "glyphs": "a.nii", "tracks": "a.tck", "qc": "a.nii",
     "process": "bids out participant", "completion": "bash",
+    "cloud-init": "--wheel url --sha256 digest",
     "store prune": "--keep 1", "store export": "key folder", "store import": "file --sha256 0",
 }  # fmt: skip
 
