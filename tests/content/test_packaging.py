@@ -33,7 +33,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files a build reads, in a place where it may leave things behind."""
     clone = tmp_path_factory.mktemp("clone")
     for name in ("provision", "tests", *CONTENT):
-        shutil.copytree(ROOT / name, clone / name, ignore=caches)
+        shutil.copytree(ROOT / name, clone / name, ignore=caches, symlinks=True)
     for name in ("pyproject.toml", "README.md", "LICENSE", "ansible.cfg"):
         shutil.copy(ROOT / name, clone)
     bytecode = clone / "plugins/modules/__pycache__/left.cpython-311.pyc"
@@ -91,13 +91,16 @@ def test_wheel_has_the_content_and_no_tests(clone: Path, wheel: Path) -> None:
 
 
 def test_sdist_has_all_of_the_clone_but_the_pictures_and_what_serves_its_host(clone: Path, tmp_path: Path) -> None:
-    wanted = {str(path.relative_to(clone)) for path in clone.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    found = [path for path in clone.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    wanted = {str(path.relative_to(clone)) for path in found}
+    linked = clone / "plugins/module_utils/provision"
+    wanted |= {f"provision/machine/{path.relative_to(linked)}" for path in found if path.is_relative_to(linked)}
     for name in (".ci", ".github", "docs/pictures"):
         (clone / name).mkdir(parents=True)
         (clone / name / "test.yml").touch()
     call(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, cwd=clone)
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as tar:
-        assert {name.partition("/")[2] for name in tar.getnames()} == wanted | {"PKG-INFO"}
+        assert sorted(name.partition("/")[2] for name in tar.getnames()) == sorted([*wanted, "PKG-INFO"])
 
 
 def test_content_is_found_in_an_installed_wheel(fresh: Path, wheel: Path) -> None:
