@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from provision.demo.sample import sample
     from provision.demo.scans import scans
     from provision.fleet.cloud_init import cloud_init
+    from provision.fleet.modulefile import modulefile
     from provision.pictures.glyphs import glyphs
     from provision.pictures.peek import peek
     from provision.pictures.qc import qc
@@ -35,8 +36,8 @@ _IMPORTED_AT = time.time()
 
 __all__ = [
     "OptionError", "ProvisionError", "Result",
-    "cloud_init", "doctor", "drive", "glyphs", "lock", "logs", "peek", "process", "qc", "remove", "run", "sample",
-    "scans", "status", "stop", "store", "tracks", "view",
+    "cloud_init", "doctor", "drive", "glyphs", "lock", "logs", "modulefile", "peek", "process", "qc", "remove",
+    "run", "sample", "scans", "status", "stop", "store", "tracks", "view",
 ]  # fmt: skip
 
 _LAZY = {
@@ -47,6 +48,7 @@ _LAZY = {
     "glyphs": "provision.pictures.glyphs",
     "lock": "provision.store.conda_lock",
     "logs": "provision.actions.logs",
+    "modulefile": "provision.fleet.modulefile",
     "peek": "provision.pictures.peek",
     "process": "provision.study.process",
     "qc": "provision.pictures.qc",

@@ -1,4 +1,4 @@
-"""The commands ``doctor``, ``logs`` and ``remove``: their arguments, and the functions they call."""
+"""The commands ``doctor``, ``logs``, ``remove`` and ``modulefile``: their arguments, and the functions they call."""
 
 from __future__ import annotations
 
@@ -59,7 +59,13 @@ exit codes:
   130  interrupted
 """
 
-COMMANDS = ("doctor", "logs", "remove")
+_MODULEFILE_EXAMPLES = """\
+examples:
+  provision modulefile
+  provision modulefile mrtrix3 > ~/modulefiles/mrtrix3/3.0.8
+"""
+
+COMMANDS = ("doctor", "logs", "remove", "modulefile")
 """The names of the commands."""
 
 
@@ -89,6 +95,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     flags.add_ask(remove)
     flags.add_wait(remove)
     flags.add_verbose(remove)
+    module = _add(commands, "modulefile", "print a modulefile for what is installed", _MODULEFILE_EXAMPLES)
+    module.add_argument("roles", nargs="*", metavar="ROLE", help="the roles (default: all that installed commands)")
 
 
 def _add(commands: argparse._SubParsersAction, name: str, about: str, examples: str) -> argparse.ArgumentParser:
@@ -99,7 +107,7 @@ def _add(commands: argparse._SubParsersAction, name: str, about: str, examples: 
 
 def call(arguments: argparse.Namespace) -> Any:
     """Run a command."""
-    functions: dict[str, Callable] = {"doctor": _doctor, "logs": _logs, "remove": _remove}
+    functions: dict[str, Callable] = {"doctor": _doctor, "logs": _logs, "remove": _remove, "modulefile": _modulefile}
     return functions[arguments.command](arguments)
 
 
@@ -119,6 +127,10 @@ def _remove(arguments: argparse.Namespace) -> Any:
         _ask(", ".join(catalog.role(name).name for name in arguments.roles) or "everything", arguments.on)
     settings = {name: getattr(arguments, name) for name in ("on", "check", "verbose")}
     return provision.remove(*arguments.roles, **settings, **flags.given(arguments))
+
+
+def _modulefile(arguments: argparse.Namespace) -> Any:
+    return provision.modulefile(*arguments.roles)
 
 
 def _ask(what: str, on: str | None) -> None:

@@ -1,1 +1,1 @@
-"""Machines that are set up without being reached: user-data for their first boot."""
+"""Texts with which other machines set themselves up, and a cluster's users find what is installed."""

@@ -241,7 +241,8 @@ ROWS = [
         "There is no command 'rnu'.",
         (
             "Did you mean 'run'? Commands: run, list, describe, demo, status, stop, sample, store, lock, process, "
-            "cloud-init, peek, glyphs, tracks, qc, completion, doctor, logs, remove."
+            "cloud-init, peek, glyphs, tracks, qc, completion, doctor, logs, remove, "
+            "modulefile."
         ),
     ),
     (
