@@ -63,7 +63,7 @@ def modulefile(*roles: str) -> Modulefile:
     Raises
     ------
     OptionError
-        If a role does not exist (code ``no-role``) or is not installed (``not-installed``).
+        If a role does not exist (code ``no-role``) or is not installed (``not-installed``), or a path has line breaks.
 
     References
     ----------
@@ -85,10 +85,13 @@ def modulefile(*roles: str) -> Modulefile:
         raise OptionError(f"{missing[0]} is not installed for this user.", hint=hint, code="not-installed")
     paths = dict.fromkeys(str(report["bin"]) for report in tools.values() if report["bin"] not in _EVERYBODYS)
     variables = {name: value for report in tools.values() for name, value in (report.get("environment") or {}).items()}
+    for text in (*paths, *variables.values()):
+        if not text.isprintable():  # what Environment Modules prints for them, a shell would execute
+            hint = "Install it into another folder: --prefix."
+            raise OptionError(f"{text!r} cannot be in a modulefile.", hint=hint, code="bad-value")
     return Modulefile({name: str(report.get("version", "")) for name, report in tools.items()}, tuple(paths), variables)
 
 
 def _quoted(text: str) -> str:
     """Return text as a word of Tcl."""
-    escaped = re.sub(r'([\\"$\[\]{}])', r"\\\1", text).replace("\n", "\\n")
-    return f'"{escaped}"'
+    return '"' + re.sub(r'([\\"$\[\]{}])', r"\\\1", text) + '"'

@@ -45,10 +45,18 @@ def test_where_nothing_is_installed_there_is_no_modulefile(monkeypatch):
 
 
 def test_paths_are_text_to_tcl():
-    assert str(Modulefile({}, ('/a b/$HOME/[exit]/{"',), {"X": "a\\b\n"})).splitlines()[2:] == [
+    assert str(Modulefile({}, ('/a b/$HOME/[exit]/{"',), {"X": "a\\b;"})).splitlines()[2:] == [
         r'prepend-path PATH "/a b/\$HOME/\[exit\]/\{\""',
-        r'setenv X "a\\b\n"',
+        r'setenv X "a\\b;"',
     ]
+
+
+@pytest.mark.parametrize("report", [{"bin": "/a\nb"}, {"bin": "/a", "environment": {"X": "a\nb"}}])
+def test_a_path_that_a_shell_would_execute_is_refused(monkeypatch, report):
+    monkeypatch.setitem(INSTALLED, "fsl", report)
+    with pytest.raises(OptionError) as raised:
+        modulefile("fsl")
+    assert raised.value.code == "bad-value"
 
 
 def test_the_command_prints_it(capsys):
