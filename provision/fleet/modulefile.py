@@ -63,7 +63,8 @@ def modulefile(*roles: str) -> Modulefile:
     Raises
     ------
     OptionError
-        If a role does not exist (code ``no-role``) or is not installed (``not-installed``), or a path has line breaks.
+        If a role does not exist (code ``no-role``) or is not installed (``not-installed``), or a path has characters
+        that modules cannot have (``bad-value``): line breaks, quotes, backslashes.
 
     References
     ----------
@@ -86,7 +87,8 @@ def modulefile(*roles: str) -> Modulefile:
     paths = dict.fromkeys(str(report["bin"]) for report in tools.values() if report["bin"] not in _EVERYBODYS)
     variables = {name: value for report in tools.values() for name, value in (report.get("environment") or {}).items()}
     for text in (*paths, *variables.values()):
-        if not text.isprintable():  # what Environment Modules prints for them, a shell would execute
+        # Of a line break, Environment Modules make what a shell executes; Lmod fails at the others.
+        if not text.isprintable() or {'"', "\\"} & set(text):
             hint = "Install it into another folder: --prefix."
             raise OptionError(f"{text!r} cannot be in a modulefile.", hint=hint, code="bad-value")
     return Modulefile({name: str(report.get("version", "")) for name, report in tools.items()}, tuple(paths), variables)
@@ -94,4 +96,4 @@ def modulefile(*roles: str) -> Modulefile:
 
 def _quoted(text: str) -> str:
     """Return text as a word of Tcl."""
-    return '"' + re.sub(r'([\\"$\[\]{}])', r"\\\1", text) + '"'
+    return '"' + re.sub(r"([$\[\]{}])", r"\\\1", text) + '"'

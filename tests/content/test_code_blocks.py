@@ -46,8 +46,8 @@ SHOWN = ("text", "diff")
 FILES = ROOT / "docs/howto/add_a_role.md"
 # Pages whose blocks that are not run have programs, and a role, that are not the project's.
 WITH_OTHERS = (
-    ROOT / "CONTRIBUTING.md", ROOT / "docs/howto/fsl.md", ROOT / "roles/reverse_ssh/README.md",
-    ROOT / "roles/sshd/README.md",
+    ROOT / "CONTRIBUTING.md", ROOT / "docs/howto/cloud.md", ROOT / "docs/howto/fsl.md", ROOT / "docs/howto/hosted.md",
+    ROOT / "docs/howto/hpc.md", ROOT / "roles/reverse_ssh/README.md", ROOT / "roles/sshd/README.md",
 )  # fmt: skip
 # Text between backquotes that is a command, or a call.
 INLINE = re.compile(
@@ -222,6 +222,8 @@ def try_provision(arguments: list[str], _folder: Path) -> None:
         *pictures.COMMANDS,
         "describe",
         "completion",
+        "cloud-init",
+        "modulefile",
     ):
         arguments = [*arguments, "--help"]
     assert main.main([word if word != "..." else "https://example.org/x" for word in arguments]) == 0
