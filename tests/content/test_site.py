@@ -89,8 +89,11 @@ def test_code_has_a_button_that_copies_it(site: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["tensor", "uninstall", "eddy", "a whole study", "dpi", "overlay", "upgrad", "sudo", "patient", "offline"],
-)
+    [
+        "tensor", "uninstall", "eddy", "a whole study", "dpi", "overlay", "upgrad", "sudo", "patient", "offline",
+        "cloud-init", "docker", "slurm", "modulefile", "without root", "binder",
+    ],
+)  # fmt: skip
 def test_what_people_search_for_is_a_heading(site: Path, words: str) -> None:
     index = json.loads((site / "search.json").read_text())
     titles = [entry["title"].lower() for entry in index["items"]]

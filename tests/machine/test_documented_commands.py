@@ -39,7 +39,8 @@ ON_COLAB = ("docs/start/colab.md", "docs/colab.md", "docs/store.md", "docs/howto
 ORDER = (
     "docs/start/ansible.md", "docs/howto/version.md", "docs/pictures.md", "docs/howto/study.md", "docs/howto/fsl.md",
     "docs/howto/add_a_role.md",
-    *ON_COLAB, "docs/howto/hpc.md", "docs/howto/hosted.md", "docs/howto/cloud.md", "docs/troubleshooting.md", "docs/howto/offline.md", "docs/install.md", "docs/access.md",
+    *ON_COLAB, "docs/howto/hpc.md", "docs/howto/hosted.md", "docs/howto/cloud.md",
+    "docs/troubleshooting.md", "docs/howto/offline.md", "docs/install.md", "docs/access.md",
     "docs/collection.md", "README.md", "docs/howto/fleet.md", "docs/machine.md", "docs/start/machine.md",
     "docs/changes.md", "docs/howto/uninstall.md", "docs/howto/upgrade.md",
 )  # fmt: skip
