@@ -353,7 +353,9 @@ def is_slow(path):
 
 def compute(task, commands, folder, used):
     """Run the commands in the scratch folder, with their output in the log there."""
-    environment = {**os.environ, **task["environment"]}
+    # A command that is killed leaves its own temporary files, and the folder is deleted in any case.
+    temporary = {"TMPDIR": folder, "MRTRIX_TMPFILE_DIR": folder}
+    environment = {**os.environ, **task["environment"], **temporary}
     with open(os.path.join(folder, "log.txt"), "ab") as log:
         for name, argv in zip(task["names"], commands):
             log.write("$ {}\n".format(" ".join(argv)).encode())

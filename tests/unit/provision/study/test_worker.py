@@ -86,6 +86,13 @@ def test_a_step_leaves_its_output_its_record_and_its_log_and_nothing_else(out, p
     }  # fmt: skip
 
 
+def test_temporary_files_of_a_command_are_in_the_folder_that_is_deleted_whatever_ends_it(out, process):
+    said = 'echo "$TMPDIR" > {out.mask}; test "$TMPDIR" = "$MRTRIX_TMPFILE_DIR" && touch "$TMPDIR/left"'
+    assert done(process, task(out, ("sh", "-c", said)))["state"] == "done"
+    place = (out / "sub-01/dwi/sub-01_mask.txt").read_text()
+    assert place.startswith(str(out.parent / "scratch")) and scratch_of(out) == []
+
+
 def test_what_a_command_says_first_is_the_reason_and_no_output_gets_its_name(out, process):
     said = "echo start; echo 'x: [ERROR] no shells' >&2; echo 'x: [ERROR] and more' >&2; exit 3"
     answer = done(process, task(out, COPY, ("sh", "-c", said)))
