@@ -39,6 +39,12 @@ sys.meta_path.insert(0, Sent)
 from provision_probe.look import look
 print({mark!r} + json.dumps(look(json.loads({roles!r}))))
 """
+# Finds a Python of the target that is new enough and works, names it, and has it run the program.
+_FIND = """for python in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9; do
+if "$python" -c 'import json, sys, zlib; sys.exit(sys.version_info < (3, 9))' < /dev/null > /dev/null 2>&1; then
+echo "{mark}$(command -v "$python")"; exec "$python" -IS -; fi; done
+echo "there is no Python 3.9 or newer" >&2; exit 127"""
+_FOUND = "provision-python:"
 # Anything else that the target prints, such as a login message, comes before this mark.
 _MARK = "provision-probe:"
 
@@ -88,23 +94,13 @@ class ActionModule(ActionBase):
         # Files that users name by a path are on the controller.
         look, here = _machine("look"), self._here(task_vars)
         wanted = {name: look.completed(name, one, common, here, str(_ROLES)) for name, one in asked.items()}
+        if self._connection.transport != "local":
+            wanted = {name: self._to_send(one, here) for name, one in wanted.items()}
         roles = json.dumps(look.read_here(wanted))
-        python = self._templar.template(task_vars.get("ansible_python_interpreter") or "/usr/bin/python3")
-        # It may be a command with arguments, or a path with spaces.
-        command = shlex.quote(python) if Path(python).is_file() else python
-        source = _PROGRAM.format(sources=json.dumps(_sources()), mark=_MARK, roles=roles)
-        # -I and -S exclude the user's modules and site packages: the checks need neither, and start faster.
-        answer = self._low_level_execute_command(f"{command} -IS -", in_data=source.encode(), sudoable=True)
-        _before, mark, found = answer["stdout"].rpartition(_MARK)
-        if not mark:
-            said = (answer["stderr"] or answer["stdout"]).strip().splitlines()
-            return dict(
-                result,
-                failed=True,
-                rc=answer["rc"],
-                msg=f"The machine could not be checked with {python}: {said[-1] if said else 'no output'}",
-            )
-        result.update(json.loads(found))
+        answer = self._ask(_PROGRAM.format(sources=json.dumps(_sources()), mark=_MARK, roles=roles), task_vars)
+        result.update(answer)
+        if answer.get("failed"):
+            return result
         for name, answer in result["roles"].items():
             answer["wanted"] = asked[name]  # so that a role can see whether this is the answer for its options
         result["machine"]["can_become"] = common["can_become"]
@@ -113,6 +109,43 @@ class ActionModule(ActionBase):
             data = {"provision": {task_vars["inventory_hostname"]: result["ready"]}}
             result["ansible_stats"] = {"data": data, "per_host": False, "aggregate": True}
         return result
+
+    def _ask(self, program, task_vars):
+        """Return what a program for the target prints after the mark, or why it could not be run."""
+        python = self._told("ansible_python_interpreter", task_vars) or ""
+        if python.startswith("auto"):
+            python = ""
+        python = python or (task_vars.get("ansible_facts") or {}).get("discovered_interpreter_python", "")
+        # It may be a command with arguments, or a path with spaces.
+        command = shlex.quote(python) if Path(python).is_file() else python
+        # -I and -S exclude the user's modules and site packages: the checks need neither, and start faster.
+        command = f"{command} -IS -" if python else _FIND.format(mark=_FOUND)
+        answer = self._low_level_execute_command(command, in_data=program.encode(), sudoable=True)
+        before, mark, found = answer["stdout"].rpartition(_MARK)
+        if not mark:
+            said = (answer["stderr"] or answer["stdout"]).strip().splitlines()
+            why = said[-1] if said else "no output"
+            if answer["rc"] == 127:
+                hint = "Install one, or set ansible_python_interpreter."
+                msg = f"Python could not be started on the machine: {why}."
+                return {"failed": True, "rc": 127, "msg": msg, "hint": hint, "code": "no-python"}
+            msg = f"The machine could not be checked{f' with {python}' if python else ''}: {why}"
+            return {"failed": True, "rc": answer["rc"], "msg": msg}
+        answer = json.loads(found)
+        if not python:
+            # As Ansible does for what it finds by itself: the next tasks take it as well.
+            path = before.rpartition(_FOUND)[2].strip()
+            answer["ansible_facts"] = {"discovered_interpreter_python": path}
+        return answer
+
+    def _to_send(self, wanted, here):
+        """Return what a role wants of another machine, with the path of its archive if that is a file here."""
+        archive = wanted.get("archive") or {}
+        url = archive.get("url") or ""
+        path = os.path.join(here, os.path.expanduser(url))
+        if not url or "://" in url or not os.path.isfile(path):
+            return wanted
+        return dict(wanted, archive=dict(archive, here=path))
 
     def _wanted(self, role, task_vars):
         """Return what a role wants, its variable ``__ROLE_wanted``, which is already loaded inside the role."""

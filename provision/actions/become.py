@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 from provision.colab import consent
+from provision.engine.inventory import Inventory
 from provision.errors import Declined, ProvisionError
 
 Done = TypeVar("Done")
@@ -19,7 +19,9 @@ _ASKED_AT_MOST = 2
 _WRONG = "wrong-sudo-password"
 
 
-def with_password(start: Callable[[dict[str, str]], Done], *, ask: bool, inventory: Path | None, check: bool) -> Done:
+def with_password(
+    start: Callable[[dict[str, str]], Done], *, ask: bool, inventory: Inventory | None, check: bool
+) -> Done:
     """Start a run; if it lacks the sudo password, ask for it and start again.
 
     Parameters
@@ -28,7 +30,7 @@ def with_password(start: Callable[[dict[str, str]], Done], *, ask: bool, invento
         Starts the run; it gets the variables to add.
     ask : bool
         Whether to ask up front, before it is known that a password is needed.
-    inventory : pathlib.Path or None
+    inventory : provision.engine.inventory.Inventory or None
         The machines; None for this one.
     check : bool
         Whether this is only a check, which never asks.
@@ -80,7 +82,7 @@ def _lacks_password(error: ProvisionError) -> bool:
     return any(one.code == "sudo-password" or (one.code, one.role) == ("needs-root", "deps") for one in every)
 
 
-def _asked_for(inventory: Path | None, again: bool = False) -> dict[str, str]:
-    where = f"on the machines in {inventory}" if inventory else "on this machine"
+def _asked_for(inventory: Inventory | None, again: bool = False) -> dict[str, str]:
+    where = f"on {inventory.where}" if inventory else "on this machine"
     password = consent.typed_unseen(f"{'Wrong password. ' if again else ''}Password for sudo {where}: ")
     return {PASSWORD: password} if password else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -152,7 +151,9 @@ def kept() -> Iterator[Kept]:
 @shared.for_people()
 def remove(
     *roles: str,
-    on: str | os.PathLike | None = None,
+    on: shared.On | None = None,
+    limit: str | None = None,
+    forks: int | None = None,
     check: bool = False,
     verbose: bool = False,
     progress: Callable | None = None,
@@ -168,8 +169,8 @@ def remove(
     ----------
     *roles : str
         Names of roles (default: all).
-    on : path-like, optional
-        An Ansible inventory (default: this machine).
+    on, limit, forks
+        As for `run`.
     check : bool
         Only show what would be removed.
     verbose : bool
@@ -202,7 +203,7 @@ def remove(
     for name in roles:
         catalog.role(name)
     asked = [name for name in reversed(catalog.roles()) if name in (roles or catalog.roles())]
-    inventory = shared.checked_inventory(on)
+    inventory = shared.checked_inventory(on, limit, forks)
     lock.checked(wait)
     return shared.run_shown(
         asked, {}, inventory, check, verbose, progress, wait, ask_become_pass, playbook="remove.yml",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,9 @@ from provision.errors import Declined
 @shared.for_people()
 def run(
     *roles: str,
-    on: str | os.PathLike | None = None,
+    on: shared.On | None = None,
+    limit: str | None = None,
+    forks: int | None = None,
     check: bool = False,
     verbose: bool = False,
     progress: Callable | None = None,
@@ -33,8 +34,12 @@ def run(
     ----------
     *roles : str
         Names of roles; ``provision list`` lists them.
-    on : path-like, optional
-        An Ansible inventory (default: this machine).
+    on : path-like, str or sequence of str, optional
+        The machines: an Ansible inventory, or hosts, as in ``["me@host1", "me@host2:2222"]`` (default: this machine).
+    limit : str, optional
+        Which of them, in Ansible's patterns: names, groups, ``*`` (default: all).
+    forks : int, optional
+        How many at once (default: 25).
     check : bool
         Only show what would change.
     verbose : bool
@@ -75,7 +80,7 @@ def run(
     >>> provision.run("mrtrix3").mrtrix3.version  # doctest: +SKIP
     '3.0.8'
     """
-    inventory = shared.checked_inventory(on)
+    inventory = shared.checked_inventory(on, limit, forks)
     lock.checked(wait)
     variables = catalog.variables(roles, options)
     try:

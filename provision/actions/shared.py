@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import traceback
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
-from provision import notebook, paths
+from provision import notebook
 from provision.actions import become
 from provision.actions.result import Result
 from provision.engine import at_once, catalog, inventory, lock, logbook, runner
 from provision.errors import Interrupted, OptionError, ProvisionError, unexpected
+
+On = str | os.PathLike | Sequence[str] | inventory.Inventory
+"""What people name machines by: the path of an inventory, hosts with commas between them, or a list of hosts."""
 
 
 @contextlib.contextmanager
@@ -31,17 +33,14 @@ def for_people() -> Iterator[None]:
         raise unexpected(error, log) from error
 
 
-def checked_inventory(on: str | os.PathLike | None) -> Path | None:
-    """Return the path of a valid inventory; None for this machine."""
-    if on is None:
-        return None
-    path = paths.absolute(on)
-    if not path.exists():
-        raise OptionError(
-            f"There is no inventory {path}.", hint="Give the path of an Ansible inventory file.", code="no-file"
-        )
-    inventory.check(path)
-    return path
+def checked_inventory(on: On | None, limit: str | None = None, forks: int | None = None) -> inventory.Inventory | None:
+    """Return the machines that a person names; None for this machine."""
+    if on is not None:
+        return inventory.given(on, limit, forks)
+    if limit is not None or forks is not None:
+        message = f"{'limit' if limit is not None else 'forks'} would have no effect: this machine alone is meant."
+        raise OptionError(message, hint="Name the machines with on.", code="no-effect")
+    return None
 
 
 def run_shown(

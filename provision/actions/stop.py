@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,12 @@ _WAVES = ("tunnel", "server")
 
 @shared.for_people()
 def stop(
-    on: str | os.PathLike | None = None, *, progress: Callable | None = None, wait: float = lock.SECONDS
+    on: shared.On | None = None,
+    *,
+    limit: str | None = None,
+    forks: int | None = None,
+    progress: Callable | None = None,
+    wait: float = lock.SECONDS,
 ) -> Result:
     """Close the tunnels, then stop the SSH server.
 
@@ -26,8 +30,8 @@ def stop(
 
     Parameters
     ----------
-    on : path-like, optional
-        An Ansible inventory (default: this machine).
+    on, limit, forks
+        As for `run`.
     progress : callable, optional
         As for `run`.
     wait : float
@@ -50,7 +54,7 @@ def stop(
     >>> stop()  # doctest: +SKIP
     sshd stopped in 0.9 s - 1 change
     """
-    inventory = shared.checked_inventory(on)
+    inventory = shared.checked_inventory(on, limit, forks)
     lock.checked(wait)
     with shared.display(progress) as (on_step, end), shared.alone("provision stop", wait, inventory, on_step=on_step):
         waves = [[name for name, role in catalog.roles().items() if role.lets_in == kind] for kind in _WAVES]
@@ -61,7 +65,7 @@ def stop(
         asked = [(wave, options) for wave, options in zip(waves, states, strict=True) if wave]
         if not asked:  # no run will do it
             launch.clear_up(launch.temporary_folder())
-        results = [run(*wave, on=on, progress=on_step, **options) for wave, options in asked]
+        results = [run(*wave, on=inventory, progress=on_step, **options) for wave, options in asked]
         return end(_joined(results, here=on is None))
 
 

@@ -63,7 +63,7 @@ _PICTURES = {
     "kind": ("fod", "tensor"),
 }
 
-_PATHS = ("PATH", "FOLDER", "INVENTORY", "FILE", "IMAGE", "FILE_OR_URL", "DEST")
+_PATHS = ("PATH", "FOLDER", "MACHINES", "FILE", "IMAGE", "FILE_OR_URL", "DEST")
 
 
 def script(shell: str) -> Answer:

@@ -40,9 +40,23 @@ def add_json(parser: argparse._ActionsContainer, about: str = "print one JSON ob
     parser.add_argument("--json", action="store_true", default=False, help=about)
 
 
-def add_inventory(parser: argparse._ActionsContainer) -> None:
-    """Add ``--on``."""
-    parser.add_argument("--on", metavar="INVENTORY", help="an Ansible inventory of the machines (default: this one)")
+def add_machines(parser: argparse._ActionsContainer) -> None:
+    """Add ``--on``, ``--limit`` and ``--forks``; `machines` returns their values."""
+    about = "the machines: an Ansible inventory, or hosts as in me@host1,me@host2:2222 (default: this one)"
+    parser.add_argument("--on", metavar="MACHINES", help=about)
+    about = "which of them, in Ansible's patterns: names, groups, * (default: all)"
+    parser.add_argument("--limit", metavar="PATTERN", default=argparse.SUPPRESS, help=about)
+    about = "how many of them at once (default: 25)"
+    parser.add_argument("--forks", metavar="NUMBER", type=_number, default=argparse.SUPPRESS, help=about)
+
+
+def machines(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return which machines are meant, as keyword arguments."""
+    chosen = {name: value for name, value in vars(arguments).items() if name in ("limit", "forks", "retry_failed")}
+    if chosen and not arguments.on:
+        flag = f"--{next(iter(chosen)).replace('_', '-')}"
+        raise OptionError(f"{flag} has no effect without --on.", hint="Name the machines.", code="no-effect")
+    return {"on": arguments.on, **chosen}
 
 
 def add_verbose(parser: argparse._ActionsContainer) -> None:
@@ -75,3 +89,9 @@ def _seconds(text: str) -> float:
         return checked(float(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from error
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

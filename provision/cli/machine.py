@@ -89,7 +89,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     logs.add_argument("--last", action="store_true", help="print the log of the last run")
     remove = _add(commands, "remove", "remove what the roles installed", _REMOVE_EXAMPLES)
     remove.add_argument("roles", nargs="*", metavar="ROLE", help="the roles to remove (default: all)")
-    flags.add_inventory(remove)
+    flags.add_machines(remove)
     remove.add_argument("--check", action="store_true", help="show what would be removed, without changing anything")
     remove.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     flags.add_ask(remove)
@@ -123,22 +123,23 @@ def _logs(arguments: argparse.Namespace) -> Any:
 
 
 def _remove(arguments: argparse.Namespace) -> Any:
+    machines = flags.machines(arguments)
     if not (arguments.check or arguments.yes):
-        _ask(", ".join(catalog.role(name).name for name in arguments.roles) or "everything", arguments.on)
-    settings = {name: getattr(arguments, name) for name in ("on", "check", "verbose")}
-    return provision.remove(*arguments.roles, **settings, **flags.given(arguments))
+        _ask(", ".join(catalog.role(name).name for name in arguments.roles) or "everything", **machines)
+    settings = {name: getattr(arguments, name) for name in ("check", "verbose")}
+    return provision.remove(*arguments.roles, **machines, **settings, **flags.given(arguments))
 
 
 def _modulefile(arguments: argparse.Namespace) -> Any:
     return provision.modulefile(*arguments.roles)
 
 
-def _ask(what: str, on: str | None) -> None:
+def _ask(what: str, on: str | None, limit: str = "", **_: object) -> None:
     """Return once somebody at a terminal has typed yes."""
     unsaid = OptionError("Nothing was removed.", hint="Type yes when asked, or pass --yes.", code="declined")
     if not sys.stdin.isatty():
         raise unsaid
-    where = f"the machines in {on}" if on else "this machine"
+    where = f"{limit or 'the machines'} in {on}" if on else "this machine"
     print(f"Remove {what} from {where}? Type yes to confirm: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() != "yes":
         raise unsaid

@@ -37,6 +37,7 @@ examples:
   provision run mrtrix3 --version any         install whichever version is quickest to get
   provision run mrtrix3 --check               show what would change, without changing anything
   provision run deps mrtrix3 --on hosts.yml   run on the machines of an inventory
+  provision run mrtrix3 --on me@host1,host2   run on these machines
   provision run mrtrix3 --help                list the options of mrtrix3
   provision run sshd ngrok                    allow SSH access through a tunnel
   provision stop                              close the tunnel and stop the SSH server
@@ -234,7 +235,7 @@ def _lock(arguments: argparse.Namespace) -> Any:
 
 
 def _stop(arguments: argparse.Namespace) -> Any:
-    result = provision.stop(on=arguments.on, **flags.given(arguments))
+    result = provision.stop(**flags.machines(arguments), **flags.given(arguments))
     return result if result.hosts else Answer(result.to_dict(), "Nothing was running.")
 
 
@@ -271,7 +272,7 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> Parser:
     _add_lock_arguments(add_command(commands, "lock", "list the conda packages of a tool in a file", _LOCK_EXAMPLES))
     flags.add_json(add_command(commands, "status", "show what is installed, running and stored", _STATUS_EXAMPLES))
     stop = add_command(commands, "stop", "close the tunnels and stop the SSH server", _STOP_EXAMPLES, RUN_CODES)
-    flags.add_inventory(stop)
+    flags.add_machines(stop)
     flags.add_wait(stop)
     flags.add_json(stop)
     shell = add_command(commands, "completion", "print a completion script for bash, zsh or fish", _COMPLETION_EXAMPLES)

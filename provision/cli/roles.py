@@ -27,6 +27,7 @@ examples:
   provision run mrtrix3 --help
   provision run mrtrix3 --version 3.0.8 --origin source --commands mrinfo,dwi2fod
   provision run deps --groups run --groups build --on hosts.yml
+  provision run mrtrix3 --on me@host1,me@host2
 """
 
 _ROLE_EXAMPLES = """\
@@ -34,6 +35,7 @@ examples:
   provision run {names}
   provision run {names} --check
   provision run {names} --on hosts.yml --json
+  provision run {names} --on me@host1,me@host2
 """
 
 _LIST_EXAMPLES = """\
@@ -68,7 +70,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def add_run_flags(parser: argparse._ActionsContainer) -> None:
     """Add the flags of every run."""
-    flags.add_inventory(parser)
+    flags.add_machines(parser)
     parser.add_argument("--check", action="store_true", help="show what would change, without changing anything")
     flags.add_ask(parser)
     flags.add_wait(parser)
@@ -126,8 +128,8 @@ def asked(
 def run(arguments: argparse.Namespace, rest: Sequence[str]) -> Result:
     """Run roles."""
     names, variables = asked(arguments, rest, add_run_flags)
-    settings = {name: getattr(arguments, name) for name in ("on", "check", "verbose")}
-    settings |= flags.given(arguments)
+    settings = {name: getattr(arguments, name) for name in ("check", "verbose")}
+    settings |= flags.machines(arguments) | flags.given(arguments)
     return provision.run(*names, **settings, **variables)
 
 

@@ -27,7 +27,8 @@ _SHARED_PREFIX = "provision_"
 
 # Names that provision.run and the command line use themselves.
 _TAKEN = {
-    "on", "check", "verbose", "progress", "optional", "ask_become_pass", "json", "help", "wait", "no_wait", "force",
+    "on", "limit", "forks", "retry_failed", "check", "verbose", "progress", "optional", "ask_become_pass", "json",
+    "help", "wait", "no_wait", "force",
 }  # fmt: skip
 
 _WORDS = {

@@ -17,6 +17,7 @@ from pathlib import Path
 from provision import notebook, paths
 from provision.engine import events, launch, lock, logbook
 from provision.engine.hung import Hung
+from provision.engine.inventory import Inventory
 from provision.errors import OptionError, ProvisionError
 from provision.machine import failures
 from provision.words import as_keywords
@@ -141,7 +142,7 @@ def run(
     roles: Sequence[str],
     variables: dict,
     *,
-    inventory: Path | None = None,
+    inventory: Inventory | None = None,
     check: bool = False,
     playbook: str = "site.yml",
     secrets: Sequence[str] = (),
@@ -168,7 +169,8 @@ def run(
         with _signals(stop):
             try:
                 with launch.variables_file(private, {**variables, **extra}) as file:
-                    arguments = [f"-e@{file}", *(["--check"] if check else []), playbook]
+                    chosen = inventory.arguments(private) if inventory else []
+                    arguments = [f"-e@{file}", *(["--check"] if check else []), *chosen, playbook]
                     code, said = _start(private, arguments, inventory, watcher, stop)
             finally:
                 # Processes on other machines cannot be seen, and the ssh connections here end by themselves.
@@ -272,7 +274,9 @@ def _start(private, arguments, inventory, watcher, stop):
         "private_data_dir": str(private / "runner"),
         "project_dir": str(private / "content" / "playbooks"),
         "playbook": arguments[-1],
-        "inventory": str(inventory or private / "content" / "inventory" / "localhost.yml"),
+        "inventory": inventory.source(private)
+        if inventory
+        else str(private / "content" / "inventory" / "localhost.yml"),
         "envvars": ours,
         "settings": {"pexpect_timeout": 0.5},
         "quiet": True,
@@ -299,13 +303,13 @@ def _start(private, arguments, inventory, watcher, stop):
         raise ProvisionError(message, hint=hint, code="temporary") from error
 
 
-def _no_hosts(inventory: Path | None, log: Path | None) -> ProvisionError:
+def _no_hosts(inventory: Inventory | None, log: Path | None) -> ProvisionError:
     """Return the error for an inventory without hosts."""
     hint = "List the machines under `hosts:`; see inventory/fleet.example.yml."
     return OptionError(f"The inventory {inventory} has no hosts.", hint=hint, log=log, code="no-hosts")
 
 
-def _error(seen: _Seen, said: str, log: Path | None, code: int | None, inventory: Path | None) -> ProvisionError:
+def _error(seen: _Seen, said: str, log: Path | None, code: int | None, inventory: Inventory | None) -> ProvisionError:
     """Return the error for a failed run; with an inventory, it holds the outcome of each host."""
     failed = _failed(seen)
     if failed:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from provision import paths
 from provision.engine import inventory
 from provision.errors import OptionError
 from provision.study.pool import Host, Pool, by_ssh, this_machine
@@ -21,12 +19,12 @@ def check(executor: str) -> None:
     """Refuse what is not a place where steps can be run."""
     if executor == LOCAL or _ADDRESS.fullmatch(executor):
         return
-    path = paths.absolute(executor)
-    if not path.exists():
-        message = f"There is no inventory {path}."
-        hint = "Give local, an Ansible inventory, or the address of a Dask scheduler such as tcp://head:8786."
-        raise OptionError(message, hint=hint, code="no-file")
-    inventory.check(path)
+    try:
+        inventory.given(executor)
+    except OptionError as error:
+        if error.code == "no-file":
+            error.hint += " Other places: local, or the address of a Dask scheduler such as tcp://head:8786."
+        raise
 
 
 def workers(executor: str, jobs: int | None, nthreads: int | None, memory: int, most: int) -> Any:
@@ -35,7 +33,7 @@ def workers(executor: str, jobs: int | None, nthreads: int | None, memory: int, 
     Parameters
     ----------
     executor : str
-        ``"local"``, the path of an inventory, or the address of a Dask scheduler.
+        ``"local"``, the path of an inventory, hosts with commas between them, or the address of a Dask scheduler.
     jobs, nthreads : int or None
         How many workers a machine has, and how many threads each of them uses.
     memory : int
@@ -52,16 +50,16 @@ def workers(executor: str, jobs: int | None, nthreads: int | None, memory: int, 
         from provision.study.dask_pool import DaskPool
 
         return DaskPool(executor)
-    hosts = [this_machine()] if executor == LOCAL else _hosts(paths.absolute(executor))
+    hosts = [this_machine()] if executor == LOCAL else _hosts(inventory.given(executor))
     for host in hosts:
         host.memory = memory
     return Pool(hosts, jobs, nthreads, most)
 
 
-def _hosts(path: Path) -> list[Host]:
-    found = [_host(name, variables) for name, variables in inventory.hosts(path).items()]
+def _hosts(named: inventory.Inventory) -> list[Host]:
+    found = [_host(name, variables) for name, variables in inventory.hosts(named).items()]
     if not found:
-        raise OptionError(f"The inventory {path} has no hosts.", code="bad-inventory")
+        raise OptionError(f"The inventory {named} has no hosts.", code="bad-inventory")
     return found if any(host.own is None for host in found) else [*found, this_machine(own=True)]
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from provision.engine import catalog, content, hung, logbook, runner
+from provision.engine.inventory import Inventory
 from provision.errors import OptionError, ProvisionError
 
 from ..unit.provision.engine.exported import EXPORTED
@@ -188,7 +189,7 @@ def fleet(tmp_path):
 def test_of_several_machines_each_error_and_each_result_is_there(root, fleet):
     root("\n  - name: Try\n    ansible.builtin.command: test {{ inventory_hostname }} = good\n" + REPORT)
     with pytest.raises(ProvisionError) as caught:
-        runner.run(["deps"], {"word": "x"}, inventory=fleet)
+        runner.run(["deps"], {"word": "x"}, inventory=Inventory(fleet))
     found = caught.value.to_dict()
     assert {host: error["code"] for host, error in found["errors"].items()} == {
         "bad": "failed", "gone": "host-unreachable"
@@ -202,7 +203,7 @@ def test_an_inventory_that_matches_no_host_is_an_error(root, tmp_path, text):
     (tmp_path / "hosts").write_text(text)
     root(REPORT)
     with pytest.raises(OptionError) as caught:
-        runner.run(["deps"], {"word": "x"}, inventory=tmp_path / "hosts")
+        runner.run(["deps"], {"word": "x"}, inventory=Inventory(tmp_path / "hosts"))
     assert caught.value.code in ("no-hosts", "bad-inventory")
 
 

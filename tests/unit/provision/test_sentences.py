@@ -158,7 +158,7 @@ ROWS = [
         lambda _: provision.run("deps", on="fleet.yml"),
         "no-file",
         "There is no inventory FOLDER/fleet.yml.",
-        "Give the path of an Ansible inventory file.",
+        "Give the path of an Ansible inventory, or hosts.",
     ),
     (
         lambda folder: provision.run("deps", on=written(folder / "fleet.yml", "all: {host: {a: }}")),
@@ -249,7 +249,7 @@ ROWS = [
         lambda _: command_line("stop --jsno"),
         "no-option",
         "There is no option '--jsno' for stop.",
-        "Did you mean '--json'? Options: --on, --wait, --no-wait, --json, --help.",
+        "Did you mean '--json'? Options: --on, --limit, --forks, --wait, --no-wait, --json, --help.",
     ),
     (
         lambda _: command_line("list deps"),

@@ -132,6 +132,7 @@ def look_at_tool(wanted, machine, differs, version_in, more=dict):
         movable=not drift and state["report"]["origin"] != "conda",
         lock=wanted.get("conda", {}).get("path", ""),
         archive=absolute(wanted.get("archive", {}).get("url", ""), wanted["folder"], machine),
+        archive_here=wanted.get("archive", {}).get("here", ""),  # on the controller, to be sent
         git=bool(shutil.which("git")),
         present=_foreign(wanted, version_in) if "present" in origins else {},
         sudo=machine["root"] or ("package" in origins and sudo_works()),

@@ -69,4 +69,4 @@ def test_other_machines_do_not_change_this_process(ran, tmp_path):
     (tmp_path / "fleet.yml").write_text("all: {}")
     provision.run("mrtrix3", on=tmp_path / "fleet.yml")
     assert os.environ["PATH"] == "/usr/bin:/bin"
-    assert ran["inventory"] == tmp_path / "fleet.yml"
+    assert ran["inventory"].path == tmp_path / "fleet.yml"

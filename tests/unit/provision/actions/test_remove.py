@@ -104,7 +104,7 @@ def test_other_machines_have_nothing_to_do_with_what_is_kept_here(ran, machine):
     (machine / "logs/b.log").touch()
     (machine / "fleet.yml").write_text("all: {}")
     result = provision.remove("sshd", on=machine / "fleet.yml")
-    assert result.kept == () and ran[0]["inventory"] == machine / "fleet.yml"
+    assert result.kept == () and ran[0]["inventory"].path == machine / "fleet.yml"
 
 
 def test_the_result_is_told_in_lines_and_as_json():
