@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -178,6 +179,16 @@ def hosts(inventory: Inventory) -> dict[str, dict[str, Any]]:
         return {name: dict(variables) for name, variables in inventory.hosts.items()}
     found, _ = _read(inventory)
     return {name: one for name, one in found.items() if inventory.only is None or name in inventory.only}
+
+
+def ssh_words(name: str, variables: Mapping[str, Any]) -> list[str]:
+    """Return the arguments with which ssh reaches a host, given its variables; the last is its address."""
+    flags = {"ansible_port": "-p", "ansible_user": "-l", "ansible_ssh_private_key_file": "-i"}
+    flags |= {"ansible_ssh_port": "-p", "ansible_ssh_user": "-l", "ansible_private_key_file": "-i"}
+    words = [word for key, flag in flags.items() if variables.get(key) for word in (flag, str(variables[key]))]
+    for key in ("ansible_ssh_common_args", "ansible_ssh_extra_args"):
+        words += shlex.split(str(variables.get(key) or ""))
+    return [*words, str(variables.get("ansible_host") or name)]
 
 
 def _read(inventory: Inventory, *arguments: str) -> tuple[dict[str, dict[str, Any]], str]:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from provision import notebook, paths
-from provision.engine import events, launch, lock, logbook
+from provision.engine import events, host_keys, launch, lock, logbook
 from provision.engine.hung import Hung
 from provision.engine.inventory import Inventory
+from provision.engine.inventory import hosts as inventory_hosts
 from provision.errors import OptionError, ProvisionError
 from provision.machine import failures
 from provision.words import as_keywords
@@ -312,6 +313,8 @@ def _no_hosts(inventory: Inventory | None, log: Path | None) -> ProvisionError:
 def _error(seen: _Seen, said: str, log: Path | None, code: int | None, inventory: Inventory | None) -> ProvisionError:
     """Return the error for a failed run; with an inventory, it holds the outcome of each host."""
     failed = _failed(seen)
+    if inventory:
+        failed = _with_keys(failed, inventory)
     if failed:
         errors = {host: _as_error(failure, log) for host, failure in failed.items()}
         first = next(iter(errors.values()))
@@ -329,6 +332,15 @@ def _error(seen: _Seen, said: str, log: Path | None, code: int | None, inventory
     if inventory and re.search("inventor|Unable to parse|parsed", why):
         return OptionError(f"The inventory {inventory} cannot be read: {why}", log=log, code="bad-inventory")
     return ProvisionError(f"Ansible could not start: {why}", hint="See the log.", log=log, code="not-started")
+
+
+def _with_keys(failed: dict[str, events.Failure], inventory: Inventory) -> dict[str, events.Failure]:
+    """Return failures with the fingerprints of the keys that are unknown."""
+    unknown = [host for host, failure in failed.items() if failure.code == "host-key-unknown"]
+    known = inventory_hosts(inventory) if unknown else {}
+    said = host_keys.explained({host: known.get(host, {}) for host in unknown})
+    found = {host: replace(failed[host], message=message, hint=hint) for host, (message, hint) in said.items()}
+    return {**failed, **found}
 
 
 def _failed(seen: _Seen) -> dict[str, events.Failure]:

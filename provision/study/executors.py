@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,13 +66,8 @@ def _host(name: str, variables: Mapping[str, Any]) -> Host:
     """Return a host with the connection that its variables describe."""
     if variables.get("ansible_connection") == "local":
         return this_machine()
-    flags = {"ansible_port": "-p", "ansible_user": "-l", "ansible_ssh_private_key_file": "-i"}
-    flags |= {"ansible_ssh_port": "-p", "ansible_ssh_user": "-l", "ansible_private_key_file": "-i"}
-    options = [word for key, flag in flags.items() if variables.get(key) for word in (flag, str(variables[key]))]
-    for key in ("ansible_ssh_common_args", "ansible_ssh_extra_args"):
-        options += shlex.split(str(variables.get(key) or ""))
-    address = str(variables.get("ansible_host") or name)
-    if address.startswith("-"):
-        raise OptionError(f"{address!r} is not the name of a host.", code="bad-inventory")
+    words = inventory.ssh_words(name, variables)
+    if words[-1].startswith("-"):
+        raise OptionError(f"{words[-1]!r} is not the name of a host.", code="bad-inventory")
     python = str(variables.get("ansible_python_interpreter") or "python3")
-    return by_ssh(name, [*options, address], "python3" if python.startswith("auto") else python)
+    return by_ssh(name, words, "python3" if python.startswith("auto") else python)
