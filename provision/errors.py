@@ -32,6 +32,8 @@ class ProvisionError(Exception):
         With an inventory, the error of each host that failed.
     hosts : dict of str to dict
         With an inventory, what the roles reported, ``{host: {role: {...}}}``.
+    per_host : dict of str to dict
+        With an inventory, ``{host: {"changed": ..., "seconds": ...}}``.
 
     Examples
     --------
@@ -60,6 +62,8 @@ class ProvisionError(Exception):
         self.said = tuple(said)
         self.hosts: dict[str, dict] = {}
         self.errors: dict[str, ProvisionError] = {}
+        self.per_host: dict[str, dict] = {}
+        self.table: list[str] = []
 
     def __str__(self) -> str:
         """Return the sentence and the hint."""
@@ -68,9 +72,10 @@ class ProvisionError(Exception):
     def to_dict(self) -> dict:
         """Return what ``--json`` prints: ``{"error": {...}}`` with plain values.
 
-        With an inventory it also has ``hosts``, as in a result, and ``errors`` by host.
+        With an inventory it also has ``hosts`` and ``per_host``, as in a result, and ``errors`` by host.
         """
-        of_hosts = {"hosts": self.hosts, "errors": {host: error._fields() for host, error in self.errors.items()}}
+        errors = {host: error._fields() for host, error in self.errors.items()}
+        of_hosts = {"hosts": self.hosts, "errors": errors, "per_host": self.per_host}
         return {"error": self._fields(), **(of_hosts if self.errors else {})}
 
     def _fields(self) -> dict:
@@ -91,6 +96,9 @@ class ProvisionError(Exception):
         >>> ProvisionError("It broke.", hint="Mend it.", role="deps", task="Install", said=["E: no"]).lines()
         ['Error: It broke.', 'Mend it.', 'At: role deps, task Install', 'Last output:', '    E: no']
         """
+        if self.table:
+            failed = f"{len(self.errors)} of {len(self.per_host)} hosts failed: {', '.join(sorted(self.errors))}."
+            return [f"Error: {failed}", *self.table, *([f"Log: {self.log}"] if self.log else [])]
         where = ", ".join(f"{name} {getattr(self, name)}" for name in ("role", "task", "host") if getattr(self, name))
         lines = [f"Error: {self.message}", self.hint, where and f"At: {where}"]
         lines += [f"{host}: {error}" for host, error in self.errors.items() if error is not self]

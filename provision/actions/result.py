@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from provision.actions import connection
+from provision.actions import connection, fleet
 from provision.display.output import take_back
 from provision.display.tables import Cell, Table, Tabular
 from provision.errors import ProvisionError
@@ -143,6 +143,8 @@ class Result(Tabular):
         Whether the host is this machine.
     notes : sequence of str, optional
         Warnings about the run itself.
+    per_host : mapping of str to mapping, optional
+        With an inventory, ``changed`` and ``seconds`` of each host.
 
     Examples
     --------
@@ -156,6 +158,7 @@ class Result(Tabular):
     check: bool = False
     here: bool = True
     notes: Sequence[str] = ()
+    per_host: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self):
         hosts = {name: HostReports(reports, self.here) for name, reports in self.hosts.items()}
@@ -180,7 +183,8 @@ class Result(Tabular):
         Returns
         -------
         dict
-            A copy: ``{"changed": ..., "seconds": ..., "hosts": {host: {role: {...}}}}``, plus any ``notes``.
+            A copy: ``{"changed": ..., "seconds": ..., "hosts": {host: {role: {...}}}}``, plus any ``notes``, and with
+            an inventory ``per_host``.
 
         Examples
         --------
@@ -191,8 +195,9 @@ class Result(Tabular):
             host: {role: copy.deepcopy(dict(report)) for role, report in reports.items()}
             for host, reports in self.hosts.items()
         }
-        notes = {"notes": list(self.notes)} if self.notes else {}
-        return {"changed": self.changed, "seconds": self.seconds, "hosts": hosts, **notes}
+        more: dict[str, Any] = {"notes": list(self.notes)} if self.notes else {}
+        more |= {"per_host": {host: dict(one) for host, one in self.per_host.items()}} if self.per_host else {}
+        return {"changed": self.changed, "seconds": self.seconds, "hosts": hosts, **more}
 
     def __repr__(self) -> str:
         table, rows = self.table(), list(self._rows())
@@ -203,7 +208,10 @@ class Result(Tabular):
         return "\n".join([table.text(), *self._ways_in()])
 
     def table(self) -> Table:
-        """Return a row for each role of each host, and a summary of the run."""
+        """Return a row for each role, or for each of several hosts, and a summary of the run."""
+        if len(self.per_host) > 1:
+            found = fleet.table(self.hosts, self.per_host, check=self.check)
+            return replace(found, lines=(self._end(), *self._notes()))
         rows = [row(role, report, host, new=self.changed > 0) for host, role, report in self._rows()]
         return Table(rows, (self._end(), *self._notes()))
 

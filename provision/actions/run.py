@@ -9,8 +9,8 @@ from provision import notebook
 from provision.actions import notebook_path, shared
 from provision.actions.result import Result
 from provision.colab import consent
-from provision.engine import catalog, lock
-from provision.errors import Declined
+from provision.engine import catalog, failed, lock
+from provision.errors import Declined, OptionError
 
 
 @shared.for_people()
@@ -19,6 +19,7 @@ def run(
     on: shared.On | None = None,
     limit: str | None = None,
     forks: int | None = None,
+    retry_failed: bool = False,
     check: bool = False,
     verbose: bool = False,
     progress: Callable | None = None,
@@ -40,6 +41,8 @@ def run(
         Which of them, in Ansible's patterns: names, groups, ``*`` (default: all).
     forks : int, optional
         How many at once (default: 25).
+    retry_failed : bool
+        Run only on those that failed the last time the same roles were run on the same machines.
     check : bool
         Only show what would change.
     verbose : bool
@@ -83,6 +86,13 @@ def run(
     inventory = shared.checked_inventory(on, limit, forks)
     lock.checked(wait)
     variables = catalog.variables(roles, options)
+    if retry_failed:
+        if inventory is None:
+            message = "retry_failed would have no effect: this machine alone is meant."
+            raise OptionError(message, hint="Name the machines with on.", code="no-effect")
+        inventory = failed.chosen(roles, inventory)
+        if inventory is None:
+            return Result(0, 0.0, {}, notes=["No host failed the last time."])
     try:
         variables = consent.complete(roles, variables, local=inventory is None, check=check)
     except Declined as error:

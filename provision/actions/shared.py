@@ -8,9 +8,9 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 
 from provision import notebook
-from provision.actions import become
+from provision.actions import become, fleet
 from provision.actions.result import Result
-from provision.engine import at_once, catalog, inventory, lock, logbook, runner
+from provision.engine import at_once, catalog, failed, inventory, lock, logbook, runner
 from provision.errors import Interrupted, OptionError, ProvisionError, unexpected
 
 On = str | os.PathLike | Sequence[str] | inventory.Inventory
@@ -65,13 +65,14 @@ def run_shown(
                 elif not check:
                     at_once.keep(question, outcome.wanted)
             found = {name: value(outcome) for name, value in more.items()}
-        about = {"here": inventory is None, "notes": outcome.notes}
+        about = {"here": inventory is None, "notes": outcome.notes, "per_host": outcome.per_host}
         return kind(outcome.changed, outcome.seconds, outcome.hosts, check, **about, **found)
 
     def started(password: dict, **watchers) -> runner.Outcome:
         secrets = [*catalog.secrets(variables), *password.values()]
         settings = {"check": check, "secrets": secrets, "playbook": playbook}
-        return runner.run(roles, {**variables, **password}, inventory=inventory, **settings, **watchers)
+        with _remembering(roles, inventory, keeps=playbook == "site.yml" and not check) as remember:
+            return remember(runner.run(roles, {**variables, **password}, inventory=inventory, **settings, **watchers))
 
     def shown(password: dict) -> Result:
         if verbose and progress is None:
@@ -80,6 +81,28 @@ def run_shown(
             return end(start(password, on_step=on_step))
 
     return become.with_password(shown, ask=ask, inventory=inventory, check=check)
+
+
+@contextlib.contextmanager
+def _remembering(roles, inventory, keeps: bool) -> Iterator[Callable[[runner.Outcome], runner.Outcome]]:
+    """Keep which hosts of an inventory fail in a run, and put the table of all into its error."""
+
+    def keep(per_host, errors) -> None:
+        if inventory and keeps:
+            failed.keep(roles, inventory, per_host, errors)
+
+    def remember(outcome: runner.Outcome) -> runner.Outcome:
+        keep(outcome.per_host, ())
+        return outcome
+
+    try:
+        yield remember
+    except ProvisionError as error:
+        if error.errors:
+            keep(error.per_host, error.errors)
+        if len(error.per_host) > 1:
+            error.table = fleet.table(error.hosts, error.per_host, error.errors).text().splitlines()
+        raise
 
 
 def alone(command, wait, inventory, check=False, **watchers) -> contextlib.AbstractContextManager:

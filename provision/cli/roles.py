@@ -71,6 +71,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 def add_run_flags(parser: argparse._ActionsContainer) -> None:
     """Add the flags of every run."""
     flags.add_machines(parser)
+    about = "run only on those that failed the last time the same roles were run on the same machines"
+    parser.add_argument("--retry-failed", action="store_true", default=argparse.SUPPRESS, help=about)
     parser.add_argument("--check", action="store_true", help="show what would change, without changing anything")
     flags.add_ask(parser)
     flags.add_wait(parser)

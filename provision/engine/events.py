@@ -370,10 +370,10 @@ def wanted(event: dict) -> dict:
     return {role: answer["wanted"] for role, answer in roles.items()}
 
 
-def changed(event: dict) -> int:
-    """Return how many tasks changed something, over all hosts, from the final event of a run."""
-    counts = _mapping(_mapping(event, "event_data"), "changed").values()
-    return sum(count for count in counts if type(count) is int)
+def changes(event: dict) -> dict[str, int]:
+    """Return how many tasks changed something on each host, from the final event of a run."""
+    counts = _mapping(_mapping(event, "event_data"), "changed")
+    return {host: count for host, count in counts.items() if type(count) is int}
 
 
 def hosts(event: dict) -> set[str]:

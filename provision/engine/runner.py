@@ -40,6 +40,7 @@ class Outcome:
     log: Path | None  # all that Ansible said, secrets taken out; None where it could not be written
     notes: tuple[str, ...] = ()  # what went less well than it could, though nothing failed
     wanted: dict = field(default_factory=dict)  # what each role wanted, as the play's own look was asked for it
+    per_host: dict = field(default_factory=dict)  # of an inventory: {host: {"changed": tasks, "seconds": until done}}
 
 
 @dataclass
@@ -50,6 +51,8 @@ class _Seen:
     stats: dict = field(default_factory=dict)
     wanted: dict = field(default_factory=dict)
     failures: list[events.Failure] = field(default_factory=list)
+    begin: float = field(default_factory=time.monotonic)
+    last: dict[str, float] = field(default_factory=dict)  # after how many seconds the last task of each host ended
     error: BaseException | None = None
 
 
@@ -153,7 +156,6 @@ def run(
     """Run a playbook for some roles, on this machine or those of an inventory, and return the outcome."""
     seen = _Seen()
     stop = _Stop(seen)
-    begin = time.monotonic()
     folder = paths.working_folder()
     with launch.private_folder() as private:
         progress = private / "progress" / "now.json"
@@ -187,8 +189,18 @@ def run(
         raise _error(seen, said, log, code, inventory)
     if not events.hosts(seen.stats):
         raise _no_hosts(inventory, log)
-    found, seconds = events.report(seen.stats) or {}, round(time.monotonic() - begin, 1)
-    return Outcome(events.changed(seen.stats), seconds, found, log, (problem,) if problem else (), seen.wanted)
+    found, seconds = events.report(seen.stats) or {}, round(time.monotonic() - seen.begin, 1)
+    changed = sum(events.changes(seen.stats).values())
+    notes = (problem,) if problem else ()
+    return Outcome(changed, seconds, found, log, notes, seen.wanted, _per_host(seen) if inventory else {})
+
+
+def _per_host(seen: _Seen) -> dict[str, dict[str, float]]:
+    changed = events.changes(seen.stats)
+    return {
+        host: {"changed": changed.get(host, 0), "seconds": round(seen.last.get(host, 0.0), 1)}
+        for host in sorted(events.hosts(seen.stats))
+    }
 
 
 class _Watcher:
@@ -233,6 +245,8 @@ class _Watcher:
             self.on_line(_without(self.secrets, event["stdout"]))
         step = events.step(event)
         if step:
+            if step.kind == "done" and step.host:
+                seen.last[step.host] = time.monotonic() - seen.begin
             if step.kind == "task":
                 self._role, self._task = step.role, step.task
             self.on_step(step)
@@ -319,7 +333,7 @@ def _error(seen: _Seen, said: str, log: Path | None, code: int | None, inventory
         errors = {host: _as_error(failure, log) for host, failure in failed.items()}
         first = next(iter(errors.values()))
         if inventory:
-            first.errors, first.hosts = errors, events.report(seen.stats) or {}
+            first.errors, first.hosts, first.per_host = errors, events.report(seen.stats) or {}, _per_host(seen)
         return first
     if code is None or (seen.pid and not seen.stats):
         return ProvisionError(
