@@ -36,8 +36,8 @@ class Sent:
 
 sources = json.loads({sources!r})
 sys.meta_path.insert(0, Sent)
-from provision_probe.look import look
-print({mark!r} + json.dumps(look(json.loads({roles!r}))))
+from provision_probe.{asked} import {asked} as ask
+print({mark!r} + json.dumps(ask(json.loads({roles!r}))))
 """
 # Finds a Python of the target that is new enough and works, names it, and has it run the program.
 _FIND = """for python in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9; do
@@ -83,6 +83,8 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         result["changed"] = False
         task_vars = task_vars or {}
+        if self._task.args.get("ask", "look") != "look":
+            return self._described(result, self._task.args["ask"], task_vars)
         problem = self._take_turn(task_vars)
         if problem:
             return dict(result, failed=True, **problem)
@@ -97,7 +99,7 @@ class ActionModule(ActionBase):
         if self._connection.transport != "local":
             wanted = {name: self._to_send(one, here) for name, one in wanted.items()}
         roles = json.dumps(look.read_here(wanted))
-        answer = self._ask(_PROGRAM.format(sources=json.dumps(_sources()), mark=_MARK, roles=roles), task_vars)
+        answer = self._ask("look", roles, task_vars)
         result.update(answer)
         if answer.get("failed"):
             return result
@@ -110,8 +112,18 @@ class ActionModule(ActionBase):
             result["ansible_stats"] = {"data": data, "per_host": False, "aggregate": True}
         return result
 
-    def _ask(self, program, task_vars):
-        """Return what a program for the target prints after the mark, or why it could not be run."""
+    def _described(self, result, asked, task_vars):
+        """Return what a function of the machine's code, which has the name of its module, says of the roles."""
+        answer = self._ask(asked, json.dumps(list(self._task.args["roles"])), task_vars)
+        if not answer.get("failed"):
+            facts = {name: answer.pop(name) for name in ("ansible_facts",) if name in answer}
+            data = {"provision": {task_vars["inventory_hostname"]: {asked: answer}}}
+            answer = dict(facts, ansible_stats={"data": data, "per_host": False, "aggregate": True})
+        return dict(result, **answer)
+
+    def _ask(self, asked, roles, task_vars):
+        """Return what a function of the machine's code answers on the target, or why it could not be called."""
+        program = _PROGRAM.format(sources=json.dumps(_sources()), mark=_MARK, roles=roles, asked=asked)
         python = self._told("ansible_python_interpreter", task_vars) or ""
         if python.startswith("auto"):
             python = ""

@@ -15,6 +15,11 @@ options:
     elements: str
     required: true
     description: The roles to check. What each wants is in its variable C(__<role>_wanted).
+  ask:
+    type: str
+    choices: [look, status]
+    default: look
+    description: C(status) only reports what is installed, running and stored, and returns nothing of what is below.
   report:
     type: bool
     default: false

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from provision.actions import shared, status
+from provision.actions import shared
 from provision.actions.result import Result
 from provision.display.tables import Cell, Table
 from provision.engine import catalog, lock, logbook
-from provision.machine import places
+from provision.machine import places, status
 from provision.words import format_bytes, format_seconds
 
 

@@ -83,6 +83,24 @@ def run_shown(
     return become.with_password(shown, ask=ask, inventory=inventory, check=check)
 
 
+def asked(
+    playbook: str, machines: inventory.Inventory, progress: Callable | None, ask: bool
+) -> tuple[dict, dict[str, ProvisionError]]:
+    """Return what a playbook that changes nothing reports of each host, and the errors of the hosts that failed."""
+
+    def shown(password: dict) -> runner.Outcome:
+        secrets = [*password.values()]
+        with display(progress) as (on_step, _):
+            return runner.run([], password, inventory=machines, playbook=playbook, secrets=secrets, on_step=on_step)
+
+    try:
+        return become.with_password(shown, ask=ask, inventory=machines, check=False).hosts, {}
+    except ProvisionError as error:
+        if not error.errors:
+            raise
+        return error.hosts, error.errors
+
+
 @contextlib.contextmanager
 def _remembering(roles, inventory, keeps: bool) -> Iterator[Callable[[runner.Outcome], runner.Outcome]]:
     """Keep which hosts of an inventory fail in a run, and put the table of all into its error."""

@@ -63,6 +63,13 @@ _STATUS_EXAMPLES = """\
 examples:
   provision status
   provision status --json
+  provision status --on hosts.yml
+
+exit codes:
+  0    done
+  1    a machine could not be looked at
+  2    wrong usage
+  130  interrupted
 """
 
 _SAMPLE_EXAMPLES = """\
@@ -174,7 +181,7 @@ def _do(argv: list[str]) -> int:
     # What each returns has to_dict() for programs and str() for people.
     calls: dict[str, Callable[[argparse.Namespace], Any]] = {
         "run": lambda arguments: roles.run(arguments, rest), "list": roles.list_, "describe": roles.describe,
-        "demo": _demo, "status": lambda _: provision.status(), "stop": _stop, "sample": _sample, "store": store.call,
+        "demo": _demo, "status": _status, "stop": _stop, "sample": _sample, "store": store.call,
         "lock": _lock, "process": study.call,
         "cloud-init": lambda arguments: first_boot.call(arguments, rest),
         **dict.fromkeys(pictures.COMMANDS, _picture), "completion": _completion,
@@ -234,6 +241,10 @@ def _lock(arguments: argparse.Namespace) -> Any:
     return provision.lock(arguments.tool, arguments.version, arguments.output, arguments.channel)
 
 
+def _status(arguments: argparse.Namespace) -> Any:
+    return provision.status(**flags.machines(arguments), **flags.given(arguments))
+
+
 def _stop(arguments: argparse.Namespace) -> Any:
     result = provision.stop(**flags.machines(arguments), **flags.given(arguments))
     return result if result.hosts else Answer(result.to_dict(), "Nothing was running.")
@@ -270,7 +281,10 @@ def _parser(command: str | None, words: Sequence[str] = ()) -> Parser:
     about = "download or create sample diffusion data"
     _add_sample_arguments(add_command(commands, "sample", about, _SAMPLE_EXAMPLES))
     _add_lock_arguments(add_command(commands, "lock", "list the conda packages of a tool in a file", _LOCK_EXAMPLES))
-    flags.add_json(add_command(commands, "status", "show what is installed, running and stored", _STATUS_EXAMPLES))
+    status = add_command(commands, "status", "show what is installed, running and stored", _STATUS_EXAMPLES)
+    flags.add_machines(status)
+    flags.add_ask(status)
+    flags.add_json(status)
     stop = add_command(commands, "stop", "close the tunnels and stop the SSH server", _STOP_EXAMPLES, RUN_CODES)
     flags.add_machines(stop)
     flags.add_wait(stop)

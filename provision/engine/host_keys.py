@@ -40,6 +40,8 @@ def _explained(name: str, variables: Mapping[str, Any]) -> tuple[str, str]:
 
 def _config(words: list[str]) -> dict[str, str]:
     """Return what ssh would do with its arguments and the user's configuration."""
+    if words[-1].startswith("-"):
+        raise LookupError("that is an option and no host")
     done = subprocess.run(["ssh", "-G", *words], capture_output=True, text=True, timeout=_SECONDS, check=True)
     lines = (line.partition(" ") for line in done.stdout.splitlines())
     found: dict[str, str] = {}
@@ -58,8 +60,10 @@ def _offered(config: Mapping[str, str]) -> tuple[str, str, str]:
     done = subprocess.run(asked, capture_output=True, text=True, timeout=2 * _SECONDS, check=False)
     lines = [line.split() for line in done.stdout.splitlines() if line and not line.startswith("#")]
     keys = {kind: key for kind in _KINDS for _, name, key in lines if kind in name}
+    if not keys:
+        raise LookupError("it offers no key")
     kind, key = next(iter(keys.items()))
-    digest = base64.b64encode(hashlib.sha256(base64.b64decode(key)).digest()).decode().rstrip("=")
+    digest = base64.b64encode(hashlib.sha256(base64.b64decode(key, validate=True)).digest()).decode().rstrip("=")
     return kind, f"SHA256:{digest}", shlex.join([*argv[:1], *port, "-t", kind, config["hostname"]])
 
 

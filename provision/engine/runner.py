@@ -30,6 +30,10 @@ _REST_SECONDS = 120.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+# Playbooks that change nothing.
+_LOOKS = ("status.yml",)
+
+
 @dataclass
 class Outcome:
     """The outcome of a run."""
@@ -180,7 +184,10 @@ def run(
                 if (stop.signal or not seen.stats) and not inventory:
                     _end_rest(private, stop, watcher.tell)
         said = _without(secrets, said)
-    log, problem = logbook.write(said, roles if playbook == "site.yml" else [Path(playbook).stem, *roles])
+    # Of looks that went well the logs would push out those of runs.
+    log, problem = None, ""
+    if playbook not in _LOOKS or code != 0:
+        log, problem = logbook.write(said, roles if playbook == "site.yml" else [Path(playbook).stem, *roles])
     if stop.signal:
         raise KeyboardInterrupt
     if seen.error:

@@ -33,8 +33,6 @@ _UNUSABLE = (
     errno.ENOTSUP,
 )  # fmt: skip
 
-_KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lock_keeper.py")
-
 
 def places():
     """Return the folders that may hold the lock, the best first."""
@@ -171,9 +169,10 @@ def keep(pid, command, seconds=SECONDS, tell=lambda line: None):
     path, file = _take(command, pid, seconds, tell, is_its)
     if file is None:
         return
+    keeper = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lock_keeper.py")
     with file:
         subprocess.Popen(
-            [sys.executable, "-IS", _KEEPER, str(pid), str(start), path], pass_fds=[file.fileno()],
+            [sys.executable, "-IS", keeper, str(pid), str(start), path], pass_fds=[file.fileno()],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True, cwd="/", env={},
         )  # fmt: skip

@@ -432,7 +432,7 @@ def test_an_interrupted_cell_is_told_in_this_sentence():
 
 
 def test_an_interrupted_command_is_told_in_these_sentences(monkeypatch, capsys):
-    def interrupt():
+    def interrupt(**_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("provision.status", interrupt)

@@ -10,9 +10,9 @@ import time
 import pytest
 
 import provision
-from provision.actions import status as overview
 from provision.actions.status import Status
 from provision.machine import alive, places
+from provision.machine import status as overview
 from provision.machine.tool.prefix import RECEIPT
 
 MRTRIX3 = {

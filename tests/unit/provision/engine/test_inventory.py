@@ -61,3 +61,95 @@ def test_other_kinds_of_inventory_are_left_to_ansible(tmp_path):
     (tmp_path / "hosts").write_text("[lab]\nnode1\n")
     inventory.check(tmp_path / "hosts")
     inventory.check(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("on", "hosts"),
+    [
+        ("me@one,two", {"one": {"ansible_user": "me"}, "two": {}}),
+        ("me@one", {"one": {"ansible_user": "me"}}),
+        ("one,", {"one": {}}),
+        ("one:2222", {"one": {"ansible_port": 2222}}),
+        (["a.b@10.0.0.1", " two:22 "], {"10.0.0.1": {"ansible_user": "a.b"}, "two": {"ansible_port": 22}}),
+        ("[::1]:2222,two", {"::1": {"ansible_port": 2222}, "two": {}}),
+    ],
+)
+def test_hosts_are_named_in_a_list_or_with_commas(on, hosts):
+    found = inventory.given(on)
+    wanted = {name: {"ansible_host": name, **variables} for name, variables in hosts.items()}
+    assert (found.path, inventory.hosts(found)) == (None, wanted)
+
+
+def test_a_machine_behind_several_ports_is_several_machines_but_one_machine_is_not_two():
+    assert list(inventory.given("one:2201,one:2202").hosts) == ["one-2201", "one-2202"]
+    assert list(inventory.given("one,one").hosts) == ["one"]
+    with pytest.raises(OptionError) as raised:
+        inventory.given("me@one,you@one")
+    assert raised.value.code == "given-twice"
+
+
+@pytest.mark.parametrize(
+    "on",
+    [
+        "-oProxyCommand=x,", ["-J"], "{{ x }},", "one two,", "one;ls,", "me@,", "@one", "one:0,", "one:70000,",
+        ["a\nb"], "[a:b,", "web[1:3],", [3], "ü,", "a/b,c", "one,hosts.yml", "one,../x",
+    ],
+)  # fmt: skip
+def test_what_is_no_host_is_refused(on):
+    with pytest.raises(OptionError) as raised:
+        inventory.given(on)
+    assert raised.value.code == "bad-inventory" and raised.value.hint
+
+
+@pytest.mark.parametrize("on", ["one", "hosts.yml", "me@hosts.ini", "./one", "lab/one", "me@lab/one", "~/hosts"])
+def test_a_path_that_is_misspelt_does_not_become_a_host(tmp_path, monkeypatch, on):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OptionError) as raised:
+        inventory.given(on)
+    assert raised.value.code == "no-file"
+    assert raised.value.hint.endswith("one,") == (on == "one")
+
+
+@pytest.mark.parametrize("name", ["one,two", "me@one", "one:22", "one"])
+def test_a_file_that_exists_is_never_taken_for_hosts(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("[lab]\nnode1\n")
+    assert inventory.given(name).path == tmp_path / name
+
+
+def test_an_empty_list_is_refused():
+    for on in ([], ",", [" "]):
+        with pytest.raises(OptionError):
+            inventory.given(on)
+
+
+@pytest.mark.parametrize("forks", [0, -1, True, 2.5, "3"])
+def test_the_number_of_machines_at_once_is_a_number(forks):
+    with pytest.raises(OptionError) as raised:
+        inventory.given("one,", forks=forks)
+    assert raised.value.code == "bad-value"
+
+
+@pytest.fixture
+def lab(tmp_path):
+    path = tmp_path / "hosts"
+    path.write_text("[lab]\nnode1\nnode2\n[other]\nx9\n")
+    return path
+
+
+def test_a_limit_is_a_pattern_of_ansibles(lab, tmp_path):
+    found = inventory.given(lab, "lab,!node2,x*", 3)
+    assert (set(found.only), found.forks) == ({"node1", "x9"}, 3)
+    arguments = found.arguments(tmp_path)
+    assert arguments == ["--forks=3", f"--limit=@{tmp_path / 'limit'}"]
+    assert set((tmp_path / "limit").read_text().split()) == {"node1", "x9"}
+    assert list(inventory.hosts(found)) == list(found.only)
+    assert inventory.given("one:2201,one:2202,[::1]", "one-2201").only == ("one-2201",)
+
+
+@pytest.mark.parametrize("limit", ["nodd1", "node1,nodd2", "lab:!lab", "", "--list-hosts"])
+def test_a_limit_of_which_a_part_means_no_host_is_refused_with_the_hosts_there_are(lab, limit):
+    with pytest.raises(OptionError) as raised:
+        inventory.given(lab, limit)
+    assert raised.value.code == "no-hosts"
+    assert {"node1", "node2", "x9"} <= set(raised.value.hint.replace(",", " ").replace(".", " ").split())
