@@ -8,6 +8,8 @@ import re
 import textwrap
 from collections.abc import Iterable
 
+from provision.machine.numbers import format_bytes as format_bytes
+
 
 def format_seconds(seconds: float) -> str:
     """Return a duration in its two largest units: 2.1 s, 1 min 15 s, 2 h."""
@@ -24,17 +26,6 @@ def format_left(seconds: float) -> str:
     grain = 10 if seconds <= 60 else 60 if seconds <= 3600 else 600
     rounded = grain * math.ceil(round(seconds) / grain)
     return f"about {format_seconds(rounded)} left" if rounded else "almost done"
-
-
-def format_bytes(number: float) -> str:
-    """Return a size in powers of 1000, as disks and networks count: 512 B, 20.8 MB."""
-    if number < 1000:
-        return f"{number:.0f} B"
-    for unit in ("kB", "MB", "GB"):
-        number /= 1000
-        if round(number, 1) < 1000:
-            return f"{number:.1f} {unit}"
-    return f"{number / 1000:.1f} TB"
 
 
 def format_age(seconds: float) -> str:

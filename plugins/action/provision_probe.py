@@ -39,6 +39,8 @@ sys.meta_path.insert(0, Sent)
 from provision_probe.{asked} import {asked} as ask
 print({mark!r} + json.dumps(ask(json.loads({roles!r}))))
 """
+# The functions of the machine's code that can be asked for; each has the name of its module.
+_QUESTIONS = ("look", "status", "doctor")
 # Finds a Python of the target that is new enough and works, names it, and has it run the program.
 _FIND = """for python in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9; do
 if "$python" -c 'import json, sys, zlib; sys.exit(sys.version_info < (3, 9))' < /dev/null > /dev/null 2>&1; then
@@ -83,8 +85,11 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         result["changed"] = False
         task_vars = task_vars or {}
-        if self._task.args.get("ask", "look") != "look":
-            return self._described(result, self._task.args["ask"], task_vars)
+        asked = self._task.args.get("ask", "look")
+        if asked not in _QUESTIONS:
+            return dict(result, failed=True, code="usage", msg=f"ask cannot be {asked!r}.", hint=", ".join(_QUESTIONS))
+        if asked != "look":
+            return self._described(result, asked, task_vars)
         problem = self._take_turn(task_vars)
         if problem:
             return dict(result, failed=True, **problem)
@@ -113,7 +118,7 @@ class ActionModule(ActionBase):
         return result
 
     def _described(self, result, asked, task_vars):
-        """Return what a function of the machine's code, which has the name of its module, says of the roles."""
+        """Return what a function of the machine's code says of the roles, as a report."""
         answer = self._ask(asked, json.dumps(list(self._task.args["roles"])), task_vars)
         if not answer.get("failed"):
             facts = {name: answer.pop(name) for name in ("ansible_facts",) if name in answer}

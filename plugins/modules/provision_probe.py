@@ -17,9 +17,11 @@ options:
     description: The roles to check. What each wants is in its variable C(__<role>_wanted).
   ask:
     type: str
-    choices: [look, status]
+    choices: [look, status, doctor]
     default: look
-    description: C(status) only reports what is installed, running and stored, and returns nothing of what is below.
+    description:
+      - C(status) only reports what is installed, running and stored, and C(doctor) also whether the machine has what
+        the roles need. They return nothing of what is below.
   report:
     type: bool
     default: false

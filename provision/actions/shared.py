@@ -84,21 +84,26 @@ def run_shown(
 
 
 def asked(
-    playbook: str, machines: inventory.Inventory, progress: Callable | None, ask: bool
+    question: str, machines: inventory.Inventory, progress: Callable | None, ask: bool
 ) -> tuple[dict, dict[str, ProvisionError]]:
-    """Return what a playbook that changes nothing reports of each host, and the errors of the hosts that failed."""
+    """Return the answer of each host to ``status`` or ``doctor``, and the errors of the hosts that failed."""
 
     def shown(password: dict) -> runner.Outcome:
         secrets = [*password.values()]
+        variables = {**password, "provision_ask": question}
         with display(progress) as (on_step, _):
-            return runner.run([], password, inventory=machines, playbook=playbook, secrets=secrets, on_step=on_step)
+            return runner.run(
+                [], variables, inventory=machines, playbook="status.yml", secrets=secrets, on_step=on_step
+            )
 
+    errors: dict[str, ProvisionError] = {}
     try:
-        return become.with_password(shown, ask=ask, inventory=machines, check=False).hosts, {}
+        hosts = become.with_password(shown, ask=ask, inventory=machines, check=False).hosts
     except ProvisionError as error:
         if not error.errors:
             raise
-        return error.hosts, error.errors
+        hosts, errors = error.hosts, error.errors
+    return {host: hosts[host][question] for host in sorted(hosts)}, dict(sorted(errors.items()))
 
 
 @contextlib.contextmanager

@@ -121,11 +121,10 @@ def status(
     if machines is None:
         found = look.status(list(catalog.roles()))
         return Status({"hosts": {_HERE: found.pop("roles")}, **found})
-    hosts, errors = shared.asked("status.yml", machines, progress, ask_become_pass)
-    answers = {host: hosts[host]["status"] for host in sorted(hosts)}
+    answers, errors = shared.asked("status", machines, progress, ask_become_pass)
     return Status({
         "hosts": {host: one["roles"] for host, one in answers.items()},
         "stores": {host: one["store"] for host, one in answers.items()},
         "locks": {host: one["lock"] for host, one in answers.items() if "lock" in one},
-        "errors": {host: error.to_dict()["error"] for host, error in sorted(errors.items())},
+        "errors": {host: error.to_dict()["error"] for host, error in errors.items()},
     })  # fmt: skip

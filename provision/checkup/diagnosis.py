@@ -102,3 +102,39 @@ class Diagnosis(Tabular, Mapping):
             if count
         ]
         return f"{', '.join(counts)}." if counts else "All is well."
+
+
+class Diagnoses(Tabular, dict):
+    """The `Diagnosis` of each of several machines, by its name.
+
+    Examples
+    --------
+    >>> fine = Diagnosis({"cpu": Finding("ok", "2 cores")}, 0.1)
+    >>> full = Diagnosis({"cpu": Finding("ok", "2 cores"), "space": Finding("fail", "none", "Free some.")}, 0.1)
+    >>> Diagnoses({"node1": fine, "node2": full})
+    ok    node1  All is well.
+    fail  node2  space: none
+                 Free some.
+    """
+
+    @property
+    def ok(self) -> bool:
+        """Whether no check failed on any machine."""
+        return all(one.ok for one in self.values())
+
+    def table(self) -> Table:
+        """Return a row for each check that found a problem, and for each machine without any."""
+        rows: list[tuple[Cell, ...]] = []
+        for host, one in self.items():
+            problems = [(name, finding) for name, finding in one.items() if finding.verdict != "ok"]
+            for name, finding in problems:
+                verdict = Cell(finding.verdict, _STYLES[finding.verdict])
+                rows.append((verdict, Cell(host, "name"), Cell(f"{name}: {finding.found}")))
+                rows += [(Cell(), Cell(), Cell(finding.advice, "dim"))] if finding.advice else []
+            if not problems:
+                rows.append((Cell("ok", "good"), Cell(host, "name"), Cell("All is well.")))
+        return Table(rows)
+
+    def to_dict(self) -> dict:
+        """Return what ``--json`` prints: ``{"ok": ..., "hosts": {name: what a Diagnosis prints}}``."""
+        return {"ok": self.ok, "hosts": {host: one.to_dict() for host, one in self.items()}}

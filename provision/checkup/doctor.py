@@ -8,9 +8,7 @@ import os
 import platform
 import re
 import shutil
-import struct
 import sys
-import tempfile
 import threading
 import time
 import tomllib
@@ -23,32 +21,34 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from provision import paths
+from provision.actions import shared
 from provision.actions.status import status
 from provision.checkup import needs, reach
-from provision.checkup.diagnosis import Diagnosis, Finding
+from provision.checkup.diagnosis import Diagnoses, Diagnosis, Finding
 from provision.engine import catalog, content, launch, lock, logbook
-from provision.machine import alive, apt, commands, cpu, notes, places, reading, system
-from provision.machine.look import deps, ngrok
+from provision.errors import OptionError, ProvisionError
+from provision.machine import alive, notes, places, reading, system
+from provision.machine import doctor as checks
+from provision.machine.look import ngrok
 from provision.machine.store.names import BAD, NEW
-from provision.words import format_bytes, format_seconds
+from provision.words import format_seconds
 
 SECONDS = 2.5
 """How long all checks together may take: a dead mount can block one for ever."""
 
-TESTED = {
-    "ubuntu-22.04": "Ubuntu 22.04", "ubuntu-24.04": "Ubuntu 24.04", "debian-12": "Debian 12", "debian-13": "Debian 13",
-}  # fmt: skip
-"""The systems that the roles are tested on, by their names in os-release(5), and as people call them."""
-
-_APT_LOCK = "/var/lib/dpkg/lock-frontend"  # what apt locks while it works
-_OFTEN_SHORT, _TOO_SHORT = 2_000_000_000, 300_000_000  # a tree that is built, and all commands when they are done
-_SMALL = 100_000_000  # a few builds as archives; what Ansible writes
-_COMPILER = 3_600_000_000  # what the largest files of MRtrix3 take to compile, as the role mrtrix3 reckons
 _SLOW_CLOCK, _WRONG_CLOCK = 60, 3600
 
 
-def doctor(for_: str | None = None) -> Diagnosis:
+@shared.for_people()
+def doctor(
+    for_: str | None = None,
+    on: shared.On | None = None,
+    *,
+    limit: str | None = None,
+    forks: int | None = None,
+    progress: Callable | None = None,
+    ask_become_pass: bool = False,
+) -> Diagnosis | Diagnoses:
     """Check whether this machine has what the roles, or a script of MRtrix3, need, without changing anything.
 
     Parameters
@@ -57,16 +57,19 @@ def doctor(for_: str | None = None) -> Diagnosis:
         A Python script of MRtrix3, such as ``"dwifslpreproc"``, or a script and its algorithm, such as
         ``"dwibiascorrect ants"``: only the other programs, variables and files that it needs are looked for. Without
         it, the machine is checked.
+    on, limit, forks, progress, ask_become_pass
+        As for `provision.run`. Of other machines, all is checked but the network, the clock and what only
+        this machine needs to run Ansible.
 
     Returns
     -------
-    Diagnosis
-        A `Finding` for each check; ``ok`` is true if none failed.
+    Diagnosis or Diagnoses
+        A `Finding` for each check; ``ok`` is true if none failed. With `on`, a dict of them by host, with ``ok``.
 
     Raises
     ------
     OptionError
-        If there is no such script or algorithm.
+        If there is no such script or algorithm, or there are no such machines.
 
     Examples
     --------
@@ -76,9 +79,30 @@ def doctor(for_: str | None = None) -> Diagnosis:
     ok  dwi2response  needs no other programs
     All is well.
     """
+    machines = shared.checked_inventory(on, limit, forks)
+    if machines is not None:
+        if for_ is not None:
+            message = "What a script needs is looked for on this machine alone."
+            raise OptionError(message, hint="Leave out either the script or the machines.", code="no-effect")
+        answers, errors = shared.asked("doctor", machines, progress, ask_become_pass)
+        found = {host: _of_answer(answer) for host, answer in answers.items()}
+        found |= {host: Diagnosis({"connection": _unreached(host, error)}, 0.0) for host, error in errors.items()}
+        return Diagnoses(sorted(found.items()))
     begin = time.monotonic()
     findings = _of_machine(begin + SECONDS) if for_ is None else _of_script(for_, begin + SECONDS)
     return Diagnosis(findings, round(time.monotonic() - begin, 1))
+
+
+def _of_answer(answer: Mapping[str, Any]) -> Diagnosis:
+    """Return the findings of another machine."""
+    findings: dict[str, Finding | None] = {name: Finding(*found) for name, found in answer["checks"].items()}
+    findings["lock"] = _lock(answer.get("lock"))
+    findings["installed"], findings["path"] = _installed(answer["roles"]), _path(answer["roles"])
+    return Diagnosis({name: finding for name, finding in findings.items() if finding}, answer["seconds"])
+
+
+def _unreached(host: str, error: ProvisionError) -> Finding:
+    return _fail(error.message.removeprefix(f"{host} ").rstrip("."), error.hint)
 
 
 def _of_script(script: str, end: float) -> dict[str, Finding]:
@@ -150,19 +174,9 @@ def _fail(found: str, advice: str) -> Finding:
     return Finding("fail", found, advice)
 
 
-def check_system() -> Finding:
-    """Check whether the roles are tested on this system."""
-    release = system.os_release()
-    name = release.get("PRETTY_NAME") or platform.system()
-    tested = ", ".join(TESTED.values())
-    if not release:
-        return _fail(name, f"The roles need Linux; they are tested on {tested}.")
-    if f"{release.get('ID')}-{release.get('VERSION_ID')}" in TESTED:
-        return _ok(f"{name}, {platform.machine()}")
-    return _warn(
-        f"{name}, {platform.machine()}, not tested",
-        f"Package names are known only for {tested}; elsewhere, install a build from a store or an archive.",
-    )
+def _of(check: Callable[[], tuple[str, str, str]]) -> Callable[[], Finding]:
+    """Return a check of the machine's own code as one of these."""
+    return lambda: Finding(*check())
 
 
 def check_python() -> Finding:
@@ -205,121 +219,6 @@ def _unmet(requirement: Requirement) -> str:
         return f"{requirement.name} is missing"
     met = requirement.specifier.contains(there, prereleases=True)
     return "" if met else f"{requirement.name} is {there}, not {requirement.specifier}"
-
-
-def check_apt() -> Finding:
-    """Check whether packages could be installed now."""
-    if not (shutil.which("dpkg") and shutil.which("apt-get")):
-        return _warn("not installed", "Packages cannot be installed, only builds from a store or an archive.")
-    holder = _lock_holder(_APT_LOCK)
-    if holder:
-        return _warn(f"in use by {holder}", "A run waits up to five minutes for it.")
-    if deps.dpkg_was_interrupted():
-        return _warn("dpkg was interrupted", "The next run that installs packages will finish its work.")
-    # What apt-get stops at before all else. It fetches nothing so, and takes no lock, which only root could.
-    asked = ["apt-get", "update", "--print-uris", "-qq", "-o", "Debug::NoLocking=true"]
-    code, _out, said = commands.run(["env", "LC_ALL=C.UTF-8", "LANGUAGE=", *asked])
-    if code:
-        error = apt.explained("read its sources", said)
-        return _fail(error.message.rstrip("."), error.hint)
-    unmet = deps.unmet_dependencies()
-    if unmet:
-        name, needed = unmet[0]
-        return _fail(f"{name} needs {needed}, which is not installed", "Repair it: apt-get --fix-broken install.")
-    audit = commands.run(["dpkg", "--audit"])[1].strip()
-    if audit:
-        names = re.findall(r"^ (\S+)", audit, re.M)
-        return _warn(
-            f"partly installed: {', '.join(names[:5]) or audit.splitlines()[0]}",
-            "The next run that installs packages tries to finish this; see dpkg --audit.",
-        )
-    return _ok("ready")
-
-
-def _lock_holder(path: str) -> str:
-    """Return who holds a lock of fcntl(2); an empty string if nobody does, or only root could see it."""
-    import fcntl
-
-    # struct flock: type, whence, start, length, process. F_GETLK takes no lock.
-    question = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    try:
-        with Path(path).open("rb") as file:
-            kind, _, _, _, pid = struct.unpack("hhqqi4x", fcntl.fcntl(file, fcntl.F_GETLK, question))
-    except OSError:
-        return ""
-    if kind == fcntl.F_UNLCK:
-        return ""
-    name = reading.read_text(f"/proc/{pid}/comm").strip()
-    return f"{name} (process {pid})" if name else "another program"
-
-
-def check_rights() -> Finding:
-    """Check whether this user may install packages."""
-    if os.getuid() == 0:
-        return _ok("root")
-    if system.sudo_works():
-        return _ok("sudo works without a password")
-    if shutil.which("sudo"):
-        return _warn("sudo asks for a password", "A run asks for it if packages have to be installed.")
-    return _warn("an ordinary user, without sudo", "Builds from a store can be installed; packages need root.")
-
-
-def check_space() -> Finding:
-    """Check whether there is room where the roles write."""
-    needed = _places()
-    free = {place: shutil.disk_usage(paths.nearest(place)).free for place in needed}
-    full = [place for place, (_little, too_little) in needed.items() if free[place] < too_little]
-    short = [place for place, (little, _too_little) in needed.items() if free[place] < little]
-    found = f"free: {', '.join(f'{format_bytes(room)} in {place}' for place, room in free.items())}"
-    if full:
-        return _fail(found, f"Free some space in {', '.join(full)}: MRtrix3 takes 90 MB, its archive 20 MB.")
-    if short:
-        return _warn(found, f"Building from source takes up to 2 GB, which may not fit in {', '.join(short)}.")
-    return _ok(found)
-
-
-def _places() -> dict[str, tuple[int, int]]:
-    """Return where the roles write, each file system once."""
-    machine = system.look_at_machine()
-    asked = {
-        places.default_prefix("auto", machine, "mrtrix3"): (_TOO_SHORT, _SMALL),
-        places.cache_folder(): (_OFTEN_SHORT, _TOO_SHORT),
-        machine["store"]: (_SMALL, _SMALL // 5),
-        tempfile.gettempdir(): (_SMALL, _SMALL // 10),
-    }
-    # Places on the same file system are listed as the first of them, with the largest need.
-    devices: dict[int, str] = {}
-    found: dict[str, tuple[int, int]] = {}
-    for place, needed in asked.items():
-        first = devices.setdefault(paths.nearest(place).stat().st_dev, place)
-        found[first] = max(found.get(first, (0, 0)), needed)
-    return found
-
-
-def check_memory() -> Finding:
-    """Check whether there is enough memory to compile."""
-    available = system.memory_available()
-    if available is None:
-        return _warn("unknown", "If a compiler is killed, use fewer jobs: mrtrix3_jobs=1.")
-    found = f"{format_bytes(available)} available"
-    if available < _COMPILER:
-        return _warn(
-            found, f"Building from source may need {format_bytes(_COMPILER)}; installing a saved build does not."
-        )
-    return _ok(found)
-
-
-def check_cpu() -> Finding:
-    """Check the number of cores and their instruction set."""
-    cores, level = len(os.sched_getaffinity(0)), cpu.cpu_level()
-    found = f"{cores} {'core' if cores == 1 else 'cores'}, {level or platform.machine()}"
-    if level == cpu.LEVELS[0]:
-        return _warn(
-            found, "Builds from other machines do not run here: build from source, or use the distribution's package."
-        )
-    if not level:
-        return _warn(found, "The roles are tested only on x86-64; here only origin=source may work.")
-    return _ok(found)
 
 
 def check_drive() -> Finding | None:
@@ -473,13 +372,19 @@ def check_logs() -> Finding | None:
 
 def check_lock() -> Finding | None:
     """Check whether a run is changing this machine; None if not."""
-    found = lock.holder()
+    return _lock(lock.holder())
+
+
+def _lock(found: dict[str, Any] | None) -> Finding | None:
     return None if found is None else _warn(lock.in_words(found), "What it changes may not work until it has finished.")
 
 
 def check_installed() -> Finding:
     """Check whether what is installed and running works."""
-    reports = status()["hosts"]["localhost"]
+    return _installed(status()["hosts"]["localhost"])
+
+
+def _installed(reports: Mapping[str, Any]) -> Finding:
     broken = [role for role, report in reports.items() if not _works(report)]
     found = ", ".join(_in_words(role, report) for role, report in reports.items())
     if broken:
@@ -489,7 +394,10 @@ def check_installed() -> Finding:
 
 def check_path() -> Finding | None:
     """Check whether shells find the installed commands; None if there are none."""
-    reports = status()["hosts"]["localhost"]
+    return _path(status()["hosts"]["localhost"])
+
+
+def _path(reports: Mapping[str, Any]) -> Finding | None:
     warnings = {role: report.get("notes", []) for role, report in reports.items() if report.get("bin")}
     problem = next((note for notes in warnings.values() for note in notes), "")
     if problem:
@@ -509,13 +417,13 @@ def _in_words(role: str, report: Mapping[str, Any]) -> str:
 
 
 _CHECKS: dict[str, Callable[[], Finding | None]] = {
-    "system": check_system,
+    "system": _of(checks.check_system),
     "python": check_python,
-    "apt": check_apt,
-    "rights": check_rights,
-    "space": check_space,
-    "memory": check_memory,
-    "cpu": check_cpu,
+    "apt": _of(checks.check_apt),
+    "rights": _of(checks.check_rights),
+    "space": _of(checks.check_space),
+    "memory": _of(checks.check_memory),
+    "cpu": _of(checks.check_cpu),
     "drive": check_drive,
     "token": check_token,
     "agent": check_agent,

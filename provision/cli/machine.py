@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import provision
-from provision.checkup.diagnosis import Diagnosis
+from provision.checkup.diagnosis import Diagnoses, Diagnosis
 from provision.cli import flags
 from provision.cli.help import add_command
 from provision.engine import catalog
@@ -19,6 +19,7 @@ _DOCTOR_EXAMPLES = """\
 examples:
   provision doctor
   provision doctor --json
+  provision doctor --on hosts.yml
   provision doctor --for dwifslpreproc          list what a script of MRtrix3 needs, and what of it is missing
   provision doctor --for dwibiascorrect ants    the same for one of its algorithms
 
@@ -84,6 +85,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar=("SCRIPT", "ALGORITHM"),
         help="check only what this Python script of MRtrix3 needs, such as the programs of FSL",
     )
+    flags.add_machines(doctor)
+    flags.add_ask(doctor)
     logs = _add(commands, "logs", "list recent runs, or print Ansible's output", _LOGS_EXAMPLES)
     logs.add_argument("number", nargs="?", type=int, metavar="N", help="the run whose log to print; 1 is the last")
     logs.add_argument("--last", action="store_true", help="print the log of the last run")
@@ -112,7 +115,8 @@ def call(arguments: argparse.Namespace) -> Any:
 
 
 def _doctor(arguments: argparse.Namespace) -> Any:
-    return provision.doctor(for_=" ".join(arguments.for_) if arguments.for_ else None)
+    script = " ".join(arguments.for_) if arguments.for_ else None
+    return provision.doctor(script, **flags.machines(arguments), **flags.given(arguments))
 
 
 def _logs(arguments: argparse.Namespace) -> Any:
@@ -147,7 +151,7 @@ def _ask(what: str, on: str | None, limit: str = "", **_: object) -> None:
 
 def text(result: Any) -> str:
     """Return a result as text, in colour if standard output supports it."""
-    return result.table().text(colours=wants_colours()) if isinstance(result, Diagnosis) else str(result)
+    return result.table().text(colours=wants_colours()) if isinstance(result, Diagnosis | Diagnoses) else str(result)
 
 
 def wants_colours() -> bool:

@@ -21,10 +21,16 @@ from provision.checkup import doctor, reach
 from provision.checkup.diagnosis import Finding
 from provision.engine import catalog, content
 from provision.engine.catalog import Role
+from provision.errors import OptionError, ProvisionError
 from provision.machine import alive, notes, system
+from provision.machine import doctor as checks
 from provision.machine.look import deps
 
 Usage = namedtuple("Usage", "free")
+
+
+def checked(name):
+    return doctor._CHECKS[name]()
 
 
 def verdict(finding):
@@ -34,7 +40,7 @@ def verdict(finding):
 
 def test_the_tested_systems_are_those_whose_packages_are_known():
     known = yaml.safe_load((content.root() / "roles/deps/vars/main.yml").read_text())["__deps_packages"]
-    assert set(doctor.TESTED) == set(known)
+    assert set(checks.TESTED) == set(known)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +53,7 @@ def test_the_tested_systems_are_those_whose_packages_are_known():
 )
 def test_a_system_is_tested_or_not_or_no_linux(monkeypatch, release, expected):
     monkeypatch.setattr(system, "os_release", lambda: release)
-    assert verdict(doctor.check_system()) == expected
+    assert verdict(checked("system")) == expected
 
 
 @pytest.mark.parametrize(
@@ -97,9 +103,9 @@ def packages(monkeypatch, tmp_path):
     def run(argv):
         return (0, found["audit"], "") if argv[0] == "dpkg" else (found["code"], "", found["said"])
 
-    monkeypatch.setattr(doctor.shutil, "which", lambda name, **_: found.get("program", f"/usr/bin/{name}"))
-    monkeypatch.setattr(doctor, "_APT_LOCK", str(found["lock"]))
-    monkeypatch.setattr(doctor.commands, "run", run)
+    monkeypatch.setattr(checks.shutil, "which", lambda name, **_: found.get("program", f"/usr/bin/{name}"))
+    monkeypatch.setattr(checks, "_APT_LOCK", str(found["lock"]))
+    monkeypatch.setattr(checks.commands, "run", run)
     monkeypatch.setattr(deps, "dpkg_was_interrupted", lambda: found["interrupted"])
     monkeypatch.setattr(deps, "unmet_dependencies", lambda: found["lacking"])
     return found
@@ -119,7 +125,7 @@ def packages(monkeypatch, tmp_path):
 )
 def test_apt_is_ready_unless_it_is_missing_or_its_sources_or_packages_are_broken(packages, state, expected, words):
     packages |= state
-    found = doctor.check_apt()
+    found = checked("apt")
     assert (verdict(found), words in found.found) == (expected, True)
 
 
@@ -130,10 +136,10 @@ def test_a_package_manager_at_work_is_named(packages):
         [sys.executable, "-c", hold, packages["lock"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         holder.stdout.readline()
-        found = doctor.check_apt()
+        found = checked("apt")
         holder.communicate("\n")
     assert verdict(found) == "warn" and f"in use by python (process {holder.pid})" in found.found
-    assert verdict(doctor.check_apt()) == "ok"
+    assert verdict(checked("apt")) == "ok"
 
 
 @pytest.mark.parametrize("home", [None, "", "/nonexistent"])
@@ -154,34 +160,34 @@ def test_a_machine_without_programs_or_a_home_is_told_about_all_the_same(home):
 def test_packages_need_root_or_sudo(monkeypatch, user, sudo, expected):
     monkeypatch.setattr(doctor.os, "getuid", lambda: user)
     monkeypatch.setattr(system, "sudo_works", lambda: sudo)
-    assert verdict(doctor.check_rights()) == expected
+    assert verdict(checked("rights")) == expected
 
 
 @pytest.mark.parametrize(("free", "expected"), [(5000, "ok"), (50, "warn"), (5, "fail")])
 def test_space_is_enough_or_short_or_none_in_the_nearest_folder_that_is_there(monkeypatch, tmp_path, free, expected):
     place = str(tmp_path / "not" / "there")
-    monkeypatch.setattr(doctor, "_places", lambda: {place: (100, 10)})
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: Usage(free) if path == tmp_path else None)
-    found = doctor.check_space()
+    monkeypatch.setattr(checks, "_places", lambda: {place: (100, 10)})
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda path: Usage(free) if path == str(tmp_path) else None)
+    found = checked("space")
     assert verdict(found) == expected and place in found.found
 
 
 def test_every_file_system_is_told_once():
-    assert len(doctor._places()) == len({doctor.paths.nearest(place).stat().st_dev for place in doctor._places()})
+    assert len(checks._places()) == len({os.stat(checks._nearest(place)).st_dev for place in checks._places()})
 
 
 @pytest.mark.parametrize(("available", "expected"), [(8 * 10**9, "ok"), (10**9, "warn"), (0, "warn"), (None, "warn")])
 def test_memory_is_enough_for_a_compiler_or_not(monkeypatch, available, expected):
     monkeypatch.setattr(system, "memory_available", lambda: available)
-    assert verdict(doctor.check_memory()) == expected
-    assert (doctor.check_memory().found == "unknown") == (available is None)
+    assert verdict(checked("memory")) == expected
+    assert (checked("memory").found == "unknown") == (available is None)
 
 
 @pytest.mark.parametrize(("level", "expected"), [("x86-64-v3", "ok"), ("x86-64", "warn"), ("", "warn")])
 def test_a_cpu_that_others_builds_do_not_run_on_is_a_warning(monkeypatch, level, expected):
     monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda _: {0})
-    monkeypatch.setattr(doctor.cpu, "cpu_level", lambda: level)
-    found = doctor.check_cpu()
+    monkeypatch.setattr(checks.cpu, "cpu_level", lambda: level)
+    found = checked("cpu")
     assert verdict(found) == expected and "1 core," in found.found
 
 
@@ -409,3 +415,39 @@ def test_nothing_is_changed_by_looking(tmp_path):
 
 def test_looking_is_imported_when_it_is_asked_for():
     assert importlib.import_module("provision").doctor is doctor.doctor
+
+
+def test_the_machines_own_code_checks_it_and_says_what_is_installed(monkeypatch):
+    monkeypatch.setitem(checks.CHECKS, "apt", lambda: 1 / 0)
+    monkeypatch.setattr(checks, "status", lambda roles: {"roles": {"ants": {"version": "2.6.2"}}, "store": {}})
+    answer = json.loads(json.dumps(checks.doctor(["ants"])))
+    found = doctor._of_answer(answer)
+    assert {*checks.CHECKS, "installed"} == set(found)
+    assert verdict(found["apt"]) == "warn" and "ZeroDivisionError" in found["apt"].found
+    assert (found["installed"].verdict, found["python"].verdict) == ("ok", "ok")
+
+
+def test_of_several_machines_problems_are_shown_and_those_that_are_out_of_reach(monkeypatch):
+    lock = {"command": "provision run ants", "pid": 7, "host": "x", "since": 0}
+    answers = {
+        "one": {"checks": {"cpu": ("ok", "2 cores", "")}, "roles": {}, "seconds": 0.1},
+        "two": {"checks": {"cpu": ("ok", "2 cores", "")}, "roles": {"ants": {"works": False}}, "seconds": 0.1,
+                "lock": lock},
+    }  # fmt: skip
+    errors = {"three": ProvisionError("three could not be reached: its host key is unknown.", hint="Compare it.")}
+    monkeypatch.setattr(doctor.shared, "asked", lambda *_: (answers, errors))
+    found = doctor.doctor(on="one,two,three")
+    assert (found.ok, found["one"].ok, found["two"].ok) == (False, True, False)
+    assert found["three"]["connection"].found == "could not be reached: its host key is unknown"
+    text = repr(found)
+    assert [line.split()[:2] for line in text.splitlines() if line[0] != " "] == [
+        ["ok", "one"], ["fail", "three"], ["warn", "two"], ["fail", "two"],
+    ]  # fmt: skip
+    assert "cpu" not in text and "Compare it." in text
+    assert found.to_dict()["hosts"]["two"]["checks"]["installed"]["verdict"] == "fail"
+
+
+def test_what_a_script_needs_is_looked_for_here():
+    with pytest.raises(OptionError) as raised:
+        doctor.doctor("dwi2response", on="one,")
+    assert raised.value.code == "no-effect"

@@ -19,7 +19,9 @@ def provision(line):
 
 @pytest.mark.parametrize(("verdict", "code"), [("ok", 0), ("warn", 0), ("fail", 1)])
 def test_doctor_ends_with_a_code_that_scripts_can_ask(monkeypatch, capsys, verdict, code):
-    monkeypatch.setattr(doctor, "doctor", lambda for_: Diagnosis({"cpu": Finding(verdict, "2 cores", "Add.")}, 0.1))
+    monkeypatch.setattr(
+        doctor, "doctor", lambda for_, **_: Diagnosis({"cpu": Finding(verdict, "2 cores", "Add.")}, 0.1)
+    )
     assert provision("doctor") == code
     assert capsys.readouterr().out.startswith(f"{verdict}  cpu  2 cores\n")
     assert provision("doctor --json") == code
@@ -28,7 +30,7 @@ def test_doctor_ends_with_a_code_that_scripts_can_ask(monkeypatch, capsys, verdi
 
 def test_doctor_takes_a_script_and_its_algorithm_as_one_or_two_words(monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(doctor, "doctor", lambda for_: asked.append(for_) or Diagnosis({}, 0.1))
+    monkeypatch.setattr(doctor, "doctor", lambda for_, **_: asked.append(for_) or Diagnosis({}, 0.1))
     for line in (["--for", "dwibiascorrect", "ants"], ["--for", "dwibiascorrect ants"], ["--json"]):
         assert main(["doctor", *line]) == 0
     assert asked == ["dwibiascorrect ants", "dwibiascorrect ants", None]
