@@ -14,8 +14,9 @@ from provision.words import printable
 # The page is redrawn when something has happened, but never sooner than this after the last time.
 SHORTEST_PAUSE_SECONDS = 0.2
 
-# How many lines about finished tasks are shown during a run.
+# How many lines about finished tasks, and about running ones, are shown during a run.
 LINES_OF_DONE = 8
+LINES_OF_RUNNING = 16
 
 
 class NotebookProgress(Display):
@@ -45,7 +46,7 @@ class NotebookProgress(Display):
     def look(self) -> None:
         """Update the page if it has changed."""
         with self._lock:
-            self._show([*self._notes, *self._last_done(), *map(_line_of_running, self._running)])
+            self._show([*self._notes, *self._last_done(), *self._first_running()])
 
     def end(self, text: str) -> None:
         """Replace the display by the result."""
@@ -91,6 +92,11 @@ class NotebookProgress(Display):
         if hidden <= 1:  # the line itself takes no more room
             return self._lines_done
         return [_line_of(f"{hidden} earlier steps"), *self._lines_done[-LINES_OF_DONE:]]
+
+    def _first_running(self) -> list[_Line]:
+        more = len(self._running) - LINES_OF_RUNNING
+        lines = [_line_of_running(task) for task in self._running[:LINES_OF_RUNNING]]
+        return [*lines, _line_of(f"and on {more} more")] if more > 0 else lines
 
     def _show(self, lines: list[_Line]) -> None:
         if lines != self._shown:

@@ -95,6 +95,7 @@ class Tasks:
             # A task that names no host starts on all of them at once, after the one before has ended on all of them.
             if not key[2]:
                 self._running.clear()
+            self._running.pop((*key[:2], ""), None)  # from the first host that is named on, each has its own line
             self._running[key] = task = Task(*key)
             return task
         task = self._running.get(key) or Task(*key, everywhere.started if everywhere else 0.0)

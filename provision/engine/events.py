@@ -209,6 +209,8 @@ def step(event: dict) -> Step | None:
     kind, data = event.get("event", ""), _mapping(event, "event_data")
     if kind == "playbook_on_task_start":
         return Step("task", *_where(data)[:2])
+    if kind == "runner_on_start":
+        return Step("task", *_where(data))
     if kind in ("runner_on_ok", "runner_on_skipped", "runner_on_failed", "runner_on_unreachable"):
         result = _mapping(data, "res")
         return Step(

@@ -172,7 +172,7 @@ def run(
             # The kernel of a notebook learns by itself where the commands are.
             "provision_kernel": inventory is None and notebook.in_notebook(),
         }
-        watcher = _Watcher(seen, on_step, on_line, progress, secrets)
+        watcher = _Watcher(seen, on_step, on_line, progress, secrets, hosts=inventory is not None)
         with _signals(stop):
             try:
                 with launch.variables_file(private, {**variables, **extra}) as file:
@@ -214,8 +214,15 @@ class _Watcher:
     """Takes the events of a run and passes on what people want to see, without secrets."""
 
     def __init__(
-        self, seen: _Seen, on_step: Callable, on_line: Callable | None, progress: Path, secrets: Sequence[str]
+        self,
+        seen: _Seen,
+        on_step: Callable,
+        on_line: Callable | None,
+        progress: Path,
+        secrets: Sequence[str],
+        hosts: bool = False,
     ):
+        self.hosts = hosts
         self.seen, self.on_step, self.on_line, self.secrets = seen, on_step, on_line, secrets
         self._progress, self._last = progress, ""
         self._role = self._task = ""
@@ -251,7 +258,8 @@ class _Watcher:
         if self.on_line and event.get("stdout"):
             self.on_line(_without(self.secrets, event["stdout"]))
         step = events.step(event)
-        if step:
+        # On this machine alone, a task that starts on it is one that starts.
+        if step and (self.hosts or event["event"] != "runner_on_start"):
             if step.kind == "done" and step.host:
                 seen.last[step.host] = time.monotonic() - seen.begin
             if step.kind == "task":

@@ -217,3 +217,12 @@ def test_nothing_comes_from_a_notebooks_display_after_its_end(output, monkeypatc
     time.sleep(0.1)
     assert (len(output), output.text) == (shown, "ready")
     assert "provision-progress" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_of_many_hosts_as_many_have_a_line_as_fit(output, page):
+    for number in range(notebook.LINES_OF_RUNNING + 3):
+        page.step(Step("task", "mrtrix3", "Unpack", f"node{number}"))
+    page.look()
+    lines = output.text.splitlines()
+    assert len(lines) == notebook.LINES_OF_RUNNING + 1 and lines[0].startswith("mrtrix3: Unpacking on node0 ")
+    assert lines[-1] == "and on 3 more"

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from provision.display.tasks import Display, under_way
+from provision.display.tasks import Display, Tasks, under_way
 from provision.engine.events import Step
 
 from .steps import compile_
@@ -119,3 +119,15 @@ def test_the_time_left_follows_when_the_work_slows_down(display, clock):
         clock.sleep(5)
         display.step(Step("work", "mrtrix3", "Compile", number=number, total=400, unit="steps"))
     assert left(display) in ("about 13 min left", "about 14 min left")
+
+
+def test_each_host_on_which_a_task_starts_has_a_line_until_it_is_done_there():
+    tasks = Tasks()
+    tasks.follow(Step("task", "mrtrix3", "Unpack"))
+    for host in ("node1", "node2"):
+        tasks.follow(Step("task", "mrtrix3", "Unpack", host))
+    assert [task.host for task in tasks.running] == ["node1", "node2"]
+    tasks.follow(Step("done", "mrtrix3", "Unpack", "node1", changed=True))
+    assert [task.host for task in tasks.running] == ["node2"]
+    tasks.follow(Step("task", "mrtrix3", "Link"))
+    assert [task.label for task in tasks.running] == ["mrtrix3: Link"]
