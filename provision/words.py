@@ -8,7 +8,7 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-from provision.machine.numbers import format_bytes as format_bytes
+from provision.machine.amounts import format_bytes as format_bytes
 
 
 def format_seconds(seconds: float) -> str:

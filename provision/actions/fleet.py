@@ -9,7 +9,7 @@ from provision.display.tables import Cell, Table
 from provision.errors import ProvisionError
 from provision.words import format_seconds
 
-_HEAD = tuple(Cell(name, "name") for name in ("host", "roles", "origin", "time", "outcome"))
+_HEAD = (Cell("host"), Cell("roles"), Cell("origin"), Cell("time", "number"), Cell("outcome"))
 _READY = ("present", "started")
 
 

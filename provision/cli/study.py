@@ -53,7 +53,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add("--nthreads", "--n_cpus", type=_number(int), metavar="NUMBER", help=about)
     about = "how much memory may be used, in GB (default: what is free)"
     add("--mem", "--mem_gb", type=_number(float), metavar="GB", help=about)
-    about = "where to run: local, an Ansible inventory, or the address of a Dask scheduler (default: local)"
+    about = "where to run: local, an inventory or hosts as in run --on, or the address of a Dask scheduler"
     add("--executor", metavar="WHERE", help=about)
     add("--scratch", metavar="FOLDER", help="a folder on a local disk for what is being computed")
     add("--retry-failed", action="store_true", help="try again what failed before")

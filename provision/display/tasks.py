@@ -15,7 +15,7 @@ from provision.words import format_bytes, format_left, format_seconds, printable
 # The verbs that task names begin with, and those of them that double their last letter.
 _VERBS = re.compile(
     "Add|Build|Check|Clone|Close|Compile|Configure|Copy|Create|Delete|Download|Fetch|Find|Get|Hold|Install|Keep|Make|Mark|"
-    "Move|Open|Prepare|Read|Record|Remove|Report|Restore|Run|Save|Set|Skip|Start|Stop|Test|Try|Undo|Unpack|Update|Use|"
+    "Move|Open|Prepare|Read|Record|Remove|Report|Restore|Run|Save|Send|Set|Skip|Start|Stop|Test|Try|Undo|Unpack|Update|Use|"
     "Verify|Warn|Write"
 )
 _DOUBLED = ("Get", "Run", "Set", "Skip", "Stop")

@@ -79,8 +79,9 @@ def process(
     mem : float, optional
         How much memory may be used on a machine, in GB (default: what is free).
     executor : str or path-like
-        Where the steps are run: ``"local"``; an Ansible inventory, whose hosts are reached by SSH and have MRtrix3 and
-        the same folders; or the address of a Dask scheduler, such as ``"tcp://head:8786"``.
+        Where the steps are run: ``"local"``; an Ansible inventory, or hosts, as in ``"me@host1,me@host2"``, which are
+        reached by SSH and have MRtrix3 and the same folders; or the address of a Dask scheduler, such as
+        ``"tcp://head:8786"``.
     scratch : path-like, optional
         A folder on a local disk for what is being computed (default: in the system's folder for temporary files).
     retry_failed : bool

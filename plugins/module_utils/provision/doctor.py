@@ -15,8 +15,8 @@ import tempfile
 import time
 
 from . import apt, commands, cpu, places, reading, system
+from .amounts import format_bytes
 from .look import deps
-from .numbers import format_bytes
 from .status import status
 
 TESTED = {
@@ -113,7 +113,7 @@ def _lock_holder(path):
     question = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:
         with open(path, "rb") as file:
-            kind, _, _, _, pid = struct.unpack("hhqqi4x", fcntl.fcntl(file, fcntl.F_GETLK, question))
+            kind, *_rest, pid = struct.unpack("hhqqi4x", fcntl.fcntl(file, fcntl.F_GETLK, question))
     except OSError:
         return ""
     if kind == fcntl.F_UNLCK:

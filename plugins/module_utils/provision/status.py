@@ -27,7 +27,7 @@ def status(roles):
 
 def packages():
     """Return the distribution packages that were installed for roles and are removed with them, sorted."""
-    note, _ = deps.noted()
+    note = deps.noted()[0]
     return sorted({name for names in note["installed"].values() for name in names})
 
 
@@ -46,7 +46,7 @@ def measured(role, report):
 
 def size_of(folder):
     """Return how many bytes a folder takes on disk, 0 if it does not exist."""
-    paths = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
+    paths = (os.path.join(place, name) for place, _folders, names in os.walk(folder) for name in names)
     return sum(os.lstat(path).st_blocks * 512 for path in paths)
 
 
