@@ -48,7 +48,7 @@ def test_a_relative_path_begins_at_the_working_folder_and_its_links_stay(tmp_pat
 )  # fmt: skip
 def test_commands_that_need_no_folder_work(gone, words, capsys, monkeypatch):
     for name in ("provision.status", "provision.actions.stop.status"):
-        monkeypatch.setattr(name, lambda: {"hosts": {"localhost": {}}} if words == "stop" else {})
+        monkeypatch.setattr(name, lambda **_: {"hosts": {"localhost": {}}} if words == "stop" else {})
     assert main(words.split()) == 0
     assert capsys.readouterr().err == ""
 

@@ -2,22 +2,67 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+
+import pytest
 
 from provision.engine import content
 
 ROOT = content.root()
 
 
-def test_the_checks_run_alone_from_standard_input():
-    # Who imports Ansible's side here has all that follows run as there.
-    program = (
-        "import json; from plugins.action import provision_probe as probe; "
-        "print(probe._PROGRAM.format(sources=json.dumps(probe._sources()), mark='', roles='{}'))"
-    )
-    source = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True)
+def of_probe(expression):
+    """Return what an expression about Ansible's side is: who imports that has all that follows run as there."""
+    program = f"import json; from plugins.action import provision_probe as probe; print({expression})"
+    return subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "given", "answers"),
+    [
+        ("look", {}, {"machine", "roles"}),
+        ("status", [], {"roles", "store"}),
+        ("doctor", [], {"checks", "roles", "store"}),
+    ],
+)
+def test_the_checks_run_alone_from_standard_input(asked, given, answers):
+    program = "probe._PROGRAM.format(sources=json.dumps(probe._sources()), mark='', roles={!r}, asked={!r})"
+    source = of_probe(program.format(json.dumps(given), asked))
     done = subprocess.run(
         [sys.executable, "-IS", "-"], input=source, capture_output=True, text=True, check=False, env={}
     )
-    assert json.loads(done.stdout or "{}").get("machine", {}).get("arch") == os.uname().machine, done.stderr
+    found = json.loads(done.stdout or "{}")
+    assert answers <= set(found), done.stderr
+    assert "could not be checked" not in done.stdout
+    assert found.get("machine", {}).get("arch", os.uname().machine) == os.uname().machine
+
+
+@pytest.mark.parametrize(
+    ("there", "taken"),
+    [
+        ({"python3": "3.8", "python3.11": "3.11", "python3.9": "3.9"}, "python3.11"),
+        ({"python3": "broken", "python3.9": "3.9"}, "python3.9"),
+        ({"python3": "3.12", "python3.13": "3.13"}, "python3"),
+        ({"python3": "3.6"}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_first_python_that_is_new_enough_and_works_is_taken(tmp_path, there, taken):
+    for name, version in there.items():
+        works = version != "broken" and tuple(map(int, version.split("."))) >= (3, 9)
+        # What it is asked for first is whether it works.
+        text = f'#!/bin/sh\ncase "$1" in -c) exit {int(not works)} ;; esac\nexec cat\n'
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "cat").symlink_to(shutil.which("cat"))
+    script = of_probe("probe._FIND.format(mark='found:')").replace("/usr/bin/python3 ", "/nonexistent/python3 ")
+    done = subprocess.run(
+        ["/bin/sh", "-c", script], input="program", capture_output=True, text=True, check=False,
+        env={"PATH": str(tmp_path)},
+    )  # fmt: skip
+    if taken:
+        assert (done.returncode, done.stdout) == (0, f"found:{tmp_path / taken}\nprogram")
+    else:
+        assert done.returncode == 127 and "3.9" in done.stderr

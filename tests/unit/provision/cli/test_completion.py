@@ -94,7 +94,7 @@ def flag(name):
         ("completion ", ["bash", "zsh", "fish"]),
         ("doctor --js", ["--json"]),
         ("doctor ", []),
-        ("doctor --fo", ["--for"]),
+        ("doctor --fo", ["--for", "--forks"]),
         ("doctor --for dwib", ["dwibiascorrect"]),
         ("doctor --for dwibiascorrect ", ["ants", "fsl"]),
         ("doctor --for dwibiascorrect a", ["ants"]),
