@@ -90,7 +90,7 @@ def run(
         if inventory is None:
             message = "retry_failed would have no effect: this machine alone is meant."
             raise OptionError(message, hint="Name the machines with on.", code="no-effect")
-        inventory = failed.chosen(roles, inventory)
+        inventory = failed.chosen(failed.question(roles, variables), inventory)
         if inventory is None:
             return Result(0, 0.0, {}, notes=["No host failed the last time."])
     try:

@@ -71,8 +71,20 @@ def run_shown(
     def started(password: dict, **watchers) -> runner.Outcome:
         secrets = [*catalog.secrets(variables), *password.values()]
         settings = {"check": check, "secrets": secrets, "playbook": playbook}
-        with _remembering(roles, inventory, keeps=playbook == "site.yml" and not check) as remember:
-            return remember(runner.run(roles, {**variables, **password}, inventory=inventory, **settings, **watchers))
+        try:
+            outcome = runner.run(roles, {**variables, **password}, inventory=inventory, **settings, **watchers)
+        except ProvisionError as error:
+            if len(error.per_host) > 1:
+                error.table = fleet.table(error.hosts, error.per_host, error.errors).text().splitlines()
+            if error.errors:
+                remember(error.per_host, error.errors)
+            raise
+        remember(outcome.per_host, ())
+        return outcome
+
+    def remember(ran, errors) -> None:
+        if inventory and playbook == "site.yml" and not check:
+            failed.keep(failed.question(roles, variables), inventory, ran, errors)
 
     def shown(password: dict) -> Result:
         if verbose and progress is None:
@@ -104,28 +116,6 @@ def asked(
             raise
         hosts, errors = error.hosts, error.errors
     return {host: hosts[host][question] for host in sorted(hosts)}, dict(sorted(errors.items()))
-
-
-@contextlib.contextmanager
-def _remembering(roles, inventory, keeps: bool) -> Iterator[Callable[[runner.Outcome], runner.Outcome]]:
-    """Keep which hosts of an inventory fail in a run, and put the table of all into its error."""
-
-    def keep(per_host, errors) -> None:
-        if inventory and keeps:
-            failed.keep(roles, inventory, per_host, errors)
-
-    def remember(outcome: runner.Outcome) -> runner.Outcome:
-        keep(outcome.per_host, ())
-        return outcome
-
-    try:
-        yield remember
-    except ProvisionError as error:
-        if error.errors:
-            keep(error.per_host, error.errors)
-        if len(error.per_host) > 1:
-            error.table = fleet.table(error.hosts, error.per_host, error.errors).text().splitlines()
-        raise
 
 
 def alone(command, wait, inventory, check=False, **watchers) -> contextlib.AbstractContextManager:

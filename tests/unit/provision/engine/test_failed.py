@@ -52,3 +52,11 @@ def test_what_cannot_be_read_is_not_known(state):
     next(state.iterdir()).write_text("{")
     with pytest.raises(OptionError):
         failed.chosen(["mrtrix3"], FLEET)
+
+
+def test_a_stop_or_a_removal_is_another_question_than_a_run():
+    run = failed.question(["sshd"], {"sshd_port": 22})
+    stop = failed.question(["sshd"], {"sshd_state": "stopped"})
+    failed.keep(run, FLEET, FLEET.hosts, ["two"])
+    failed.keep(stop, FLEET, FLEET.hosts, [])
+    assert (only(run), only(stop)) == (("two",), None)
