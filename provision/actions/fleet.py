@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -53,9 +54,9 @@ def table(
     return Table(rows, tuple(_hints(errors)), _HEAD)
 
 
-def _key(name: str) -> tuple[int, str]:
+def _key(name: str) -> list[str | int]:
     """Return what sorts node2 before node10."""
-    return len(name), name
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
 
 
 def _row(

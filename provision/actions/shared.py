@@ -76,15 +76,17 @@ def run_shown(
         except ProvisionError as error:
             if len(error.per_host) > 1:
                 error.table = fleet.table(error.hosts, error.per_host, error.errors).text().splitlines()
-            if error.errors:
-                remember(error.per_host, error.errors)
+            if error.errors and remember(error.per_host, error.errors) and error.table:
+                error.table += ["Run it again on the hosts that failed with --retry-failed (retry_failed=True)."]
             raise
         remember(outcome.per_host, ())
         return outcome
 
-    def remember(ran, errors) -> None:
-        if inventory and playbook == "site.yml" and not check:
+    def remember(ran, errors) -> bool:
+        keeps = bool(inventory) and playbook == "site.yml" and not check
+        if keeps:
             failed.keep(failed.question(roles, variables), inventory, ran, errors)
+        return keeps
 
     def shown(password: dict) -> Result:
         if verbose and progress is None:

@@ -100,7 +100,7 @@ def test_hosts_that_fail_are_named_and_they_alone_are_retried(fleet: SimpleNames
     status = fleet.home.run(f"./bootstrap provision status {ALL} --json", check=False)
     assert status.returncode == 1 and set(json.loads(status.stdout)["errors"]) == {two}
     table = fleet.home.run(f"./bootstrap provision {fleet.line} {ALL}", check=False)
-    assert table.returncode == 1 and [line.split()[0] for line in table.stderr.splitlines()[-5:-2]] == sorted(
+    assert table.returncode == 1 and [line.split()[0] for line in table.stderr.splitlines()[-6:-3]] == sorted(
         ADDRESSES.values()
     )
     fleet.two.run(SSHD.format(two))

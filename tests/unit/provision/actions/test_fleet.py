@@ -75,7 +75,8 @@ def test_a_run_that_fails_somewhere_names_all_hosts(plays):
     error = raised.value
     lines = error.lines()
     assert "2 of 4 hosts failed: four, two." in lines[0]
-    assert [line.split()[0] for line in lines[2:6]] == ["one", "two", "four", "three"]
+    assert [line.split()[0] for line in lines[2:6]] == ["four", "one", "three", "two"]
+    assert "--retry-failed" in lines[-1]
     assert set(error.to_dict()["per_host"]) == {"one", "two", "three", "four"}
 
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from provision.actions.status import Status
 from provision.cli import flags
 from provision.cli import main as cli
 
@@ -60,3 +61,33 @@ def test_options_of_roles_are_suggested_too(capsys):
     assert provision("run mrtrix3 --orign source --json") == 2
     question, mark, _ = json.loads(capsys.readouterr().out)["error"]["hint"].partition("?")
     assert mark and "--origin" in question
+
+
+def test_machines_are_passed_on_as_they_are_named(run, status, stop):
+    assert provision("run deps --on me@one,two --limit one --forks 2 --retry-failed") == 0
+    ((_, given),) = run
+    chosen = {"on": "me@one,two", "limit": "one", "forks": 2}
+    assert {**chosen, "retry_failed": True}.items() <= given.items()
+    for command, calls in (("status", status), ("stop", stop)):
+        assert provision(f"{command} --on me@one,two --limit one --forks 2") == 0
+        assert calls[-1][1] == chosen
+
+
+@pytest.mark.parametrize("command", ["run deps", "remove --yes", "stop", "status", "doctor"])
+@pytest.mark.parametrize("flag", ["--limit one", "--forks 2"])
+def test_a_choice_of_machines_without_any_is_refused(capsys, command, flag):
+    assert provision(f"{command} {flag} --json") == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "no-effect" and flag.split()[0] in error["message"]
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "two", "1.5", ""])
+def test_the_number_of_machines_at_once_is_a_whole_number(capsys, number):
+    assert provision(f"status --on one, --forks={number} --json") == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "usage"
+
+
+def test_a_machine_that_cannot_be_looked_at_has_an_exit_code(monkeypatch):
+    found = Status({"hosts": {"one": {}}, "errors": {"two": {"role": "", "message": "two is gone."}}})
+    monkeypatch.setattr("provision.status", lambda **_: found)
+    assert provision("status --on one,two") == 1
