@@ -151,7 +151,7 @@ def script(found: dict[str, Any]) -> str:
     for path in [*found["files"], *found["templates"]]:
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
         lines.append(f"[ \"$(sha256sum < '{path}')\" = '{digest}  -' ]")
-    lines += [f"[[ \"$({command})\" = '{expected}'* ]]" for command, expected in found["commands"].items()]
+    lines += [f'[[ "$({command})" = {shlex.quote(expected)}* ]]' for command, expected in found["commands"].items()]
     return "\n".join([*lines, ""])
 
 
