@@ -13,16 +13,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import provision
 from provision import notebook, paths
-from provision.engine import content, launch, logbook
+from provision.engine import content, kept, launch
 from provision.engine.runner import Outcome
-from provision.machine import files, look, places
+from provision.machine import look, places
 
-_KEPT = 50  # questions; each takes a few kB
+_KIND = "wanted"
 _TURN = threading.Lock()
 
 
@@ -42,20 +41,12 @@ def keep(question: str, wanted: Mapping[str, Mapping[str, Any]]) -> None:
     """Keep what the roles wanted in a run that has just ended well, if it was to be there."""
     if not question or not wanted or any(one.get("state") not in look.KEPT_UP for one in wanted.values()):
         return
-    # Only the next run is slower without it.
-    with contextlib.suppress(OSError):
-        files.make_folder(_folder(), 0o700)
-        files.write_json(str(_folder() / f"{question}.json"), wanted, 0o600)
-        for old in sorted(_folder().iterdir(), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
-            old.unlink(missing_ok=True)
+    kept.write(_KIND, question, wanted)
 
 
 def forget() -> None:
     """Delete all that was kept."""
-    with contextlib.suppress(OSError):
-        for path in _folder().iterdir():
-            path.unlink(missing_ok=True)
-        _folder().rmdir()
+    kept.forget(_KIND)
 
 
 def outcome(question: str) -> Outcome | None:
@@ -74,17 +65,9 @@ def outcome(question: str) -> Outcome | None:
     return None
 
 
-def _folder() -> Path:
-    return logbook.place().with_name("wanted")
-
-
 def _kept(question: str) -> dict[str, dict[str, Any]]:
     """Return what the roles wanted, as the look takes it."""
-    with (_folder() / f"{question}.json").open(encoding="utf-8") as file:
-        # After `sudo -E` the folder may be another user's, who could have anything run.
-        if os.fstat(file.fileno()).st_uid != os.getuid():
-            return {}
-        wanted = json.load(file)
+    wanted = kept.read(_KIND, question) or {}
     folder = paths.working_folder()
     common = {"folder": folder, "shell": not notebook.in_notebook(), "can_become": False, "leaving": []}
     roles = content.root() / "roles"

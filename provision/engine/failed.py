@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from provision.engine import inventory, logbook
+from provision.engine import inventory, kept
 from provision.errors import OptionError
-from provision.machine import files
+
+_KIND = "failed"
 
 
 def question(roles: Sequence[str], variables: Mapping[str, Any]) -> list[str]:
@@ -25,9 +23,7 @@ def keep(asked: Sequence[str], machines: inventory.Inventory, ran: Iterable[str]
     """Keep which hosts of a run have failed, with those that failed before and were not part of it."""
     left = (set(_kept(asked, machines) or ()) - set(ran)) | set(failed)
     # Without it they can still be named with --limit.
-    with contextlib.suppress(OSError):
-        files.make_folder(_folder(), 0o700)
-        files.write_json(str(_file(asked, machines)), sorted(left), 0o600)
+    kept.write(_KIND, _name(asked, machines), sorted(left))
 
 
 def chosen(asked: Sequence[str], machines: inventory.Inventory) -> inventory.Inventory | None:
@@ -40,17 +36,10 @@ def chosen(asked: Sequence[str], machines: inventory.Inventory) -> inventory.Inv
     return replace(machines, only=only) if only else None
 
 
-def _folder() -> Path:
-    return logbook.place().with_name("failed")
-
-
-def _file(asked: Sequence[str], machines: inventory.Inventory) -> Path:
-    text = json.dumps([sorted(asked), machines.key])
-    return _folder() / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
+def _name(asked: Sequence[str], machines: inventory.Inventory) -> str:
+    return hashlib.sha256(json.dumps([sorted(asked), machines.key]).encode()).hexdigest()
 
 
 def _kept(asked: Sequence[str], machines: inventory.Inventory) -> list[str] | None:
-    with contextlib.suppress(OSError, ValueError), _file(asked, machines).open(encoding="utf-8") as file:
-        if os.fstat(file.fileno()).st_uid == os.getuid():
-            return list(map(str, json.load(file)))
-    return None
+    found = kept.read(_KIND, _name(asked, machines))
+    return None if found is None else list(map(str, found))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
 import shlex
 import subprocess
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from provision.engine.inventory import ssh_words
+from provision.machine.look import connection
 
 _SECONDS = 5
 _AT_ONCE = 25
@@ -63,8 +63,8 @@ def _offered(config: Mapping[str, str]) -> tuple[str, str, str]:
     if not keys:
         raise LookupError("it offers no key")
     kind, key = next(iter(keys.items()))
-    digest = base64.b64encode(hashlib.sha256(base64.b64decode(key, validate=True)).digest()).decode().rstrip("=")
-    return kind, f"SHA256:{digest}", shlex.join([*argv[:1], *port, "-t", kind, config["hostname"]])
+    base64.b64decode(key, validate=True)  # refuses what is no key
+    return kind, connection.fingerprint(f"{kind} {key}"), shlex.join([*argv[:1], *port, "-t", kind, config["hostname"]])
 
 
 def _known_hosts(config: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from provision import extras
 from provision.errors import ProvisionError
-from provision.study.pool import _LAST, WORKER, Answer, Host, Worker, Workers, this_machine
+from provision.study.pool import LAST, WORKER, Answer, Host, Worker, Workers, this_machine
 
 _CONNECT = 15.0  # seconds
 _JOIN = 600.0  # seconds in which a first worker joins: a cluster may have to start one
@@ -122,7 +122,7 @@ class DaskPool(Workers):
             # Not as a task, which would wait for those that run.
             finish = threading.Thread(target=self._finish, args=({"id": "", **last},), daemon=True)
             finish.start()
-            finish.join(_LAST)
+            finish.join(LAST)
         self._client.close()
 
     def _finish(self, message: dict[str, Any]) -> None:

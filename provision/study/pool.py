@@ -24,7 +24,8 @@ WORKER = Path(__file__).with_name("worker.py")
 _KEEP_ALIVE = ("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4", "-o", "ConnectTimeout=15")
 _GRACE = 15.0  # seconds in which workers end their commands and delete their scratch folders
 _HELLO = 120.0  # seconds in which a worker answers for the first time: a login may be slow, or hang
-_LAST = 15.0  # seconds in which hosts do what is left at the end
+LAST = 15.0
+"""Seconds in which hosts do what is left at the end."""
 
 Answer = dict[str, Any]
 
@@ -326,7 +327,7 @@ class Pool(Workers):
 
     def _finish(self, message: dict[str, Any]) -> None:
         """Have something done by a new worker on each host that has had one, also if that was lost."""
-        end = time.monotonic() + _LAST
+        end = time.monotonic() + LAST
         for host in self._known:
             if host.name:
                 self.workers.append(Worker(host))

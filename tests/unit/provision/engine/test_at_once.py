@@ -89,7 +89,7 @@ def test_nothing_is_kept_of_a_role_that_was_stopped_or_removed(kept):
 
 
 def test_what_is_kept_is_for_its_owner_alone_limited_and_forgotten_on_request(kept, monkeypatch):
-    monkeypatch.setattr(at_once, "_KEPT", 2)
+    monkeypatch.setattr("provision.engine.kept._MOST", 2)
     for number in range(4):
         at_once.keep(f"question{number}", WANTED)
     names = sorted(path.name for path in kept.iterdir())

@@ -147,7 +147,7 @@ def test_a_host_that_died_is_tried_once_for_all_its_workers(opened, tmp_path):
 
 
 def test_at_the_end_each_host_that_has_had_a_worker_is_asked_again_as_long_as_it_answers(opened, tmp_path, monkeypatch):
-    monkeypatch.setattr(pool_of, "_LAST", 1.0)
+    monkeypatch.setattr(pool_of, "LAST", 1.0)
 
     def first(name: str, later: str) -> Host:
         """A host that is gone at first, and later does something else."""
