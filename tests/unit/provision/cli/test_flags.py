@@ -32,6 +32,7 @@ def commands(parser, words=""):
 
 COMMANDS = dict(commands(cli._parser(None)))
 EVERY = [(words, flag) for words, found in COMMANDS.items() for flag in found]
+OWN = flags.names(cli._parser(None))
 
 
 def test_all_commands_have_help_and_json():
@@ -50,7 +51,7 @@ def test_every_flag_is_suggested_where_it_is_misspelt(capsys, command, flag):
 
 
 # Those that provision has itself do what they say there.
-@pytest.mark.parametrize(("command", "flag"), [one for one in EVERY if one[1] not in flags.names(cli._parser(None))])
+@pytest.mark.parametrize(("command", "flag"), [one for one in EVERY if one[1] not in OWN])
 def test_a_flag_before_the_command_is_said_to_belong_behind_it(capsys, command, flag):
     assert provision(f"{flag} {command} {NEEDED.get(command, '')} --json") == 2
     error = json.loads(capsys.readouterr().out)["error"]
