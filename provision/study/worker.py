@@ -451,7 +451,7 @@ def move(task, source, path):
 
 
 @contextlib.contextmanager
-def written_whole(path):
+def written_whole(path, sync=True):
     """Yield a file that gets its name when it is complete; what others have left of it is deleted."""
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
@@ -464,24 +464,26 @@ def written_whole(path):
     try:
         with open(part, "xb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(part, path)
     finally:
         with contextlib.suppress(OSError):
             os.unlink(part)
 
 
-def write_whole(path, content):
+def write_whole(path, content, sync=True):
     """Write a file completely or not at all."""
-    with written_whole(path) as file:
+    with written_whole(path, sync) as file:
         file.write(content)
 
 
 def kept_log(task, folder):
     """Copy the log to the output folder."""
     with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, "log.txt"), "rb") as file:
-        write_whole(in_place(task, task["record"]["log"]), file.read().replace(folder.encode() + b"/", b""))
+        # Only people read it: it need not outlast the machine's end, and waiting for the disk is most of a short step.
+        write_whole(in_place(task, task["record"]["log"]), file.read().replace(folder.encode() + b"/", b""), sync=False)
 
 
 # What tells who somebody is
