@@ -54,7 +54,7 @@ def server(monkeypatch):
         monkeypatch.delenv(name.upper(), raising=False)
     with Server(("127.0.0.1", 0), Answers) as server:
         server.url = f"http://127.0.0.1:{server.server_address[1]}/ngrok.tgz"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
         server.shutdown()
 

@@ -32,7 +32,7 @@ def server(code=200, seen=None):
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
-        threading.Thread(target=made.serve_forever, daemon=True).start()
+        threading.Thread(target=made.serve_forever, args=(0.01,), daemon=True).start()
         yield f"127.0.0.1:{made.server_port}"
         made.shutdown()
 
