@@ -181,6 +181,8 @@ _SSH = (
         "host-key-unknown",
     ),
     (r"Permission denied", "it accepts none of this user's keys.", "Try to connect with ssh.", "ssh-denied"),
+    # ssh says nothing where what it was connected to is gone.
+    (r"over ssh: *(\n|$)", "the connection broke off.", "See whether it is running.", "host-unreachable"),
 )
 
 # Ansible's words for a module that ended without an answer.

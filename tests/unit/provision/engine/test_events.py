@@ -151,6 +151,12 @@ def test_why_a_machine_cannot_be_reached_has_a_code_of_its_own(said, code):
     assert found.code == code and "via ssh:" not in found.message and found.hint
 
 
+def test_a_connection_that_breaks_off_without_a_word_is_told_as_that():
+    said = 'Task failed: Data could not be sent to remote host "node1". Make sure this host can be reached over ssh: '
+    found = events.failure({**failed(msg=said), "event": "runner_on_unreachable"})
+    assert found.code == "host-unreachable" and "Task failed" not in found.message and "ssh:" not in found.message
+
+
 @pytest.mark.parametrize(("result", "code"), [
     ({"rc": 137, "module_stderr": "Killed"}, "killed"),
     ({"rc": -9}, "killed"),
