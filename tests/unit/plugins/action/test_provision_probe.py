@@ -1,5 +1,6 @@
 """The probe's two sides: Ansible's here, and the checks on the machine."""
 
+import functools
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from provision.engine import content
 ROOT = content.root()
 
 
+@functools.cache
 def of_probe(expression):
     """Return what an expression about Ansible's side is: who imports that has all that follows run as there."""
     program = f"import json; from plugins.action import provision_probe as probe; print({expression})"

@@ -9,21 +9,12 @@ from provision.demo.pipeline import run_demo
 
 SIZE = (16, 16, 4)
 NAMES = ("mrinfo", "mrconvert", "dwi2mask", "dwi2response", "dwi2fod", "sh2peaks")
-# All of the commands: each does no more than the demo's later steps need.
-STAND_IN = f"""#!{sys.executable}
-import os, pathlib, sys
-name, arguments = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
-if name == os.environ.get("FAILING"):
-    print(*(f"line {{number}}" for number in range(20)), sep="\\n")
-    sys.exit(3)
-if name == "mrinfo":
-    print("== mrinfo 3.0.8-12-gabc ==")
-    sys.exit()
-if name != "sh2peaks" and arguments[1] != "fod_l0.nii.gz":
-    sys.exit()
+# What finds the true fibres, or the image of one volume that the picture is drawn over.
+FINDS = """
+import os, sys
 import nibabel, numpy
 truth = nibabel.load("truth.nii.gz")
-if name == "sh2peaks":
+if sys.argv[1] == "sh2peaks":
     cosine, sine = (f(numpy.radians(float(os.environ.get("TURNED", 0)))) for f in (numpy.cos, numpy.sin))
     turn = numpy.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
     peaks = truth.get_fdata().reshape(*truth.shape[:3], 2, 3) @ turn.T
@@ -32,9 +23,18 @@ if name == "sh2peaks":
     image = nibabel.Nifti1Image(found.reshape(*truth.shape[:3], 9).astype("f4"), truth.affine)
     if "OTHER_AXES" in os.environ:
         image = image.as_reoriented([[1, 1], [0, -1], [2, -1]])
-    nibabel.save(image, arguments[1])
 else:
-    nibabel.save(nibabel.Nifti1Image(truth.get_fdata()[..., 0].astype("f4"), truth.affine), arguments[1])
+    image = nibabel.Nifti1Image(truth.get_fdata()[..., 0].astype("f4"), truth.affine)
+nibabel.save(image, sys.argv[2])
+"""
+# All of the commands: each does no more than the demo's later steps need.
+STAND_IN = f"""#!/bin/sh
+name=${{0##*/}}
+if [ "$name" = "$FAILING" ]; then seq -f 'line %.0f' 0 19; exit 3; fi
+case $name/$2 in
+  mrinfo/*) echo '== mrinfo 3.0.8-12-gabc =='; exit ;;
+  sh2peaks/* | */fod_l0.nii.gz) exec '{sys.executable}' -c '{FINDS}' "$name" "$2" ;;
+esac
 """
 
 
