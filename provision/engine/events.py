@@ -300,7 +300,7 @@ def failure(event: dict) -> Failure | None:
         first, _, rest = text.partition("\n")
         message, hint = _exit(result) or first, str(result.get("hint") or rest.strip())
     if kind == "runner_on_unreachable":
-        message, hint, code = _unreachable(where[2], message, said)
+        message, hint, code = unreachable(where[2], message, said)
     lines = _last_lines(result)
     if all(line.strip() in f"{message}\n{hint}" for line in lines):
         lines = ()
@@ -322,7 +322,7 @@ def _ended(said: str, result: dict) -> tuple[str, str, str]:
     return f"This step crashed: {why}.", "See the log.", "module-error"
 
 
-def _unreachable(host: str, message: str, said: str) -> tuple[str, str, str]:
+def unreachable(host: str, message: str, said: str) -> tuple[str, str, str]:
     """Return why a machine could not be reached, what to do and a code."""
     for pattern, why, hint, code in _SSH:
         if re.search(pattern, said):

@@ -22,12 +22,13 @@ _KINDS = ("ed25519", "ecdsa", "rsa")  # in the order in which ssh prefers them
 def explained(hosts: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
     """Return what is to be said of each host whose key is unknown, given its variables, and what to do."""
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        return dict(zip(hosts, threads.map(lambda item: _explained(*item), hosts.items()), strict=True))
+        said = threads.map(lambda item: of_host(item[0], ssh_words(*item)), hosts.items())
+        return dict(zip(hosts, said, strict=True))
 
 
-def _explained(name: str, variables: Mapping[str, Any]) -> tuple[str, str]:
+def of_host(name: str, words: list[str]) -> tuple[str, str]:
+    """Return the same of one host, given what a person types after `ssh` to log in there."""
     why = f"{name} could not be reached: its host key is unknown"
-    words = ssh_words(name, variables)
     # A host that cannot be asked, or not directly, is named without a fingerprint.
     with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError, LookupError):
         config = _config(words)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from provision.engine import events, host_keys
 from provision.errors import ProvisionError
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -48,8 +49,8 @@ class Host:
         Whether it runs only the steps that need this package, or (None) all steps.
     versions : dict of str to str
         The versions of the programs.
-    login : str
-        What a person types to log in there; empty for this machine.
+    login : tuple of str
+        What a person types after `ssh` to log in there; empty for this machine.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Host:
     memory: int = 0
     own: bool | None = None
     versions: dict[str, str] = field(default_factory=dict)
-    login: str = ""
+    login: tuple[str, ...] = ()
 
     def takes(self, here: bool) -> bool:
         """Return whether it runs a step that needs this package, or one that does not."""
@@ -75,7 +76,7 @@ def by_ssh(name: str, options: Sequence[str], python: str = "python3") -> Host:
     """Return a host that is reached by SSH: the worker is sent along, and gets the environment of a login."""
     script = f"exec {shlex.quote(python)} -c {shlex.quote(WORKER.read_text('utf-8'))}"
     argv = ("ssh", "-o", "BatchMode=yes", *_KEEP_ALIVE, *options, f"exec sh -lc {shlex.quote(script)}")
-    return Host(name, argv, own=False, login=shlex.join(["ssh", *options]))
+    return Host(name, argv, own=False, login=tuple(options))
 
 
 class Worker:
@@ -137,21 +138,28 @@ class Worker:
         return None  # what a login prints of its own
 
     def _gone(self) -> ProvisionError:
-        where = self.host.name or "this machine"
-        said = ""
-        if self._process.stderr:
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(_GRACE)
-            os.set_blocking(self._process.stderr.fileno(), False)
-            said = (self._process.stderr.read() or b"").decode(errors="replace").strip()
+        """Return why there is no worker."""
+        said, name = self._last_words(), self.host.name
         last = said.splitlines()[-1].rstrip(".") if said else ""
-        hint = "See the log of the machine."
-        if self.host.name:
-            hint = "Check that `ssh` reaches it without a password, and that it has Python 3.9 or newer."
         if "Host key verification failed" in last:
-            hint = f"Log in once with `{self.host.login}` and compare the fingerprint that it shows."
-        message = f"No worker could be started on {where}{f': {last}' if last else ''}."
-        return ProvisionError(message, hint=hint, host=self.host.name, code="no-worker")
+            message, hint, code = events.unreachable(name, last, said)
+            if code == "host-key-unknown":
+                message, hint = host_keys.of_host(name, list(self.host.login))
+            return ProvisionError(message, hint=hint, host=name, code=code)
+        message = f"No worker could be started on {name or 'this machine'}{f': {last}' if last else ''}."
+        hint = "See the log of the machine."
+        if name:
+            hint = "Check that `ssh` reaches it without a password, and that it has Python 3.9 or newer."
+        return ProvisionError(message, hint=hint, host=name, code="no-worker")
+
+    def _last_words(self) -> str:
+        """Return what it, or ssh, has said of its end."""
+        if not self._process.stderr:
+            return ""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE)
+        os.set_blocking(self._process.stderr.fileno(), False)
+        return (self._process.stderr.read() or b"").decode(errors="replace").strip()
 
     def release(self) -> None:
         """Let it end: nobody waits for its answer."""

@@ -293,10 +293,11 @@ def test_the_hosts_of_an_inventory_share_the_work_and_one_that_dies_costs_no_res
     assert not again["changed"]
 
 
-def test_a_host_whose_key_is_unknown_is_named_with_what_ssh_says_and_what_to_do(fleet: SimpleNamespace) -> None:
+def test_a_host_whose_key_is_unknown_is_named_by_its_fingerprint_and_what_to_do(fleet: SimpleNamespace) -> None:
     error = process(fleet.home, SHARED, code=1)["error"]
-    assert error["code"] == "no-worker" and error["message"].endswith("Host key verification failed.")
-    assert "ssh -p 2352 127.0.0.1" in error["hint"]
+    own = fleet.two.run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").stdout.split()[1]
+    assert error["code"] == "host-key-unknown" and own in error["message"]
+    assert "ssh-keyscan -p 2352 -t ed25519 127.0.0.1" in error["hint"]
     fleet.two.run("pkill -x sshd")
     key = fleet.one.read("/etc/ssh/ssh_host_ed25519_key.pub")
     fleet.home.run(f"echo '[127.0.0.1]:2351 {key.strip()}' >> ~/.ssh/known_hosts")

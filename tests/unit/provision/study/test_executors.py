@@ -10,8 +10,8 @@ from provision.study import executors
 def test_hosts_are_named_as_for_a_run_and_reached_by_ssh():
     executors.check("me@one,two:2222")
     one, two, here = executors._hosts(inventory.given("me@one,two:2222"))
-    assert (one.name, one.login) == ("one", "ssh -l me one")
-    assert (two.name, two.login) == ("two", "ssh -p 2222 two")
+    assert (one.name, one.login) == ("one", ("-l", "me", "one"))
+    assert (two.name, two.login) == ("two", ("-p", "2222", "two"))
     assert here.own
 
 
