@@ -34,21 +34,23 @@ class ActionModule(ActionBase):
         """Return what this host asks for, or whose turn it is."""
         result = super().run(tmp, task_vars)
         _checked, given = self.validate_argument_spec({
-            "wanted": {"type": "dict"}, "look": {"type": "dict"}, "machine": {"type": "dict"},
+            "build": {"type": "str"}, "wanted": {"type": "dict"}, "look": {"type": "dict"}, "machine": {"type": "dict"},
             "version": {"type": "str"}, "tried": {"type": "list", "elements": "str", "default": []},
         })  # fmt: skip
         variables = task_vars or {}
-        answer = self._asked(given, variables) if given["wanted"] else self._chosen(variables)
+        answer = self._asked(given, variables) if given["build"] or given["wanted"] else self._chosen(variables)
         return dict(result, changed=False, **answer)
 
     def _asked(self, given, variables):
-        plain = json.loads(json.dumps([given["wanted"], given["look"], given["machine"]], default=str))
-        host = variables["inventory_hostname"]
+        host, build = variables["inventory_hostname"], given["build"]
+        if not build:
+            plain = json.loads(json.dumps([given["wanted"], given["look"], given["machine"]], default=str))
+            build = _machine("store.turns").build_of(*plain, given["version"], host)
         return {
-            "build": _machine("store.turns").build_of(*plain, given["version"], host),
+            "build": build,
             "tried": given["tried"],
-            "unsaved": str(given["look"].get("store_problem") or ""),
-            "title": given["wanted"].get("title", ""),
+            "unsaved": (given["look"] or {}).get("store_problem") or "",
+            "title": (given["wanted"] or {}).get("title", ""),
             "before": self._failure(variables).get("msg", ""),
         }
 
@@ -67,9 +69,9 @@ class ActionModule(ActionBase):
             return dict(told, failed=True, hint=f"It failed in the same way on {' and '.join(alike['hosts'])}.")
         builder, waiting = turns.choose(me, queued)
         # Where an archive lies that passes through here; Ansible deletes the folder when it ends.
-        answer = {"builder": builder, "waiting": waiting, "folder": constants.DEFAULT_LOCAL_TMP}
-        if me == builder and waiting:
-            who = f"{waiting[0] if len(waiting) == 1 else f'{len(waiting)} hosts'}"
+        answer = {"builder": builder, "waiting": list(waiting), "folder": constants.DEFAULT_LOCAL_TMP}
+        if me == builder and waiting and mine["title"]:
+            who = waiting[0] if len(waiting) == 1 else f"{len(waiting)} hosts"
             answer["msg"] = f"Note: {me} builds {mine['title']} also for {who}."
         return answer
 

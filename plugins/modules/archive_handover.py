@@ -9,8 +9,8 @@ short_description: Hand the archive of a build from one host to others
 description:
   - One host offers an archive over HTTP at a port that the system chooses and an address with a secret part, and the
     others take it from there. What arrives is checked by its SHA-256, which Ansible passes on.
-  - The server runs without root's rights. It ends when the offer is withdrawn, or when nobody has taken anything for two
-    minutes.
+  - The server runs without root's rights. It ends when the offer is withdrawn, or when nobody has taken anything for
+    two minutes.
 author: The provision founders (!UNKNOWN)
 options:
   state:
@@ -38,7 +38,9 @@ options:
     description: What offering it returned, to take or withdraw it.
   store:
     type: path
-    description: The folder of archives that keeps the one taken. If it has it already, that is taken.
+    description:
+      - The folder of archives that keeps the one taken. If it has it already, that is taken. Without it, the archive
+        stays in O(cache), under its SHA-256.
   cache:
     type: path
     description: A folder for the download. If the archive was sent there, named by its SHA-256, that is taken.
@@ -103,7 +105,7 @@ def offered(given):
 def taken(given):
     """Take an archive; return the module's result."""
     tell = teller(given["progress"], "bytes")
-    archive, came, unkept = take(given["offer"], given["store"], given["cache"], tell)
+    archive, came, unkept = take(given["offer"], given["store"] or "", given["cache"], tell)
     return {"changed": came != "store", "archive": archive, "came": came, "unkept": unkept}
 
 
@@ -120,12 +122,12 @@ def main():
         argument_spec={
             "state": {"type": "str", "choices": ["offered", "taken", "withdrawn"], "required": True},
             **{name: {"type": "path"} for name in ("archive", "store", "cache", "progress")},
-            **{name: text for name in ("build", "host", "address")},
+            **dict.fromkeys(("build", "host", "address"), text),
             "offer": {"type": "dict"},
         },
         required_if=[
             ("state", "offered", ["archive"]),
-            ("state", "taken", ["offer", "store", "cache"]),
+            ("state", "taken", ["offer", "cache"]),
             ("state", "withdrawn", ["offer"]),
         ],
     )

@@ -6,13 +6,16 @@ DOCUMENTATION = """
 module: provision_turn
 short_description: Choose the host that builds for others
 description:
-  - With O(wanted), a host asks for a turn; the result has to be registered as C(_tool_queue). Without, it says whose
-    turn it is among all hosts of the play that have asked for the same build.
+  - With O(wanted) or O(build), a host asks for a turn; the result has to be registered as C(_tool_queue). Without, it
+    says whose turn it is among all hosts of the play that have asked for the same.
   - The first in the order of the inventory builds. If it fails, the next call without it chooses the next. A build that
     has failed on two hosts with the same message fails on the others without being tried.
   - Nothing is sent to the target.
 author: The provision founders (!UNKNOWN)
 options:
+  build:
+    type: str
+    description: A name for what this host asks for, if it is not made from O(wanted).
   wanted:
     type: dict
     description: The description of the tool that is wanted.
@@ -50,18 +53,18 @@ RETURN = """
 build:
   description: A name for what this host wants to have built; the same for hosts that can share the archive.
   type: str
-  returned: with O(wanted)
+  returned: when it asks
 builder:
   description: The host that builds.
   type: str
-  returned: without O(wanted)
+  returned: otherwise
 waiting:
   description: The hosts that wait for its archive.
   type: list
   elements: str
-  returned: without O(wanted)
+  returned: otherwise
 folder:
   description: A folder on the controller, for an archive that passes through there. Ansible deletes it when it ends.
   type: str
-  returned: without O(wanted)
+  returned: otherwise
 """

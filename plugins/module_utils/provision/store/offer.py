@@ -62,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
             done += os.sendfile(self.connection.fileno(), self.server.file, done, min(size - done, 1 << 20))
             self.server.busy_until = time.monotonic() + SECONDS_IDLE
 
-    def log_message(self, format, *words):  # noqa: A002
+    def log_message(self, format, *words):
         """Log nothing."""
 
 
@@ -143,22 +143,24 @@ def withdraw(pid, start):
 
 
 def take(offered, store, cache, tell=lambda *_: None):
-    """Return (the path of the archive offered, where it came from, why it could not be kept); StoreError if nowhere.
+    """Return (the path of the archive offered, where it came from, why it is not in the store); StoreError if nowhere.
 
     It comes from this machine's ``store``, if the host that offers it has the same one; from what was sent to
-    ``cache``; or from that host, to be kept in the store.
+    ``cache``; or from that host. If a store is given, it is kept there, else in ``cache``.
     """
-    shared, sha256 = os.path.join(store, os.path.basename(offered["name"])), offered["sha256"]
+    sha256 = offered["sha256"]
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise StoreError(f"{offered['host']} offers an archive without a SHA-256.", code="usage")
-    if sha256_of(shared) == sha256:
+    shared, path = os.path.join(store, os.path.basename(offered["name"])), os.path.join(cache, sha256)
+    if store and sha256_of(shared) == sha256:
         return shared, "store", ""
-    path = os.path.join(cache, sha256)
     came = "controller" if sha256_of(path) == sha256 else _downloaded(offered, path, tell)
+    if not store:
+        return path, came, ""
     try:
         kept = adopt(path, store, sha256)["archive"]
     except StoreError as error:
-        return path, came, f"{error.message} {error.hint}".strip()  # it is installed, and not kept
+        return path, came, f"{error.message} {error.hint}".strip()  # it can be installed all the same
     os.unlink(path)
     return kept, came, ""
 

@@ -40,7 +40,7 @@ def choose(me, queued):
     here = [host for host, one in queued.items() if (one["build"], one["tried"]) == (mine["build"], mine["tried"])]
     left = [host for host in here if host not in mine["tried"]]
     builder = min(left, key=lambda host: bool(queued[host]["unsaved"]))
-    return builder, [host for host in left if host != builder]
+    return builder, tuple(host for host in left if host != builder)
 
 
 def failed_alike(tried, failures):
