@@ -63,6 +63,17 @@ def test_it_is_given_to_those_who_know_the_secret_and_to_nobody_after_it_was_wit
     assert has_ended(offered)
 
 
+def test_a_large_archive_arrives_whole_also_at_two_that_take_their_time(tmp_path):
+    path, opener = tmp_path / "large", build_opener(ProxyHandler({}))
+    path.write_bytes(os.urandom(1 << 16) * 256)
+    server = offering.offer(path)
+    url = f"http://127.0.0.1:{server['port']}/{server['secret']}"
+    with opener.open(url, timeout=5) as one, opener.open(url, timeout=5) as other:
+        time.sleep(0.2)  # by now, no buffer takes more
+        assert one.read() == path.read_bytes() == other.read()
+    offering.withdraw(server["pid"], server["start"])
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
 def test_the_server_of_root_has_none_of_roots_rights(offered):
     with open(f"/proc/{offered['pid']}/status", encoding="ascii") as file:
