@@ -102,7 +102,7 @@ add_executable(mrinfo cpp/cmd/mrinfo.cpp)
 target_link_libraries(mrinfo core)
 add_custom_target(dwi2response ALL COMMAND
   ${CMAKE_COMMAND} -E copy ${CMAKE_SOURCE_DIR}/python/mrtrix3/commands/dwi2response.py bin/dwi2response)
-file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/lib/mrtrix3)
+file(WRITE ${CMAKE_BINARY_DIR}/lib/mrtrix3/__init__.py "")
 """,
     # Notes what is compiled, and does not get to the command where /srv/stuck is.
     "compiling": """#!/bin/sh
