@@ -66,7 +66,8 @@ class ActionModule(ActionBase):
         })  # fmt: skip
         if alike:
             told = {name: alike[name] for name in ("msg", "code") if name in alike}
-            return dict(told, failed=True, hint=f"It failed in the same way on {' and '.join(alike['hosts'])}.")
+            hint = f"It failed in the same way on {' and '.join(alike['hosts'])}. {alike.get('hint') or ''}".strip()
+            return dict(told, failed=True, hint=hint)
         builder, waiting = turns.choose(me, queued)
         # Where an archive lies that passes through here; Ansible deletes the folder when it ends.
         answer = {"builder": builder, "waiting": list(waiting), "folder": constants.DEFAULT_LOCAL_TMP}

@@ -8,8 +8,8 @@ short_description: Choose the host that builds for others
 description:
   - With O(wanted) or O(build), a host asks for a turn; the result has to be registered as C(_tool_queue). Without, it
     says whose turn it is among all hosts of the play that have asked for the same.
-  - The first in the order of the inventory builds. If it fails, the next call without it chooses the next. A build that
-    has failed on two hosts with the same message fails on the others without being tried.
+  - The first in the order of the inventory builds. If it fails, the next call without it chooses the next. What did not
+    compile on two hosts, with the same message, fails on the others without being tried.
   - Nothing is sent to the target.
 author: The provision founders (!UNKNOWN)
 options:
@@ -44,7 +44,7 @@ EXAMPLES = """
     version: 3.0.8
   register: _tool_queue
 
-- name: Choose which host builds
+- name: Find which host builds
   provision_founders.provision.provision_turn:
   register: _tool_turn
 """

@@ -55,9 +55,16 @@ try:
 except StoreError as error:
     print(json.dumps(dict(failed=True, msg=error.message)))
 """
+COMPILE = """#!/usr/bin/python
+# WANT_JSON
+print('{"failed": true, "msg": "There is no compiler.", "hint": "Install one.", "code": "x", "build_log": "/log"}')
+"""
 BUILD = """
-- provision_refuse: {problem: "{{ broken }}", hint: Install one., code: no-compiler}
+- provision_refuse: {problem: "{{ broken }}", code: disk}
   when: broken is defined
+- name: Compile
+  mrtrix3_build:
+  when: wrong is defined
 - ansible.builtin.set_fact:
     __mrtrix3_built: {belongs_to: "", tree: /none, cpu: "", spent: 1, unfinished: "", notes: [], commit: abc}
 """
@@ -98,7 +105,7 @@ HOSTS = {
     "sharing": {"level": "x86-64-v2", "store": "shared"}, "shared": {"level": "x86-64-v2", "store": "shared"},
     "pinned": {"commit": "abc"},
     "broken": {"level": "x86-64-v3", "broken": "Its disk failed."}, "next": {"level": "x86-64-v3"},
-    **{name: {"level": "x86-64-v4", "broken": "There is no compiler."} for name in ("bad", "too", "hopeless")},
+    **{name: {"level": "x86-64-v4", "wrong": True} for name in ("bad", "too", "hopeless")},
     # What it was given does not run there.
     "elder": {"commit": "old"}, "not-for-this": {"commit": "old"},
 }  # fmt: skip
@@ -110,6 +117,7 @@ def played(tmp_path_factory):
     folder = tmp_path_factory.mktemp("turns")
     texts = {
         "library/tool_install.py": INSTALL, "library/store_pack.py": PACK, "library/archive_handover.py": HAND_OVER,
+        "library/mrtrix3_build.py": COMPILE,
         "roles/mrtrix3/tasks/build.yml": BUILD, "play.yml": PLAY, "hosts.yml": json.dumps({"all": {"hosts": HOSTS}}),
     }  # fmt: skip
     for name, text in texts.items():
@@ -171,14 +179,14 @@ def test_what_is_wanted_otherwise_is_built_by_itself(played):
 def test_the_next_host_builds_where_one_failed_which_keeps_its_reason(played):
     found, _said, _folder = played
     assert found["next"]["report"]["origin"] == "source"
-    assert [(one["why"], one["code"]) for one in found["broken"]["failed"]] == [("Its disk failed.", "no-compiler")]
+    assert [(one["why"], one["code"]) for one in found["broken"]["failed"]] == [("Its disk failed.", "disk")]
 
 
 def test_what_has_failed_alike_on_two_hosts_is_not_tried_on_the_others(played):
     found, said, _folder = played
     assert {found[host]["failed"][0]["why"] for host in ("bad", "too", "hopeless")} == {"There is no compiler."}
-    assert found["hopeless"]["failed"][0]["hint"] == "It failed in the same way on bad and too."
-    assert "hopeless" not in ran(said, "mrtrix3 : provision_refuse")
+    assert found["hopeless"]["failed"][0]["hint"] == "It failed in the same way on bad and too. Install one."
+    assert ran(said, "mrtrix3 : Compile") == ["bad", "too"]
 
 
 def test_a_host_on_which_the_build_of_another_does_not_run_builds_by_itself(played):

@@ -44,14 +44,17 @@ def choose(me, queued):
 
 
 def failed_alike(tried, failures):
-    """Return the failure that two of the hosts tried have in common, {} if there is none.
+    """Return the failure to compile that two of the hosts tried have in common, with these ``hosts``; {} if none.
 
-    What fails in the same way on two hosts fails on the others as well, and a build may take half an hour.
+    What does not compile on two hosts does not on the others, and to find out may take half an hour each. Other
+    failures are a matter of the host, or quick.
     """
     seen = {}
     for host in tried:
-        message = str(failures.get(host, {}).get("msg") or "").partition("\n")[0]
-        if message and message in seen:
-            return dict(failures[host], msg=message, hosts=[seen[message], host])
-        seen[message] = host
+        failure = failures.get(host, {})
+        message = str(failure.get("msg") or "").partition("\n")[0]
+        if message and "build_log" in failure:
+            if message in seen:
+                return dict(failure, hosts=[seen[message], host])
+            seen[message] = host
     return {}

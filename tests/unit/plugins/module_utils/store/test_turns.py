@@ -61,8 +61,11 @@ def test_a_host_that_cannot_save_its_build_is_the_last_choice():
     assert choose("one", {"one": queued["one"]}) == ("one", ())
 
 
-def test_only_two_failures_with_the_same_first_line_are_alike():
-    failures = {"one": {"msg": "A\nx", "code": "a"}, "two": {"msg": "B"}, "three": {"msg": "A\ny", "code": "a"}}
+def test_only_two_failures_to_compile_with_the_same_message_are_alike():
+    log = {"build_log": "/log", "code": "a"}
+    failures = {"one": {"msg": "A", **log}, "two": {"msg": "B", **log}, "three": {"msg": "A", **log}}
     assert failed_alike(["one", "two"], failures) == {} == failed_alike(["four", "five"], failures)
     found = failed_alike(["one", "two", "three"], failures)
     assert (found["msg"], found["code"], found["hosts"]) == ("A", "a", ["one", "three"])
+    root = {"msg": "It needs root."}
+    assert failed_alike(["one", "two"], {"one": root, "two": root}) == {}
