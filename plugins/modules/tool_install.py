@@ -145,6 +145,10 @@ options:
     type: dict
     default: {}
     description: Further entries for the state file, and for the manifest of a build.
+  report:
+    type: dict
+    default: {}
+    description: Further fields for the report.
   seconds:
     type: float
     default: 0
@@ -266,6 +270,7 @@ _ARGUMENTS = {
     "commands": _TEXTS,
     "cpu": _TEXT,
     "extra": {"type": "dict", "default": {}},
+    "report": {"type": "dict", "default": {}},
     "seconds": {"type": "float", "default": 0},
     "build_seconds": {"type": "float", "default": 0},
 }

@@ -88,6 +88,46 @@ mv /srv/g++ /usr/bin/g++
 provision run mrtrix3 --state absent > /dev/null
 rm -r ~/.cache/provision
 """
+# As small as a tree can be that is laid out like MRtrix3's with CMake.
+MINIATURE = {
+    "CMakeLists.txt": """
+cmake_minimum_required(VERSION 3.22)
+project(mini LANGUAGES CXX)
+set_property(GLOBAL PROPERTY RULE_LAUNCH_COMPILE ${CMAKE_SOURCE_DIR}/compiling)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/cpp/core)
+set(CMAKE_INSTALL_RPATH $ORIGIN/../lib)
+add_library(core SHARED core.cpp)
+add_executable(mrinfo cpp/cmd/mrinfo.cpp)
+target_link_libraries(mrinfo core)
+add_custom_target(dwi2response ALL COMMAND
+  ${CMAKE_COMMAND} -E copy ${CMAKE_SOURCE_DIR}/python/mrtrix3/commands/dwi2response.py bin/dwi2response)
+file(WRITE ${CMAKE_BINARY_DIR}/lib/mrtrix3/__init__.py "")
+""",
+    # Notes what is compiled, and does not get to the command where /srv/stuck is.
+    "compiling": """#!/bin/sh
+case "$*" in
+  *mrinfo.cpp*) while test -e /srv/stuck; do sleep 0.2; done; echo mrinfo >> /srv/compiled ;;
+  *core.cpp*) echo core >> /srv/compiled ;;
+esac
+exec "$@"
+""",
+    "core.cpp": 'const char* version() { return "9.9.9"; }\n',
+    "cpp/cmd/mrinfo.cpp": """
+#include <cstdio>
+const char* version();
+int main() { std::printf("== mrinfo %s ==\\n", version()); }
+""",
+    "python/mrtrix3/commands/dwi2response.py": "#!/usr/bin/env python3\nprint('== dwi2response 9.9.9 ==')\n",
+}
+COMMIT = "git init -q -b dev; git add -A; git -c user.name=t -c user.email=t@example.org commit -q -m mini"
+# Without the note of what was installed, that is part of the machine.
+TO_BUILD = f"""
+apt-get install -y -qq --no-install-recommends git > /dev/null
+cd /srv/mini && {COMMIT}
+cd /root/project && ./bootstrap provision run deps --groups run,build,cmake > /dev/null
+rm /var/lib/provision/deps.json
+"""
 # Counts the objects in the pieces of an unfinished build.
 COUNT_KEPT = """
 import glob, sys
@@ -157,6 +197,18 @@ def with_ssh_client(machines: Machines, suite: str) -> Path:
 def with_ssh(machines: Machines, suite: str) -> Path:
     """Return the same with openssh-server installed."""
     return machines.layer(with_ssh_client(machines, suite), "ssh", lambda box: box.run(SERVER), key=[SERVER])
+
+
+def miniature(machines: Machines) -> Path:
+    """Return a trixie root with SSH, what compiling wants, and the repository /srv/mini, which compiles in no time."""
+
+    def prepare(box: Box) -> None:
+        for name, text in MINIATURE.items():
+            box.write(f"/srv/mini/{name}", text, mode="755")
+        box.run(f"set -e\n{TO_BUILD}")
+
+    key = [json.dumps(MINIATURE), TO_BUILD]
+    return machines.layer(with_ssh(machines, "trixie"), "miniature", prepare, key=key)
 
 
 def with_systemd(machines: Machines) -> Path:

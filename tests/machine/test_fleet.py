@@ -1,18 +1,21 @@
-"""Several machines that are reached by SSH, with an archive in the shape of ANTs' own."""
+"""Several machines that are reached by SSH, with an archive in the shape of ANTs' own, and a miniature of MRtrix3."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+import os
 import re
+import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from box import Box, Machines
-from layers import provision, with_ssh
+from layers import COMMIT, COUNT_KEPT, miniature, provision, with_ssh
 from test_ants import archive
 
 NAMES = ("one", "two", "three")
@@ -21,10 +24,17 @@ ALL = f"--on {','.join(ADDRESSES.values())}"
 SSHD = "/usr/sbin/sshd -o ListenAddress={}"
 
 
-@pytest.fixture
-def fleet(machines: Machines, tmp_path: Path) -> Iterator[SimpleNamespace]:
+# What ssh sends from here is counted: modules, and whatever is copied.
+COUNTED = """#!/bin/bash
+exec /usr/bin/ssh.real "$@" < <(tee >(wc -c >> /srv/sent) 2> /dev/null)
+"""
+LARGE = 12_000_000  # bytes; all modules of a run on three hosts are less
+MINI = "run mrtrix3 --repo /srv/mini --version dev --origin source"
+
+
+@contextlib.contextmanager
+def made(machines: Machines, root: Path) -> Iterator[SimpleNamespace]:
     """A machine where one types, and three others on a network of their own, each with keys of its own."""
-    root = with_ssh(machines, "trixie")
     with contextlib.ExitStack() as stack:
         home, *others = (stack.enter_context(machines.box(root)) for _ in range(1 + len(NAMES)))
         home.cut_network()
@@ -36,14 +46,38 @@ def fleet(machines: Machines, tmp_path: Path) -> Iterator[SimpleNamespace]:
                 f"hostname {name}; rm -f /etc/ssh/ssh_host_*; ssh-keygen -A > /dev/null; mkdir -p /run/sshd\n"
                 f"{SSHD.format(ADDRESSES[name])}"
             )
-        made = archive(tmp_path, "2.5.4")
-        home.copy_in(made, f"/srv/{made.name}")
-        sha256 = hashlib.sha256(made.read_bytes()).hexdigest()
-        line = f"run ants --origin archive --version 2.5.4 --archive /srv/{made.name} --archive-sha256"
-        yield SimpleNamespace(
-            home=home, sha256=sha256, line=f"{line} {sha256}", wrong=f"{line} {'0' * 64}",
-            **dict(zip(NAMES, others, strict=True)),
-        )  # fmt: skip
+        yield SimpleNamespace(home=home, **dict(zip(NAMES, others, strict=True)))
+
+
+@pytest.fixture
+def fleet(machines: Machines, tmp_path: Path) -> Iterator[SimpleNamespace]:
+    """Such machines, and an archive where one types."""
+    with made(machines, with_ssh(machines, "trixie")) as fleet:
+        path = archive(tmp_path, "2.5.4")
+        with zipfile.ZipFile(path, "a") as file:
+            file.writestr("ants-2.5.4/share/noise", os.urandom(LARGE))
+        fleet.home.copy_in(path, f"/srv/{path.name}")
+        fleet.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        line = f"run ants --origin archive --version 2.5.4 --archive /srv/{path.name} --archive-sha256"
+        fleet.line, fleet.wrong = f"{line} {fleet.sha256}", f"{line} {'0' * 64}"
+        yield fleet
+
+
+@pytest.fixture
+def builders(machines: Machines) -> Iterator[SimpleNamespace]:
+    """Such machines that can compile a miniature of MRtrix3."""
+    with made(machines, miniature(machines)) as fleet:
+        know_hosts(fleet)
+        yield fleet
+
+
+def sent(fleet: SimpleNamespace, line: str) -> tuple[dict, int]:
+    """Run a command; return what it prints, and how many bytes were sent to the other machines."""
+    fleet.home.write("/srv/ssh", COUNTED, mode="755")
+    fleet.home.run("mv /usr/bin/ssh /usr/bin/ssh.real; cp /srv/ssh /usr/bin/ssh; : > /srv/sent")
+    found = provision(fleet.home, line)
+    fleet.home.run("mv /usr/bin/ssh.real /usr/bin/ssh")
+    return found, sum(map(int, fleet.home.read("/srv/sent").split()))
 
 
 def failed(box: Box, line: str) -> dict:
@@ -77,7 +111,8 @@ def test_an_archive_of_this_machine_is_sent_and_checked_and_python_is_found(flee
     fleet.one.run("mv /usr/bin/python3 /usr/bin/python3.away; test -x /usr/bin/python3.13")
     wrong = failed(fleet.home, f"{fleet.wrong} {ALL}")
     assert {error["code"] for error in wrong["errors"].values()} == {"wrong-checksum"}
-    found = provision(fleet.home, f"{fleet.line} {ALL}")
+    found, size = sent(fleet, f"{fleet.line} {ALL}")
+    assert LARGE < size < 2 * LARGE
     assert {host: one["ants"]["origin"] for host, one in found["hosts"].items()} == dict.fromkeys(
         ADDRESSES.values(), "archive"
     )
@@ -110,3 +145,45 @@ def test_hosts_that_fail_are_named_and_they_alone_are_retried(fleet: SimpleNames
     assert {host: one["checks"]["installed"]["found"] for host, one in found["hosts"].items()} == dict.fromkeys(
         ADDRESSES.values(), "ants 2.5.4"
     )
+
+
+def test_one_host_compiles_and_the_others_take_its_archive_which_does_not_pass_through_here(
+    builders: SimpleNamespace,
+) -> None:
+    # So that the archive is large. The others do not get to look into their repositories.
+    builders.one.run(f"cd /srv/mini; mkdir share; head -c {LARGE} /dev/urandom > share/noise; {COMMIT}")
+    found, size = sent(builders, f"{MINI} {ALL}")
+    one, *others = (found["hosts"][address]["mrtrix3"] for address in ADDRESSES.values())
+    assert (one["origin"], one["version"]) == ("source", "9.9.9") and size < LARGE
+    digest = builders.one.run(f"sha256sum {one['archive']}").stdout.split()[0]
+    for name, other in zip(NAMES[1:], others, strict=True):
+        assert (other["origin"], other["built_on"], other["archive_sha256"]) == ("archive", ADDRESSES["one"], digest)
+        box = getattr(builders, name)
+        box.run(f"mrinfo -version; ! test -e /srv/compiled; echo {digest} {other['archive']} | sha256sum -c")
+    listening = builders.home.run("cat /proc/net/tcp /proc/net/tcp6 | awk '$4 == \"0A\" {print $2}'").stdout.split()
+    assert {address.rpartition(":")[2] for address in listening} == {"0016"}  # sshd's alone
+    assert provision(builders.home, f"{MINI} {ALL}")["changed"] == 0
+
+
+def test_where_the_one_that_compiles_is_killed_the_next_goes_on_from_its_pieces(
+    builders: SimpleNamespace, tmp_path: Path
+) -> None:
+    for name in NAMES:
+        getattr(builders, name).share(tmp_path, "/srv/drive")
+    builders.one.run(": > /srv/stuck")
+    builders.home.run("sed -i 's/^SECONDS = 20 /SECONDS = 1 /' plugins/module_utils/provision/store/checkpoint.py")
+    run = builders.home.popen(f"./bootstrap provision {MINI} --store /srv/drive {ALL} --json")
+    end = time.monotonic() + 100
+    while builders.two.run(f"/root/project/.venv/bin/python -c '{COUNT_KEPT}'").stdout != "1\n":
+        assert time.monotonic() < end and run.poll() is None
+        time.sleep(0.2)
+    builders.one.run("pkill sshd")
+    found = json.loads(run.communicate(timeout=100)[0])
+    one, two, three = ADDRESSES.values()
+    assert set(found["errors"]) == {one}
+    reports = {host: found["hosts"][host]["mrtrix3"] for host in (two, three)}
+    assert [(reports[host]["origin"], reports[host].get("built_on")) for host in (two, three)] == [
+        ("source", None), ("store", two)
+    ]  # fmt: skip
+    assert builders.one.read("/srv/compiled") == "core\n" and builders.two.read("/srv/compiled") == "mrinfo\n"
+    builders.three.run("mrinfo -version; ! test -e /srv/compiled")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from box import SUITES, Box, Machines
-from layers import BUILD, OURS, built_in, packaged, provision, refused, snapshot, with_source
+from layers import BUILD, OURS, built_in, miniature, packaged, provision, refused, snapshot, with_source
 
 # Two names of one machine, one after the other: both may want its package manager.
 FLEET = """
@@ -18,29 +18,6 @@ all:
   vars: {ansible_port: 2398, ansible_user: root, ansible_python_interpreter: /usr/bin/python3}
 """
 
-# As small as a tree can be that is laid out like MRtrix3's with CMake.
-MINIATURE = {
-    "CMakeLists.txt": """
-cmake_minimum_required(VERSION 3.22)
-project(mini LANGUAGES CXX)
-set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
-set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/cpp/core)
-set(CMAKE_INSTALL_RPATH $ORIGIN/../lib)
-add_library(core SHARED core.cpp)
-add_executable(mrinfo cpp/cmd/mrinfo.cpp)
-target_link_libraries(mrinfo core)
-add_custom_target(dwi2response ALL COMMAND
-  ${CMAKE_COMMAND} -E copy ${CMAKE_SOURCE_DIR}/python/mrtrix3/commands/dwi2response.py bin/dwi2response)
-file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/lib/mrtrix3)
-""",
-    "core.cpp": 'const char* version() { return "9.9.9"; }\n',
-    "cpp/cmd/mrinfo.cpp": """
-#include <cstdio>
-const char* version();
-int main() { std::printf("== mrinfo %s ==\\n", version()); }
-""",
-    "python/mrtrix3/commands/dwi2response.py": "#!/usr/bin/env python3\nprint('== dwi2response 9.9.9 ==')\n",
-}
 VERSIONS = {"bookworm": "3.0.3", "trixie": "3.0.4"}
 
 
@@ -224,14 +201,11 @@ def test_a_full_disk_is_one_sentence_and_nothing_half_done_stays(built: Box) -> 
     assert built.run("ls -A /opt").stdout == ""
 
 
-def test_a_version_with_cmake_is_built_and_installed(ready_trixie: Box) -> None:
-    for name, text in MINIATURE.items():
-        ready_trixie.write(f"/srv/mini/{name}", text, mode="755")
-    commit = "git init -q -b dev; git add -A; git -c user.name=t -c user.email=t@example.org commit -q -m mini"
-    ready_trixie.run(f"apt-get install -y -qq --no-install-recommends git > /dev/null; cd /srv/mini; {commit}")
-    report = provision(ready_trixie, "run mrtrix3 --origin source --repo /srv/mini --version dev")
-    assert report["hosts"]["localhost"]["mrtrix3"]["version"] == "9.9.9"
-    ready_trixie.run("rm -r ~/.cache/provision; mrinfo -version; dwi2response -version")
+def test_a_version_with_cmake_is_built_and_installed(machines: Machines) -> None:
+    with machines.box(miniature(machines)) as box:
+        report = provision(box, "run mrtrix3 --origin source --repo /srv/mini --version dev")
+        assert report["hosts"]["localhost"]["mrtrix3"]["version"] == "9.9.9"
+        box.run("rm -r ~/.cache/provision; mrinfo -version; dwi2response -version")
 
 
 def test_other_machines_are_reached_through_an_inventory(ready_trixie: Box) -> None:

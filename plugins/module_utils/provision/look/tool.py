@@ -169,7 +169,8 @@ def _drift(wanted, state, differs, version_in):
         return "it is not installed"
     if not satisfies(state.get("version", ""), wanted["version"], wanted.get("release", "")):
         return f"version {state.get('version')} is installed"
-    if wanted.get("origin", "auto") not in ("auto", report["origin"]):
+    # The build of another host counts as one of this host's own.
+    if wanted.get("origin", "auto") not in ("auto", report["origin"], state.get("instead_of")):
         return f"it came from {report['origin']}"
     sha256 = wanted.get("archive", {}).get("sha256", "").lower()
     if sha256 and report["origin"] == "archive" and state.get("archive_sha256") != sha256:

@@ -110,6 +110,7 @@ class Tool:
             **place,
             "origin": given["origin"],
             **self.report(given, manifest),
+            **(given.get("report") or {}),
             "seconds": round(given["seconds"] + time.monotonic() - start, 1),
         }
         if manifest.get("build_seconds"):
@@ -251,6 +252,7 @@ class Tool:
         if given["store"] or _is_zstd(archive):
             return read_archive(
                 archive, keep=folder, tell=teller(given["progress"], "bytes"),
+                sha256=given["extra"].get("archive_sha256", ""),
                 accept=lambda manifest: self._check_fits(manifest, given.get("wanted")),
             )  # fmt: skip
         self.unpack(given, folder)

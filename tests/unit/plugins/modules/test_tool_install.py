@@ -17,6 +17,7 @@ import zstandard
 
 pytest.importorskip("ansible")
 
+from plugins.module_utils.provision.reading import sha256_of
 from plugins.module_utils.provision.store import read
 from plugins.module_utils.provision.store.choose import candidates
 from plugins.module_utils.provision.store.errors import BadArchive, unreadable
@@ -627,6 +628,16 @@ def test_an_archive_for_another_machine_is_refused_before_it_is_unpacked(
         TOOL.install(download)
     assert caught.value.code == "other-machine" and all(value in caught.value.message for value in values)
     assert not Path(download["prefix"]).exists()
+
+
+def test_an_archive_is_read_as_what_its_sha256_says_and_the_report_has_what_the_role_adds(download, tmp_path):
+    before = everything(tmp_path)
+    with pytest.raises(BadArchive) as caught:
+        TOOL.install({**download, "extra": {"archive_sha256": "0" * 64}})
+    assert caught.value.code == "wrong-checksum" and everything(tmp_path) == before
+    digest = sha256_of(download["archive"])
+    more = {"extra": {"archive_sha256": digest}, "report": {"built_on": "one"}}
+    assert TOOL.install({**download, **more})["report"]["built_on"] == "one"
 
 
 def test_a_named_archive_that_is_broken_is_refused_and_left_where_it_is(download, tmp_path):

@@ -258,3 +258,13 @@ def test_the_packages_that_installing_needs_are_known_before_anything_is_tried(s
     monkeypatch.setattr(tool, "sudo_works", lambda: False)
     found = seen(groups=["run"], package={"name": "mrtrix3", "groups": ["package"]}, **wishes)
     assert set(found["needs"].get("groups", [])) == groups
+
+
+@pytest.mark.parametrize(("origin", "due"), [("source", ""), ("auto", ""), ("conda", "it came from archive")])
+def test_the_build_of_another_host_counts_as_one_from_source(installation, note, origin, due):
+    _prefix, _links, state, wanted, machine = installation
+    state["report"]["origin"] = "archive"
+    note("mrtrix3", {**state, "instead_of": "source"})
+    assert look.look_at({**wanted, "origin": origin}, machine).get("drift", "") == due
+    note("mrtrix3", state)
+    assert look.look_at({**wanted, "origin": "source"}, machine)["drift"] == "it came from archive"
