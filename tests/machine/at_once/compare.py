@@ -9,7 +9,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import provision
@@ -19,6 +21,8 @@ from provision.machine import alive, places
 from provision.machine.look import deps
 
 LOOK = Path(__file__).with_name("look.yml")
+# Pipes through which Ansible says that it is about to look, and is told to.
+READY, GO = Path("/tmp/ready"), Path("/tmp/go")
 # Folders that are not the roles' own: what is in them may go, they may not.
 OURS = re.compile(r"/(opt|srv|root/\.|home/\w+/\.|var/lib/provision|etc/profile\.d/|usr/local/bin/|usr/bin/\w)")
 STATUS = Path("/var/lib/dpkg/status")
@@ -30,11 +34,28 @@ def question(role, options):
     return at_once.digest([role], variables), variables
 
 
-def answers(role, asked, variables):
-    """Return the reports that the process itself gives, and those of Ansible; None for something to do."""
-    own = at_once.outcome(asked)
-    run = runner.run([role], variables, playbook=str(LOOK)).hosts.get("localhost", {})
-    return own and own.hosts["localhost"], run if role in run else None
+def answers(role, asked, variables, drifts):
+    """Return for each drift its name, and the reports of the process itself and of Ansible; None for something to do.
+
+    One run of Ansible looks at all, each in its turn.
+    """
+    own = []
+    with contextlib.ExitStack() as stack:
+
+        def take_turns():
+            for _, drift in drifts:
+                READY.read_text()
+                stack.close()
+                stack.enter_context(drift)
+                found = at_once.outcome(asked)
+                own.append(found and found.hosts["localhost"])
+                GO.write_text("")
+
+        threading.Thread(target=take_turns, daemon=True).start()
+        given = {**variables, "turn": f"echo > {READY}; cat {GO}", "looks": len(drifts)}
+        looks = runner.run([role], given, playbook=str(LOOK)).hosts["localhost"]["looks"]
+    theirs = (look if role in look else None for look in looks)
+    return [(name, *both) for (name, _), *both in zip(drifts, own, theirs, strict=True)]
 
 
 def things(role):
@@ -96,6 +117,13 @@ def path_of(value):
         os.environ["PATH"] = before
 
 
+@contextlib.contextmanager
+def killed(pid):
+    """Kill a process."""
+    os.kill(pid, 9)
+    yield
+
+
 def drifts(role, packages):
     """Yield what is changed, and a context in which it is."""
     yield "nothing", contextlib.nullcontext()
@@ -105,23 +133,24 @@ def drifts(role, packages):
             yield f"{path} changed", changed(path)
     for package in (packages or deps.noted()[0]["installed"].get(role, []))[:2]:
         yield f"{package} uninstalled", uninstalled(package)
-    yield "PATH", path_of("/usr/bin:/bin")
     pid = alive.running(str(Path(places.state_folder(), role, f"{role}.pid")))
     if pid:
-        yield "process", contextlib.nullcontext(os.kill(pid, 9))
+        yield "process", killed(pid)
 
 
 def main(role, options):
     report = provision.run(role, force=True, progress=lambda step: None, **options).hosts["localhost"][role]
     asked, variables = question(role, options)
-    due, wrong = 0, []
-    for name, drift in drifts(role, report.get("packages", [])):
-        with drift:
-            own, run = answers(role, asked, variables)
-        due += run is None
-        if own != run or (name == "nothing" and own is None):
-            wrong.append([name, own, run])
-    print(json.dumps({"due": due, "wrong": wrong}))
+    for pipe in (READY, GO):
+        os.mkfifo(pipe)
+    with path_of("/usr/bin:/bin"):
+        compared = answers(role, asked, variables, [("PATH", contextlib.nullcontext())])
+    compared += answers(role, asked, variables, list(drifts(role, report.get("packages", []))))
+    for pipe in (READY, GO):
+        pipe.unlink()
+    wrong = [one for one in compared if one[1] != one[2] or one[:2] == ("nothing", None)]
+    print(json.dumps({"due": sum(run is None for *_, run in compared), "wrong": wrong}))
 
 
+signal.alarm(300)  # whatever waits for the other in vain
 main(sys.argv[1], json.load(sys.stdin))
