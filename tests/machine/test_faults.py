@@ -24,5 +24,5 @@ def world(machines: Machines) -> faults.World:
 @pytest.mark.parametrize("kind", ["kills", "pairs", *fault_tables.KINDS])
 def test_nothing_goes_wrong(world: faults.World, kind: str) -> None:
     verdicts = faults.attack(world, [kind], short=True, **faults.SHORT)
-    assert len(verdicts) > 1
+    assert verdicts
     assert [verdict for verdict in verdicts if verdict.wrong or verdict.tracebacks] == []

