@@ -397,7 +397,7 @@ PATHS = (
             EITHER,
             cwd="/srv/odd",
             holds=NO_TEMPLATE,
-            short=name in ("a b", "{{ 1 + 1 }}"),
+            short=name == "{{ 1 + 1 }}",
         )
         for name in ODD
     )
@@ -479,7 +479,6 @@ STREAMS = (
         "& "
         "sleep 1.5; kill -HUP $!; wait $!",
         holds=WORKS,
-        short=True,
     ),
     Fault(
         "SIGINT ignored, and sent",
@@ -520,7 +519,7 @@ VARIABLES = (
     {"PYTHONHASHSEED": "0"}, {"PYTHONDONTWRITEBYTECODE": "1"}, {"PYTHONNOUSERSITE": "1"}, {"TAR_OPTIONS": "--junk"},
 )  # fmt: skip
 ENVIRONMENT = (
-    tuple(Fault(**environment(**pair), holds=WORKS, short="ANSIBLE_RUN_TAGS" in pair) for pair in VARIABLES)
+    tuple(Fault(**environment(**pair), holds=WORKS) for pair in VARIABLES)
     + tuple(
         Fault(**environment(**pair), command=command, expect=expect)
         for pair, command, expect in (
@@ -581,7 +580,6 @@ USERS = (
         "a folder of another's in /tmp",
         f"{MALLORY} sh -c 'mkdir /tmp/provision-abc; touch /tmp/provision-abc/alive /tmp/provision-abc/thesis'",
         holds="test -e /tmp/provision-abc/thesis",
-        short=True,
     ),
     Fault(
         "a link to a folder",
@@ -908,7 +906,7 @@ class Secret:
 
 
 SECRETS = tuple(
-    Secret(f"a {what}, {ending}{', again' * again}", what, ending, short=ending == "done")
+    Secret(f"a {what}, {ending}{', again' * again}", what, ending, short=(what, ending) == ("token", "done"))
     for what in ("token", "password")
     for ending in ("done", "refused", "interrupted", "killed", "provision killed")
     for again in (range(3) if ending != "done" else range(1))
