@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -34,8 +36,9 @@ cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys
 IMAGES = [f"model-{model}_param-fod_label-{{}}_dwimap.mif.gz" for model in ("msmtcsd", "mtnorm")]
 TISSUE = ["model-msmtcsd_param-response_label-{}_dwimap.txt", *IMAGES]
 STEPS = ("mask", "gradients", "response", "fod", "normalise")
-QUICK = "--steps /srv/quick.yml"
-SHARED = f"/srv/shared/bids /srv/shared/out participant {QUICK} --executor /srv/inventory.yml"
+QUICK = "--steps /srv/quick.yml --no-report"
+FIRST = "/srv/bids /srv/out participant --steps /srv/quick.yml"
+SHARED = f"/srv/shared/bids /srv/shared/out participant {QUICK} --executor /srv/{{}}.yml"
 
 
 def quick_steps() -> str:
@@ -49,7 +52,7 @@ def quick_steps() -> str:
 @pytest.fixture(scope="module")
 def root(machines: Machines) -> Path:
     """A root with the distribution's MRtrix3, an SSH server that was never started, and FUSE."""
-    return machines.layer(packaged(machines, "trixie"), "study", lambda box: box.run(OTHERS))
+    return machines.layer(packaged(machines, "trixie"), "study", lambda box: box.run(OTHERS), key=[OTHERS])
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +61,24 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> study_data.Study:
 
 
 @pytest.fixture(scope="module")
-def box(machines: Machines, root: Path, data: study_data.Study) -> Iterator[Box]:
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of the first run, in a folder of this machine that the other has at /srv/out."""
+    return tmp_path_factory.mktemp("out")
+
+
+@pytest.fixture(scope="module")
+def box(machines: Machines, root: Path, data: study_data.Study, out: Path) -> Iterator[Box]:
     with machines.box(root, offline=True) as box:
         box.copy_in(data.folder, "/srv/bids")
+        box.share(out, "/srv/out")
         box.write("/srv/quick.yml", quick_steps())
         yield box
 
 
 @pytest.fixture(scope="module")
 def first(box: Box) -> dict:
-    """What the first run on the whole study said; its results are in /srv/out."""
-    return process(box, "/srv/bids /srv/out participant", code=1)
+    """What the first run on the whole study said."""
+    return process(box, FIRST, code=1)
 
 
 def process(box: Box, line: str, code: int = 0, program: str = PROVISION) -> dict:
@@ -82,23 +92,19 @@ def states(said: dict) -> dict[str, str]:
     return {row["series"]: row["state"] for row in said["series"]}
 
 
-def files(box: Box, folder: str, more: str = "") -> dict[str, str]:
-    """Return the digests of all files in a folder, by their paths in it."""
-    lines = box.run(f"cd {folder} && find . -type f {more} -exec sha256sum {{}} +").stdout.splitlines()
-    return {line.split(maxsplit=1)[1].removeprefix("./"): line.split()[0] for line in lines}
+def files(folder: Path) -> dict[str, str]:
+    """Return the digests of all files in a folder but the claim, by their paths in it."""
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in found.items()
+        if not name.startswith(".provision/claim")
+    }
 
 
-def records(box: Box, out: str) -> dict[tuple[str, str], dict]:
-    text = box.run(f"{PYTHON} -c '{READ}' {out}").stdout
-    found = [json.loads(line) for line in text.splitlines()]
+def records(out: Path) -> dict[tuple[str, str], dict]:
+    found = [json.loads(path.read_text()) for path in out.glob(".provision/records/*/*.json")]
     return {(record["series"], record["step"]): record for record in found}
-
-
-READ = """
-import json, pathlib, sys
-for path in pathlib.Path(sys.argv[1], ".provision/records").glob("*/*.json"):
-    print(json.dumps(json.loads(path.read_text())))
-"""
 
 
 def promised(name: str, tissues: tuple[str, ...] = ("WM", "GM", "CSF")) -> set[str]:
@@ -114,48 +120,55 @@ def promised(name: str, tissues: tuple[str, ...] = ("WM", "GM", "CSF")) -> set[s
 
 
 def test_all_that_can_be_processed_is_and_the_rest_is_named_with_the_reason(
-    first: dict, box: Box, data: study_data.Study
+    first: dict, out: Path, data: study_data.Study
 ) -> None:
     wrong = {data.corrupt, data.swapped}
     assert states(first) == dict.fromkeys(data.processed, "done") | dict.fromkeys(wrong, "failed")
-    rows = csv.DictReader(io.StringIO(box.read("/srv/out/failed.tsv")), dialect="excel-tab")
+    rows = csv.DictReader(io.StringIO((out / "failed.tsv").read_text()), dialect="excel-tab")
     failed = {row["series"]: row for row in rows}
     assert failed.keys() == wrong
     assert failed[data.corrupt]["step"] == "data" and "truncated" in failed[data.corrupt]["error"]
     assert (failed[data.swapped]["step"], failed[data.swapped]["command"]) == ("gradients", "gradient_check")
     assert "swap" in failed[data.swapped]["error"]
-    box.run(f"test -s /srv/out/{failed[data.swapped]['log']}")
+    assert (out / failed[data.swapped]["log"]).read_text()
 
 
 def test_the_files_have_the_promised_names_and_a_single_shell_has_no_grey_matter(
-    first: dict, box: Box, data: study_data.Study
+    first: dict, out: Path, data: study_data.Study
 ) -> None:
-    found = {name for name in files(box, "/srv/out") if name.startswith("sub-") and "/" in name}
+    found = {name for name in files(out) if name.startswith("sub-") and "/" in name}
     expected = set().union(*map(promised, data.right), promised(data.single_shell, ("WM", "CSF")))
     of_swapped = {name for name in found if name.startswith(f"{data.swapped}/")}
     assert found - of_swapped == expected
     assert of_swapped <= promised(data.swapped) and not any("response" in name or "fod" in name for name in of_swapped)
     assert not any(name.startswith(f"{data.corrupt}/") for name in found)
-    group = set(files(box, "/srv/out/group"))
+    group = set(files(out / "group"))
     shells = ("b0b1000b2000", "b0b2000")
     assert group == {f"group_{each}_label-{tissue}_response.txt" for each in shells for tissue in ("WM", "GM", "CSF")}
 
 
-def test_the_fibres_of_every_series_are_found(first: dict, box: Box, data: study_data.Study) -> None:
+def test_the_built_in_steps_find_the_fibres_with_several_shells_and_with_one(
+    first: dict, box: Box, data: study_data.Study
+) -> None:
+    names = data.right[0], data.single_shell
     box.copy_in(HERE, "/srv/study")
-    paths = [path for name in data.processed for path in promised(name) if IMAGES[1].format("WM") in path]
-    found = json.loads(box.run(f"cd /srv/out; {PYTHON} /srv/study/angles.py {' '.join(paths)}").stdout)
-    assert len(found) == len(data.processed)
+    box.run("cp -a /srv/out /srv/fine")
+    labels = " ".join(name.removeprefix("sub-") for name in names)
+    said = process(box, f"/srv/bids /srv/fine participant --participant-label {labels} --no-report")
+    assert said["changed"]
+    paths = [path for name in names for path in promised(name) if IMAGES[1].format("WM") in path]
+    found = json.loads(box.run(f"cd /srv/fine; {PYTHON} /srv/study/angles.py {' '.join(paths)}").stdout)
+    assert len(found) == len(names)
     for kinds in found.values():
         assert kinds["single fibre"]["passed"] and kinds["crossing"]["passed"], found
 
 
-def test_the_report_has_a_page_for_each_subject_and_nothing_is_loaded_from_elsewhere(first: dict, box: Box) -> None:
-    there = files(box, "/srv/out")
+def test_the_report_has_a_page_for_each_subject_and_nothing_is_loaded_from_elsewhere(first: dict, out: Path) -> None:
+    there = files(out)
     pages = {name for name in there if name.endswith(".html")}
     assert pages == {"index.html", *(f"sub-{number:02d}.html" for number in range(1, SUBJECTS + 1))}
     for page in pages:
-        text = box.read(f"/srv/out/{page}")
+        text = (out / page).read_text()
         assert all(
             source.startswith("data:") for source in re.findall(r"""\b(?:src|poster)\s*=\s*["']?([^"'\s>]+)""", text)
         )
@@ -168,16 +181,16 @@ def test_the_report_has_a_page_for_each_subject_and_nothing_is_loaded_from_elsew
 def test_a_second_run_ends_the_same_and_changes_nothing(first: dict, box: Box) -> None:
     stamp = "find . -type f ! -path './.provision/claim*' -printf '%p %T@ %s\\n' | sort"
     before = box.run(stamp, cwd="/srv/out").stdout
-    again = process(box, "/srv/bids /srv/out participant", code=1)
+    again = process(box, FIRST, code=1)
     assert not again["changed"] and states(again) == states(first)
     after = box.run(stamp, cwd="/srv/out").stdout
     written = {line.split()[0] for line in set(after.splitlines()) ^ set(before.splitlines())}
     assert written <= {"./failed.tsv", "./index.html"}  # the same again, with a new date
 
 
-def test_the_records_name_the_version_of_mrtrix3(first: dict, box: Box) -> None:
+def test_the_records_name_the_version_of_mrtrix3(first: dict, box: Box, out: Path) -> None:
     (version,) = re.findall(r"== mrinfo (\S+) ==", box.run("mrinfo -version").stdout)
-    assert {record["versions"]["mrtrix3"] for record in records(box, "/srv/out").values()} == {version}
+    assert {record["versions"]["mrtrix3"] for record in records(out).values()} == {version}
 
 
 def test_nothing_is_left_in_the_folder_for_temporary_files(first: dict, box: Box) -> None:
@@ -196,10 +209,10 @@ def test_scrubbed_results_tell_neither_names_nor_places(box: Box) -> None:
     box.run(f'{PYTHON} -c "{rename}" /srv/named/sub-01/dwi/sub-01_dwi.nii.gz')
     look = "find sub-01 group -type f ! -name '*provenance*' -exec sh -c '{}' x {{}} +"
     texts = look.format('for file; do zcat -f "$file" | grep -a -o -E "Jane|/srv|/tmp|sub-01|fslgrad"; done')
-    process(box, f"/srv/named /srv/plain participant {QUICK} --no-report")
+    process(box, f"/srv/named /srv/plain participant {QUICK}")
     told = set(box.run(texts, cwd="/srv/plain", check=False).stdout.split())
     assert {"Jane", "/srv", "fslgrad"} <= told  # what there is to be taken out
-    process(box, f"/srv/named /srv/scrubbed participant {QUICK} --no-report --scrub")
+    process(box, f"/srv/named /srv/scrubbed participant {QUICK} --scrub")
     assert box.run(texts, cwd="/srv/scrubbed", check=False).stdout == ""
     images = look.format('for file; do case $file in *.gz) mrinfo "$file" || exit 255;; esac; done')
     said = box.run(images, cwd="/srv/scrubbed").stdout
@@ -222,7 +235,7 @@ def fleet(machines: Machines, root: Path, data: study_data.Study, tmp_path: Path
     """A machine where one types, and two that are reached by SSH; they share a folder and a network of their own."""
     shared = tmp_path / "shared"
     shared.mkdir()
-    subprocess.run(["cp", "-r", str(data.folder), str(shared / "bids")], check=True)
+    shutil.copytree(data.folder, shared / "bids")
     with contextlib.ExitStack() as stack:
         home, one, two = (stack.enter_context(machines.box(root)) for _ in range(3))
         home.cut_network()
@@ -234,8 +247,10 @@ def fleet(machines: Machines, root: Path, data: study_data.Study, tmp_path: Path
                 each.run(f"mkdir -p /run/sshd; ssh-keygen -A > /dev/null; /usr/sbin/sshd -p {2350 + number}")
         hosts = {name: {"ansible_host": "127.0.0.1", "ansible_port": 2350 + n} for n, name in ((1, "one"), (2, "two"))}
         home.write("/srv/quick.yml", quick_steps())
-        home.write("/srv/inventory.yml", json.dumps({"all": {"hosts": hosts}}))
-        yield SimpleNamespace(home=home, one=one, two=two)
+        home.write("/srv/two.yml", json.dumps({"all": {"hosts": hosts}}))
+        hosts["three"] = {"ansible_host": "127.0.0.1", "ansible_port": 2353}  # nobody is there
+        home.write("/srv/three.yml", json.dumps({"all": {"hosts": hosts}}))
+        yield SimpleNamespace(home=home, one=one, two=two, out=shared / "out")
 
 
 def know_hosts(fleet: SimpleNamespace) -> None:
@@ -248,12 +263,12 @@ def wait_for(found: Callable[[], object], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not found():
         assert time.monotonic() < end
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
-def check_whole(box: Box, out: str, data: study_data.Study) -> dict[tuple[str, str], dict]:
+def check_whole(out: Path, data: study_data.Study) -> dict[tuple[str, str], dict]:
     """See that each step of each series has one record that holds, and that no file is there that no record has."""
-    found, there = records(box, out), files(box, out, "! -path './.provision/claim*'")
+    found, there = records(out), files(out)
     of_series = {(name, step) for name in data.processed for step in STEPS}
     of_swapped = {(data.swapped, "mask"), (data.swapped, "gradients")}
     group = {(f"group_{shells}", "group_response") for shells in ("b0b1000b2000", "b0b2000")}
@@ -273,9 +288,9 @@ def test_the_hosts_of_an_inventory_share_the_work_and_one_that_dies_costs_no_res
     fleet: SimpleNamespace, data: study_data.Study
 ) -> None:
     know_hosts(fleet)
-    running = fleet.home.popen(f"{PROVISION} process {SHARED} --json")
+    running = fleet.home.popen(f"{PROVISION} process {SHARED.format('three')} --json")
     # It has done something, and is at something else that takes a while.
-    wait_for(lambda: any(one["host"] == "two" for one in records(fleet.home, "/srv/shared/out").values()))
+    wait_for(lambda: any(one["host"] == "two" for one in records(fleet.out).values()))
     wait_for(lambda: fleet.two.run("pgrep -f '[d]wi2response|[d]wi2fod|[m]tnormalise'", check=False).stdout)
     fleet.two.end()
     said, errors = running.communicate(timeout=300)
@@ -284,25 +299,21 @@ def test_the_hosts_of_an_inventory_share_the_work_and_one_that_dies_costs_no_res
     assert "error" not in answer, said + errors
     assert set(data.processed) == {name for name, state in states(answer).items() if state == "done"}
     assert any(note.startswith("two ") and "lost" in note for note in answer["notes"])
-    found = check_whole(fleet.home, "/srv/shared/out", data)
+    assert any(note.startswith("three ") and "Connection refused" in note for note in answer["notes"])
+    found = check_whole(fleet.out, data)
     assert {record["host"] for record in found.values()} == {"home", "one", "two"}
     assert {record["host"] for (_, step), record in found.items() if step == "gradients"} == {"home"}
     for each in (fleet.home, fleet.one):
         assert each.run("find /tmp -mindepth 1 -type f").stdout == ""
-    again = process(fleet.home, SHARED, code=1)
+    again = process(fleet.home, SHARED.format("two"), code=1)
     assert not again["changed"]
 
 
 def test_a_host_whose_key_is_unknown_is_named_by_its_fingerprint_and_what_to_do(fleet: SimpleNamespace) -> None:
-    error = process(fleet.home, SHARED, code=1)["error"]
+    error = process(fleet.home, SHARED.format("two"), code=1)["error"]
     own = fleet.two.run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").stdout.split()[1]
     assert error["code"] == "host-key-unknown" and own in error["message"]
     assert "ssh-keyscan -p 2352 -t ed25519 127.0.0.1" in error["hint"]
-    fleet.two.run("pkill -x sshd")
-    key = fleet.one.read("/etc/ssh/ssh_host_ed25519_key.pub")
-    fleet.home.run(f"echo '[127.0.0.1]:2351 {key.strip()}' >> ~/.ssh/known_hosts")
-    (note,) = [note for note in process(fleet.home, f"{SHARED} --no-report", code=1)["notes"] if note.startswith("two")]
-    assert "Connection refused" in note
 
 
 # --- On a drive that goes away ----------------------------------------------------------------------------------------
@@ -316,12 +327,13 @@ sys.exit(main())'"""
 
 
 class Drive:
-    """A folder of a box, /srv/real, that is shown slowly at /srv/drive."""
+    """A folder of this machine that a box shows slowly at /srv/drive."""
 
-    def __init__(self, box: Box, data: study_data.Study):
-        self.box, self.server = box, None
-        box.run("test -e /dev/fuse || mknod /dev/fuse c 10 229; mkdir -p /srv/real /srv/drive")
-        box.copy_in(data.folder, "/srv/real/bids")
+    def __init__(self, box: Box, folder: Path, data: study_data.Study):
+        self.box, self.folder, self.server = box, folder, None
+        box.run("test -e /dev/fuse || mknod /dev/fuse c 10 229; mkdir -p /srv/drive")
+        box.share(folder, "/srv/real")
+        shutil.copytree(data.folder, folder / "bids")
         box.write("/srv/quick.yml", quick_steps())
         self.mount()
 
@@ -348,16 +360,18 @@ class Drive:
 
 
 @pytest.fixture(scope="module")
-def drive(machines: Machines, root: Path, data: study_data.Study) -> Iterator[Drive]:
+def drive(
+    machines: Machines, root: Path, data: study_data.Study, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Drive]:
     if not Path("/dev/fuse").exists():
         pytest.skip("this machine has no /dev/fuse")
     with machines.box(root, offline=True) as box:
-        yield Drive(box, data)
+        yield Drive(box, tmp_path_factory.mktemp("drive"), data)
 
 
 def until_half(drive: Drive, out: str) -> None:
     """Wait until several steps are done and another one is at work."""
-    wait_for(lambda: len(records(drive.box, f"/srv/real/{out}")) >= 8)
+    wait_for(lambda: len(records(drive.folder / out)) >= 8)
     wait_for(lambda: drive.box.run("pgrep -f '[d]wi2response|[d]wi2fod|[m]tnormalise'", check=False).stdout)
 
 
@@ -365,7 +379,7 @@ def test_a_run_goes_on_by_itself_when_the_drive_is_mounted_again(drive: Drive, d
     running = drive.box.popen(f"{PROVISION} process /srv/drive/bids /srv/drive/out participant {QUICK} --json")
     until_half(drive, "out")
     drive.kill()
-    before = records(drive.box, "/srv/real/out")
+    before = records(drive.folder / "out")
     drive.check_final_names("out")
     time.sleep(8)
     assert running.poll() is None
@@ -373,7 +387,7 @@ def test_a_run_goes_on_by_itself_when_the_drive_is_mounted_again(drive: Drive, d
     said, errors = running.communicate(timeout=300)
     assert running.returncode == 1, said + errors
     assert set(data.processed) == {name for name, state in states(json.loads(said)).items() if state == "done"}
-    found = check_whole(drive.box, "/srv/real/out", data)
+    found = check_whole(drive.folder / "out", data)
     assert {key: found[key]["started"] for key in before} == {key: one["started"] for key, one in before.items()}
     assert drive.box.run("find /tmp -mindepth 1 -type f").stdout == ""
 
@@ -386,7 +400,7 @@ def test_a_run_whose_drive_stays_away_says_so_and_the_next_one_ends_it(drive: Dr
     assert running.returncode == 1, said + errors
     assert json.loads(said)["error"]["code"] == "study-gone"
     drive.check_final_names("later")
-    before = records(drive.box, "/srv/real/later")
+    before = records(drive.folder / "later")
     assert len(before) >= 8
     assert (
         drive.box.run("pgrep -f '[d]wi2|[m]tnorm|[w]orker.py'; find /tmp -mindepth 1 -type f", check=False).stdout == ""
@@ -394,5 +408,5 @@ def test_a_run_whose_drive_stays_away_says_so_and_the_next_one_ends_it(drive: Dr
     drive.mount()
     answer = process(drive.box, f"/srv/drive/bids /srv/drive/later participant {QUICK}", code=1)
     assert set(data.processed) == {name for name, state in states(answer).items() if state == "done"}
-    found = check_whole(drive.box, "/srv/real/later", data)
+    found = check_whole(drive.folder / "later", data)
     assert {key: found[key]["started"] for key in before} == {key: one["started"] for key, one in before.items()}
