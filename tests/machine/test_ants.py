@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import zipfile
 from pathlib import Path
 
 import pytest
 from box import Box, Machines
-from layers import agree, packaged, provision, refused, snapshot
+from layers import packaged, provision, refused, snapshot
 
 COMMANDS = ("N4BiasFieldCorrection", "antsApplyTransforms", "antsRegistration")
 LOGIN_SHELL = "bash -lc 'echo $ANTSPATH'"
@@ -47,8 +46,6 @@ def line(box: Box, path: Path, version: str, more: str = "") -> str:
 def test_an_archive_is_installed_moved_repaired_and_removed(box: Box, tmp_path: Path) -> None:
     before = snapshot(box)
     first = line(box, archive(tmp_path, "2.5.4"), "2.5.4")
-    assert provision(box, f"{first} --check")["changed"] > 0
-    assert "sha256sum" in refused(box, "run ants --archive /srv/x.zip")["hint"]
     # The version is one that its commands do not tell: nothing is put in the place.
     refused(box, line(box, archive(tmp_path, "2.5.4", told="1.0.0"), "2.5.4"))
     assert box.run(IN_OPT).stdout == ""
@@ -65,7 +62,6 @@ def test_an_archive_is_installed_moved_repaired_and_removed(box: Box, tmp_path: 
     assert box.run(LOGIN_SHELL).stdout == "/opt/ants/bin\n"
     assert box.run("N4BiasFieldCorrection").stdout == "ANTs Version: 2.5.4\n"
     assert provision(box, first)["changed"] == 0
-    assert provision(box, f"{first} --check")["changed"] == 0
 
     # Another release in another place: the links follow, and the old folder goes. A lost link comes back.
     second = line(box, archive(tmp_path, "2.6.2"), "2.6.2", "--prefix /srv/ants")
@@ -76,8 +72,6 @@ def test_an_archive_is_installed_moved_repaired_and_removed(box: Box, tmp_path: 
     box.run("rm /usr/local/bin/antsRegistration")
     assert provision(box, second)["changed"] > 0
     assert box.run("antsRegistration").stdout == "ANTs Version: 2.6.2\n"
-    names, values = shlex.split(second)[2::2], shlex.split(second)[3::2]
-    agree(box, "ants", **dict(zip([name[2:].replace("-", "_") for name in names], values, strict=True)))
 
     # What a killed run has left is out of the way, of the next one and of a removal.
     box.run("mkdir -p /srv/.ants.provision-x/new/bin")

@@ -20,20 +20,20 @@ import IPython, ipykernel, ipywidgets, provision, sys
 print(sys.version.split()[0], ipykernel.__version__, IPython.__version__, ipywidgets.__version__)
 """
 SSHD = 'provision.run("sshd", authorized_keys=["/root/.ssh/id_ed25519.pub"]).sshd.port'
-BUILD = 'provision.run("deps")'
-DRAW = 'import provision; provision.run("deps", groups=["run", "build", "glyphs"])'
+FIRST = 'provision.run("deps", groups=["run", "cmake"])'
+MORE = 'import provision; provision.run("deps", groups=["run", "cmake"], extra_packages=["git"])'
 DOWNLOADING = "pgrep -x apt-get"
 UNPACKING = "grep -q 'status half-installed {}' /var/log/dpkg.log"
 STORY = {
     "versions": {"cell": BEGIN},
     "sshd": {"cell": SSHD},
-    "interrupted by a message": {"cell": BUILD, "when": DOWNLOADING, "how": "message"},
-    "interrupted by a signal": {"cell": BUILD, "when": UNPACKING.format("libgcc-14-dev"), "how": "signal"},
-    "run again": {"cell": BUILD},
-    "restarted": {"cell": DRAW, "when": DOWNLOADING, "how": "restart"},
-    "killed": {"cell": DRAW, "when": UNPACKING.format("libgl1-mesa-dri"), "how": "kill"},
-    "after the kill": {"cell": DRAW},
-    "again": {"cell": DRAW},
+    "interrupted by a message": {"cell": FIRST, "when": DOWNLOADING, "how": "message"},
+    "interrupted by a signal": {"cell": FIRST, "when": UNPACKING.format("cmake-data"), "how": "signal"},
+    "run again": {"cell": FIRST},
+    "restarted": {"cell": MORE, "when": DOWNLOADING, "how": "restart"},
+    "killed": {"cell": MORE, "when": UNPACKING.format("perl-modules-5.40"), "how": "kill"},
+    "after the kill": {"cell": MORE},
+    "again": {"cell": MORE},
     "status": {"cell": "provision.status()"},
 }
 INSTALLED = "dpkg-query -W -f '${db:Status-Abbrev}${Package}\\n' | grep ^ii"

@@ -16,7 +16,7 @@ from box import Box, Machines
 from cells import has_failed, run_cells, said
 from colab import RELEASE_TAG
 from documentation import PAGES, ROOT, Block, blocks
-from layers import SERVER, packaged, with_colabs_kernel
+from layers import COARSE_FODS, SERVER, packaged, with_colabs_kernel
 
 HERE = Path(__file__).parent / "documented"
 LANGUAGES = ("sh", "python")
@@ -54,6 +54,8 @@ PIP_OF_THE_STICK = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/mnt/usb/wheels"}
 # before the roles, so that no removal takes them: installing them again and again would take most of the time.
 LAY = f"""
 {SERVER}
+mkdir /usr/lib/mrtrix3/real && mv /usr/lib/mrtrix3/bin/dwi2fod /usr/lib/mrtrix3/real
+install -m 755 /root/coarse_fods /usr/lib/mrtrix3/bin/dwi2fod
 apt-get install -y -qq --no-install-recommends libsixel1 openssh-client > /dev/null
 mkdir -m 0700 -p ~/.ssh && ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519
 mkdir -p /mnt/usb/wheels /mnt/group/provision /content inventory/host_vars host_vars
@@ -117,6 +119,8 @@ def lay(box: Box) -> None:
     """Bring what the pages presuppose."""
     box.copy_in(HERE, "/root/documented")
     box.run("chmod +x /root/documented/mrpeek")
+    real = '"$(dirname "$(readlink -f "$0")")/../real/dwi2fod"'
+    box.write("/root/coarse_fods", COARSE_FODS.format(dwi2fod=real))
     for page, name in {"fleet": "inventory.yml", "study": "tensor.yml"}.items():
         (shown,) = [block for block in blocks(ROOT / f"docs/howto/{page}.md") if block.language == "yaml"]
         box.write(f"{box.project}/{name}", shown.code)

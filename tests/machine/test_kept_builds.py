@@ -44,9 +44,8 @@ def bare(request: pytest.FixtureRequest, machines: Machines, archive: Path) -> I
 
 @pytest.fixture
 def bookworm_with_store(machines: Machines, archive: Path) -> Iterator[Box]:
-    with machines.box(machines.ready("bookworm")) as box:
+    with machines.box(machines.ready("bookworm"), offline=True) as box:
         bring_builds(archive, box)
-        box.cut_network()
         yield box
 
 
@@ -79,25 +78,18 @@ def test_the_result_tells_what_the_store_saved_and_which_builds_did_not_fit(book
     box.run("ls /srv/store | diff - /srv/before")
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        "truncate -s -100 $A",
-        ": > $A",
-        "printf x | dd of=$A bs=1 seek=100000 conv=notrunc status=none",
-    ],
-)
-def test_a_bad_archive_is_set_aside_and_the_installation_stays_as_it_was(bookworm_with_store: Box, damage: str) -> None:
+def test_a_bad_archive_is_set_aside_and_the_installation_stays_as_it_was(bookworm_with_store: Box) -> None:
     box = bookworm_with_store
     provision(box, RESTORE)
-    box.run("rm /opt/mrtrix3/bin/mrinfo")
+    box.run("rm /opt/mrtrix3/bin/mrinfo; cp -r /srv/store /srv/whole")
     before = snapshot(box)
-    box.run(f"A={only_archive(box)}; {damage}")
-    error = refused(box, f"{RESTORE} --origin store")
-    assert error["code"] == "no-origin" and ".bad" in error["message"]
-    assert box.run("ls /srv/store/*.tar.zst", check=False).stdout == ""
-    assert box.run("ls /srv/store/*.tar.zst.bad").stdout
-    assert snapshot(box) == before
+    for damage in ("truncate -s -100 $A", ": > $A", "printf x | dd of=$A bs=1 seek=100000 conv=notrunc status=none"):
+        box.run(f"rm -r /srv/store; cp -r /srv/whole /srv/store; A=$(ls /srv/store/*.tar.zst); {damage}")
+        error = refused(box, f"{RESTORE} --origin store")
+        assert error["code"] == "no-origin" and ".bad" in error["message"]
+        assert box.run("ls /srv/store/*.tar.zst", check=False).stdout == ""
+        assert box.run("ls /srv/store/*.tar.zst.bad").stdout
+        assert snapshot(box) == before
 
 
 def test_a_full_store_is_a_note_and_no_failure(machines: Machines) -> None:

@@ -15,7 +15,7 @@ import pytest
 from box import SUITES, Box, Machines
 from layers import agree, bring_builds, built_in, provision, refused, snapshot, take_builds
 
-STANDIN = Path(__file__).parent / "standin"
+SOURCE = Path(os.environ.get("PROVISION_TEST_MRPEEK_REPO") or Path(__file__).parent / "standin")
 ROLE = "run mrpeek --mrpeek-repo /srv/mrpeek --mrpeek-version main"
 COMMIT = "git init -q -b main && git add -A && git -c user.name=t -c user.email=t@example.org commit -q -m mrpeek"
 # Draws an image of known grey levels, and tells what is wrong in the picture.
@@ -29,11 +29,10 @@ print(module.wrong_in_picture(module.draw("mrpeek"), module.decoder_in(sys.argv[
 
 def bring_repository(box: Box, folder: Path) -> None:
     """Make the repository /srv/mrpeek of a module's files."""
-    source = Path(os.environ.get("PROVISION_TEST_MRPEEK_REPO") or STANDIN)
     with tarfile.open(folder / "mrpeek.tar", "w") as tar:
         for name in ("cmd", "src"):
-            if (source / name).exists():
-                tar.add(source / name, name)
+            if (SOURCE / name).exists():
+                tar.add(SOURCE / name, name)
     box.copy_in(folder / "mrpeek.tar", "/srv/mrpeek.tar")
     box.run(f"mkdir /srv/mrpeek && cd /srv/mrpeek && tar xf ../mrpeek.tar && {COMMIT}")
 
@@ -70,12 +69,13 @@ def picture(box: Box, prefix: str = "/opt/mrpeek") -> str:
 
 def test_a_viewer_built_against_the_mrtrix3_that_is_there_draws_what_it_should(built: Box) -> None:
     assert picture(built) == "as it should be"
-    report = provision(built, f"{ROLE} --store /srv/drive")["hosts"]["localhost"]["mrpeek"]
-    assert (report["origin"], report["mrtrix3"], report["version"]) == ("source", "3.0.3", "main")
 
 
 def test_a_second_run_changes_nothing(built: Box) -> None:
-    assert provision(built, f"{ROLE} --store /srv/drive")["changed"] == 0
+    result = provision(built, f"{ROLE} --store /srv/drive")
+    report = result["hosts"]["localhost"]["mrpeek"]
+    assert (report["origin"], report["mrtrix3"], report["version"]) == ("source", "3.0.3", "main")
+    assert result["changed"] == 0
     agree(built, "mrpeek", mrpeek_repo="/srv/mrpeek", mrpeek_version="main", store="/srv/drive")
 
 
@@ -94,7 +94,6 @@ def test_absent_takes_away_what_the_role_installed_and_nothing_else(built: Box) 
     provision(built, "run mrpeek --mrpeek-state absent")
     built.run("! test -e /opt/mrpeek && ! test -e /usr/local/bin/mrpeek && /opt/mrtrix3/bin/mrinfo -version")
     assert "libsixel1" not in built.run("dpkg-query -W").stdout
-    assert "mrtrix3" in provision(built, "status")["hosts"]["localhost"]
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -111,10 +110,8 @@ def test_a_kept_viewer_draws_on_a_bare_machine_without_network_mrtrix3_or_a_pack
         assert box.run("dpkg-query -W").stdout == before
 
 
-def test_a_repository_that_cannot_be_reached_is_named(machines: Machines, viewer: Path) -> None:
-    with machines.box(viewer) as box:
-        provision(box, "run mrpeek --mrpeek-state absent")
-        box.cut_network()
+def test_a_repository_that_cannot_be_reached_is_named(machines: Machines) -> None:
+    with machines.box(built_in(machines), offline=True) as box:
         before = snapshot(box)
         error = refused(box, "run mrpeek --store none")
         assert error["code"] == "unreachable" and "https://github.com/MRtrix3/mrpeek.git" in error["message"]

@@ -16,7 +16,7 @@ import pytest
 from box import PROJECT, Box, Machines
 from cells import has_failed, run_notebook, said
 from colab import RELEASE_TAG
-from layers import with_colabs_kernel
+from layers import COARSE_FODS, with_colabs_kernel
 
 NOTEBOOK = PROJECT / "notebooks" / "mrtrix3_in_colab.ipynb"
 STORE = os.environ.get("PROVISION_TEST_STORE")
@@ -34,6 +34,8 @@ def box(machines: Machines) -> Iterator[Box]:
         box.run("echo 127.0.0.1 workshop.dipy.org >> /etc/hosts")
         if STORE:
             box.copy_in(Path(STORE), "/root/.cache/provision")
+        else:
+            box.write("/usr/local/bin/dwi2fod", COARSE_FODS.format(dwi2fod="/usr/bin/dwi2fod"), mode="755")
         yield box
 
 
