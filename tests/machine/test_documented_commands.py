@@ -136,7 +136,7 @@ def environment(page: str = "") -> dict[str, str]:
     colab = {"COLAB_RELEASE_TAG": RELEASE_TAG, "PYTHONPATH": "/root/project/tests/colab"} if page in ON_COLAB else {}
     return {
         "PATH": f"{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "xterm-256color",
-        "ANSIBLE_FORKS": "1", **pip, **colab,
+        "ANSIBLE_FORKS": "1", "PIP_NO_COMPILE": "0", **pip, **colab,  # pip wants 0 for not compiling
     }  # fmt: skip
 
 
