@@ -103,21 +103,18 @@ def inside(counts: list[int], runs: int) -> list[dict[str, Any]]:
         reports = provision.run("mrtrix3", **OPTIONS).to_dict()["hosts"]["localhost"]
         (folder / "deploy.py").write_text(converge.DEPLOY.format(checks=converge.looked_at(reports, folder)))
         for count in counts:
-            hosts = "".join(f"{address(at)}," for at in range(count))
-            run = [
-                sys.executable,
-                "-m",
-                "provision",
-                "run",
-                "mrtrix3",
-                *converge.flags(OPTIONS),
-                "--on",
-                hosts,
-                "--json",
-            ]
+            hosts = [address(at) for at in range(count)]
+            (folder / "inventory.py").write_text(f"hosts = {hosts}\n")
+            words = ["mrtrix3", *converge.flags(OPTIONS), "--on", f"{','.join(hosts)},", "--json"]
             ways = {
-                "provision": run,
-                "pyinfra": ["pyinfra", "--yes", "--user", "root", hosts.rstrip(","), str(folder / "deploy.py")],
+                "provision": [sys.executable, "-m", "provision", "run", *words],
+                "pyinfra": [
+                    "pyinfra",
+                    "--yes",
+                    "--user",
+                    "root",
+                    *map(str, (folder / "inventory.py", folder / "deploy.py")),
+                ],
             }
             for _ in range(runs):
                 found += [
