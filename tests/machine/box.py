@@ -250,11 +250,12 @@ def project_files(project: Path = PROJECT) -> list[Path]:
     if listed is not None and listed.returncode == 0:
         names = sorted(set(filter(None, listed.stdout.split("\0"))))
         return [project / name for name in names if os.path.lexists(project / name)]
-    left_out = {".venv", ".git", "dist", "build", "__pycache__", ".pytest_cache", ".ruff_cache"}
+    made, anywhere = {".venv", ".git", "dist", "build", "site"}, {"__pycache__", ".pytest_cache", ".ruff_cache"}
+    names = [(path, path.relative_to(project).parts) for path in sorted(project.rglob("*"))]
     return [
         path
-        for path in sorted(project.rglob("*"))
-        if not left_out & set(path.relative_to(project).parts) and (path.is_file() or path.is_symlink())
+        for path, parts in names
+        if parts[0] not in made and not anywhere & set(parts) and (path.is_file() or path.is_symlink())
     ]
 
 
