@@ -53,12 +53,12 @@ class _Handler(BaseHTTPRequestHandler):
         if not hmac.compare_digest(self.path.encode(), self.server.path.encode()):
             self.send_error(404)
             return
-        done, size = 0, os.fstat(self.server.file).st_size
         self.send_response(200)
-        self.send_header("Content-Length", str(size))
+        self.send_header("Content-Length", str(os.fstat(self.server.file).st_size))
         self.end_headers()
-        while done < size:
-            done += self.wfile.write(os.pread(self.server.file, 1 << 20, done))
+        done = 0
+        while piece := os.pread(self.server.file, 1 << 20, done):
+            done += self.wfile.write(piece)
             self.server.busy_until = time.monotonic() + SECONDS_IDLE
 
     def log_message(self, format, *words):
@@ -134,11 +134,12 @@ def _addresses():
 
 
 def withdraw(pid, start):
-    """End a server, unless its number belongs to another process by now."""
-    found = process(pid)
-    if alive(found) and found["start"] == start:
-        with suppress(ProcessLookupError):
+    """End a server and wait until it has ended, unless its number belongs to another process by now."""
+    end = time.monotonic() + SECONDS_ANSWER
+    with suppress(ProcessLookupError):
+        while alive(found := process(pid)) and found["start"] == start and time.monotonic() < end:
             os.kill(pid, signal.SIGTERM)
+            time.sleep(0.02)
 
 
 def take(offered, store, cache, tell=lambda *_: None):
