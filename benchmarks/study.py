@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure how quickly a study goes through its steps, against other ways of running the same commands.
 
-    python benchmarks/study.py [real] [steps] [start] [--subjects 6] [--jobs 1,2] [--rounds 1] [--json FILE]
+    python benchmarks/study.py [real] [steps] [start] [--subjects 12] [--jobs 1,2] [--rounds 1] [--json FILE]
 
 real    subjects per hour: mask, response functions, their average, FODs and normalisation of phantom subjects
 steps   what a step costs on top of its command: copies of a small file
@@ -297,7 +297,7 @@ def summarise(found: list[dict]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=PARTS, metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--subjects", type=int, default=6)
+    parser.add_argument("--subjects", type=int, default=12)
     parser.add_argument("--jobs", type=lambda text: [int(part) for part in text.split(",")], default=[1, 2])
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--json", type=Path)

@@ -200,7 +200,8 @@ def run(task):
             record.update(state="failed", command=error.command, error=reason, outputs={})
         record.update(seconds=round(time.time() - started, 2), memory=used["memory"])
         patiently(task, lambda: kept_log(task, folder))
-        patiently(task, lambda: write_whole(in_place(task, task["record_path"]), json.dumps(record, indent=1).encode()))
+        content = json.dumps(record, indent=1).encode()
+        patiently(task, lambda: write_whole(in_place(task, task["record_path"]), content))
         return {"state": record["state"], "record": record}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -473,17 +474,16 @@ def written_whole(path, sync=True):
             os.unlink(part)
 
 
-def write_whole(path, content, sync=True):
-    """Write a file completely or not at all."""
-    with written_whole(path, sync) as file:
+def write_whole(path, content):
+    """Write a file completely or not at all, without waiting for the disk: without its record a step is done again."""
+    with written_whole(path, sync=False) as file:
         file.write(content)
 
 
 def kept_log(task, folder):
     """Copy the log to the output folder."""
     with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, "log.txt"), "rb") as file:
-        # Only people read it: it need not outlast the machine's end, and waiting for the disk is most of a short step.
-        write_whole(in_place(task, task["record"]["log"]), file.read().replace(folder.encode() + b"/", b""), sync=False)
+        write_whole(in_place(task, task["record"]["log"]), file.read().replace(folder.encode() + b"/", b""))
 
 
 # What tells who somebody is
