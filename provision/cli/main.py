@@ -312,7 +312,7 @@ def _add_demo_flags(parser: argparse.ArgumentParser) -> None:
         metavar="SAMPLE",
         help="phantom, whose fibres are known (default), or sherbrooke_3shell, a human head to download",
     )
-    parser.add_argument("--size", metavar="X,Y,Z", type=_size, help="the size of the phantom in voxels")
+    parser.add_argument("--size", metavar="X,Y,Z", type=_size, help="the phantom's voxels (default: 32,32,8)")
     parser.add_argument("--snr", metavar="RATIO", type=float, help="the signal-to-noise ratio of the phantom at b = 0")
     parser.add_argument("--seed", metavar="NUMBER", type=int, help="the seed of the phantom's noise")
     parser.add_argument("--version", metavar="TEXT", help="the version of MRtrix3 (default: any)")

@@ -16,6 +16,8 @@ from provision.engine.catalog import Option, Role
 from provision.errors import OptionError
 from provision.fleet.cloud_init import SCRIPT, _flags, cloud_init
 
+from ..engine.any_input import quickly
+
 NAME = "mrtrix_provision-0.1.0-py3-none-any.whl"
 FILE = {"wheel": f"https://example.org/{NAME}", "sha256": "0a" * 32}
 HOSTILE = (
@@ -88,6 +90,7 @@ VALUES = {
 }  # fmt: skip
 
 
+@quickly
 @given(st.fixed_dictionaries({}, optional=VALUES))
 def test_options_of_all_types_are_those_that_the_machine_runs_with(options):
     with mock.patch.object(catalog, "roles", lambda: {"made": MADE}):
