@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 
@@ -64,6 +65,9 @@ class Failure:
     code: str = "failed"
     first: str = ""  # the first line that Ansible said of it
 
+
+# What the modules count.
+_UNITS = ("bytes", "steps")
 
 # How many lines of a program's output are shown for a failure.
 _LINES_SAID = 10
@@ -227,6 +231,22 @@ def step(event: dict) -> Step | None:
     if kind == "verbose" and str(event.get("stdout", "")).startswith("Waiting for "):
         return Step("done", note=event["stdout"].strip())
     return None
+
+
+def work(said: bytes) -> dict | None:
+    """Return how far a host says it is, as fields of a step; None unless it is numbers of a unit known here."""
+    try:
+        found = json.loads(said)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or found.get("unit") not in _UNITS:
+        return None
+    number, total, share = (found.get(name) for name in ("number", "total", "share"))
+    if not all(type(count) is int and 0 <= count < 2**63 for count in (number, total)):
+        return None
+    if share is not None and not (isinstance(share, int | float) and 0 <= share <= 1):
+        return None
+    return {"number": number, "total": total, "unit": found["unit"], "share": share}
 
 
 class ToolNames:

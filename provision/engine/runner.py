@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -13,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import unquote
 
 from provision import notebook, paths
 from provision.engine import events, host_keys, launch, lock, logbook
@@ -27,6 +27,8 @@ from provision.words import as_keywords
 _GRACE_SECONDS = 10.0
 # How long its children may continue after that: a package manager ignores signals while it unpacks and sets up.
 _REST_SECONDS = 120.0
+# How much of a host's progress is read, in bytes.
+_LARGEST_PROGRESS = 4096
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -162,10 +164,11 @@ def run(
     stop = _Stop(seen)
     folder = paths.working_folder()
     with launch.private_folder() as private:
-        progress = private / "progress" / "now.json"
+        progress = private / "progress"
         extra = {
             "provision_roles": list(roles),
-            "provision_progress": str(progress),
+            # Of several hosts, each has a file of its own in the folder.
+            "provision_progress": str(progress if inventory else progress / "now.json"),
             "provision_python": sys.executable,
             "provision_folder": folder,
             "provision_lock": lock.held_here(),
@@ -224,8 +227,9 @@ class _Watcher:
     ):
         self.hosts = hosts
         self.seen, self.on_step, self.on_line, self.secrets = seen, on_step, on_line, secrets
-        self._progress, self._last = progress, ""
-        self._role = self._task = ""
+        self._progress: Path = progress
+        self._said: dict[str, bytes] = {}
+        self._running: dict[str, tuple[str, str]] = {}  # the role and the task of each host, "" for this machine
         self.tools = events.ToolNames()
 
     def event(self, event: dict) -> bool:
@@ -262,8 +266,9 @@ class _Watcher:
         if step and (self.hosts or event["event"] != "runner_on_start"):
             if step.kind == "done" and step.host:
                 seen.last[step.host] = time.monotonic() - seen.begin
+                self._running.pop(step.host, None)
             if step.kind == "task":
-                self._role, self._task = step.role, step.task
+                self._running[step.host] = step.role, step.task
             self.on_step(step)
 
     def tell(self, what: str) -> None:
@@ -274,18 +279,23 @@ class _Watcher:
                 self.on_line(what)
 
     def tick(self) -> None:
-        """Read how far a long task is from the file that it writes; called twice a second."""
-        try:
-            text = self._progress.read_text()
-            work = json.loads(text)
-        except (OSError, ValueError):
-            return
-        if text != self._last:
-            self._last = text
-            with self._keeping_errors():
-                counts = {"number": work["number"], "total": work["total"], "unit": work["unit"]}
-                share = work.get("share")
-                self.on_step(events.Step("work", role=self._role, task=self._task, share=share, **counts))
+        """Read how far long tasks are from the files that they write; called twice a second."""
+        for path in self._progress.glob("*.json"):
+            host = unquote(path.stem) if self.hosts else ""
+            said = _beginning(path)
+            work = events.work(said)
+            if work and host in self._running and said != self._said.get(host):
+                self._said[host] = said
+                role, task = self._running[host]
+                with self._keeping_errors():
+                    self.on_step(events.Step("work", role=role, task=task, host=host, **work))
+
+
+def _beginning(path: Path) -> bytes:
+    """Return the beginning of a file, nothing if it cannot be read."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(_LARGEST_PROGRESS)
+    return b""
 
 
 def _start(private, arguments, inventory, watcher, stop):

@@ -30,6 +30,18 @@ exec /usr/bin/ssh.real "$@" < <(tee >(wc -c >> /srv/sent) 2> /dev/null)
 """
 LARGE = 12_000_000  # bytes; all modules of a run on three hosts are less
 MINI = "run mrtrix3 --repo /srv/mini --version dev --origin source"
+# What compiles is stuck until it is seen here how far it is.
+WATCHED = f"""
+import json, subprocess, provision
+seen = {{}}
+def watch(step):
+    if step.kind == "work" and step.unit == "steps" and step.host not in seen:
+        seen[step.host] = [step.task, step.number, step.total]
+        subprocess.run(["ssh", step.host, "rm", "/srv/stuck"], check=True)
+hosts = {list(ADDRESSES.values())}
+found = provision.run("mrtrix3", on=hosts, repo="/srv/mini", version="dev", origin="source", progress=watch)
+print(json.dumps({{**found.to_dict(), "seen": seen}}))
+"""
 
 
 @contextlib.contextmanager
@@ -71,11 +83,11 @@ def builders(machines: Machines) -> Iterator[SimpleNamespace]:
         yield fleet
 
 
-def sent(fleet: SimpleNamespace, line: str) -> tuple[dict, int]:
+def sent(fleet: SimpleNamespace, line: str, **options: str) -> tuple[dict, int]:
     """Run a command; return what it prints, and how many bytes were sent to the other machines."""
     fleet.home.write("/srv/ssh", COUNTED, mode="755")
     fleet.home.run("mv /usr/bin/ssh /usr/bin/ssh.real; cp /srv/ssh /usr/bin/ssh; : > /srv/sent")
-    found = provision(fleet.home, line)
+    found = provision(fleet.home, line, **options)
     fleet.home.run("mv /usr/bin/ssh.real /usr/bin/ssh")
     return found, sum(map(int, fleet.home.read("/srv/sent").split()))
 
@@ -152,7 +164,12 @@ def test_one_host_compiles_and_the_others_take_its_archive_which_does_not_pass_t
 ) -> None:
     # So that the archive is large. The others do not get to look into their repositories.
     builders.one.run(f"cd /srv/mini; mkdir share; head -c {LARGE} /dev/urandom > share/noise; {COMMIT}")
-    found, size = sent(builders, f"{MINI} {ALL}")
+    builders.one.run(": > /srv/stuck")
+    builders.home.write("/srv/watched.py", WATCHED)
+    found, size = sent(builders, "", program=".venv/bin/python /srv/watched.py")
+    ((host, (_task, number, total)),) = found["seen"].items()
+    assert host == ADDRESSES["one"] and 0 < number < total
+    assert all(getattr(builders, name).run("ls -A /dev/shm").stdout == "" for name in NAMES)
     one, *others = (found["hosts"][address]["mrtrix3"] for address in ADDRESSES.values())
     assert (one["origin"], one["version"]) == ("source", "9.9.9") and size < LARGE
     digest = builders.one.run(f"sha256sum {one['archive']}").stdout.split()[0]

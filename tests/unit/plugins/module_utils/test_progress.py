@@ -2,8 +2,16 @@
 
 import json
 import os
+import secrets
+import subprocess
+import sys
+
+import pytest
 
 from plugins.module_utils.provision import progress
+from provision.engine import content
+
+ROOT = content.root()
 
 
 def test_the_progress_file_is_json_and_is_never_missed_at_the_end(tmp_path):
@@ -29,3 +37,18 @@ def test_a_watcher_that_goes_away_stops_no_work(tmp_path):
     (tmp_path / "run").write_text("")
     tell(3, 3)
     assert (tmp_path / "run").read_text() == ""
+
+
+@pytest.mark.parametrize("end", ["", "raise SystemExit(1)", "raise ValueError"])
+def test_what_is_followed_from_another_machine_is_deleted_at_the_end(end):
+    path = f"/dev/shm/provision-{secrets.token_hex(8)}.json"
+    program = f"""
+import os
+from plugins.module_utils.provision import progress
+progress.teller({path!r}, "steps")(3, 3)
+assert os.stat({path!r}).st_mode & 0o777 == 0o644
+print("told")
+{end}
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == "told\n" and not os.path.exists(path)

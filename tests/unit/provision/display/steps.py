@@ -17,3 +17,11 @@ def compile_(shown, clock, total=400, seconds=2.0, upto=None):
     for number in range(1, (total if upto is None else upto) + 1):
         clock.sleep(seconds)
         shown.step(Step("work", "mrtrix3", "Compile", number=number, total=total, unit="steps"))
+
+
+def on_hosts(shown):
+    """Start a task on two hosts, one of which says how far it is."""
+    shown.step(Step("task", "mrtrix3", "Compile"))
+    for host in ("node1", "node2"):
+        shown.step(Step("task", "mrtrix3", "Compile", host))
+    shown.step(Step("work", "mrtrix3", "Compile", "node2", number=145, total=401, unit="steps"))

@@ -12,7 +12,7 @@ from provision.display.notebook import NotebookProgress
 from provision.display.output import take_back
 from provision.engine.events import Step
 
-from .steps import LOST, compile_, run
+from .steps import LOST, compile_, on_hosts, run
 
 
 class Output(list):
@@ -226,3 +226,12 @@ def test_of_many_hosts_as_many_have_a_line_as_fit(output, page):
     lines = output.text.splitlines()
     assert len(lines) == notebook.LINES_OF_RUNNING + 1 and lines[0].startswith("mrtrix3: Unpacking on node0 ")
     assert lines[-1] == "and on 3 more"
+
+
+def test_the_line_of_each_host_has_how_far_that_one_is(output, page):
+    on_hosts(page)
+    page.look()
+    assert output.text.splitlines() == [
+        "mrtrix3: Compiling on node1 - 0.0 s", "mrtrix3: Compiling on node2 - 0.0 s, 145/401 steps"
+    ]  # fmt: skip
+    assert ("progress", {"value": "145", "max": "401"}) in Elements(output.html).found

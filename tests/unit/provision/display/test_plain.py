@@ -9,7 +9,7 @@ from provision.display import plain as module
 from provision.display.plain import PlainProgress
 from provision.engine.events import Step
 
-from .steps import LOST, compile_, run
+from .steps import LOST, compile_, on_hosts, run
 
 
 @pytest.fixture
@@ -117,3 +117,12 @@ def test_hosts_of_a_fleet_are_told_apart(plain, clock):
 def test_a_task_outside_roles_has_no_empty_role(plain, clock):
     run(plain, clock, 1, role="", task="Look at the machine", changed=True)
     assert written(plain) == "Look at the machine - changed in 1.0 s\n"
+
+
+def test_the_line_of_each_host_has_how_far_that_one_is(plain, clock):
+    on_hosts(plain)
+    clock.sleep(7)
+    plain.look()
+    assert written(plain) == (
+        "mrtrix3: Compiling on node1 - still running\nmrtrix3: Compiling on node2 - 145/401 steps\n"
+    )

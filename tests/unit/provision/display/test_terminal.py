@@ -10,7 +10,7 @@ from provision.display.progress import progress
 from provision.display.terminal import TerminalProgress
 from provision.engine.events import Step
 
-from .steps import LOST, compile_, run
+from .steps import LOST, compile_, on_hosts, run
 
 
 @pytest.fixture
@@ -155,3 +155,10 @@ def test_a_task_that_runs_on_several_hosts_tells_on_how_many_it_is_done(terminal
     assert running(terminal) == ["mrtrix3: Unpacking 0.0 s done on 1 host"]
     terminal.step(Step("done", "mrtrix3", "Unpack", "node2"))
     assert running(terminal) == ["mrtrix3: Unpacking 0.0 s done on 2 hosts"]
+
+
+def test_the_line_of_each_host_has_how_far_that_one_is(terminal, clock):
+    on_hosts(terminal)
+    first, second = running(terminal)
+    assert first == "mrtrix3: Compiling on node1 0.0 s"
+    assert second.startswith("mrtrix3: Compiling on node2 ") and second.endswith("145/401 steps")

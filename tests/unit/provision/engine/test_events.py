@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -267,3 +268,28 @@ def test_a_report_of_any_event_is_one_of_roles_by_host(event):
 def test_what_has_changed_in_any_event_is_a_number(event):
     assert all(type(count) is int for count in events.changes(event).values())
     assert isinstance(events.hosts(event), set) and isinstance(events.failed_hosts(event), set)
+
+
+GOOD = {"number": 145, "total": 401, "unit": "steps", "share": 0.3}
+
+
+@pytest.mark.parametrize("wrong", [
+    b"", b"[[[", b"[" * 4000, b"\xff\xfe", b"[1, 2]", b'{"number": 145, "total": 401, "unit": "steps"',
+    *(json.dumps({**GOOD, **one}).encode() for one in (
+        {"number": "145"}, {"number": -1}, {"number": True}, {"number": 1.5}, {"number": 2**70}, {"number": None},
+        {"total": "{{ secret }}"}, {"total": [1]}, {"unit": "\x1b[2J"}, {"unit": ["steps"]}, {"unit": "secrets"},
+        {"share": 2}, {"share": -0.1}, {"share": "0.3"}, {"share": float("nan")}, {"share": float("inf")},
+    )),
+])  # fmt: skip
+def test_what_a_host_says_is_nothing_but_numbers_of_a_known_unit(wrong):
+    assert events.work(json.dumps({**GOOD, "what": "\x1b[2J", "host": "another"}).encode()) == GOOD
+    assert events.work(wrong) is None
+
+
+@quickly
+@given(some("number total unit share", ANY | st.sampled_from([3, 0.5, "bytes", "steps"])) | ANY)
+def test_whatever_a_host_says_is_numbers_or_nothing(said):
+    found = events.work(json.dumps(said, default=str).encode()) or GOOD
+    assert set(found) == set(GOOD) and found["unit"] in ("bytes", "steps")
+    assert all(type(found[name]) is int and found[name] >= 0 for name in ("number", "total"))
+    assert found["share"] is None or 0 <= found["share"] <= 1

@@ -1,0 +1,1 @@
+mrtrix3_build.py
