@@ -9,16 +9,7 @@ import textwrap
 from collections.abc import Iterable
 
 from provision.machine.amounts import format_bytes as format_bytes
-
-
-def format_seconds(seconds: float) -> str:
-    """Return a duration in its two largest units: 2.1 s, 1 min 15 s, 2 h."""
-    if round(seconds, 1) < 10:
-        return f"{seconds:.1f} s"
-    # From an hour on in whole minutes, so that 59.9 min and 1 h do not meet as "60 min".
-    whole = round(seconds) if round(seconds) < 3600 else 60 * round(seconds / 60)
-    parts = ((whole // 3600, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
-    return " ".join(f"{number} {unit}" for number, unit in parts if number)
+from provision.machine.amounts import format_seconds as format_seconds
 
 
 def format_left(seconds: float) -> str:

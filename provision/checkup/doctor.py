@@ -9,13 +9,11 @@ import platform
 import re
 import shutil
 import sys
-import threading
 import time
 import tomllib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +21,15 @@ from packaging.requirements import Requirement
 
 from provision.actions import shared
 from provision.actions.status import status
-from provision.checkup import needs, reach
+from provision.checkup import needs
 from provision.checkup.diagnosis import Diagnoses, Diagnosis, Finding
 from provision.engine import catalog, content, launch, lock, logbook
 from provision.errors import OptionError, ProvisionError
-from provision.machine import alive, notes, places, reading, system
+from provision.machine import alive, network, notes, places, reading, system
 from provision.machine import doctor as checks
 from provision.machine.look import ngrok
 from provision.machine.store.names import BAD, NEW
 from provision.words import format_seconds
-
-SECONDS = 2.5
-"""How long all checks together may take: a dead mount can block one for ever."""
-
-_SLOW_CLOCK, _WRONG_CLOCK = 60, 3600
 
 
 @shared.for_people()
@@ -58,8 +51,8 @@ def doctor(
         ``"dwibiascorrect ants"``: only the other programs, variables and files that it needs are looked for. Without
         it, the machine is checked.
     on, limit, forks, progress, ask_become_pass
-        As for `provision.run`. Of other machines, all is checked but the network, the clock and what only
-        this machine needs to run Ansible.
+        As for `provision.run`. Of other machines, all is checked but what only this
+        machine needs to run Ansible.
 
     Returns
     -------
@@ -89,7 +82,8 @@ def doctor(
         found |= {host: Diagnosis({"connection": _unreached(host, error)}, 0.0) for host, error in errors.items()}
         return Diagnoses(sorted(found.items()))
     begin = time.monotonic()
-    findings = _of_machine(begin + SECONDS) if for_ is None else _of_script(for_, begin + SECONDS)
+    end = begin + network.SECONDS
+    findings = _of_machine(end) if for_ is None else _of_script(for_, end)
     return Diagnosis(findings, round(time.monotonic() - begin, 1))
 
 
@@ -107,56 +101,31 @@ def _unreached(host: str, error: ProvisionError) -> Finding:
 
 def _of_script(script: str, end: float) -> dict[str, Finding]:
     """Return what a script needs, by name."""
-    looked = {name: _begun(check) for name, check in needs.checks(script).items()}
+    looked = {name: network.begun(check) for name, check in needs.checks(script).items()}
     return {name: finding for name, future in looked.items() if (finding := _ended(future, end))}
 
 
 def _of_machine(end: float) -> dict[str, Finding]:
     """Return the findings of all checks, by name."""
-    servers = {name: _begun(ask) for name, ask in _questions().items()}
-    looked = {name: _begun(check) for name, check in _CHECKS.items()}
+    asked = network.ask(catalog.roles())
+    looked = {name: network.begun(check) for name, check in _CHECKS.items()}
     findings = {name: _ended(future, end) for name, future in looked.items()}
-    answers = {name: _answer(future, end) for name, future in servers.items()}
-    findings.update({f"network: {name}": check_server(name, answer) for name, answer in answers.items()})
-    theirs = next((answer.time for answer in answers.values() if answer and answer.time), 0.0)
-    findings["clock"] = check_clock(time.time(), theirs)
+    servers = network.found(asked, end, newest=Path(__file__).stat().st_mtime)
+    findings.update({name: Finding(*found) for name, found in servers.items()})
     return {name: finding for name, finding in findings.items() if finding}
 
 
 # Running the checks at once
 
 
-def _begun(function: Callable[[], Any]) -> Future:
-    """Call a function in a thread that nothing has to wait for, not even the end of this process."""
-    future: Future = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(function())
-        except Exception as error:  # one odd thing must not keep the other checks from being shown
-            future.set_exception(error)
-
-    threading.Thread(target=work, name="provision-doctor", daemon=True).start()
-    return future
-
-
 def _ended(future: Future, end: float) -> Finding | None:
     try:
         return future.result(max(0.0, end - time.monotonic()))
     except NotInTime:
-        return _warn(f"no answer within {format_seconds(SECONDS)}", "What it checks may be slow or no longer respond.")
+        found = f"no answer within {format_seconds(network.SECONDS)}"
+        return _warn(found, "What it checks may be slow or no longer respond.")
     except Exception as error:
         return _warn(f"could not be checked: {type(error).__name__}: {error}", "Check it by hand.")
-
-
-def _answer(future: Future, end: float) -> reach.Answer | None:
-    """Return the answer of a server; None if there is no server to ask."""
-    try:
-        return future.result(max(0.0, end - time.monotonic()))
-    except NotInTime:  # looking up a name has no time limit; apt and pip are abandoned, too
-        return reach.Answer("", "no answer in time")
-    except Exception as error:
-        return reach.Answer("", f"it could not be contacted: {error}")
 
 
 # The machine
@@ -239,62 +208,6 @@ def check_drive() -> Finding | None:
         "not mounted: builds will be lost with this machine",
         "Mount it first: provision.drive().",
     )
-
-
-# The network
-
-
-def _questions() -> dict[str, Callable[[], reach.Answer | None]]:
-    """Return the questions to servers, by the names under which the answers are shown."""
-    questions = {"apt": _ask_apt, "pip": _ask_pip, "git": _ask_git}
-    return {**questions, "ngrok": lambda: reach.connect(*reach.NGROK)} if "ngrok" in catalog.roles() else questions
-
-
-def _ask_apt() -> reach.Answer | None:
-    page = reach.apt_page()
-    return reach.ask(page, reach.apt_proxies()) if page else None
-
-
-def _ask_pip() -> reach.Answer | None:
-    page = reach.pip_page()
-    return reach.ask(page) if page else None
-
-
-def _ask_git() -> reach.Answer | None:
-    return reach.ask(catalog.role("mrtrix3").options["mrtrix3_repo"].default)
-
-
-_NEEDED_FOR = {
-    "apt": "Packages cannot be installed, only builds from a store or an archive.",
-    "pip": "Python packages cannot be installed; the roles mrtrix3 and mrpeek need none.",
-    "git": "MRtrix3 cannot be built from source, unless mrtrix3_repo is a local clone.",
-    "ngrok": "Tunnels through ngrok cannot be opened.",
-}
-
-
-def check_server(name: str, answer: reach.Answer | None) -> Finding | None:
-    """Check whether a server that a run may need can be reached; None if none is needed."""
-    if answer is None:
-        return None
-    if answer.problem:
-        return _warn(": ".join(filter(None, (answer.host, answer.problem))), _NEEDED_FOR[name])
-    return _ok(answer.host)
-
-
-def check_clock(here: float, there: float) -> Finding:
-    """Compare this machine's clock with a server's, both in seconds since 1970; 0 if no server gave its time."""
-    now = f"{datetime.fromtimestamp(here, UTC):%Y-%m-%d %H:%M} UTC"
-    advice = "Set it: with a wrong clock, certificates, tokens and apt's lists are rejected."
-    if not there:
-        # No file of this package can have been written in the future.
-        there = max(here, Path(__file__).stat().st_mtime)
-        wrong = there > here + _WRONG_CLOCK
-        return _fail(f"{now}, but some files are newer", advice) if wrong else _ok(f"{now}, not compared with a server")
-    off = abs(here - there)
-    if off < _SLOW_CLOCK:
-        return _ok(f"{now}, in agreement with servers")
-    found = f"{now}, {format_seconds(off)} {'behind' if here < there else 'ahead'}"
-    return _fail(found, advice) if off >= _WRONG_CLOCK else _warn(found, advice)
 
 
 # Tunnels

@@ -157,6 +157,9 @@ def test_hosts_that_fail_are_named_and_they_alone_are_retried(fleet: SimpleNames
     assert {host: one["checks"]["installed"]["found"] for host, one in found["hosts"].items()} == dict.fromkeys(
         ADDRESSES.values(), "ants 2.5.4"
     )
+    checks = [one["checks"] for one in found["hosts"].values()]
+    # Nothing but each other is there to be reached.
+    assert {(one["network: git"]["verdict"], one["clock"]["verdict"]) for one in checks} == {("warn", "ok")}
 
 
 def test_one_host_compiles_and_the_others_take_its_archive_which_does_not_pass_through_here(

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from . import apt, commands, cpu, places, reading, system
+from . import apt, commands, cpu, network, places, reading, system
 from .amounts import format_bytes
 from .look import deps
 from .status import status
@@ -33,7 +33,9 @@ _COMPILER = 3_600_000_000  # what the largest files of MRtrix3 take to compile, 
 def doctor(roles):
     """Return the findings of all checks by name, what ``status`` says of the roles, and how many seconds that took."""
     begin = time.monotonic()
-    found = {"checks": {name: _found(check) for name, check in CHECKS.items()}, **status(roles)}
+    asked = network.ask(roles)
+    checks = {name: _found(check) for name, check in CHECKS.items()}
+    found = {"checks": {**checks, **network.found(asked, begin + network.SECONDS)}, **status(roles)}
     return {**found, "seconds": round(time.monotonic() - begin, 1)}
 
 

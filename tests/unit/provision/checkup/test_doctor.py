@@ -17,12 +17,12 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from provision.checkup import doctor, reach
+from provision.checkup import doctor
 from provision.checkup.diagnosis import Finding
 from provision.engine import catalog, content
 from provision.engine.catalog import Role
 from provision.errors import OptionError, ProvisionError
-from provision.machine import alive, notes, system
+from provision.machine import alive, network, notes, reach, system
 from provision.machine import doctor as checks
 from provision.machine.look import deps
 
@@ -205,32 +205,6 @@ def test_drive_is_of_interest_on_colab_or_where_it_is_mounted(monkeypatch, tmp_p
     assert verdict(found(False, mounted)) == "ok"
 
 
-@pytest.mark.parametrize("name", ["apt", "pip", "git", "ngrok"])
-def test_a_server_that_cannot_be_reached_is_a_warning_that_says_what_will_not_work(name):
-    assert verdict(doctor.check_server(name, reach.Answer("a.example.org"))) == "ok"
-    found = doctor.check_server(name, reach.Answer("a.example.org", "no answer in time"))
-    assert verdict(found) == "warn" and found.found == "a.example.org: no answer in time"
-    assert doctor.check_server(name, None) is None
-
-
-@pytest.mark.parametrize(
-    ("there", "expected", "words"),
-    [
-        (1_800_000_010, "ok", "in agreement with servers"),
-        (1_800_000_600, "warn", "10 min behind"),
-        (1_799_900_000, "fail", "27 h 47 min ahead"),
-        (0, "ok", "not compared with a server"),
-    ],
-)
-def test_the_clock_is_compared_with_a_servers(there, expected, words):
-    found = doctor.check_clock(1_800_000_000, there)
-    assert (verdict(found), words in found.found) == (expected, True)
-
-
-def test_a_clock_behind_this_packages_own_files_is_wrong():
-    assert verdict(doctor.check_clock(1_000_000_000, 0)) == "fail"
-
-
 @pytest.fixture
 def ngrok(monkeypatch):
     """The role ngrok, whose part of the probe finds what it is told to."""
@@ -281,7 +255,6 @@ def test_an_agent_is_told_with_its_version(ngrok):
 def test_without_the_role_nobody_asks_for_a_token_or_an_agent(monkeypatch):
     monkeypatch.setattr(catalog, "roles", lambda: {})
     assert doctor.check_token() is None and doctor.check_agent() is None
-    assert "ngrok" not in doctor._questions()
 
 
 @pytest.fixture
@@ -359,7 +332,7 @@ def test_commands_that_a_shell_does_not_find_come_with_the_line_to_type(monkeypa
 @pytest.fixture
 def alone(monkeypatch):
     """A doctor with two checks and no server to ask."""
-    monkeypatch.setattr(doctor, "_questions", dict)
+    monkeypatch.setattr(network, "_questions", lambda roles: {})
     monkeypatch.setattr(doctor, "_CHECKS", {"cpu": lambda: Finding("ok", "2 cores"), "drive": lambda: None})
     return monkeypatch
 
@@ -370,10 +343,10 @@ def test_a_check_that_has_nothing_to_say_is_not_told(alone):
 
 def test_what_hangs_or_breaks_is_told_in_time_and_keeps_nobody(alone):
     over = threading.Event()
-    alone.setattr(doctor, "SECONDS", 0.2)
+    alone.setattr(network, "SECONDS", 0.2)
     alone.setitem(doctor._CHECKS, "drive", over.wait)
     alone.setitem(doctor._CHECKS, "cpu", lambda: 1 / 0)
-    alone.setattr(doctor, "_questions", lambda: {"git": over.wait, "apt": lambda: 1 / 0})
+    alone.setattr(network, "_questions", lambda roles: {"git": over.wait, "apt": lambda: 1 / 0})
     begin = time.monotonic()
     found = doctor.doctor()
     assert time.monotonic() - begin < 1
@@ -384,12 +357,18 @@ def test_what_hangs_or_breaks_is_told_in_time_and_keeps_nobody(alone):
 
 
 def test_the_clock_is_compared_with_the_first_server_that_tells_the_time(alone):
-    alone.setattr(
-        doctor,
-        "_questions",
-        lambda: {"apt": lambda: reach.Answer("a", "no"), "git": lambda: reach.Answer("b", "", time.time() + 7200)},
-    )
+    ahead = reach.Answer("b", "", time.time() + 7200)
+    alone.setattr(network, "_questions", lambda roles: {"apt": lambda: reach.Answer("a", "no"), "git": lambda: ahead})
     assert doctor.doctor()["clock"].verdict == "fail"
+
+
+def test_a_clock_behind_this_packages_own_files_is_wrong(alone):
+    alone.setattr(network.time, "time", lambda: 1_000_000_000)
+    assert doctor.doctor()["clock"].verdict == "fail"
+
+
+def test_the_repository_that_is_asked_is_that_of_the_role():
+    assert catalog.role("mrtrix3").options["mrtrix3_repo"].default == reach.GIT
 
 
 def test_nothing_is_changed_by_looking(tmp_path):
@@ -420,9 +399,11 @@ def test_looking_is_imported_when_it_is_asked_for():
 def test_the_machines_own_code_checks_it_and_says_what_is_installed(monkeypatch):
     monkeypatch.setitem(checks.CHECKS, "apt", lambda: 1 / 0)
     monkeypatch.setattr(checks, "status", lambda roles: {"roles": {"ants": {"version": "2.6.2"}}, "store": {}})
+    monkeypatch.setattr(network, "_questions", lambda roles: {"apt": lambda: reach.Answer("a", "no")})
     answer = json.loads(json.dumps(checks.doctor(["ants"])))
     found = doctor._of_answer(answer)
-    assert {*checks.CHECKS, "installed"} == set(found)
+    assert {*checks.CHECKS, "network: apt", "clock", "installed"} == set(found)
+    assert verdict(found["network: apt"]) == "warn" and verdict(found["clock"]) == "ok"
     assert verdict(found["apt"]) == "warn" and "ZeroDivisionError" in found["apt"].found
     assert (found["installed"].verdict, found["python"].verdict) == ("ok", "ok")
 

@@ -9,11 +9,11 @@ import time
 import pytest
 
 import provision
-from provision.checkup import doctor, needs, programs
+from provision.checkup import needs, programs
 from provision.engine import catalog
 from provision.engine.catalog import Option, Role
 from provision.errors import OptionError
-from provision.machine import notes
+from provision.machine import network, notes
 
 FSL = Role("fsl", options={"fsl_with": Option("fsl_with", "with", "list")})
 CHOICES = [
@@ -257,7 +257,7 @@ def test_a_script_or_algorithm_that_does_not_exist_is_refused(machine, script, c
 
 def test_a_folder_on_path_that_does_not_answer_keeps_nobody(machine, monkeypatch):
     over = threading.Event()
-    monkeypatch.setattr(doctor, "SECONDS", 0.2)
+    monkeypatch.setattr(network, "SECONDS", 0.2)
     monkeypatch.setattr(needs, "_first", lambda *_: over.wait())
     begin = time.monotonic()
     finding = provision.doctor(for_="dwibiascorrect ants")["N4BiasFieldCorrection"]

@@ -9,13 +9,16 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from collections import namedtuple
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 SECONDS = 1.5
 """How long a server, or a program on this machine, may take to answer."""
+
+# The default of mrtrix3_repo.
+GIT = "https://github.com/MRtrix3/mrtrix3.git"
 
 # Where an agent of ngrok connects to by default (ngrok's documentation, agent/config/v3).
 NGROK = ("connect.ngrok-agent.com", 443)
@@ -26,16 +29,13 @@ _GATEWAY = (502, 503, 504)
 _THERE = (405, 501)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The answer of a server."""
+class Answer(namedtuple("Answer", "host problem time", defaults=("", 0.0))):
+    """The answer of a server: the problem is why it gave no good one, and the time, which may be 0, its clock's."""
 
-    host: str
-    problem: str = ""  # why it gave no good answer, in a few words
-    time: float = 0.0  # what its clock said, in seconds since 1970; 0 when it did not say
+    __slots__ = ()
 
 
-def ask(url: str, proxies: dict[str, str] | None = None, seconds: float = SECONDS) -> Answer:
+def ask(url, proxies=None, seconds=SECONDS):
     """Ask a web server for the head of a page; a user and password in the URL are sent but never shown."""
     host = ""
     try:
@@ -54,7 +54,7 @@ def ask(url: str, proxies: dict[str, str] | None = None, seconds: float = SECOND
         return Answer(host, str(error).lower() or "not an HTTP server")
 
 
-def connect(host: str, port: int, seconds: float = SECONDS) -> Answer:
+def connect(host, port, seconds=SECONDS):
     """Check whether a server accepts a connection."""
     try:
         with socket.create_connection((host, port), timeout=seconds):
@@ -63,7 +63,7 @@ def connect(host: str, port: int, seconds: float = SECONDS) -> Answer:
         return Answer(host, _why(error))
 
 
-def apt_page() -> str:
+def apt_page():
     """Return the first page that apt would read from a web server; empty if it uses none."""
     # Otherwise it would first read all package lists, and write what it keeps of them.
     unread = ("-o", "Dir::State::Lists=/nonexistent", "-o", "Dir::Cache=/nonexistent")
@@ -71,14 +71,14 @@ def apt_page() -> str:
     return next((f"{folder}InRelease" for folder in said.split() if _is_on_the_web(folder)), "")
 
 
-def apt_proxies() -> dict[str, str]:
+def apt_proxies():
     """Return apt's proxies by scheme, else those of the environment."""
     given = dict(re.findall(r'^Acquire::(https?)::Proxy "([^"]+)";$', _said("apt-config", "dump", "Acquire"), re.M))
     proxies = {**urllib.request.getproxies(), **given}
     return {scheme: proxy for scheme, proxy in proxies.items() if proxy != "DIRECT"}
 
 
-def pip_page() -> str:
+def pip_page():
     """Return a page of pip's index; empty if pip is not installed, or its index is on this machine."""
     said = _said(sys.executable, "-m", "pip", "config", "list")
     given = dict(re.findall(r"^(\S+)\.index-url='(.+)'$", said, re.M))
@@ -87,18 +87,16 @@ def pip_page() -> str:
     return f"{index.rstrip('/')}/pip/" if _is_on_the_web(index) else ""
 
 
-def _default_index() -> str:
-    try:  # no command of pip's prints it alone
-        from pip._internal.models.index import PyPI as default
-    except ImportError:
-        return ""
-    return default.simple_url
+def _default_index():
+    # No command of pip's prints it alone, and this process may have been started without a way to pip.
+    return _said(sys.executable, "-c", "from pip._internal.models.index import PyPI; print(PyPI.simple_url)").strip()
 
 
-def _said(*command: str) -> str:
+def _said(*command):
     """Return what a program prints, nothing if it is not installed; raise TimeoutError."""
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS)
+        # Python looks for pip first where it is started.
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, cwd="/")
     except OSError:
         return ""
     except subprocess.TimeoutExpired as error:
@@ -106,11 +104,11 @@ def _said(*command: str) -> str:
     return done.stdout.decode(errors="replace")
 
 
-def _is_on_the_web(url: str) -> bool:
+def _is_on_the_web(url):
     return url.startswith(("http://", "https://"))
 
 
-def _without_user(url: str) -> tuple[str, dict[str, str]]:
+def _without_user(url):
     """Return a URL without its user and password, and the header that carries them."""
     parts = urlsplit(url)
     if not parts.username:
@@ -122,14 +120,14 @@ def _without_user(url: str) -> tuple[str, dict[str, str]]:
     }
 
 
-def _time(date: str | None) -> float:
+def _time(date):
     try:
         return parsedate_to_datetime(date).timestamp() if date else 0.0
     except ValueError:
         return 0.0
 
 
-def _why(error: OSError) -> str:
+def _why(error):
     """Return why a connection failed, in a few words."""
     cause = getattr(error, "reason", error)
     if isinstance(cause, TimeoutError):

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from provision.checkup import reach
+from plugins.module_utils.provision import reach
 
 DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
 
@@ -186,11 +186,12 @@ def test_pips_index_is_the_one_it_is_configured_with(pip, monkeypatch, text, ind
 
 
 def test_pips_own_index_is_taken_where_none_is_configured(monkeypatch):
-    monkeypatch.setattr(reach, "_said", lambda *_: "global.no-cache-dir='true'\n")
+    monkeypatch.setattr(reach, "SECONDS", 60)
+    said, configured = reach._said, "global.no-cache-dir='true'\n"
+    monkeypatch.setattr(reach, "_said", lambda *words: configured if "-m" in words else said(*words))
     assert reach.pip_page().startswith("https://") and reach.pip_page().endswith("/simple/pip/")
 
 
 def test_a_python_without_pip_has_no_index_to_be_asked(monkeypatch):
-    monkeypatch.setattr(reach, "_said", lambda *_: "")
-    monkeypatch.setitem(sys.modules, "pip._internal.models.index", None)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     assert reach.pip_page() == ""
