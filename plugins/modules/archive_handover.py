@@ -1,11 +1,11 @@
 #!/usr/bin/python
-"""Hand the archive of a build from one host to others."""
+"""Hand the archive of a build, or packages, from one host to others."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: archive_handover
-short_description: Hand the archive of a build from one host to others
+short_description: Hand the archive of a build, or packages, from one host to others
 description:
   - One host offers an archive over HTTP at a port that the system chooses and an address with a secret part, and the
     others take it from there. What arrives is checked by its SHA-256, which Ansible passes on.
@@ -21,6 +21,11 @@ options:
   archive:
     type: path
     description: The archive to offer.
+  lock:
+    type: dict
+    description:
+      - Instead of an archive, offer the packages of this lock that are kept in O(store), by their digests.
+        M(provision_founders.provision.tool_install) takes them.
   build:
     type: str
     default: ""
@@ -88,6 +93,8 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.provision.conda.fetch import kept_in
+from ..module_utils.provision.conda.lock import read_lock
 from ..module_utils.provision.failures import Problem, failure
 from ..module_utils.provision.progress import teller
 from ..module_utils.provision.reading import sha256_of
@@ -96,9 +103,14 @@ from ..module_utils.provision.store.offer import offer, take, withdraw
 
 def offered(given):
     """Offer an archive; return the module's result."""
-    path, server = given["archive"], offer(given["archive"])
+    if given["lock"]:
+        folder, packages = kept_in(given["store"]), read_lock(given["lock"]).packages
+        kept = [package.kept for package in packages if os.path.isfile(os.path.join(folder, package.kept))]
+        found, server = {}, offer(folder, kept)
+    else:
+        path, server = given["archive"], offer(given["archive"])
+        found = {"archive": path, "name": os.path.basename(path), "sha256": sha256_of(path)}
     server["addresses"] = list(dict.fromkeys(filter(None, [given["address"], *server["addresses"]])))
-    found = {"archive": path, "name": os.path.basename(path), "sha256": sha256_of(path)}
     return {"offer": {**found, **server, "build": given["build"], "host": given["host"]}}
 
 
@@ -124,12 +136,15 @@ def main():
             **{name: {"type": "path"} for name in ("archive", "store", "cache", "progress")},
             **dict.fromkeys(("build", "host", "address"), text),
             "offer": {"type": "dict"},
+            "lock": {"type": "dict"},
         },
         required_if=[
-            ("state", "offered", ["archive"]),
+            ("state", "offered", ["archive", "lock"], True),
             ("state", "taken", ["offer", "cache"]),
             ("state", "withdrawn", ["offer"]),
         ],
+        required_by={"lock": "store"},
+        mutually_exclusive=[("archive", "lock")],
     )
     os.umask(0o022)
     given = module.params

@@ -112,6 +112,12 @@ options:
   keep:
     type: path
     description: The store that keeps the packages of the lock; none are kept if empty.
+  near:
+    type: dict
+    default: {}
+    description:
+      - What M(provision_founders.provision.archive_handover) returned on another host as C(offer) of the packages of
+        the lock. They are taken from there where possible, and verified all the same.
   bin:
     type: path
     description: A folder of commands that are already in their place.
@@ -263,6 +269,7 @@ _ARGUMENTS = {
     "move": {"type": "bool", "default": False},
     **{name: {"type": "path"} for name in _PATHS},
     "lock": {"type": "dict"},
+    "near": {"type": "dict", "default": {}},
     "mirror": _TEXT,
     "source": _TEXT,
     "repo": _TEXT,

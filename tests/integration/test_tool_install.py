@@ -104,7 +104,7 @@ def test_an_installation_from_conda_packages_killed_before_any_step_is_ended_by_
     programs = {"bin/mrinfo": b"#!/bin/sh\n# compiled\n", "share/x": b"x"}
     package = channel.made(tmp_path / "channel", "mrtrix3", programs, version="3.0.8")
     packages = {
-        **given, "tree": None, "origin": "conda", "mirror": "", "cache": str(tmp_path / "data"), "keep": "",
+        **given, "tree": None, "origin": "conda", "mirror": "", "near": {}, "cache": str(tmp_path / "data"), "keep": "",
         "lock": channel.lock("mrtrix3", package, version="3.0.8"),
     }  # fmt: skip
     ended, step = False, 0

@@ -44,7 +44,7 @@ def adopt(path, store, sha256):
     os.makedirs(store, exist_ok=True)
     return dict(archive=shutil.copy(path, store + "/build.tar.zst"))
 offer.adopt = adopt
-given = dict(progress=None, **json.load(open(sys.argv[1])))
+given = dict(progress=None, lock=None, **json.load(open(sys.argv[1])))
 if "/cache-far/" in given.get("cache", ""):
     offer.answers = lambda *_, **__: False
 try:

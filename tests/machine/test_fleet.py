@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import channel
 import pytest
 from box import Box, Machines
 from layers import COMMIT, COUNT_KEPT, miniature, provision, with_ssh
-from test_ants import archive
+from test_ants import COMMANDS, archive
 
 NAMES = ("one", "two", "three")
 ADDRESSES = {name: f"127.0.0.{11 + number}" for number, name in enumerate(NAMES)}
@@ -135,6 +136,24 @@ def test_an_archive_of_this_machine_is_sent_and_checked_and_python_is_found(flee
     assert provision(fleet.home, f"remove ants {ALL} --limit {ADDRESSES['two']} --yes")["gone"] == ["ants"]
     fleet.two.run("! test -e /opt/ants")
     fleet.three.run("test -e /opt/ants")
+
+
+def test_one_host_downloads_conda_packages_and_the_others_take_them_from_it(
+    fleet: SimpleNamespace, tmp_path: Path
+) -> None:
+    know_hosts(fleet)
+    programs = {f"bin/{name}": b"#!/bin/sh\necho 'ANTs Version: 2.5.4'\n" for name in COMMANDS}
+    entry = channel.made(tmp_path / "channel", "ants", programs, version="2.5.4")
+    fleet.home.copy_in(tmp_path / "channel", "/srv/mirror/channel")
+    entry["url"] = f"https://conda.invalid/channel/linux-64/{Path(entry['url']).name}"
+    fleet.home.write("/srv/lock.json", json.dumps(channel.lock("ants", entry, version="2.5.4")))
+    fleet.home.run("nohup python3 -m http.server 8002 --directory /srv/mirror > /srv/asked 2>&1 & sleep 2")
+    line = "run ants --origin conda --version 2.5.4 --lock /srv/lock.json --conda-mirror http://127.0.0.1:8002"
+    found = provision(fleet.home, f"{line} {ALL}")
+    assert {one["ants"]["origin"] for one in found["hosts"].values()} == {"conda"} and len(found["hosts"]) == len(NAMES)
+    assert fleet.home.read("/srv/asked").count('"GET ') == 1
+    for name in NAMES:
+        assert getattr(fleet, name).run(COMMANDS[0]).stdout == "ANTs Version: 2.5.4\n"
 
 
 def test_hosts_that_fail_are_named_and_they_alone_are_retried(fleet: SimpleNamespace) -> None:

@@ -22,14 +22,15 @@ def kept_in(folder):
     return os.path.join(folder, _FOLDER)
 
 
-def fetch_all(lock, store, cache, mirror="", tell=lambda *_: None):
+def fetch_all(lock, store, cache, mirror="", tell=lambda *_: None, near=""):
     """Return the path of each package of a lock, in its order: from the store if kept there, else downloaded.
 
     What was downloaded is kept in the store, if there is one. An interrupted download continues the next time.
+    Another host may serve them near, by the names under which they are kept; what it has not comes from the channel.
     """
     progress = _Progress(lock.size, tell)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        works = [pool.submit(_fetched, package, store, cache, mirror, progress) for package in lock.packages]
+        works = [pool.submit(_fetched, package, store, cache, mirror, progress, near) for package in lock.packages]
         try:
             return [work.result() for work in works]
         except BaseException:
@@ -75,7 +76,7 @@ def forget(lock, store, cache):
         os.rmdir(kept_in(cache))
 
 
-def _fetched(package, store, cache, mirror, progress):
+def _fetched(package, store, cache, mirror, progress, near):
     """Return the path of a package, downloaded if need be."""
     tell = progress.of(package)
     for folder in filter(None, (store, cache)):
@@ -86,7 +87,8 @@ def _fetched(package, store, cache, mirror, progress):
     path = os.path.join(kept_in(cache), package.kept)
     package = package.at(mirror)
     sha256 = package.sha256 or _from_index(package)
-    fetch_resumed(package.url, path, sha256, tell, package.size or LARGEST)
+    if not (near and _taken(f"{near}/{package.kept}", path, sha256, tell, package.size or LARGEST)):
+        fetch_resumed(package.url, path, sha256, tell, package.size or LARGEST)
     if not _is_it(path, package):
         os.unlink(path)
         raise DownloadError(
@@ -96,6 +98,15 @@ def _fetched(package, store, cache, mirror, progress):
     if store and os.path.realpath(store) != os.path.realpath(cache):
         _keep(path, os.path.join(kept_in(store), package.kept), sha256)
     return path
+
+
+def _taken(*download):
+    """Return whether another host had a package, and nothing else under its name."""
+    try:
+        fetch_resumed(*download)
+    except DownloadError:
+        return False
+    return True
 
 
 def _is_it(path, package):

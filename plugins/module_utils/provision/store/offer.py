@@ -1,7 +1,7 @@
-"""Giving an archive to other machines over HTTP, for as long as they take it, and taking it from there."""
+"""Giving files to other machines over HTTP, for as long as they take them, and taking an archive from there."""
 
 # What arrives is checked by its SHA-256, which travels with Ansible. The address has a secret part, so that only those
-# who were given it read the archive.
+# who were given it read the files.
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _NOBODY = 65534
 class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
-    def __init__(self, listener, file, secret):
+    def __init__(self, listener, files, secret):
         super().__init__(listener.getsockname(), _Handler, bind_and_activate=False)
         self.socket.close()
-        self.socket, self.file, self.path = listener, file, f"/{secret}"
+        self.socket, self.files, self.path = listener, files, f"/{secret}"
         self.timeout, self.busy_until = 1, time.monotonic() + SECONDS_IDLE
 
     def work(self):
@@ -49,15 +49,17 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 30
 
     def do_GET(self):
-        """Send the archive to whoever knows its address."""
-        if not hmac.compare_digest(self.path.encode(), self.server.path.encode()):
+        """Send a file to whoever knows its address."""
+        begin, name = self.path[: len(self.server.path)], self.path[len(self.server.path) :]
+        file = self.server.files.get(name)
+        if not hmac.compare_digest(begin.encode(), self.server.path.encode()) or file is None:
             self.send_error(404)
             return
         self.send_response(200)
-        self.send_header("Content-Length", str(os.fstat(self.server.file).st_size))
+        self.send_header("Content-Length", str(os.fstat(file).st_size))
         self.end_headers()
         done = 0
-        while piece := os.pread(self.server.file, 1 << 20, done):
+        while piece := os.pread(file, 1 << 20, done):
             done += self.wfile.write(piece)
             self.server.busy_until = time.monotonic() + SECONDS_IDLE
 
@@ -65,22 +67,29 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
-def offer(path):
-    """Start to serve a file; return ``pid``, ``start``, ``port``, ``secret`` and this machine's ``addresses``."""
-    secret, file = secrets.token_hex(16), os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def offer(path, names=None):
+    """Start to serve a file; return ``pid``, ``start``, ``port``, ``secret`` and this machine's ``addresses``.
+
+    With names, the path is a folder, and its files of these names are served below the address of the secret.
+    """
+    secret, files = secrets.token_hex(16), {}
+    paths = {"": path} if names is None else {f"/{name}": os.path.join(path, name) for name in names}
     try:
+        for name, each in paths.items():
+            files[name] = os.open(each, os.O_RDONLY | os.O_CLOEXEC)
         with _listener() as listener:
             reading, writing = os.pipe()
             child = os.fork()
             if child == 0:
-                _serve(listener, file, secret, writing)
+                _serve(listener, files, secret, writing)
             os.close(writing)
             with open(reading, encoding="ascii") as said:
                 pid = said.readline().strip()
             os.waitpid(child, 0)
             port = listener.getsockname()[1]
     finally:
-        os.close(file)
+        for file in files.values():
+            os.close(file)
     if not pid:
         raise StoreError(f"{path} could not be offered to other hosts: its server ended.", code="process-not-started")
     server = {"pid": int(pid), "start": process(pid)["start"]}
@@ -94,7 +103,7 @@ def _listener():
     return socket.create_server(("", 0), backlog=64)
 
 
-def _serve(listener, file, secret, writing):
+def _serve(listener, files, secret, writing):
     """Turn this fork into the server, in a session of its own and without root's rights; never return."""
     try:
         os.setsid()
@@ -106,7 +115,7 @@ def _serve(listener, file, secret, writing):
         nothing = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nothing, descriptor)
-        kept = {0, 1, 2, listener.fileno(), file, writing}
+        kept = {0, 1, 2, listener.fileno(), *files.values(), writing}
         for descriptor in map(int, os.listdir("/proc/self/fd")):
             if descriptor not in kept:
                 with suppress(OSError):
@@ -115,7 +124,7 @@ def _serve(listener, file, secret, writing):
             os.setgroups([])
             os.setgid(_NOBODY)
             os.setuid(_NOBODY)
-        server = _Server(listener, file, secret)
+        server = _Server(listener, files, secret)
         os.write(writing, f"{os.getpid()}\n".encode())
         os.close(writing)
         server.work()
@@ -165,16 +174,22 @@ def take(offered, store, cache, tell=lambda *_: None):
     return kept, came, ""
 
 
-def _downloaded(offered, path, tell):
-    """Download the archive from the first address at which the other host answers; return "host"."""
-    why = "it does not answer"
+def reached(offered):
+    """Yield the URLs at which the other host answers."""
     for address in offered["addresses"]:
         if answers(address, offered["port"], seconds=SECONDS_ANSWER):
             host = f"[{address}]" if ":" in address else address
-            try:
-                fetch(f"http://{host}:{offered['port']}/{offered['secret']}", path, offered["sha256"], tell)
-            except DownloadError as error:
-                why = error.message.replace(offered["secret"], "...").rstrip(".")
-            else:
-                return "host"
+            yield f"http://{host}:{offered['port']}/{offered['secret']}"
+
+
+def _downloaded(offered, path, tell):
+    """Download the archive from the first address at which the other host answers; return "host"."""
+    why = "it does not answer"
+    for url in reached(offered):
+        try:
+            fetch(url, path, offered["sha256"], tell)
+        except DownloadError as error:
+            why = error.message.replace(offered["secret"], "...").rstrip(".")
+        else:
+            return "host"
     raise StoreError(f"The archive could not be taken from {offered['host']}: {why}.", code="unreachable")

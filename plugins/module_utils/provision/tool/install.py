@@ -22,6 +22,7 @@ from ..store.errors import BadArchive, StoreError, is_broken
 from ..store.manifest import MANIFEST
 from ..store.members import unpack
 from ..store.names import set_aside
+from ..store.offer import reached
 from ..store.portable import PortableError, describe
 from ..store.read import read_archive
 from ..system import look_at_machine
@@ -418,7 +419,12 @@ def unpacked_build(archive, folder):
 def fetched(given):
     """Return the files of the packages of the lock."""
     tell = teller(given["progress"], "bytes")
-    return fetch_all(read_lock(given["lock"]), given["keep"], given["cache"], given["mirror"], tell)
+    near = next(reached(given["near"]), "") if given["near"] else ""
+    if near:
+        # It is asked directly, whatever the proxy.
+        without = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+        os.environ["no_proxy"] = ",".join(filter(None, [without, near.split("/")[2]]))
+    return fetch_all(read_lock(given["lock"]), given["keep"], given["cache"], given["mirror"], tell, near)
 
 
 def _is_zstd(path):

@@ -41,7 +41,7 @@ def locked(given, tmp_path, monkeypatch):
     files["share/x.cfg"] = ("text", f"{PLACEHOLDER}/share".encode())
     tool = channel.made(place, "mrtrix3", files, version="3.0.8")
     return {
-        **given, "tree": None, "origin": "conda", "mirror": "", "cache": str(tmp_path / "cache"),
+        **given, "tree": None, "origin": "conda", "mirror": "", "near": {}, "cache": str(tmp_path / "cache"),
         "keep": str(tmp_path / "store"), "lock": channel.lock("mrtrix3", library, tool, version="3.0.8"),
     }  # fmt: skip
 

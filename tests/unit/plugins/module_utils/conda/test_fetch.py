@@ -74,6 +74,24 @@ def test_what_the_store_keeps_needs_no_network(tmp_path, lock):
     assert all(str(tmp_path / "store") in path for path in fetched(lock, tmp_path)) and Files.asked == []
 
 
+def test_what_another_host_has_is_not_asked_of_the_channel_and_is_verified_all_the_same(tmp_path, lock, served):
+    near = tmp_path / "served/near"
+    near.mkdir()
+    for path in fetched(lock, tmp_path, store="theirs"):
+        (near / Path(path).name).write_bytes(Path(path).read_bytes())
+    wrong, missing = (near / f"{entry['sha256']}.conda" for entry in lock["packages"])
+    Files.asked.clear()
+    fetch.forget(read_lock(lock), "", str(tmp_path / "cache"))
+    fetched(lock, tmp_path, store="first", near=f"{served}/near")
+    assert {path.split("/")[1] for path in Files.asked} == {"near"}
+    wrong.write_bytes(b"other")
+    missing.unlink()
+    fetch.forget(read_lock(lock), "", str(tmp_path / "cache"))
+    fetched(lock, tmp_path, store="second", near=f"{served}/near")
+    assert sum(path.startswith("/channel/") for path in Files.asked) == 2
+    assert len(list((tmp_path / "second/packages").iterdir())) == 2
+
+
 def test_without_a_store_nothing_stays(tmp_path, lock):
     fetched(lock, tmp_path, store="")
     fetch.forget(read_lock(lock), "", str(tmp_path / "cache"))

@@ -63,6 +63,17 @@ def test_it_is_given_to_those_who_know_the_secret_and_to_nobody_after_it_was_wit
     assert has_ended(offered)
 
 
+def test_of_a_folder_only_the_files_named_are_given_to_those_who_know_the_secret(tmp_path):
+    for name in ("one", "two", "three"):
+        (tmp_path / name).write_text(name)
+    server = offering.offer(tmp_path, ["one", "two"])
+    assert [got(server, f"{server['secret']}/{name}") for name in ("one", "two")] == [b"one", b"two"]
+    for wrong in ("one", f"{server['secret'][:-1]}x/one", *(f"{server['secret']}{end}" for end in ("", "/", "/three"))):
+        with pytest.raises(HTTPError):
+            got(server, wrong)
+    offering.withdraw(server["pid"], server["start"])
+
+
 def test_a_large_archive_arrives_whole_also_at_two_that_take_their_time(tmp_path):
     path, opener = tmp_path / "large", build_opener(ProxyHandler({}))
     path.write_bytes(os.urandom(1 << 16) * 256)
