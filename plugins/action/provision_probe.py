@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import functools
 import importlib
 import json
 import multiprocessing
 import os
 import shlex
 import sys
+import zlib
 from collections import ChainMap
 from pathlib import Path
 from types import ModuleType
@@ -21,9 +24,9 @@ from ansible.utils.display import Display
 _PROJECT = Path(__file__).resolve().parents[2]
 _MACHINE = _PROJECT / "plugins" / "module_utils" / "provision"
 _ROLES = _PROJECT / "roles"
-# The program for the target: it imports the modules it was sent, under their names here, and only those it needs.
+# The program for the target: it imports the modules it was sent, under their names here.
 _PROGRAM = """
-import json, sys
+import base64, json, sys, zlib
 from importlib.machinery import ModuleSpec
 
 class Sent:
@@ -32,7 +35,8 @@ class Sent:
     def create_module(spec):
         return None
     def exec_module(module):
-        exec(compile(sources[module.__name__][1], module.__name__, "exec"), module.__dict__)
+        text = zlib.decompress(base64.b64decode(sources[module.__name__][1]))
+        exec(compile(text, module.__name__, "exec"), module.__dict__)
 
 sources = json.loads({sources!r})
 sys.meta_path.insert(0, Sent)
@@ -49,25 +53,35 @@ echo "there is no Python 3.9 or newer" >&2; exit 127"""
 _FOUND = "provision-python:"
 # Anything else that the target prints, such as a login message, comes before this mark.
 _MARK = "provision-probe:"
-
-
-def _sources():
-    """Return (whether it is a package, its text) for each module of the machine's code, by its name there."""
-    found = {}
-    for file in _MACHINE.rglob("*.py"):
-        *folders, name = file.relative_to(_MACHINE).with_suffix("").parts
-        is_package = name == "__init__"
-        found[".".join(["provision_probe", *folders, *([] if is_package else [name])])] = is_package, file.read_text()
-    return found
+_PACKAGE = "_provision_machine"
 
 
 def _machine(name):
     """Return a module of the machine's code, whose package has another name in a collection."""
-    package = "_provision_machine"
-    if package not in sys.modules:
-        sys.modules[package] = ModuleType(package)
-        sys.modules[package].__path__ = [str(_MACHINE)]
-    return importlib.import_module(f"{package}.{name}")
+    if _PACKAGE not in sys.modules:
+        sys.modules[_PACKAGE] = ModuleType(_PACKAGE)
+        sys.modules[_PACKAGE].__path__ = [str(_MACHINE)]
+    return importlib.import_module(f"{_PACKAGE}.{name}")
+
+
+@functools.cache
+def _packed(path):
+    """Return whether a module is a package, and its text as it is sent."""
+    return path.endswith("__init__.py"), base64.b64encode(zlib.compress(Path(path).read_bytes())).decode()
+
+
+def _sources(asked, roles):
+    """Return the modules that a question about some roles needs, by their names there: what is imported for it here."""
+    _machine(asked)
+    for role in roles:
+        _machine("look").look_of(role)
+    loaded = {name: module for name, module in sys.modules.items() if name.startswith(f"{_PACKAGE}.")}
+    found = {name.replace(_PACKAGE, "provision_probe", 1): _packed(module.__file__) for name, module in loaded.items()}
+    return {"provision_probe": _packed(str(_MACHINE / "__init__.py")), **found}
+
+
+# Ansible imports this once, and then has a process for each machine, which need not do the same again.
+_sources("look", [])
 
 
 class UnknownRole(ValueError):
@@ -94,7 +108,7 @@ class ActionModule(ActionBase):
         if problem:
             return dict(result, failed=True, **problem)
         try:
-            asked = {role: self._wanted(role, task_vars) for role in self._task.args["roles"]}
+            asked = {role: self._wanted(role, task_vars) for role in self._roles(task_vars)}
         except UnknownRole as error:
             return dict(result, failed=True, code="usage", msg=f"There is no role {str(error)!r}.")
         common = self._common(task_vars)
@@ -103,8 +117,7 @@ class ActionModule(ActionBase):
         wanted = {name: look.completed(name, one, common, here, str(_ROLES)) for name, one in asked.items()}
         if self._connection.transport != "local":
             wanted = {name: self._to_send(one, here) for name, one in wanted.items()}
-        roles = json.dumps(look.read_here(wanted))
-        answer = self._ask("look", roles, task_vars)
+        answer = self._ask("look", look.read_here(wanted), task_vars)
         result.update(answer)
         if answer.get("failed"):
             return result
@@ -119,7 +132,7 @@ class ActionModule(ActionBase):
 
     def _described(self, result, asked, task_vars):
         """Return what a function of the machine's code says of the roles, as a report."""
-        answer = self._ask(asked, json.dumps(list(self._task.args["roles"])), task_vars)
+        answer = self._ask(asked, list(self._task.args["roles"]), task_vars)
         if not answer.get("failed"):
             facts = {name: answer.pop(name) for name in ("ansible_facts",) if name in answer}
             data = {"provision": {task_vars["inventory_hostname"]: {asked: answer}}}
@@ -128,7 +141,8 @@ class ActionModule(ActionBase):
 
     def _ask(self, asked, roles, task_vars):
         """Return what a function of the machine's code answers on the target, or why it could not be called."""
-        program = _PROGRAM.format(sources=json.dumps(_sources()), mark=_MARK, roles=roles, asked=asked)
+        sources = json.dumps(_sources(asked, roles))
+        program = _PROGRAM.format(sources=sources, mark=_MARK, roles=json.dumps(roles), asked=asked)
         python = self._told("ansible_python_interpreter", task_vars) or ""
         if python.startswith("auto"):
             python = ""
@@ -163,6 +177,16 @@ class ActionModule(ActionBase):
         if not url or "://" in url or not os.path.isfile(path):
             return wanted
         return dict(wanted, archive=dict(archive, here=path))
+
+    def _roles(self, task_vars):
+        """Return the roles to check: those named, or what the play is asked for, in the order in which they run."""
+        if "roles" in self._task.args:
+            return self._task.args["roles"]
+        known = self._told("provision_known_roles", task_vars)
+        usual = [name for name, about in known.items() if "usual" in about]
+        asked = self._told("provision_roles", task_vars, usual)
+        # One that there is not stays in the list, and fails.
+        return [*(name for name in known if name in asked), *(name for name in asked if name not in known)]
 
     def _wanted(self, role, task_vars):
         """Return what a role wants, its variable ``__ROLE_wanted``, which is already loaded inside the role."""
@@ -203,7 +227,8 @@ class ActionModule(ActionBase):
         return self._told("provision_folder", task_vars, os.environ.get("PWD", ""))
 
     def _variables(self, folder):
-        return self._loader.load_from_file(str(folder / "main.yml"), trusted_as_template=True) or {}
+        # Nothing changes it: a copy would take longer than to read it.
+        return self._loader.load_from_file(str(folder / "main.yml"), unsafe=True, trusted_as_template=True) or {}
 
     def _take_turn(self, task_vars):
         """Let ansible-playbook hold this machine's lock until it ends; return why it cannot, else {}.
