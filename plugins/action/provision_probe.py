@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import functools
+import gc
 import importlib
 import json
 import multiprocessing
 import os
+import re
 import shlex
 import sys
 import zlib
@@ -15,10 +17,12 @@ from collections import ChainMap
 from pathlib import Path
 from types import ModuleType
 
+import yaml
 from ansible import context
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import become_loader
+from ansible.template import is_trusted_as_template
 from ansible.utils.display import Display
 
 _PROJECT = Path(__file__).resolve().parents[2]
@@ -26,7 +30,7 @@ _MACHINE = _PROJECT / "plugins" / "module_utils" / "provision"
 _ROLES = _PROJECT / "roles"
 # The program for the target: it imports the modules it was sent, under their names here.
 _PROGRAM = """
-import base64, json, sys, zlib
+import binascii, json, sys, zlib
 from importlib.machinery import ModuleSpec
 
 class Sent:
@@ -35,7 +39,7 @@ class Sent:
     def create_module(spec):
         return None
     def exec_module(module):
-        text = zlib.decompress(base64.b64decode(sources[module.__name__][1]))
+        text = zlib.decompress(binascii.a2b_base64(sources[module.__name__][1]))
         exec(compile(text, module.__name__, "exec"), module.__dict__)
 
 sources = json.loads({sources!r})
@@ -54,6 +58,7 @@ _FOUND = "provision-python:"
 # Anything else that the target prints, such as a login message, comes before this mark.
 _MARK = "provision-probe:"
 _PACKAGE = "_provision_machine"
+_VARIABLE = re.compile(r"\{\{ (\w+) \}\}")
 
 
 def _machine(name):
@@ -82,6 +87,18 @@ def _sources(asked, roles):
 
 # Ansible imports this once, and then has a process for each machine, which need not do the same again.
 _sources("look", [])
+# As a variable of the play, Ansible would read the file again for each task and machine.
+_KNOWN = yaml.safe_load((_PROJECT / "playbooks" / "vars" / "roles.yml").read_text())["provision_known_roles"]
+# Else the collector of each process would write to, and so copy, the memory that they all share.
+gc.freeze()
+
+
+def _filled(templar, value, variables):
+    """Return what a role's templates come to; most are just a variable, which is looked up without compiling them."""
+    if isinstance(value, dict):
+        return {key: _filled(templar, item, variables) for key, item in value.items()}
+    name = _VARIABLE.fullmatch(value) if isinstance(value, str) and is_trusted_as_template(value) else None
+    return templar.template(variables[name[1]] if name and name[1] in variables else value)
 
 
 class UnknownRole(ValueError):
@@ -132,7 +149,7 @@ class ActionModule(ActionBase):
 
     def _described(self, result, asked, task_vars):
         """Return what a function of the machine's code says of the roles, as a report."""
-        answer = self._ask(asked, list(self._task.args["roles"]), task_vars)
+        answer = self._ask(asked, self._roles(task_vars), task_vars)
         if not answer.get("failed"):
             facts = {name: answer.pop(name) for name in ("ansible_facts",) if name in answer}
             data = {"provision": {task_vars["inventory_hostname"]: {asked: answer}}}
@@ -179,14 +196,14 @@ class ActionModule(ActionBase):
         return dict(wanted, archive=dict(archive, here=path))
 
     def _roles(self, task_vars):
-        """Return the roles to check: those named, or what the play is asked for, in the order in which they run."""
+        """Return the roles to ask about: those named, or those of the play, in the order in which they run."""
         if "roles" in self._task.args:
-            return self._task.args["roles"]
-        known = self._told("provision_known_roles", task_vars)
-        usual = [name for name, about in known.items() if "usual" in about]
-        asked = self._told("provision_roles", task_vars, usual)
+            return list(self._task.args["roles"])
+        if self._task.args.get("ask", "look") != "look":
+            return list(_KNOWN)
+        asked = self._told("provision_roles", task_vars, [name for name in _KNOWN if "usual" in _KNOWN[name]])
         # One that there is not stays in the list, and fails.
-        return [*(name for name in known if name in asked), *(name for name in asked if name not in known)]
+        return [*(name for name in _KNOWN if name in asked), *(name for name in asked if name not in _KNOWN)]
 
     def _wanted(self, role, task_vars):
         """Return what a role wants, its variable ``__ROLE_wanted``, which is already loaded inside the role."""
@@ -201,7 +218,7 @@ class ActionModule(ActionBase):
             parts = (*defaults, task_vars, self._variables(folder / "vars"))
             task_vars = dict(ChainMap(*reversed(parts)))
         templar = self._templar.copy_with_new_env(available_variables=task_vars)
-        wanted = json.loads(json.dumps(templar.template(task_vars[name]), default=str))
+        wanted = json.loads(json.dumps(_filled(templar, task_vars[name], task_vars), default=str))
         # During a removal the state is always absent.
         return dict(wanted, state="absent") if self._told("provision_removing", task_vars) else wanted
 

@@ -13,8 +13,10 @@ options:
   roles:
     type: list
     elements: str
-    required: true
-    description: The roles to check. What each wants is in its variable C(__<role>_wanted).
+    description:
+      - The roles to check. What each wants is in its variable C(__<role>_wanted).
+      - By default those in the variable C(provision_roles), in the order in which they run, or else the usual ones. For
+        another question than C(look), all roles.
   ask:
     type: str
     choices: [look, status, doctor]

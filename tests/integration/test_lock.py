@@ -502,6 +502,7 @@ def playbook(tmp_path, lock_place):
     """Return a function that starts ansible-playbook on two names of this machine, with a lock of the test's own."""
     pytest.importorskip("ansible")
     shutil.copytree(ROOT / "plugins", tmp_path / "plugins")
+    shutil.copytree(ROOT / "playbooks/vars", tmp_path / "playbooks/vars")
     with (tmp_path / "plugins" / "module_utils" / "provision" / "lock.py").open("a") as file:
         file.write(f"\n\ndef places():\n    return [{str(lock_place)!r}]\n")
     shutil.copy(ROOT / "ansible.cfg", tmp_path)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import namedtuple
-from urllib.parse import unquote
 
 from ..failures import Problem
 
@@ -32,6 +30,8 @@ class Package(namedtuple("Package", "name url sha256 md5 size licence")):
     @property
     def file(self):
         """Its file name."""
+        from urllib.parse import unquote  # as hashlib below: a look at a machine needs neither, and starts faster
+
         return unquote(self.url.rpartition("/")[2])
 
     @property
@@ -58,6 +58,8 @@ class Lock(namedtuple("Lock", "tool version platform packages programs_of")):
     @property
     def digest(self):
         """A digest of all packages, which tells two locks apart."""
+        import hashlib
+
         return hashlib.sha256("\n".join(package.kept for package in self.packages).encode()).hexdigest()
 
     @property

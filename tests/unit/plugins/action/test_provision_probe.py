@@ -21,6 +21,12 @@ def of_probe(expression):
     return subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True)
 
 
+PROGRAM = (
+    "probe._PROGRAM.format(sources=json.dumps(probe._sources({asked!r}, {roles!r})), mark='', roles={given!r}, "
+    "asked={asked!r})"
+)
+
+
 @pytest.mark.parametrize(
     ("asked", "given", "answers"),
     [
@@ -30,8 +36,7 @@ def of_probe(expression):
     ],
 )
 def test_the_checks_run_alone_from_standard_input(asked, given, answers):
-    program = "probe._PROGRAM.format(sources=json.dumps(probe._sources()), mark='', roles={!r}, asked={!r})"
-    source = of_probe(program.format(json.dumps(given), asked))
+    source = of_probe(PROGRAM.format(asked=asked, roles=[], given=json.dumps(given)))
     done = subprocess.run(
         [sys.executable, "-IS", "-"], input=source, capture_output=True, text=True, check=False, env={}
     )
@@ -39,6 +44,30 @@ def test_the_checks_run_alone_from_standard_input(asked, given, answers):
     assert answers <= set(found), done.stderr
     assert "could not be checked" not in done.stdout
     assert found.get("machine", {}).get("arch", os.uname().machine) == os.uname().machine
+
+
+@pytest.mark.parametrize("role", ["mrtrix3", "sshd", "fsl"])
+def test_what_is_sent_is_all_that_the_check_of_a_role_imports_and_no_more(role):
+    source = of_probe(PROGRAM.format(asked="look", roles=[role], given="{}"))
+    source += (
+        f"from provision_probe.look import look_of\nlook_of({role!r})\nprint(sorted(set(sources) - set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-IS", "-"], input=source, capture_output=True, text=True, check=False, env={}
+    )
+    assert done.stdout.splitlines()[1:] == ["[]"], done.stderr
+
+
+def test_a_variable_is_looked_up_as_ansible_would_and_what_a_person_gives_is_never_a_template():
+    # Trusted is what comes from the files of roles and plays.
+    found = of_probe(
+        "[(ours := __import__('ansible.template').template), (trusted := ours.trust_as_template), "
+        "(given := {'text': '{{ secret }}', 'theirs': trusted('{{ secret }}'), 'secret': 'x', 'many': [1, 'a']}), "
+        "(wanted := {'a': trusted('{{ text }}'), 'b': '{{ secret }}', 'c': trusted('{{ theirs }}'), "
+        "'d': {'e': trusted('{{ many }}')}, 'f': trusted('{{ many[1] ~ secret }}')}), "
+        "json.dumps(probe._filled(ours.Templar(variables=given), wanted, given))][-1]"
+    )
+    assert json.loads(found) == {"a": "{{ secret }}", "b": "{{ secret }}", "c": "x", "d": {"e": [1, "a"]}, "f": "ax"}
 
 
 @pytest.mark.parametrize(
