@@ -18,7 +18,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from ..alive import boot_id
 from ..failures import CODES
 from ..file_lock import locked
-from ..files import drop_half_written, make_folder, set_mode, write_json
+from ..files import make_folder, set_mode, write_json
 from .errors import BadArchive, StoreError
 from .manifest import MANIFEST, check_manifest
 from .members import Members, UnsafeError
@@ -227,8 +227,7 @@ def _publish(unfinished, store, manifest):
         os.unlink(beside(path))
     _rename(unfinished, path)
     with suppress(OSError):  # the archive has the manifest, too
-        drop_half_written(beside(path))
-        write_json(beside(path), manifest)
+        write_json(beside(path), manifest, alone=True)
     return path
 
 
