@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import fleets
 import pytest
 from box import PROJECT, Box, Machines
 from layers import packaged
@@ -229,6 +229,9 @@ def test_a_step_whose_program_is_missing_is_refused_with_the_call_that_brings_it
 
 # --- On several machines ----------------------------------------------------------------------------------------------
 
+PORTS = {"one": 2351, "two": 2352}
+ADDRESSES = {name: f"[127.0.0.1]:{port}" for name, port in PORTS.items()}
+
 
 @pytest.fixture
 def fleet(machines: Machines, root: Path, data: study_data.Study, tmp_path: Path) -> Iterator[SimpleNamespace]:
@@ -236,27 +239,16 @@ def fleet(machines: Machines, root: Path, data: study_data.Study, tmp_path: Path
     shared = tmp_path / "shared"
     shared.mkdir()
     shutil.copytree(data.folder, shared / "bids")
-    with contextlib.ExitStack() as stack:
-        home, one, two = (stack.enter_context(machines.box(root)) for _ in range(3))
-        home.cut_network()
-        for number, (name, each) in enumerate({"home": home, "one": one, "two": two}.items()):
-            each.join_network(home)
+    with fleets.fleet(machines, root, ADDRESSES) as fleet:
+        for each in (fleet.home, fleet.one, fleet.two):
             each.share(shared, "/srv/shared")
-            each.run(f"hostname {name}")
-            if number:
-                each.run(f"mkdir -p /run/sshd; ssh-keygen -A > /dev/null; /usr/sbin/sshd -p {2350 + number}")
-        hosts = {name: {"ansible_host": "127.0.0.1", "ansible_port": 2350 + n} for n, name in ((1, "one"), (2, "two"))}
-        home.write("/srv/quick.yml", quick_steps())
-        home.write("/srv/two.yml", json.dumps({"all": {"hosts": hosts}}))
+        hosts = {name: {"ansible_host": "127.0.0.1", "ansible_port": port} for name, port in PORTS.items()}
+        fleet.home.write("/srv/quick.yml", quick_steps())
+        fleet.home.write("/srv/two.yml", json.dumps({"all": {"hosts": hosts}}))
         hosts["three"] = {"ansible_host": "127.0.0.1", "ansible_port": 2353}  # nobody is there
-        home.write("/srv/three.yml", json.dumps({"all": {"hosts": hosts}}))
-        yield SimpleNamespace(home=home, one=one, two=two, out=shared / "out")
-
-
-def know_hosts(fleet: SimpleNamespace) -> None:
-    for port, each in ((2351, fleet.one), (2352, fleet.two)):
-        key = each.read("/etc/ssh/ssh_host_ed25519_key.pub")
-        fleet.home.run(f"echo '[127.0.0.1]:{port} {key.strip()}' >> ~/.ssh/known_hosts")
+        fleet.home.write("/srv/three.yml", json.dumps({"all": {"hosts": hosts}}))
+        fleet.out = shared / "out"
+        yield fleet
 
 
 def wait_for(found: Callable[[], object], seconds: float = 120.0) -> None:
@@ -287,7 +279,7 @@ def check_whole(out: Path, data: study_data.Study) -> dict[tuple[str, str], dict
 def test_the_hosts_of_an_inventory_share_the_work_and_one_that_dies_costs_no_result(
     fleet: SimpleNamespace, data: study_data.Study
 ) -> None:
-    know_hosts(fleet)
+    fleets.know_hosts(fleet, ADDRESSES)
     running = fleet.home.popen(f"{PROVISION} process {SHARED.format('three')} --json")
     # It has done something, and is at something else that takes a while.
     wait_for(lambda: any(one["host"] == "two" for one in records(fleet.out).values()))
@@ -311,7 +303,7 @@ def test_the_hosts_of_an_inventory_share_the_work_and_one_that_dies_costs_no_res
 
 def test_a_host_whose_key_is_unknown_is_named_by_its_fingerprint_and_what_to_do(fleet: SimpleNamespace) -> None:
     error = process(fleet.home, SHARED.format("two"), code=1)["error"]
-    own = fleet.two.run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").stdout.split()[1]
+    own = fleets.fingerprint(fleet.two)
     assert error["code"] == "host-key-unknown" and own in error["message"]
     assert "ssh-keyscan -p 2352 -t ed25519 127.0.0.1" in error["hint"]
 
