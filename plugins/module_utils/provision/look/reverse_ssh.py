@@ -19,7 +19,7 @@ from ..reading import read_json, read_text, sha256_of
 from .connection import colab_policy_problem, offered_key, server_port, way_in
 from .deps import absent_report, installed_for
 from .keys import Wrong, is_whole, known_hosts, private_key
-from .login import user_name
+from .login import user_of
 
 _GATEWAY = re.compile(
     r"(?P<user>[\w.][\w.-]*)@(?:(?P<name>[\w.][\w.-]*)|\[(?P<address>[\da-fA-F:.%]+)\])(?::(?P<port>\d{1,5}))?", re.A
@@ -92,14 +92,6 @@ def tunnel_answers(folder, seconds=4):
     return code == 0 or "refused by peer" in error
 
 
-def _login(port):
-    """Return the user to log in as at a port of this machine: that of the role sshd, else the current user."""
-    sshd = read_state("sshd")
-    if sshd.get("wanted", {}).get("port") == port and sshd.get("report", {}).get("user"):
-        return sshd["report"]["user"]
-    return user_name()
-
-
 def _expires(started, seconds):
     if not started or not seconds:
         return ""
@@ -132,7 +124,7 @@ def tunnel_report(wanted, gateway, tunnel, key, public_key):
         return {}
     host = f"[{gateway['host']}]" if ":" in gateway["host"] else gateway["host"]
     jump = wanted["jump"] or (host if gateway["port"] == 22 else f"{host}:{gateway['port']}")
-    user = _login(wanted["port"])
+    user = user_of(wanted["port"])
     return {
         "user": user,
         **way_in(user, "127.0.0.1", tunnel["port"], key, jump),

@@ -10,6 +10,7 @@ import yaml
 
 from plugins.module_utils.provision import notes, places
 from plugins.module_utils.provision.look import connection as connection
+from plugins.module_utils.provision.look import login
 from plugins.module_utils.provision.look import ngrok as look
 from provision.engine import content
 
@@ -277,7 +278,7 @@ def test_the_script_of_pyngrok_on_path_is_no_agent(place, tmp_path):
 def test_who_logs_in_is_the_user_of_the_server_at_that_port(place, tmp_path):
     (tmp_path / "state/sshd.json").write_text(json.dumps({"wanted": {"port": 2222}, "report": {"user": "ada"}}))
     assert look.user_of(2222) == "ada"
-    assert look.user_of(22) == look.user_name()
+    assert look.user_of(22) == login.user_name()
 
 
 def test_absent_is_converged_where_nothing_is(place):
