@@ -49,23 +49,18 @@ RETURN = """
 # Only `changed`, which is always true.
 """
 
-import errno
 import hashlib
 import os
 import platform
-import re
 import shutil
-import time
-import urllib.request
 import zipfile
-from http.client import HTTPException
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision.download import DownloadError
+from ..module_utils.provision.download import DownloadError, opened, shown
 from ..module_utils.provision.failures import explain
 from ..module_utils.provision.file_lock import fail_when_locked, locked
-from ..module_utils.provision.look.ngrok import agent_version, is_safe
+from ..module_utils.provision.look.ngrok import agent_version
 from ..module_utils.provision.store.members import unpack
 from ..module_utils.provision.tool.staging import staging
 
@@ -74,9 +69,8 @@ _KINDS = {
     "x86_64": "linux_x86_64", "aarch64": "linux_x86_64_arm", "i686": "linux_i386", "armv7l": "linux_i386_arm",
     "s390x": "linux_s390x", "ppc64le": "linux_ppc64le",
 }  # fmt: skip
-_SILENCE = 30  # seconds without a byte
-_LONGEST = 900  # seconds in total
 _LARGEST = 200 << 20  # bytes; the agent has about 30 million
+_OWN_CODES = ("cut-off", "not-encrypted", "too-large", "too-slow")
 
 
 def address(module):
@@ -102,34 +96,14 @@ def address(module):
     return url
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    def __init__(self, sha256):
-        self._sha256 = sha256
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
-        if not is_safe(newurl, self._sha256):
-            raise DownloadError(f"the server redirects to {newurl}, which is not encrypted", code="not-encrypted")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def download(url, sha256, path):
-    """Download a file, with limits on size and time."""
-    end, size = time.monotonic() + _LONGEST, 0
-    opener = urllib.request.build_opener(_Redirects(sha256))
-    with opener.open(url, timeout=_SILENCE) as answer, open(path, "wb") as file:
-        expected = int(answer.headers.get("Content-Length") or 0)
-        while True:
-            piece = answer.read(1 << 16)
-            size += len(piece)
-            if size > _LARGEST or expected > _LARGEST:
-                raise DownloadError(f"it is larger than {_LARGEST >> 20} MB", code="too-large")
-            if time.monotonic() > end:
-                raise DownloadError(f"it took more than {_LONGEST} s", code="too-slow")
-            if not piece:
-                break
+def download(url, hashed, path):
+    """Download a file whose hash may be known; return its SHA-256."""
+    found = hashlib.sha256()
+    with opened(url, hashed, _LARGEST) as given, open(path, "wb") as file:
+        for piece in iter(lambda: given.read(1 << 16), b""):
+            found.update(piece)
             file.write(piece)
-    if size < expected:
-        raise DownloadError(f"it stopped after {size} of {expected} bytes", code="cut-off")
+    return found.hexdigest()
 
 
 def unpacked(archive, folder):
@@ -153,27 +127,16 @@ def unpacked(archive, folder):
 def fetch(module, folder):
     """Download, check and unpack the agent into an empty folder; return its path."""
     url, sha256 = address(module), module.params["sha256"].lower()
-    shown = re.sub(r"(?<=://)[^/@]*@|[?#].*", "", url)
     again = "Try again later, or set ngrok_download_url to another source or ngrok_agent_path to an agent."
     archive = os.path.join(folder, "archive")
     try:
-        download(url, sha256, archive)
-    except (OSError, ValueError, HTTPException, DownloadError) as error:
-        if isinstance(error, OSError) and (error.errno in (errno.ENOSPC, errno.EDQUOT) or error.filename == archive):
-            raise
-        reason = getattr(error, "reason", None) or error
+        found = download(url, bool(sha256), archive)
+    except DownloadError as error:
+        code = error.code if error.code in _OWN_CODES else "agent-not-downloaded"
+        module.fail_json(msg=f"Downloading ngrok's agent failed: {error.message}", hint=again, code=code)
+    if sha256 and found != sha256:
         module.fail_json(
-            msg=f"ngrok's agent could not be downloaded from {shown}: {str(reason).rstrip('.')}.",
-            hint=again,
-            code=error.code if isinstance(error, DownloadError) else "agent-not-downloaded",
-        )
-    digest = hashlib.sha256()
-    with open(archive, "rb") as file:
-        for piece in iter(lambda: file.read(1 << 20), b""):
-            digest.update(piece)
-    if sha256 and digest.hexdigest() != sha256:
-        module.fail_json(
-            msg=f"The downloaded ngrok agent has the SHA-256 {digest.hexdigest()}, which is not the expected one.",
+            msg=f"The downloaded ngrok agent has the SHA-256 {found}, which is not the expected one.",
             hint="Check ngrok_sha256: ngrok's own URL always serves the newest agent.",
             code="wrong-checksum",
         )
@@ -183,7 +146,7 @@ def fetch(module, folder):
         agent = ""
     if not os.path.isfile(agent):
         module.fail_json(
-            msg=f"The file from {shown} is not an archive of ngrok's agent.",
+            msg=f"The file from {shown(url)} is not an archive of ngrok's agent.",
             hint=again,
             code="bad-archive",
         )
