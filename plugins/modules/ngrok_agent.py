@@ -52,8 +52,6 @@ RETURN = """
 import hashlib
 import os
 import platform
-import shutil
-import zipfile
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -106,24 +104,6 @@ def download(url, hashed, path):
     return found.hexdigest()
 
 
-def unpacked(archive, folder):
-    """Unpack an archive and return the path of the agent."""
-    os.mkdir(folder, 0o755)
-    agent = os.path.join(folder, "ngrok")
-    if not zipfile.is_zipfile(archive):
-        unpack(archive, folder)
-        return agent
-    try:
-        with zipfile.ZipFile(archive) as packed:
-            if packed.getinfo("ngrok").file_size > _LARGEST:
-                raise ValueError(f"its agent is larger than {_LARGEST >> 20} MB")
-            with packed.open("ngrok") as source, open(agent, "wb") as file:
-                shutil.copyfileobj(source, file)  # zipfile reads no more than the stated size
-    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{archive} cannot be unpacked: {error}") from error
-    return agent
-
-
 def fetch(module, folder):
     """Download, check and unpack the agent into an empty folder; return its path."""
     url, sha256 = address(module), module.params["sha256"].lower()
@@ -140,8 +120,10 @@ def fetch(module, folder):
             hint="Check ngrok_sha256: ngrok's own URL always serves the newest agent.",
             code="wrong-checksum",
         )
+    agent = os.path.join(folder, "unpacked", "ngrok")
+    os.mkdir(os.path.dirname(agent), 0o755)
     try:
-        agent = unpacked(archive, os.path.join(folder, "unpacked"))
+        unpack(archive, os.path.dirname(agent))
     except ValueError:
         agent = ""
     if not os.path.isfile(agent):
