@@ -84,11 +84,11 @@ def key_line(wanted, public_key):
     return f"{limits} {public_key}"
 
 
-def tunnel_answers(folder, seconds=4):
+def tunnel_answers(folder):
     """Return whether the gateway answers on the connection that holds the port there."""
     # The request for a port that the key may not open travels through that connection, and the gateway refuses it.
     ask = ["ssh", "-F", "none", "-S", "control", "-o", "ProxyCommand=false", "-W", "127.0.0.1:1", "gateway"]
-    code, _out, error = run(ask, seconds=seconds, folder=folder)  # in that folder, since socket paths must be short
+    code, _out, error = run(ask, seconds=4, folder=folder)  # in that folder, since socket paths must be short
     return code == 0 or "refused by peer" in error
 
 
@@ -135,7 +135,7 @@ def tunnel_report(wanted, gateway, tunnel, key, public_key):
     }
 
 
-def tunnel_drift(wanted, state, now, folder):
+def tunnel_drift(state, now, folder):
     """Return in words how the tunnel noted in `state` differs from the one wanted; empty if it does not."""
     if not state.get("report"):
         return "no tunnel is set up"
@@ -272,7 +272,7 @@ def look_at(wanted, machine):
     if not gateway:
         return dict(result, converged=False, drift="", problem=tunnel_problem(wanted, gateway, []))
     now = tunnel_now(wanted, gateway, folder)
-    drift = tunnel_drift(wanted, state, now, folder)
+    drift = tunnel_drift(state, now, folder)
     # Only once: a gateway that hangs takes seconds.
     lost = what_is_lost(now if drift else state, now["key"], folder)
     drift = drift or lost

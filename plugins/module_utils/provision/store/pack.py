@@ -177,13 +177,13 @@ def _is_nobodys(handle):
     return True
 
 
-def drop_unfinished(store, hours=HOURS_NEW):
-    """Delete the files of killed packers, after so many hours for other machines; return the paths."""
+def drop_unfinished(store):
+    """Delete the files of killed packers, those of other machines after `HOURS_NEW`; return the paths."""
     # A mounted Drive does not show the locks of other machines, so only a file's age counts.
     dropped, here = [], os.path.join(store, _new_here())
     for path in glob.glob(os.path.join(glob.escape(store), NEW + "*")):
         with suppress(OSError):
-            if time.time() - os.path.getmtime(path) > hours * 3600 or (path.startswith(here) and _is_left(path)):
+            if time.time() - os.path.getmtime(path) > HOURS_NEW * 3600 or (path.startswith(here) and _is_left(path)):
                 os.unlink(path)
                 dropped.append(path)
     return dropped
