@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from box import Box, Machines
 from layers import COMMIT, COUNT_KEPT, miniature, provision, with_ssh
 from test_ants import COMMANDS, archive
+from waiting import wait_until
 
 NAMES = ("one", "two", "three")
 ADDRESSES = {name: f"127.0.0.{11 + number}" for number, name in enumerate(NAMES)}
@@ -185,10 +185,8 @@ def test_where_the_one_that_compiles_is_killed_the_next_goes_on_from_its_pieces(
     builders.one.run(": > /srv/stuck")
     builders.home.run("sed -i 's/^SECONDS = 20 /SECONDS = 1 /' plugins/module_utils/provision/store/checkpoint.py")
     run = builders.home.popen(f"./bootstrap provision {MINI} --store /srv/drive {ALL} --json")
-    end = time.monotonic() + 100
-    while builders.two.run(f"/root/project/.venv/bin/python -c '{COUNT_KEPT}'").stdout != "1\n":
-        assert time.monotonic() < end and run.poll() is None
-        time.sleep(0.2)
+    wait_until(lambda: builders.two.run(f"/root/project/.venv/bin/python -c '{COUNT_KEPT}'").stdout == "1\n", 100)
+    assert run.poll() is None
     builders.one.run("pkill sshd")
     found = json.loads(run.communicate(timeout=100)[0])
     one, two, three = ADDRESSES.values()

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 from box import Box, Machines
 from layers import agree, provision, refused
+from waiting import wait_until
 
 FOLDER = "/var/lib/provision/reverse_ssh"
 # 2340 is the gateway's server, 2341 the machine's; 2342 and 2343 are gateways that forward too much and too little.
@@ -127,18 +128,8 @@ def look(machine: Box, user: str | None = None) -> dict:
 
 
 def wait_until_up(machine: Box) -> dict:
-    end = time.monotonic() + 20
-    while not (found := look(machine))["converged"]:
-        assert time.monotonic() < end, found["drift"]
-        time.sleep(0.2)
-    return found
-
-
-def wait_until_gone(machine: Box) -> None:
-    end = time.monotonic() + 5
-    while machine.run(RUNNING, check=False).stdout:
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    wait_until(lambda: look(machine)["converged"], seconds=20)
+    return look(machine)
 
 
 def as_tunnel(world: SimpleNamespace, options: str) -> subprocess.CompletedProcess[str]:
@@ -249,7 +240,7 @@ def test_what_was_killed_leaves_nothing_and_is_there_again_with_the_same_port(
         assert wait_until_up(world.machine)["report"] == report
     else:
         assert look(world.machine)["drift"] == "it is not running"
-        wait_until_gone(world.machine)
+        wait_until(lambda: not world.machine.run(RUNNING, check=False).stdout, seconds=5)
         again = up(world)
         assert {**again, "expires": ""} == {**report, "expires": ""}
     assert ssh(world, report, "true").returncode == 0

@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +18,7 @@ import fleets
 import pytest
 from box import PROJECT, Box, Machines
 from layers import packaged
+from waiting import wait_until
 
 from benchmarks import study_data
 
@@ -251,13 +252,6 @@ def fleet(machines: Machines, root: Path, data: study_data.Study, tmp_path: Path
         yield fleet
 
 
-def wait_for(found: Callable[[], object], seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end
-        time.sleep(0.2)
-
-
 def check_whole(out: Path, data: study_data.Study) -> dict[tuple[str, str], dict]:
     """See that each step of each series has one record that holds, and that no file is there that no record has."""
     found, there = records(out), files(out)
@@ -282,8 +276,8 @@ def test_the_hosts_of_an_inventory_share_the_work_and_one_that_dies_costs_no_res
     fleets.know_hosts(fleet, ADDRESSES)
     running = fleet.home.popen(f"{PROVISION} process {SHARED.format('three')} --json")
     # It has done something, and is at something else that takes a while.
-    wait_for(lambda: any(one["host"] == "two" for one in records(fleet.out).values()))
-    wait_for(lambda: fleet.two.run("pgrep -f '[d]wi2response|[d]wi2fod|[m]tnormalise'", check=False).stdout)
+    wait_until(lambda: any(one["host"] == "two" for one in records(fleet.out).values()))
+    wait_until(lambda: fleet.two.run("pgrep -f '[d]wi2response|[d]wi2fod|[m]tnormalise'", check=False).stdout)
     fleet.two.end()
     said, errors = running.communicate(timeout=300)
     assert running.returncode == 1, said + errors
@@ -334,7 +328,7 @@ class Drive:
         self.server = self.box.popen(
             f"{PYTHON} benchmarks/slow_drive.py /srv/real /srv/drive", stdout=subprocess.DEVNULL
         )
-        wait_for(lambda: self.box.run("mountpoint -q /srv/drive", check=False).returncode == 0, 20)
+        wait_until(lambda: self.box.run("mountpoint -q /srv/drive", check=False).returncode == 0, 20)
 
     def kill(self) -> None:
         self.box.run("pkill -KILL -f '[s]low_drive.py'")
@@ -363,8 +357,8 @@ def drive(
 
 def until_half(drive: Drive, out: str) -> None:
     """Wait until several steps are done and another one is at work."""
-    wait_for(lambda: len(records(drive.folder / out)) >= 8)
-    wait_for(lambda: drive.box.run("pgrep -f '[d]wi2response|[d]wi2fod|[m]tnormalise'", check=False).stdout)
+    wait_until(lambda: len(records(drive.folder / out)) >= 8)
+    wait_until(lambda: drive.box.run("pgrep -f '[d]wi2response|[d]wi2fod|[m]tnormalise'", check=False).stdout)
 
 
 def test_a_run_goes_on_by_itself_when_the_drive_is_mounted_again(drive: Drive, data: study_data.Study) -> None:
