@@ -11,14 +11,7 @@ import pytest
 
 from plugins.module_utils.provision import download as downloads
 
-from ..servers import (
-    CONTENT,
-    SUM,
-    Server,
-    _without_proxies,  # noqa: F401
-    mute,
-    server,  # noqa: F401
-)
+from ..servers import CONTENT, SUM, Server, mute
 
 
 @pytest.fixture

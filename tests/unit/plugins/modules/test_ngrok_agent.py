@@ -47,10 +47,7 @@ class Server(ThreadingHTTPServer):
 
 
 @pytest.fixture
-def server(monkeypatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
+def server():
     with Server(("127.0.0.1", 0), Answers) as server:
         server.url = f"http://127.0.0.1:{server.server_address[1]}/ngrok.tgz"
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()

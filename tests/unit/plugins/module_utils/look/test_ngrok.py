@@ -14,10 +14,10 @@ from plugins.module_utils.provision.look import login
 from plugins.module_utils.provision.look import ngrok as look
 from provision.engine import content
 
+from .public_keys import KEY, OTHER
+
 ROOT = content.root()
 TOKEN = "2Nq9771bPxe8ctg7LKr_2ClH7Y15Zqe4bWLWF9p"
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
-OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB8eHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgEA"
 HERE, PUBLIC = ("127.0.0.1", 2222), ("1.tcp.eu.ngrok.io", 12345)
 URL = "tcp://1.tcp.eu.ngrok.io:12345"
 WANTED = {
