@@ -11,12 +11,11 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from box import Box, Machines
-from layers import agree, provision, refused
+from layers import agree, provision, refused, with_ssh
 from waiting import wait_until
 
 FOLDER = "/var/lib/provision/reverse_ssh"
@@ -26,7 +25,6 @@ useradd --create-home --shell /bin/bash tunnel
 useradd --create-home --shell /bin/bash alice
 usermod -p '*' tunnel; usermod -p '*' alice
 for user in tunnel alice; do install -d -m 700 -o $user /home/$user/.ssh; done
-install -d -m 700 ~/.ssh; ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519
 install -o alice -m 600 ~/.ssh/id_ed25519.pub ~alice/.ssh/authorized_keys
 mkdir -p /srv/gateway /run/sshd; cd /srv/gateway
 ssh-keygen -q -t ed25519 -N '' -f key
@@ -59,17 +57,11 @@ SSH = "-F none -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/tmp/known -o 
 RUNNING = "pgrep -f 'reverse_tunnel|ssh -F none -v'"
 
 
-def with_ssh(machines: Machines) -> Path:
-    """Return a root with OpenSSH, whose own server was never started."""
-    install = "apt-get install -y -qq --no-install-recommends openssh-server sshpass > /dev/null; pkill -x sshd; true"
-    return machines.layer(machines.ready("trixie"), "openssh", lambda box: box.run(install), key=[install])
-
-
 @pytest.fixture(scope="module")
 def world(machines: Machines) -> Iterator[SimpleNamespace]:
     """A gateway, on which a person sits as root, and a machine with an SSH server that lets them in."""
     with contextlib.ExitStack() as stack:
-        root = with_ssh(machines)
+        root = with_ssh(machines, "trixie")
         gateway, machine = (stack.enter_context(machines.box(root, offline=True)) for _ in range(2))
         machine.join_network(gateway)
         known = gateway.run(GATEWAY).stdout
