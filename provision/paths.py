@@ -21,11 +21,6 @@ def absolute(path: str | os.PathLike) -> Path:
     return expanded if expanded.is_absolute() else Path(working_folder(), expanded)
 
 
-def nearest(path: str | os.PathLike) -> Path:
-    """Return the path, or the nearest existing folder above it."""
-    return next(place for place in (Path(path), *Path(path).parents) if place.exists())
-
-
 def working_folder() -> str:
     """Return the working folder; refuse one that no longer exists, which Ansible, numpy and dipy cannot handle."""
     try:

@@ -127,17 +127,9 @@ def newest(found):
 def nearest(found, version):
     """Return the names most similar to an unknown version, or the newest tags."""
     names = [*found["tag"], *found["branch"]]
-    numbered = sorted(
-        (name for name in found["tag"] if re.fullmatch(r"[\d.]+", name)),
-        key=lambda name: [int(part) for part in name.split(".") if part],
-        reverse=True,
-    )
-    return (
-        difflib.get_close_matches(version, numbered, 3, 0.6)
-        or difflib.get_close_matches(version, names, 3, 0.6)
-        or numbered[:3]
-        or names[:3]
-    )
+    numbered = sorted((name for name in found["tag"] if re.fullmatch(r"[\d.]+", name)), key=numbers, reverse=True)
+    near = difflib.get_close_matches(version, numbered) or difflib.get_close_matches(version, names)
+    return near or numbered[:3] or names[:3]
 
 
 def refusal(repo, version, option):

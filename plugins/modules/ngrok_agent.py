@@ -49,23 +49,16 @@ RETURN = """
 # Only `changed`, which is always true.
 """
 
-import errno
 import hashlib
 import os
 import platform
-import re
-import shutil
-import time
-import urllib.request
-import zipfile
-from http.client import HTTPException
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.provision.download import DownloadError
+from ..module_utils.provision.download import DownloadError, opened, shown
 from ..module_utils.provision.failures import explain
 from ..module_utils.provision.file_lock import fail_when_locked, locked
-from ..module_utils.provision.look.ngrok import agent_version, is_safe
+from ..module_utils.provision.look.ngrok import agent_version
 from ..module_utils.provision.store.members import unpack
 from ..module_utils.provision.tool.staging import staging
 
@@ -74,9 +67,8 @@ _KINDS = {
     "x86_64": "linux_x86_64", "aarch64": "linux_x86_64_arm", "i686": "linux_i386", "armv7l": "linux_i386_arm",
     "s390x": "linux_s390x", "ppc64le": "linux_ppc64le",
 }  # fmt: skip
-_SILENCE = 30  # seconds without a byte
-_LONGEST = 900  # seconds in total
 _LARGEST = 200 << 20  # bytes; the agent has about 30 million
+_OWN_CODES = ("cut-off", "not-encrypted", "too-large", "too-slow")
 
 
 def address(module):
@@ -102,88 +94,41 @@ def address(module):
     return url
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    def __init__(self, sha256):
-        self._sha256 = sha256
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
-        if not is_safe(newurl, self._sha256):
-            raise DownloadError(f"the server redirects to {newurl}, which is not encrypted", code="not-encrypted")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def download(url, sha256, path):
-    """Download a file, with limits on size and time."""
-    end, size = time.monotonic() + _LONGEST, 0
-    opener = urllib.request.build_opener(_Redirects(sha256))
-    with opener.open(url, timeout=_SILENCE) as answer, open(path, "wb") as file:
-        expected = int(answer.headers.get("Content-Length") or 0)
-        while True:
-            piece = answer.read(1 << 16)
-            size += len(piece)
-            if size > _LARGEST or expected > _LARGEST:
-                raise DownloadError(f"it is larger than {_LARGEST >> 20} MB", code="too-large")
-            if time.monotonic() > end:
-                raise DownloadError(f"it took more than {_LONGEST} s", code="too-slow")
-            if not piece:
-                break
+def download(url, hashed, path):
+    """Download a file whose hash may be known; return its SHA-256."""
+    found = hashlib.sha256()
+    with opened(url, hashed, _LARGEST) as given, open(path, "wb") as file:
+        for piece in iter(lambda: given.read(1 << 16), b""):
+            found.update(piece)
             file.write(piece)
-    if size < expected:
-        raise DownloadError(f"it stopped after {size} of {expected} bytes", code="cut-off")
-
-
-def unpacked(archive, folder):
-    """Unpack an archive and return the path of the agent."""
-    os.mkdir(folder, 0o755)
-    agent = os.path.join(folder, "ngrok")
-    if not zipfile.is_zipfile(archive):
-        unpack(archive, folder)
-        return agent
-    try:
-        with zipfile.ZipFile(archive) as packed:
-            if packed.getinfo("ngrok").file_size > _LARGEST:
-                raise ValueError(f"its agent is larger than {_LARGEST >> 20} MB")
-            with packed.open("ngrok") as source, open(agent, "wb") as file:
-                shutil.copyfileobj(source, file)  # zipfile reads no more than the stated size
-    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{archive} cannot be unpacked: {error}") from error
-    return agent
+    return found.hexdigest()
 
 
 def fetch(module, folder):
     """Download, check and unpack the agent into an empty folder; return its path."""
     url, sha256 = address(module), module.params["sha256"].lower()
-    shown = re.sub(r"(?<=://)[^/@]*@|[?#].*", "", url)
     again = "Try again later, or set ngrok_download_url to another source or ngrok_agent_path to an agent."
     archive = os.path.join(folder, "archive")
     try:
-        download(url, sha256, archive)
-    except (OSError, ValueError, HTTPException, DownloadError) as error:
-        if isinstance(error, OSError) and (error.errno in (errno.ENOSPC, errno.EDQUOT) or error.filename == archive):
-            raise
-        reason = getattr(error, "reason", None) or error
+        found = download(url, bool(sha256), archive)
+    except DownloadError as error:
+        code = error.code if error.code in _OWN_CODES else "agent-not-downloaded"
+        module.fail_json(msg=f"Downloading ngrok's agent failed: {error.message}", hint=again, code=code)
+    if sha256 and found != sha256:
         module.fail_json(
-            msg=f"ngrok's agent could not be downloaded from {shown}: {str(reason).rstrip('.')}.",
-            hint=again,
-            code=error.code if isinstance(error, DownloadError) else "agent-not-downloaded",
-        )
-    digest = hashlib.sha256()
-    with open(archive, "rb") as file:
-        for piece in iter(lambda: file.read(1 << 20), b""):
-            digest.update(piece)
-    if sha256 and digest.hexdigest() != sha256:
-        module.fail_json(
-            msg=f"The downloaded ngrok agent has the SHA-256 {digest.hexdigest()}, which is not the expected one.",
+            msg=f"The downloaded ngrok agent has the SHA-256 {found}, which is not the expected one.",
             hint="Check ngrok_sha256: ngrok's own URL always serves the newest agent.",
             code="wrong-checksum",
         )
+    agent = os.path.join(folder, "unpacked", "ngrok")
+    os.mkdir(os.path.dirname(agent), 0o755)
     try:
-        agent = unpacked(archive, os.path.join(folder, "unpacked"))
+        unpack(archive, os.path.dirname(agent))
     except ValueError:
         agent = ""
     if not os.path.isfile(agent):
         module.fail_json(
-            msg=f"The file from {shown} is not an archive of ngrok's agent.",
+            msg=f"The file from {shown(url)} is not an archive of ngrok's agent.",
             hint=again,
             code="bad-archive",
         )

@@ -49,7 +49,7 @@ import secrets
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision.failures import explain
-from ..module_utils.provision.files import drop_half_written, write_json, write_text
+from ..module_utils.provision.files import drop_file, write_json, write_text
 from ..module_utils.provision.look.login import password_state, shadow_entry
 from ..module_utils.provision.reading import read_json, read_text
 
@@ -69,11 +69,10 @@ def call(module, argv, data=None):
 def give(module, user, folder):
     """Set the random password, after saving the old entry."""
     path, notes = os.path.join(folder, "password"), os.path.join(folder, "password.json")
-    drop_half_written(path)  # of a run that was killed
     password = read_text(path).strip()
     if not password:
         password = secrets.token_urlsafe(24)
-        write_text(path, password + "\n", mode=0o600)
+        write_text(path, password + "\n", mode=0o600, alone=True)
     # A killed run has already saved the old entry, which must not be lost.
     noted = read_json(notes) or {"user": user, "before": shadow_entry(user)}
     write_json(notes, noted, mode=0o600)
@@ -90,10 +89,8 @@ def take_back(module, folder):
     if now and noted.get("after") in (None, now["hash"]):
         call(module, ["chpasswd", "--encrypted"], f"{noted['user']}:{noted['before']['hash']}")
         call(module, ["chage", "--lastday", noted["before"]["changed"] or "-1", noted["user"]])
-    for left in (path, notes):
-        drop_half_written(left)
-        if os.path.lexists(left):
-            os.unlink(left)
+    drop_file(path)
+    drop_file(notes)
 
 
 def main():

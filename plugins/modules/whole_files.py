@@ -95,7 +95,7 @@ from contextlib import suppress
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.provision.failures import Problem, failure
-from ..module_utils.provision.files import drop_half_written, make_folder, write_text
+from ..module_utils.provision.files import make_folder, write_text
 from ..module_utils.provision.reading import read_text
 
 
@@ -149,8 +149,7 @@ def have_file(module, path, content, mode, validate):
     if due and not module.check_mode:
         if validate:
             check(module, path, content, validate)
-        drop_half_written(path)  # by a killed run
-        write_text(path, content, wanted)
+        write_text(path, content, wanted, alone=True)
     return due
 
 

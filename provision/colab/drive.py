@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision import notebook, paths
+from provision import notebook
 from provision.display.tables import Table, Tabular
 from provision.errors import ProvisionError
+from provision.machine import disk, system
 from provision.machine import drive as drives
-from provision.machine import system
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -141,7 +141,7 @@ def _described(notes: list[str]) -> Drive:
     from provision.words import format_bytes
 
     found, kept = drives.drive_folder(), builds.ls()
-    free = shutil.disk_usage(paths.nearest(kept.folder)).free
+    free = shutil.disk_usage(disk.nearest(str(kept.folder))).free
     if free < SHORT_OF_SPACE:
         notes = [
             *notes,

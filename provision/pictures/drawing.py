@@ -302,7 +302,7 @@ def fit(line: Text, pixels: float) -> None:
         line.set_text(shorter)
 
 
-def pictured(figure: Figure | SubFigure, alt: str, dpi: float = DPI) -> Picture:
+def pictured(figure: Figure | SubFigure, alt: str) -> Picture:
     """Return a figure as a picture, which keeps the figure for `Picture.save`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

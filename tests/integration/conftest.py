@@ -1,3 +1,3 @@
 """What all of these tests stand on."""
 
-from lock_place import lock_place  # noqa: F401
+from own_place import lock_place, state_place  # noqa: F401

@@ -5,9 +5,9 @@ import queue
 import re
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
+from waiting import sleeping, wait_until
 
 from provision.engine import catalog, content
 from provision.errors import Interrupted, OptionError
@@ -170,15 +170,12 @@ def test_a_wrong_word_is_told_in_lines_for_people(kernel):
 
 def test_an_interrupted_cell_says_how_to_go_on_and_nothing_runs_any_more(kernel):
     def interrupt():
-        end = time.monotonic() + SECONDS
-        while not sleeping():
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        wait_until(lambda: sleeping(MARK), SECONDS)
         kernel.manager.interrupt_kernel()
 
     cell = kernel.run('provision.run("mrtrix3", version="waits")', meanwhile=interrupt)
     assert cell.error.splitlines() == Interrupted()._render_traceback_()
-    assert not sleeping()
+    assert not sleeping(MARK)
     assert cell.of("stream") == []
     assert kernel.run("print(json.dumps(1))").error.endswith("'json' is not defined")
     assert kernel.run('provision.run("mrtrix3", version="quick").changed').outputs[-1] == {"text/plain": "0"}
@@ -188,13 +185,3 @@ def test_verbose_shows_what_ansible_says_and_not_in_red(kernel):
     cell = kernel.run('r = provision.run("mrtrix3", version="quick", verbose=True)')
     assert "TASK [Report]" in cell.said and "PLAY RECAP" in cell.said
     assert {found["name"] for found in cell.of("stream")} == {"stdout"}
-
-
-def sleeping():
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found.append(path.read_bytes().split(b"\0")[:2] == [b"sleep", MARK.encode()])
-        except OSError:
-            continue
-    return any(found)

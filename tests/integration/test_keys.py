@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import subprocess
 
 import pytest
@@ -11,17 +10,9 @@ from hypothesis import strategies as st
 
 from plugins.module_utils.provision.look import keys as keys
 
+from ..unit.plugins.module_utils.look.public_keys import KEY, OTHER, RSA
+
 NAME = "sshd_authorized_keys"
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
-OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB8eHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgEA"
-
-
-def line_of(kind: str, *parts: bytes) -> str:
-    blob = b"".join(len(part).to_bytes(4, "big") + part for part in (kind.encode(), *parts))
-    return f"{kind} {base64.b64encode(blob).decode()}"
-
-
-RSA = line_of("ssh-rsa", b"\1\0\1", b"\0" + b"\x80" * 256)
 
 
 @pytest.mark.needs("ssh-keygen")

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from waiting import wait_until
 
 import provision
 from plugins.module_utils.provision import file_lock, processes
@@ -134,13 +135,6 @@ def command(work, lock_place):
         yield begin
 
 
-def until(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it has not happened"
-        time.sleep(0.05)
-
-
 def log(work):
     path = work / "log"
     return path.read_text().split() if path.exists() else []
@@ -156,7 +150,7 @@ def mode_of(path):
 @pytest.mark.parametrize("second", [("run", "deps"), ("remove", "--yes")])
 def test_a_second_run_waits_says_for_whom_and_continues(command, work, second):
     first = command("run", "deps", "--json")
-    until(lambda: log(work) == ["begin"])
+    wait_until(lambda: log(work) == ["begin"])
     other = command(*second)
     line = other.stderr.readline()
     assert re.fullmatch(
@@ -172,11 +166,11 @@ def test_a_second_run_waits_says_for_whom_and_continues(command, work, second):
 
 def test_a_killed_run_lets_the_next_one_begin(command, work, lock_place):
     first = command("run", "deps")
-    until(lambda: log(work) == ["begin"])
+    wait_until(lambda: log(work) == ["begin"])
     second = command("run", "deps")
     assert second.stderr.readline().startswith("Waiting for provision run deps")
     first.kill()
-    until(lambda: log(work) == ["begin", "begin"])
+    wait_until(lambda: log(work) == ["begin", "begin"])
     (work / "go").touch()
     assert second.communicate(timeout=60) and second.returncode == 0
     assert list(lock_place.iterdir()) == []
@@ -220,7 +214,6 @@ def test_an_import_into_the_store_does_not_wait_either(hold, tmp_path):
 ])  # fmt: skip
 def test_what_only_looks_does_not_wait(hold, words, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr(runner, "run", lambda *_, **__: runner.Outcome(0, 0.1, {}, tmp_path / "log"))
     hold()
     begin = time.monotonic()
@@ -529,7 +522,7 @@ def playbook(tmp_path, lock_place):
 
 def test_ansible_playbook_holds_it_until_it_ends_and_a_run_waits(playbook, tmp_path, lock_place):
     process = playbook()
-    until(lambda: log(tmp_path) == ["begin"])
+    wait_until(lambda: log(tmp_path) == ["begin"])
     assert lock.holder()["command"] == "ansible-playbook play.yml" and lock.holder()["pid"] == process.pid
     with pytest.raises(ProvisionError) as caught, lock.held("x", wait=0):
         pass
@@ -555,12 +548,12 @@ def test_ansible_playbook_waits_and_says_for_whom(playbook, tmp_path, hold):
 
 def test_two_of_ansible_playbook_take_turns_and_a_killed_one_is_not_waited_for(playbook, tmp_path):
     first = playbook()
-    until(lambda: log(tmp_path) == ["begin"])
+    wait_until(lambda: log(tmp_path) == ["begin"])
     second = playbook()
     assert any(line.startswith("Waiting for ansible-playbook play.yml") for line in second.stdout)
     assert log(tmp_path) == ["begin"]
     first.kill()
-    until(lambda: log(tmp_path) == ["begin", "begin"])
+    wait_until(lambda: log(tmp_path) == ["begin", "begin"])
     (tmp_path / "go").touch()
     assert second.communicate(timeout=60) and second.returncode == 0
 

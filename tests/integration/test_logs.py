@@ -9,9 +9,8 @@ from provision.engine import content, runner
 
 
 @pytest.fixture
-def folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    return tmp_path / "provision" / "logs"
+def folder(state_place):
+    return state_place / "logs"
 
 
 def test_what_the_runner_writes_is_understood(folder, monkeypatch, tmp_path):

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from plugins.module_utils.provision import alive
 from plugins.module_utils.provision import processes as processes
@@ -68,13 +69,6 @@ def port():
 
 def lives(pid):
     return alive.alive(alive.process(pid))
-
-
-def within(seconds, condition):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_a_process_that_runs_is_left_as_it_is(place):
@@ -217,7 +211,7 @@ def test_an_interrupt_while_waiting_leaves_nothing_running(place, tmp_path):
 def test_stopping_ends_its_children_too_and_those_that_ignore_it_after_the_grace(place, tmp_path):
     apart = f"(setsid sleep 102 & echo $! > {tmp_path}/apart)"
     place.start("bash", "-c", f"trap '' TERM; sleep 101 & {apart}; echo $! > {tmp_path}/child; wait")
-    within(5, lambda: (tmp_path / "apart").exists() and (tmp_path / "child").read_text().strip())
+    wait_until(lambda: (tmp_path / "apart").exists() and (tmp_path / "child").read_text().strip(), seconds=5)
     child, apart = (int((tmp_path / name).read_text()) for name in ("child", "apart"))
     pid = place.pid()
     began = time.monotonic()
@@ -238,7 +232,7 @@ def test_stopping_is_gentle_first(place, tmp_path):
 
 def test_what_a_killed_one_left_is_ended(place, tmp_path):
     place.start("bash", "-c", f"sleep 100 & echo $! > {tmp_path}/child; wait")
-    within(5, lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip())
+    wait_until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip(), seconds=5)
     child = int((tmp_path / "child").read_text())
     os.kill(place.pid(), signal.SIGKILL)
     os.waitpid(place.pid(), 0)

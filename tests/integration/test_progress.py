@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import sleeping, wait_until
 
 pytest.importorskip("ansible")
 
@@ -17,7 +18,7 @@ from provision.engine import content, runner
 from provision.engine.inventory import Inventory
 from provision.errors import ProvisionError
 
-from .test_runner import root, sleeping, wait_for  # noqa: F401
+from .test_runner import root  # noqa: F401
 
 ROOT = content.root()
 # Says how far it is, and waits until it may end.
@@ -135,7 +136,7 @@ def test_a_run_that_is_interrupted_leaves_no_look(hosts, end):
     mark = f"32.{os.getpid()}"
 
     def interrupt():
-        wait_for(lambda: sleeping(mark))
+        wait_until(lambda: sleeping(mark))
         os.kill(os.getpid(), signal.SIGINT)
 
     machines = hosts("node1", look=f"exec sleep {mark}")
@@ -143,7 +144,7 @@ def test_a_run_that_is_interrupted_leaves_no_look(hosts, end):
     with pytest.raises(KeyboardInterrupt):
         runner.run(["mrtrix3"], {}, inventory=machines)
     end.touch()
-    wait_for(lambda: not sleeping(mark))
+    wait_until(lambda: not sleeping(mark))
 
 
 def test_this_machine_is_asked_as_ever(hosts, end, tmp_path):

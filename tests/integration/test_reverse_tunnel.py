@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles/reverse_ssh/files/reverse_tunnel.py"
 CONFIG = {
@@ -79,13 +80,12 @@ def start(folder):
 
 def await_state(folder, **expected):
     """Return what the program has written down, once it says what is expected."""
-    end = time.monotonic() + 10
-    while True:
+
+    def written():
         state = json.loads((folder / "tunnel.json").read_text()) if (folder / "tunnel.json").exists() else {}
-        if {name: state.get(name) for name in expected} == expected:
-            return state
-        assert time.monotonic() < end, state
-        time.sleep(0.02)
+        return state if {name: state.get(name) for name in expected} == expected else None
+
+    return wait_until(written, seconds=10)
 
 
 def running(folder):
@@ -160,10 +160,7 @@ def test_ssh_ends_with_the_program(folder, start, number):
     assert len(running(folder)) == 2
     process.send_signal(number)
     assert process.wait(5) == (0 if number == signal.SIGTERM else -9)
-    end = time.monotonic() + 5
-    while running(folder):
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    wait_until(lambda: not running(folder), seconds=5)
 
 
 def test_ssh_has_no_settings_but_ours_asks_nothing_and_trusts_no_unknown_host(folder, start):

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
+from waiting import sleeping, wait_until
 
 from provision.engine import catalog, content, hung, logbook, runner
 from provision.engine.inventory import Inventory
@@ -31,7 +31,6 @@ def root(tmp_path, monkeypatch):
     (tmp_path / "ansible.cfg").write_text(CONFIG)
     inventory = content.root() / "inventory" / "localhost.yml"
     (tmp_path / "inventory" / "localhost.yml").write_text(inventory.read_text())
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(content, "root", lambda: tmp_path)
 
@@ -146,7 +145,7 @@ def test_ansible_that_was_killed_is_named_as_that_and_leaves_nothing_running(roo
 
     def kill(step):
         if step.kind == "task" and step.task == "Wait":
-            wait_for(lambda: sleeping(mark))
+            wait_until(lambda: sleeping(mark))
             children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
             # Other tests may have left children, too.
             (ansible,) = [pid for pid in children if "ansible-playbook" in Path(f"/proc/{pid}/cmdline").read_text()]
@@ -403,18 +402,10 @@ def test_a_run_that_is_interrupted_or_killed_leaves_no_process(root, number, cod
         "try: runner.run(['deps'], {})\nexcept KeyboardInterrupt: sys.exit(42)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", script])
-    for _ in range(200):
-        if sleeping(mark):
-            break
-        time.sleep(0.05)
-    assert sleeping(mark)
+    wait_until(lambda: sleeping(mark))
     process.send_signal(number)
     assert process.wait(timeout=8) == code
-    for _ in range(100 if number == signal.SIGKILL else 1):
-        if not sleeping(mark):
-            return
-        time.sleep(0.05)
-    pytest.fail("the task went on")
+    wait_until(lambda: not sleeping(mark), seconds=5 if number == signal.SIGKILL else 0)
 
 
 # What a worker of Ansible's does when memory runs out just as it reports: with the lock of the queue it ends.
@@ -468,8 +459,7 @@ def test_what_cannot_be_stopped_in_the_middle_is_waited_for_and_a_second_signal_
             os.kill(os.getpid(), signal.SIGINT)
 
     def interrupt():
-        while not sign.exists():
-            time.sleep(0.05)
+        wait_until(sign.exists)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
@@ -478,24 +468,6 @@ def test_what_cannot_be_stopped_in_the_middle_is_waited_for_and_a_second_signal_
     assert Path(f"{sign}.ended").exists() == finished
     (told,) = [step.task for step in steps if step.task.startswith("Waiting")]
     assert "python" in told
-
-
-def wait_for(happened):
-    for _ in range(1200):  # a busy machine takes its time
-        if happened():
-            return
-        time.sleep(0.05)
-    pytest.fail("it did not happen")
-
-
-def sleeping(mark):
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found.append(path.read_bytes().split(b"\0")[:2] == [b"sleep", mark.encode()])
-        except OSError:
-            continue
-    return any(found)
 
 
 def test_only_the_newest_logs_are_kept(root, monkeypatch):

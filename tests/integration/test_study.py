@@ -13,6 +13,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from waiting import wait_until
 
 import provision
 from provision.errors import OptionError, ProvisionError
@@ -429,10 +430,3 @@ def check_whole(out: Path) -> None:
         record = json.loads(path.read_text())
         for files in record["outputs"].values():
             assert all((out / file["path"]).stat().st_size == file["size"] for file in files)
-
-
-def wait_until(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)

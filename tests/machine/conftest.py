@@ -6,6 +6,7 @@
                      the same with the project's .venv (base and `demo`) and apt's package lists in place
     make_box         a function that makes them: make_box("trixie", ready=True, offline=True, apt=True)
     machines         what lies under all of them, for a layer that several tests stand on
+    real_agent       ngrok's own agent of version 2
 
 The project's working tree is at /root/project, where commands start.
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from box import SUITES, Box, Machines, cache, why_not
+from ngrok_service import agents
 
 HERE = Path(__file__).parent
 
@@ -99,3 +101,13 @@ def ready_bookworm(make_box: Callable[..., Box]) -> Box:
 @pytest.fixture
 def ready_trixie(make_box: Callable[..., Box]) -> Box:
     return make_box("trixie", ready=True)
+
+
+@pytest.fixture(scope="session")
+def real_agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("real") / "ngrok"
+    try:
+        agents.install_real_agent(path)
+    except agents.NoAgent as reason:
+        pytest.skip(str(reason))
+    return path

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import re
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 from box import PROJECT, SUITES, Box, Machines
+from waiting import wait_until
 
 WORKS = "./bootstrap ansible-playbook --version"
 WORKS_SMALL = "./bootstrap python -c 'import hatchling, provision'"
@@ -209,10 +209,3 @@ def test_failed_download_shows_the_reason_and_one_sentence(small: Box) -> None:
     assert refused.returncode == 1
     assert "ERROR: " in refused.stderr
     assert refused.stderr.splitlines()[-1].startswith("bootstrap: the packages that this project needs could not be")
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import re
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import channel
+import fleets
 import pytest
 from box import Box, Machines
 from layers import COMMIT, COUNT_KEPT, miniature, provision, with_ssh
 from test_ants import COMMANDS, archive
+from waiting import wait_until
 
 NAMES = ("one", "two", "three")
 ADDRESSES = {name: f"127.0.0.{11 + number}" for number, name in enumerate(NAMES)}
 ALL = f"--on {','.join(ADDRESSES.values())}"
-SSHD = "/usr/sbin/sshd -o ListenAddress={}"
-
-
 # What ssh sends from here is counted: modules, and whatever is copied.
 COUNTED = """#!/bin/bash
 exec /usr/bin/ssh.real "$@" < <(tee >(wc -c >> /srv/sent) 2> /dev/null)
@@ -45,27 +42,10 @@ print(json.dumps({{**found.to_dict(), "seen": seen}}))
 """
 
 
-@contextlib.contextmanager
-def made(machines: Machines, root: Path) -> Iterator[SimpleNamespace]:
-    """A machine where one types, and three others on a network of their own, each with keys of its own."""
-    with contextlib.ExitStack() as stack:
-        home, *others = (stack.enter_context(machines.box(root)) for _ in range(1 + len(NAMES)))
-        home.cut_network()
-        key = home.read("/root/.ssh/id_ed25519.pub")
-        for name, each in zip(NAMES, others, strict=True):
-            each.join_network(home)
-            each.write("/root/.ssh/authorized_keys", key, mode="600")
-            each.run(
-                f"hostname {name}; rm -f /etc/ssh/ssh_host_*; ssh-keygen -A > /dev/null; mkdir -p /run/sshd\n"
-                f"{SSHD.format(ADDRESSES[name])}"
-            )
-        yield SimpleNamespace(home=home, **dict(zip(NAMES, others, strict=True)))
-
-
 @pytest.fixture
 def fleet(machines: Machines, tmp_path: Path) -> Iterator[SimpleNamespace]:
     """Such machines, and an archive where one types."""
-    with made(machines, with_ssh(machines, "trixie")) as fleet:
+    with fleets.fleet(machines, with_ssh(machines, "trixie"), ADDRESSES) as fleet:
         path = archive(tmp_path, "2.5.4")
         with zipfile.ZipFile(path, "a") as file:
             file.writestr("ants-2.5.4/share/noise", os.urandom(LARGE))
@@ -79,8 +59,8 @@ def fleet(machines: Machines, tmp_path: Path) -> Iterator[SimpleNamespace]:
 @pytest.fixture
 def builders(machines: Machines) -> Iterator[SimpleNamespace]:
     """Such machines that can compile a miniature of MRtrix3."""
-    with made(machines, miniature(machines)) as fleet:
-        know_hosts(fleet)
+    with fleets.fleet(machines, miniature(machines), ADDRESSES) as fleet:
+        fleets.know_hosts(fleet, ADDRESSES)
         yield fleet
 
 
@@ -100,27 +80,20 @@ def failed(box: Box, line: str) -> dict:
     return json.loads(done.stdout)
 
 
-def know_hosts(fleet: SimpleNamespace) -> None:
-    for name, address in ADDRESSES.items():
-        key = getattr(fleet, name).read("/etc/ssh/ssh_host_ed25519_key.pub")
-        fleet.home.run(f"echo '{address} {key.strip()}' >> ~/.ssh/known_hosts")
-
-
 def test_an_unknown_key_is_named_by_its_fingerprint_and_accepted_by_the_command_of_the_hint(
     fleet: SimpleNamespace,
 ) -> None:
     found = failed(fleet.home, f"{fleet.line} {ALL}")
     assert {error["code"] for error in found["errors"].values()} == {"host-key-unknown"}
     for name, address in ADDRESSES.items():
-        own = getattr(fleet, name).run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").stdout.split()[1]
-        assert own in found["errors"][address]["message"]
+        assert fleets.fingerprint(getattr(fleet, name)) in found["errors"][address]["message"]
         (accept,) = re.findall(r"`(ssh-keyscan [^`]+)`", found["errors"][address]["hint"])
         fleet.home.run(f"{accept} 2> /dev/null")
     assert provision(fleet.home, f"status {ALL}")["errors"] == {}
 
 
 def test_an_archive_of_this_machine_is_sent_and_checked_and_python_is_found(fleet: SimpleNamespace) -> None:
-    know_hosts(fleet)
+    fleets.know_hosts(fleet, ADDRESSES)
     fleet.one.run("mv /usr/bin/python3 /usr/bin/python3.away; test -x /usr/bin/python3.13")
     wrong = failed(fleet.home, f"{fleet.wrong} {ALL}")
     assert {error["code"] for error in wrong["errors"].values()} == {"wrong-checksum"}
@@ -141,7 +114,7 @@ def test_an_archive_of_this_machine_is_sent_and_checked_and_python_is_found(flee
 def test_one_host_downloads_conda_packages_and_the_others_take_them_from_it(
     fleet: SimpleNamespace, tmp_path: Path
 ) -> None:
-    know_hosts(fleet)
+    fleets.know_hosts(fleet, ADDRESSES)
     programs = {f"bin/{name}": b"#!/bin/sh\necho 'ANTs Version: 2.5.4'\n" for name in COMMANDS}
     entry = channel.made(tmp_path / "channel", "ants", programs, version="2.5.4")
     fleet.home.copy_in(tmp_path / "channel", "/srv/mirror/channel")
@@ -157,7 +130,7 @@ def test_one_host_downloads_conda_packages_and_the_others_take_them_from_it(
 
 
 def test_hosts_that_fail_are_named_and_they_alone_are_retried(fleet: SimpleNamespace) -> None:
-    know_hosts(fleet)
+    fleets.know_hosts(fleet, ADDRESSES)
     fleet.two.run("pkill -x sshd")
     found = failed(fleet.home, f"{fleet.line} {ALL}")
     two = ADDRESSES["two"]
@@ -169,7 +142,7 @@ def test_hosts_that_fail_are_named_and_they_alone_are_retried(fleet: SimpleNames
     assert table.returncode == 1 and [line.split()[0] for line in table.stderr.splitlines()[-6:-3]] == sorted(
         ADDRESSES.values()
     )
-    fleet.two.run(SSHD.format(two))
+    fleet.two.run(fleets.SSHD.format(two))
     assert set(provision(fleet.home, f"{fleet.line} {ALL} --retry-failed")["hosts"]) == {two}
     assert provision(fleet.home, f"{fleet.line} {ALL} --retry-failed")["hosts"] == {}
     found = provision(fleet.home, f"doctor {ALL}")
@@ -212,10 +185,8 @@ def test_where_the_one_that_compiles_is_killed_the_next_goes_on_from_its_pieces(
     builders.one.run(": > /srv/stuck")
     builders.home.run("sed -i 's/^SECONDS = 20 /SECONDS = 1 /' plugins/module_utils/provision/store/checkpoint.py")
     run = builders.home.popen(f"./bootstrap provision {MINI} --store /srv/drive {ALL} --json")
-    end = time.monotonic() + 100
-    while builders.two.run(f"/root/project/.venv/bin/python -c '{COUNT_KEPT}'").stdout != "1\n":
-        assert time.monotonic() < end and run.poll() is None
-        time.sleep(0.2)
+    wait_until(lambda: builders.two.run(f"/root/project/.venv/bin/python -c '{COUNT_KEPT}'").stdout == "1\n", 100)
+    assert run.poll() is None
     builders.one.run("pkill sshd")
     found = json.loads(run.communicate(timeout=100)[0])
     one, two, three = ADDRESSES.values()

@@ -27,6 +27,7 @@ import pytest
 from box import Box, Machines
 from layers import agree
 from ngrok_service import Service, agents
+from waiting import wait_until
 
 # Of this session alone: they are looked for in all files, of which this is one.
 TOKEN, WRONG = secrets.token_hex(20), secrets.token_hex(20)
@@ -110,16 +111,6 @@ def root(machines: Machines) -> Path:
         box.run(SDK)
 
     return machines.layer(machines.ready("trixie"), "ngrok", prepare, key=[PREPARE, SDK])
-
-
-@pytest.fixture(scope="module")
-def real_agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("real") / "ngrok"
-    try:
-        agents.install_real_agent(path)
-    except agents.NoAgent as reason:
-        pytest.skip(str(reason))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -520,18 +511,11 @@ def test_ctrl_c_leaves_no_agent_and_no_token_behind_and_the_next_run_goes_on(
     box.write(OPTIONS, json.dumps({"roles": ["ngrok"], **wishes(service, ngrok_server_addr=silence)}), mode="600")
     with watched(box):
         running = box.popen(f".venv/bin/python - <<'END'\n{RUN}END")
-        wait_for(lambda: box.run(PROCESSES).stdout)
+        wait_until(lambda: box.run(PROCESSES).stdout)
         running.send_signal(signal.SIGINT)
         said = "".join(running.communicate(timeout=30))
         assert running.returncode != 0 and TOKEN not in said
         # Sooner than it would have been given up.
-        wait_for(lambda: box.run(PROCESSES).stdout == "", seconds=8)
+        wait_until(lambda: box.run(PROCESSES).stdout == "", seconds=8)
         box.run(f"! test -e {STATE}")
     assert ssh(box, up(box, service)).returncode == 0
-
-
-def wait_for(condition, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)

@@ -43,16 +43,6 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="session")
-def real_agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("real") / "ngrok"
-    try:
-        agents.install_real_agent(path)
-    except agents.NoAgent as reason:
-        pytest.skip(str(reason))
-    return path
-
-
-@pytest.fixture(scope="session")
 def double(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("ngrok", reason="the double of the agent needs ngrok's SDK, which is not installed")
     path = tmp_path_factory.mktemp("double") / "ngrok"

@@ -11,12 +11,12 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from box import Box, Machines
-from layers import agree, provision, refused
+from layers import agree, provision, refused, with_ssh
+from waiting import wait_until
 
 FOLDER = "/var/lib/provision/reverse_ssh"
 # 2340 is the gateway's server, 2341 the machine's; 2342 and 2343 are gateways that forward too much and too little.
@@ -25,7 +25,6 @@ useradd --create-home --shell /bin/bash tunnel
 useradd --create-home --shell /bin/bash alice
 usermod -p '*' tunnel; usermod -p '*' alice
 for user in tunnel alice; do install -d -m 700 -o $user /home/$user/.ssh; done
-install -d -m 700 ~/.ssh; ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519
 install -o alice -m 600 ~/.ssh/id_ed25519.pub ~alice/.ssh/authorized_keys
 mkdir -p /srv/gateway /run/sshd; cd /srv/gateway
 ssh-keygen -q -t ed25519 -N '' -f key
@@ -58,17 +57,11 @@ SSH = "-F none -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/tmp/known -o 
 RUNNING = "pgrep -f 'reverse_tunnel|ssh -F none -v'"
 
 
-def with_ssh(machines: Machines) -> Path:
-    """Return a root with OpenSSH, whose own server was never started."""
-    install = "apt-get install -y -qq --no-install-recommends openssh-server sshpass > /dev/null; pkill -x sshd; true"
-    return machines.layer(machines.ready("trixie"), "openssh", lambda box: box.run(install), key=[install])
-
-
 @pytest.fixture(scope="module")
 def world(machines: Machines) -> Iterator[SimpleNamespace]:
     """A gateway, on which a person sits as root, and a machine with an SSH server that lets them in."""
     with contextlib.ExitStack() as stack:
-        root = with_ssh(machines)
+        root = with_ssh(machines, "trixie")
         gateway, machine = (stack.enter_context(machines.box(root, offline=True)) for _ in range(2))
         machine.join_network(gateway)
         known = gateway.run(GATEWAY).stdout
@@ -127,18 +120,8 @@ def look(machine: Box, user: str | None = None) -> dict:
 
 
 def wait_until_up(machine: Box) -> dict:
-    end = time.monotonic() + 20
-    while not (found := look(machine))["converged"]:
-        assert time.monotonic() < end, found["drift"]
-        time.sleep(0.2)
-    return found
-
-
-def wait_until_gone(machine: Box) -> None:
-    end = time.monotonic() + 5
-    while machine.run(RUNNING, check=False).stdout:
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    wait_until(lambda: look(machine)["converged"], seconds=20)
+    return look(machine)
 
 
 def as_tunnel(world: SimpleNamespace, options: str) -> subprocess.CompletedProcess[str]:
@@ -249,7 +232,7 @@ def test_what_was_killed_leaves_nothing_and_is_there_again_with_the_same_port(
         assert wait_until_up(world.machine)["report"] == report
     else:
         assert look(world.machine)["drift"] == "it is not running"
-        wait_until_gone(world.machine)
+        wait_until(lambda: not world.machine.run(RUNNING, check=False).stdout, seconds=5)
         again = up(world)
         assert {**again, "expires": ""} == {**report, "expires": ""}
     assert ssh(world, report, "true").returncode == 0

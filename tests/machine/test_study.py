@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
@@ -11,13 +10,15 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import fleets
 import pytest
 from box import PROJECT, Box, Machines
 from layers import packaged
+from waiting import wait_until
 
 from benchmarks import study_data
 
@@ -229,6 +230,9 @@ def test_a_step_whose_program_is_missing_is_refused_with_the_call_that_brings_it
 
 # --- On several machines ----------------------------------------------------------------------------------------------
 
+PORTS = {"one": 2351, "two": 2352}
+ADDRESSES = {name: f"[127.0.0.1]:{port}" for name, port in PORTS.items()}
+
 
 @pytest.fixture
 def fleet(machines: Machines, root: Path, data: study_data.Study, tmp_path: Path) -> Iterator[SimpleNamespace]:
@@ -236,34 +240,16 @@ def fleet(machines: Machines, root: Path, data: study_data.Study, tmp_path: Path
     shared = tmp_path / "shared"
     shared.mkdir()
     shutil.copytree(data.folder, shared / "bids")
-    with contextlib.ExitStack() as stack:
-        home, one, two = (stack.enter_context(machines.box(root)) for _ in range(3))
-        home.cut_network()
-        for number, (name, each) in enumerate({"home": home, "one": one, "two": two}.items()):
-            each.join_network(home)
+    with fleets.fleet(machines, root, ADDRESSES) as fleet:
+        for each in (fleet.home, fleet.one, fleet.two):
             each.share(shared, "/srv/shared")
-            each.run(f"hostname {name}")
-            if number:
-                each.run(f"mkdir -p /run/sshd; ssh-keygen -A > /dev/null; /usr/sbin/sshd -p {2350 + number}")
-        hosts = {name: {"ansible_host": "127.0.0.1", "ansible_port": 2350 + n} for n, name in ((1, "one"), (2, "two"))}
-        home.write("/srv/quick.yml", quick_steps())
-        home.write("/srv/two.yml", json.dumps({"all": {"hosts": hosts}}))
+        hosts = {name: {"ansible_host": "127.0.0.1", "ansible_port": port} for name, port in PORTS.items()}
+        fleet.home.write("/srv/quick.yml", quick_steps())
+        fleet.home.write("/srv/two.yml", json.dumps({"all": {"hosts": hosts}}))
         hosts["three"] = {"ansible_host": "127.0.0.1", "ansible_port": 2353}  # nobody is there
-        home.write("/srv/three.yml", json.dumps({"all": {"hosts": hosts}}))
-        yield SimpleNamespace(home=home, one=one, two=two, out=shared / "out")
-
-
-def know_hosts(fleet: SimpleNamespace) -> None:
-    for port, each in ((2351, fleet.one), (2352, fleet.two)):
-        key = each.read("/etc/ssh/ssh_host_ed25519_key.pub")
-        fleet.home.run(f"echo '[127.0.0.1]:{port} {key.strip()}' >> ~/.ssh/known_hosts")
-
-
-def wait_for(found: Callable[[], object], seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end
-        time.sleep(0.2)
+        fleet.home.write("/srv/three.yml", json.dumps({"all": {"hosts": hosts}}))
+        fleet.out = shared / "out"
+        yield fleet
 
 
 def check_whole(out: Path, data: study_data.Study) -> dict[tuple[str, str], dict]:
@@ -287,11 +273,11 @@ def check_whole(out: Path, data: study_data.Study) -> dict[tuple[str, str], dict
 def test_the_hosts_of_an_inventory_share_the_work_and_one_that_dies_costs_no_result(
     fleet: SimpleNamespace, data: study_data.Study
 ) -> None:
-    know_hosts(fleet)
+    fleets.know_hosts(fleet, ADDRESSES)
     running = fleet.home.popen(f"{PROVISION} process {SHARED.format('three')} --json")
     # It has done something, and is at something else that takes a while.
-    wait_for(lambda: any(one["host"] == "two" for one in records(fleet.out).values()))
-    wait_for(lambda: fleet.two.run("pgrep -f '[d]wi2response|[d]wi2fod|[m]tnormalise'", check=False).stdout)
+    wait_until(lambda: any(one["host"] == "two" for one in records(fleet.out).values()))
+    wait_until(lambda: fleet.two.run("pgrep -f '[d]wi2response|[d]wi2fod|[m]tnormalise'", check=False).stdout)
     fleet.two.end()
     said, errors = running.communicate(timeout=300)
     assert running.returncode == 1, said + errors
@@ -311,7 +297,7 @@ def test_the_hosts_of_an_inventory_share_the_work_and_one_that_dies_costs_no_res
 
 def test_a_host_whose_key_is_unknown_is_named_by_its_fingerprint_and_what_to_do(fleet: SimpleNamespace) -> None:
     error = process(fleet.home, SHARED.format("two"), code=1)["error"]
-    own = fleet.two.run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").stdout.split()[1]
+    own = fleets.fingerprint(fleet.two)
     assert error["code"] == "host-key-unknown" and own in error["message"]
     assert "ssh-keyscan -p 2352 -t ed25519 127.0.0.1" in error["hint"]
 
@@ -342,7 +328,7 @@ class Drive:
         self.server = self.box.popen(
             f"{PYTHON} benchmarks/slow_drive.py /srv/real /srv/drive", stdout=subprocess.DEVNULL
         )
-        wait_for(lambda: self.box.run("mountpoint -q /srv/drive", check=False).returncode == 0, 20)
+        wait_until(lambda: self.box.run("mountpoint -q /srv/drive", check=False).returncode == 0, 20)
 
     def kill(self) -> None:
         self.box.run("pkill -KILL -f '[s]low_drive.py'")
@@ -371,8 +357,8 @@ def drive(
 
 def until_half(drive: Drive, out: str) -> None:
     """Wait until several steps are done and another one is at work."""
-    wait_for(lambda: len(records(drive.folder / out)) >= 8)
-    wait_for(lambda: drive.box.run("pgrep -f '[d]wi2response|[d]wi2fod|[m]tnormalise'", check=False).stdout)
+    wait_until(lambda: len(records(drive.folder / out)) >= 8)
+    wait_until(lambda: drive.box.run("pgrep -f '[d]wi2response|[d]wi2fod|[m]tnormalise'", check=False).stdout)
 
 
 def test_a_run_goes_on_by_itself_when_the_drive_is_mounted_again(drive: Drive, data: study_data.Study) -> None:

@@ -9,7 +9,7 @@ import shutil
 def free_bytes(path):
     """Return the free bytes for a path that may not exist yet, None if unknown."""
     try:
-        return shutil.disk_usage(_nearest(path)).free
+        return shutil.disk_usage(nearest(path)).free
     except OSError:
         return None
 
@@ -29,7 +29,7 @@ def disk_code(path):
 
 def _disk_problem(path):
     try:
-        disk = os.statvfs(_nearest(path))
+        disk = os.statvfs(nearest(path))
     except OSError:
         return "", ""
     if disk.f_flag & os.ST_RDONLY:
@@ -46,10 +46,10 @@ def _disk_problem(path):
 
 def writable(path):
     """Return whether a path, or the nearest existing folder above it, is writable."""
-    return os.access(_nearest(path), os.W_OK | os.X_OK)
+    return os.access(nearest(path), os.W_OK | os.X_OK)
 
 
-def _nearest(path):
+def nearest(path):
     """Return a path, or the nearest existing folder above it."""
     while not os.path.lexists(path):
         path = os.path.dirname(path)

@@ -16,6 +16,7 @@ import time
 
 from . import apt, commands, cpu, network, places, reading, system
 from .amounts import format_bytes
+from .disk import nearest
 from .look import deps
 from .status import status
 
@@ -135,17 +136,10 @@ def check_rights():
     return _warn("an ordinary user, without sudo", "Builds from a store can be installed; packages need root.")
 
 
-def _nearest(path):
-    """Return the path, or the nearest existing folder above it."""
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    return path
-
-
 def check_space():
     """Check whether there is room where the roles write."""
     needed = _places()
-    free = {place: shutil.disk_usage(_nearest(place)).free for place in needed}
+    free = {place: shutil.disk_usage(nearest(os.path.realpath(place))).free for place in needed}
     full = [place for place, (_little, too_little) in needed.items() if free[place] < too_little]
     short = [place for place, (little, _too_little) in needed.items() if free[place] < little]
     found = f"free: {', '.join(f'{format_bytes(room)} in {place}' for place, room in free.items())}"
@@ -168,7 +162,7 @@ def _places():
     # Places on the same file system are listed as the first of them, with the largest need.
     devices, found = {}, {}
     for place, needed in asked.items():
-        first = devices.setdefault(os.stat(_nearest(place)).st_dev, place)
+        first = devices.setdefault(os.stat(nearest(os.path.realpath(place))).st_dev, place)
         found[first] = max(found.get(first, (0, 0)), needed)
     return found
 

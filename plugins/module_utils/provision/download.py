@@ -71,11 +71,12 @@ class _Redirects(request.HTTPRedirectHandler):
         self._hashed = hashed
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
-        old, new = (urlsplit(url).scheme.lower() for url in (req.full_url, newurl))
-        if new not in _SCHEMES or ((old, new) == ("https", "http") and not self._hashed):
+        new = urlsplit(newurl).scheme.lower()
+        if new not in _SCHEMES or (new == "http" and not self._hashed):
+            why, code = ("encrypted", "not-encrypted") if new == "http" else ("allowed", "bad-redirect")
             raise DownloadError(
-                f"{shown(req.full_url)} redirects to {shown(newurl)}, which is not allowed.",
-                "Give the URL of the file itself.", code="bad-redirect",
+                f"{shown(req.full_url)} redirects to {shown(newurl)}, which is not {why}.",
+                "Give the URL of the file itself.", code=code,
             )  # fmt: skip
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 

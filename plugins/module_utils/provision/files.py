@@ -36,15 +36,20 @@ def plain_modes(folder):
                 os.chmod(path, 0o755 if stat.S_ISDIR(mode) or mode & 0o100 else 0o644)
 
 
-def write_json(path, value, mode=0o644):
+def write_json(path, value, mode=0o644, alone=False):
     """Write a value as JSON under a temporary name and rename it, so that readers never see half of it."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True), mode)
+    write_text(path, json.dumps(value, indent=1, sort_keys=True), mode, alone)
 
 
-def write_text(path, text, mode=0o644):
-    """Write a file under a temporary name, readable only by its owner, and rename it."""
+def write_text(path, text, mode=0o644, alone=False):
+    """Write a file under a temporary name, readable only by its owner, and rename it.
+
+    A writer that is `alone`, because it holds the file's lock, first deletes what killed ones left.
+    """
     folder = os.path.dirname(path)
     make_folder(folder)
+    if alone:
+        drop_half_written(path)
     handle, name = tempfile.mkstemp(prefix=_half_written(path), dir=folder)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -69,6 +74,13 @@ def drop_half_written(path):
         if name.startswith(_half_written(path)):
             with suppress(OSError):
                 os.unlink(os.path.join(folder, name))
+
+
+def drop_file(path):
+    """Delete a file, if there is one, and what killed writers left beside it; the caller holds the file's lock."""
+    drop_half_written(path)
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def set_mode(descriptor, mode):

@@ -22,10 +22,9 @@ from plugins.module_utils.provision.store import pack, read
 from plugins.module_utils.provision.tool import install, mrtrix3
 from plugins.modules import git_reference, reverse_ssh_tunnel, sshd_login
 
+from .module_utils.look.public_keys import KEY
 from .module_utils.store.packed import crafted, failing, frame_of, plain, tar_of
-from .servers import _without_proxies  # noqa: F401
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 MRTRIX3 = mrtrix3.MRtrix3({"name": "mrtrix3", "title": "MRtrix3"})
 NGROK = {
     "port": 2222, "remote_addr": "", "region": "", "server_addr": "", "root_cas": "", "max_seconds": 0,

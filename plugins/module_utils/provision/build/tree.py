@@ -65,7 +65,7 @@ def check_commands(build, wanted):
     known = build.known()
     unknown = [name for name in wanted if name not in known]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], known, 3, 0.5)
+        near = difflib.get_close_matches(unknown[0], known)
         raise BuildError(
             f"This version of MRtrix3 has no command {', '.join(map(repr, unknown))}.",
             f"Did you mean {' or '.join(map(repr, near))}?" if near else f"It has: {', '.join(sorted(known))}.",

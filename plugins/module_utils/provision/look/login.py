@@ -7,6 +7,7 @@ import pwd
 import re
 import time
 
+from ..notes import read_state
 from ..reading import read_json, read_text
 from .keys import opens
 
@@ -19,6 +20,13 @@ def user_name():
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
+
+
+def user_of(port):
+    """Return the user to log in as at a port of this machine: that of the role sshd, else the current user."""
+    sshd = read_state("sshd")
+    there = sshd.get("report", {}).get("user") if sshd.get("wanted", {}).get("port") == port else ""
+    return there or user_name()
 
 
 # The fields of shadow(5) after the name; all but the first are in days.

@@ -15,7 +15,7 @@ from ..places import state_folder
 from ..reading import is_elf, read_json
 from .connection import colab_policy_problem, offered_key, server_port, way_in
 from .deps import absent_report
-from .login import user_name
+from .login import user_of
 
 # The role's options whose change requires a new endpoint.
 OPTIONS = (
@@ -88,12 +88,6 @@ def public_address(url):
     """Return the host and port of ``tcp://HOST:PORT``."""
     host, _colon, port = url.partition("://")[2].rpartition(":")
     return host, int(port)
-
-
-def user_of(port):
-    """Return the user to log in as at a port of this machine: that of the role sshd, else the current user."""
-    server = read_state("sshd")
-    return server["report"]["user"] if server.get("wanted", {}).get("port") == port else user_name()
 
 
 def ngrok_report(url, expires, port, key):

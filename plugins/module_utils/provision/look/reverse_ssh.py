@@ -19,7 +19,7 @@ from ..reading import read_json, read_text, sha256_of
 from .connection import colab_policy_problem, offered_key, server_port, way_in
 from .deps import absent_report, installed_for
 from .keys import Wrong, is_whole, known_hosts, private_key
-from .login import user_name
+from .login import user_of
 
 _GATEWAY = re.compile(
     r"(?P<user>[\w.][\w.-]*)@(?:(?P<name>[\w.][\w.-]*)|\[(?P<address>[\da-fA-F:.%]+)\])(?::(?P<port>\d{1,5}))?", re.A
@@ -84,20 +84,12 @@ def key_line(wanted, public_key):
     return f"{limits} {public_key}"
 
 
-def tunnel_answers(folder, seconds=4):
+def tunnel_answers(folder):
     """Return whether the gateway answers on the connection that holds the port there."""
     # The request for a port that the key may not open travels through that connection, and the gateway refuses it.
     ask = ["ssh", "-F", "none", "-S", "control", "-o", "ProxyCommand=false", "-W", "127.0.0.1:1", "gateway"]
-    code, _out, error = run(ask, seconds=seconds, folder=folder)  # in that folder, since socket paths must be short
+    code, _out, error = run(ask, seconds=4, folder=folder)  # in that folder, since socket paths must be short
     return code == 0 or "refused by peer" in error
-
-
-def _login(port):
-    """Return the user to log in as at a port of this machine: that of the role sshd, else the current user."""
-    sshd = read_state("sshd")
-    if sshd.get("wanted", {}).get("port") == port and sshd.get("report", {}).get("user"):
-        return sshd["report"]["user"]
-    return user_name()
 
 
 def _expires(started, seconds):
@@ -132,7 +124,7 @@ def tunnel_report(wanted, gateway, tunnel, key, public_key):
         return {}
     host = f"[{gateway['host']}]" if ":" in gateway["host"] else gateway["host"]
     jump = wanted["jump"] or (host if gateway["port"] == 22 else f"{host}:{gateway['port']}")
-    user = _login(wanted["port"])
+    user = user_of(wanted["port"])
     return {
         "user": user,
         **way_in(user, "127.0.0.1", tunnel["port"], key, jump),
@@ -143,7 +135,7 @@ def tunnel_report(wanted, gateway, tunnel, key, public_key):
     }
 
 
-def tunnel_drift(wanted, state, now, folder):
+def tunnel_drift(state, now, folder):
     """Return in words how the tunnel noted in `state` differs from the one wanted; empty if it does not."""
     if not state.get("report"):
         return "no tunnel is set up"
@@ -280,7 +272,7 @@ def look_at(wanted, machine):
     if not gateway:
         return dict(result, converged=False, drift="", problem=tunnel_problem(wanted, gateway, []))
     now = tunnel_now(wanted, gateway, folder)
-    drift = tunnel_drift(wanted, state, now, folder)
+    drift = tunnel_drift(state, now, folder)
     # Only once: a gateway that hangs takes seconds.
     lost = what_is_lost(now if drift else state, now["key"], folder)
     drift = drift or lost

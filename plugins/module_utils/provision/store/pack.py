@@ -18,7 +18,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from ..alive import boot_id
 from ..failures import CODES
 from ..file_lock import locked
-from ..files import drop_half_written, make_folder, set_mode, write_json
+from ..files import make_folder, set_mode, write_json
 from .errors import BadArchive, StoreError
 from .manifest import MANIFEST, check_manifest
 from .members import Members, UnsafeError
@@ -177,13 +177,13 @@ def _is_nobodys(handle):
     return True
 
 
-def drop_unfinished(store, hours=HOURS_NEW):
-    """Delete the files of killed packers, after so many hours for other machines; return the paths."""
+def drop_unfinished(store):
+    """Delete the files of killed packers, those of other machines after `HOURS_NEW`; return the paths."""
     # A mounted Drive does not show the locks of other machines, so only a file's age counts.
     dropped, here = [], os.path.join(store, _new_here())
     for path in glob.glob(os.path.join(glob.escape(store), NEW + "*")):
         with suppress(OSError):
-            if time.time() - os.path.getmtime(path) > hours * 3600 or (path.startswith(here) and _is_left(path)):
+            if time.time() - os.path.getmtime(path) > HOURS_NEW * 3600 or (path.startswith(here) and _is_left(path)):
                 os.unlink(path)
                 dropped.append(path)
     return dropped
@@ -227,8 +227,7 @@ def _publish(unfinished, store, manifest):
         os.unlink(beside(path))
     _rename(unfinished, path)
     with suppress(OSError):  # the archive has the manifest, too
-        drop_half_written(beside(path))
-        write_json(beside(path), manifest)
+        write_json(beside(path), manifest, alone=True)
     return path
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from contextlib import suppress
 
-from ..files import drop_half_written, write_text
+from ..files import drop_file, write_text
 
 _PROFILES = "/etc/profile.d"
 
@@ -32,17 +31,14 @@ def make_profile(name, environment):
     if not path:
         return drop_profile(name)
     lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
-    drop_half_written(path)
-    return write_text(path, f"# Made by the role {name} of provision, which also replaces and removes it.\n{lines}")
+    text = f"# Made by the role {name} of provision, which also replaces and removes it.\n{lines}"
+    return write_text(path, text, alone=True)
 
 
 def drop_profile(name):
     """Remove a tool's file for login shells, and temporary files that a killed run left."""
-    if os.geteuid():
-        return  # root's
-    drop_half_written(_path(name))
-    with suppress(FileNotFoundError):
-        os.unlink(_path(name))
+    if not os.geteuid():  # the folder is root's
+        drop_file(_path(name))
 
 
 def environment_problem(name, environment):

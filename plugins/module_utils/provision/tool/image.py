@@ -22,9 +22,8 @@ def write_image(path, shape, voxels):
         file.write(bytes(header) + bytes(voxels))
 
 
-def write_blob(path, size=24):
+def write_blob(path):
     """Write an image of a ball in noise-free space, brighter towards its middle."""
-    half = range(-(size // 2), size - size // 2)
-    write_image(
-        path, (size, size, size), [max(0, 220 - 2 * (x * x + y * y + z * z)) for z in half for y in half for x in half]
-    )
+    half = range(-12, 12)
+    voxels = [max(0, 220 - 2 * (x * x + y * y + z * z)) for z in half for y in half for x in half]
+    write_image(path, (24, 24, 24), voxels)

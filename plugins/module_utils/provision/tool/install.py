@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from ..conda.fetch import fetch_all, forget
 from ..conda.install import lay_out_packages, link_commands
@@ -14,7 +14,7 @@ from ..conda.lock import read_lock
 from ..cpu import cpu_flags
 from ..failures import Problem, failure
 from ..file_lock import Locked, locked
-from ..files import drop_half_written, make_folder, plain_modes, write_json
+from ..files import drop_file, make_folder, plain_modes, write_json
 from ..progress import teller
 from ..reading import names_in, read_json
 from ..store.choose import candidates, why_not_here, why_not_wanted
@@ -153,8 +153,7 @@ class Tool:
         link_dir = state["link_dir"]
         state["left_alone"] = make_links(link_dir, report["bin"], state["commands"]) if link_dir else []
         self._note_environment(state)
-        drop_half_written(given["state_file"])
-        write_json(given["state_file"], state)
+        write_json(given["state_file"], state, alone=True)
         return state
 
     def _note_environment(self, state):
@@ -351,11 +350,8 @@ class Tool:
         drop_profile(self.name)
         for place in {prefix, *map(_prefix_of, (state, *pending))} - {""}:
             drop_leftovers(place)
-        drop_half_written(given["state_file"])
-        # Last: while it exists, the next removal can finish an interrupted one.
-        for path in (given["state_file"] + ".lock", given["state_file"]):
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+        drop_file(given["state_file"] + ".lock")
+        drop_file(given["state_file"])  # last: while it exists, the next removal can finish an interrupted one
         return state
 
     # --- As an Ansible module -----------------------------------------------------------------------------------------

@@ -13,6 +13,9 @@ from plugins.module_utils.provision.tool import environment, mrtrix3
 from plugins.module_utils.provision.tool import install as shared
 from provision.engine import content
 
+from ..module_utils.store.packed import KEY as KEY
+from ..module_utils.store.packed import MANIFEST as WHOLE
+
 ABOUT = {"name": "mrtrix3", "title": "MRtrix3", "environment": {"MRTRIX_HOME": "PREFIX"}}
 TOOL = mrtrix3.MRtrix3(ABOUT)
 ROOT = str(content.root())
@@ -20,7 +23,7 @@ MRINFO = "#!/bin/sh\n# compiled\necho '== mrinfo 3.0.8 =='\n"
 RESPONSE = "#!/usr/bin/env python\nprint('== dwi2response 3.0.8 ==')\n"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _shell_scripts_are_compiled(monkeypatch, tmp_path):
     def is_compiled(path):
         return not os.path.islink(path) and b"# compiled" in open(path, "rb").read()
@@ -36,7 +39,7 @@ def _shell_scripts_are_compiled(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def tree(tmp_path):
+def tree(tmp_path, _shell_scripts_are_compiled):
     """A built source tree."""
     tree = tmp_path / "tree"
     for name, text in (("mrinfo", MRINFO), ("dwi2response", RESPONSE), ("mrtrix3.py", "#!/usr/bin/env python\n")):
@@ -65,12 +68,7 @@ def snapshot(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-KEY = "mrtrix3-3.0.8-debian12-x86_64-x86-64-v3"
-MANIFEST = {
-    "tool": "mrtrix3", "version": "3.0.8", "release": "debian-12", "arch": "x86_64", "cpu": "x86-64-v3",
-    "glibc": "2.36", "asked": [], "commands": ["dwi2response", "mrinfo"], "complete": True, "repo": "there",
-    "build_seconds": 1234.5,
-}  # fmt: skip
+MANIFEST = {**WHOLE, "repo": "there", "build_seconds": 1234.5}
 MACHINE = {
     "release": "debian-12", "arch": "x86_64", "glibc": "2.36", "cpu": "x86-64-v3", "own_cpu": "x86-64-v3",
     "flags": ["avx2"],
@@ -78,7 +76,7 @@ MACHINE = {
 
 
 @pytest.fixture
-def shelf(tmp_path, monkeypatch):
+def shelf(tmp_path, monkeypatch, _shell_scripts_are_compiled):
     """The folder of a store, and a machine of which all is known."""
     monkeypatch.setattr(shared, "this_machine", lambda: MACHINE)
     (tmp_path / "store").mkdir()

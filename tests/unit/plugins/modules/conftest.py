@@ -2,6 +2,8 @@
 
 import pytest
 
+from .built_tree import _shell_scripts_are_compiled, given, shelf, tree, wanted  # noqa: F401
+
 
 @pytest.fixture(autouse=True)
 def as_on_a_machine(monkeypatch):

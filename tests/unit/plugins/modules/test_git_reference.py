@@ -1,17 +1,14 @@
 """What a version means in a repository that is not here."""
 
-import json
 import shutil
 import subprocess
 
 import pytest
 
-pytest.importorskip("ansible")
-
-from ansible.module_utils.testing import patch_module_args
-
 from plugins.module_utils.provision.releases import COMMITS
 from plugins.modules import git_reference
+
+from .built_tree import run_module as run_any
 
 LISTING = (
     "aaa\trefs/heads/master\nbbb\trefs/tags/3.0.7\nccc\trefs/tags/3.0.8\nddd\trefs/tags/3.0.8^{}\neee\trefs/heads/dev\n"
@@ -120,9 +117,7 @@ def test_what_names_a_repository_and_a_version_is_taken(repo, version):
 
 def run_module(capsys, repo, version, **more):
     given = {"repo": repo, "version": version, "option": "mrtrix3_repo", **more}
-    with patch_module_args(given), pytest.raises(SystemExit) as ended:
-        git_reference.main()
-    return ended.value.code, json.loads(capsys.readouterr().out)
+    return run_any(git_reference, capsys, **given)
 
 
 @pytest.mark.needs("git")

@@ -10,25 +10,13 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ansible")
-
 from plugins.module_utils.provision import drive
 from plugins.module_utils.provision.store import pack as packing
 from plugins.module_utils.provision.store import portable as portable
 from plugins.module_utils.provision.store.read import read_archive
 from plugins.modules import store_pack
 
-from .built_tree import (
-    KEY,
-    ROOT,
-    TOOL,
-    _shell_scripts_are_compiled,  # noqa: F401
-    everything,
-    given,  # noqa: F401
-    run_module,
-    shelf,  # noqa: F401
-    tree,  # noqa: F401
-)
+from .built_tree import KEY, ROOT, TOOL, everything, run_module
 
 
 def test_an_installation_is_packed_and_its_report_tells_where(given, shelf, capsys, tmp_path):

@@ -15,8 +15,6 @@ from pathlib import Path
 import pytest
 import zstandard
 
-pytest.importorskip("ansible")
-
 from plugins.module_utils.provision.reading import sha256_of
 from plugins.module_utils.provision.store import read
 from plugins.module_utils.provision.store.choose import candidates
@@ -36,17 +34,12 @@ from .built_tree import (
     MRINFO,
     RESPONSE,
     TOOL,
-    _shell_scripts_are_compiled,  # noqa: F401
     asked,
     build,
     everything,
-    given,  # noqa: F401
     library,
     run_module,
-    shelf,  # noqa: F401
     snapshot,
-    tree,  # noqa: F401
-    wanted,  # noqa: F401
 )
 
 

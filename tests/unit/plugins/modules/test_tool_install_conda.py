@@ -6,9 +6,6 @@ from pathlib import Path
 
 import channel
 import pytest
-
-pytest.importorskip("ansible")
-
 from channel import PLACEHOLDER
 
 from plugins.module_utils.provision.failures import Problem
@@ -16,16 +13,7 @@ from plugins.module_utils.provision.tool import mrtrix3
 from plugins.module_utils.provision.tool.described import Described
 from plugins.modules import tool_install
 
-from .built_tree import (
-    ABOUT,
-    MRINFO,
-    RESPONSE,
-    _shell_scripts_are_compiled,  # noqa: F401
-    given,  # noqa: F401
-    run_module,
-    snapshot,
-    tree,  # noqa: F401
-)
+from .built_tree import ABOUT, MRINFO, RESPONSE, run_module, snapshot
 
 TOOL = mrtrix3.MRtrix3({**ABOUT, "hidden": ["mrview"]})
 

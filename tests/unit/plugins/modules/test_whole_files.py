@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 
 from plugins.modules import whole_files
+
+from .built_tree import run_module
 
 
 @pytest.fixture
 def have(capsys):
     def call(check: bool = False, **given) -> dict:
-        with patch_module_args({**given, "_ansible_check_mode": check}), pytest.raises(SystemExit):
-            whole_files.main()
-        return json.loads(capsys.readouterr().out)
+        return run_module(whole_files, capsys, **given, _ansible_check_mode=check)[1]
 
     return call
 

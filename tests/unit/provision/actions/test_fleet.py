@@ -24,9 +24,8 @@ def broken(host):
 
 
 @pytest.fixture
-def plays(monkeypatch, tmp_path):
+def plays(monkeypatch):
     """Put a run in Ansible's place in which the hosts in `failing` fail; return the inventories it was asked for."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     asked, failing = [], {"two", "four"}
 
     def run(roles, variables, *, inventory, playbook="site.yml", **rest):

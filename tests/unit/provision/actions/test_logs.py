@@ -15,9 +15,8 @@ RECAP = "PLAY RECAP\nlocalhost                  : ok=5    changed={}    unreacha
 
 
 @pytest.fixture
-def folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    return tmp_path / "provision" / "logs"
+def folder(state_place):
+    return state_place / "logs"
 
 
 def write(folder, name, text):

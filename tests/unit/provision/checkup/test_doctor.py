@@ -173,7 +173,7 @@ def test_space_is_enough_or_short_or_none_in_the_nearest_folder_that_is_there(mo
 
 
 def test_every_file_system_is_told_once():
-    assert len(checks._places()) == len({os.stat(checks._nearest(place)).st_dev for place in checks._places()})
+    assert len(checks._places()) == len({os.stat(checks.nearest(place)).st_dev for place in checks._places()})
 
 
 @pytest.mark.parametrize(("available", "expected"), [(8 * 10**9, "ok"), (10**9, "warn"), (0, "warn"), (None, "warn")])

@@ -360,8 +360,7 @@ def command(*words, **options):
     return subprocess.run([sys.executable, "-m", "provision", *words], text=True, check=False, **options)
 
 
-def test_a_mistake_of_ours_is_one_sentence_with_a_code_and_its_traceback_in_a_log(run, capsys, monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+def test_a_mistake_of_ours_is_one_sentence_with_a_code_and_its_traceback_in_a_log(run, capsys):
     run.raises = KeyError("x")
     assert provision("run mrtrix3 --json") == cli.FAILED
     error = json.loads(capsys.readouterr().out)["error"]
@@ -399,12 +398,11 @@ def test_how_children_end_is_heard_where_the_caller_did_not_want_to():
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_standard_streams_that_are_closed_do_not_matter(closed, tmp_path):
+def test_standard_streams_that_are_closed_do_not_matter(closed, state_place):
     line = f"exec {sys.executable} -m provision list {closed}"
-    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
-    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
     assert done.returncode == cli.DONE and "Error" not in done.stderr
-    assert not list(tmp_path.rglob("*error.log"))
+    assert not list(state_place.rglob("*error.log"))
 
 
 @pytest.fixture

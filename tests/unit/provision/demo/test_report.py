@@ -3,7 +3,6 @@
 import base64
 import re
 from contextlib import nullcontext
-from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,33 +14,11 @@ from provision.errors import OptionError, ProvisionError
 from provision.pictures import glyphs, peek, reader
 from provision.pictures.picture import Picture
 
-# The smallest PNG that a browser shows; what is in it does not matter here.
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
+from ..page import PNG, Page
+
 MISSING = ProvisionError("mrpeek is not installed.", hint='Install it: provision.run("mrpeek").')
 DRAWN = {"glyphs": Picture(PNG, 30, 20, "FODs of axial slice 2"), "peek": Picture(PNG, 40, 10, "slices of dwi.mif")}
 COMMANDS = ["mrinfo -version", "mrconvert 'a b.nii' dwi.mif"]
-
-
-class Page(HTMLParser):
-    """The text of a page, its elements and their attributes."""
-
-    def __init__(self, html: str):
-        super().__init__()
-        self.text, self.elements = "", []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_data(self, data):
-        self.text += data
-
-    def all(self, tag: str) -> list[dict]:
-        """The attributes of all elements of a kind."""
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def result(folder: Path = Path("/out"), **fields) -> DemoResult:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from html.parser import HTMLParser
 
 import pytest
 from rich.cells import cell_len
 
 from provision.display.tables import Cell, Table
+
+from ..page import Page
 
 LONG = "one two three four five six seven eight nine ten eleven twelve"
 PATH = "/a/path/that/is/longer/than/any/line/and/that/somebody/copies"
@@ -21,21 +22,6 @@ def table(rows, lines=(), head=()):
 
 def cells(row):
     return [cell if isinstance(cell, Cell) else Cell(cell) for cell in row]
-
-
-class Page(HTMLParser):
-    """The elements of a page with their attributes, and its text."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.elements, self.text = [], ""
-        self.feed(html)
-
-    def handle_starttag(self, name, attributes):
-        self.elements.append((name, dict(attributes)))
-
-    def handle_data(self, text):
-        self.text += text
 
 
 @pytest.fixture

@@ -14,10 +14,9 @@ WANTED = {"mrtrix3": {"name": "mrtrix3", "version": "auto", "state": "present", 
 READY = {"mrtrix3": {"version": "3.0.8"}}
 
 
-@pytest.fixture(autouse=True)
-def kept(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return tmp_path / "state" / "provision" / "wanted"
+@pytest.fixture
+def kept(state_place):
+    return state_place / "wanted"
 
 
 @pytest.fixture(autouse=True)

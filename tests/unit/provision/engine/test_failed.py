@@ -8,18 +8,12 @@ from provision.errors import OptionError
 FLEET = inventory.given("one,two,three,four")
 
 
-@pytest.fixture(autouse=True)
-def state(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    return tmp_path / "provision" / "failed"
-
-
 def only(roles, machines=FLEET):
     found = failed.chosen(roles, machines)
     return found and found.only
 
 
-def test_those_that_failed_are_taken_until_they_have_not(state):
+def test_those_that_failed_are_taken_until_they_have_not(state_place):
     failed.keep(["mrtrix3", "deps"], FLEET, FLEET.hosts, ["two", "four"])
     assert only(["deps", "mrtrix3"]) == ("two", "four")
     failed.keep(["deps", "mrtrix3"], FLEET, ["two", "four"], ["four"])
@@ -28,8 +22,8 @@ def test_those_that_failed_are_taken_until_they_have_not(state):
     assert only(["deps", "mrtrix3"]) == ("one", "four")
     failed.keep(["deps", "mrtrix3"], FLEET, FLEET.hosts, [])
     assert only(["deps", "mrtrix3"]) is None
-    (file,) = state.iterdir()
-    assert file.stat().st_mode & 0o777 == 0o600 and state.stat().st_mode & 0o777 == 0o700
+    (file,) = (state_place / "failed").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600 and file.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_of_other_roles_or_machines_nothing_is_known():
@@ -47,9 +41,9 @@ def test_a_limit_holds_and_a_host_that_is_gone_from_the_inventory_is_left_out():
     assert only(["mrtrix3"], limited) == ("two",)
 
 
-def test_what_cannot_be_read_is_not_known(state):
+def test_what_cannot_be_read_is_not_known(state_place):
     failed.keep(["mrtrix3"], FLEET, FLEET.hosts, ["two"])
-    next(state.iterdir()).write_text("{")
+    next((state_place / "failed").iterdir()).write_text("{")
     with pytest.raises(OptionError):
         failed.chosen(["mrtrix3"], FLEET)
 

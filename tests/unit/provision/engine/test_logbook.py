@@ -12,9 +12,8 @@ from provision.machine import places
 
 
 @pytest.fixture
-def folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    return tmp_path / "provision" / "logs"
+def folder(state_place):
+    return state_place / "logs"
 
 
 def test_a_log_is_its_owners_alone_whatever_the_umask(folder):

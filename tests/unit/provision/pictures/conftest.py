@@ -1,5 +1,6 @@
 """What the tests of pictures share."""
 
+import os
 import tempfile
 
 import pytest
@@ -14,3 +15,10 @@ def temporary(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
+
+
+@pytest.fixture
+def nothing_stays(temporary):
+    """Nothing may stay in the folder for temporary files."""
+    yield
+    assert os.listdir(temporary) == []

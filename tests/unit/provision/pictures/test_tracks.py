@@ -1,6 +1,5 @@
 """Tracks are drawn where they are, in the colours of their directions, and thinned only with a note."""
 
-import os
 import subprocess
 import sys
 
@@ -14,20 +13,13 @@ from provision.pictures import tracks as module
 
 from .tracks import LINES, tck
 
-pytestmark = pytest.mark.usefixtures("mrtrix")
+pytestmark = pytest.mark.usefixtures("mrtrix", "nothing_stays")
 
 AFFINE = np.diag([2.0, 2, 3, 1])
 IMAGE = nibabel.Nifti1Image(np.random.default_rng(0).uniform(1, 100, (10, 12, 8)).astype(np.float32), AFFINE)
 # Along x at z = 6 (slice 2), along y at z = 12 (slice 4), and along z through both, in mm.
 ACROSS, UP = np.array([[2.0, 8, 6], [4, 8, 6], [6, 8, 6]]), np.array([[8.0, 4, 12], [8, 6, 12]])
 THROUGH = np.array([[10.0, 10, at] for at in range(0, 19, 2)])
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays(temporary):
-    """Nothing may stay in the folder for temporary files."""
-    yield
-    assert os.listdir(temporary) == []
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import base64
 import gzip
 import io
-import os
 import subprocess
 import sys
 import types
@@ -27,7 +26,7 @@ from provision.pictures.view import view
 
 from .tracks import LINES, streamlines, tck
 
-pytestmark = pytest.mark.usefixtures("mrtrix")
+pytestmark = pytest.mark.usefixtures("mrtrix", "nothing_stays")
 
 AFFINE = np.array([[2.0, 0, 0, -3], [0, 2, 0, -5], [0, 0, 2.5, 7], [0, 0, 0, 1]])
 FLIPPED = np.array([[-1, 0, 0, 2], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
@@ -38,13 +37,6 @@ VALUES = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
 def notebook(monkeypatch):
     """Let this process pass for a kernel."""
     monkeypatch.setattr(IPython, "get_ipython", lambda: types.SimpleNamespace(kernel=object()))
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays(temporary):
-    """Nothing may stay in the folder for temporary files."""
-    yield
-    assert os.listdir(temporary) == []
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+from waiting import wait_until
 
 from provision.errors import ProvisionError
 from provision.machine import alive
@@ -163,23 +164,16 @@ def quick(monkeypatch):
     monkeypatch.setattr(claim, "LEASE", 0.06)
 
 
-def until(what):
-    end = time.monotonic() + 5
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.002)
-
-
 def test_a_claim_is_renewed_while_the_block_runs(path, quick):
     with held(path):
         os.utime(path, (0, 0))
-        until(lambda: path.stat().st_mtime > 0)
+        wait_until(lambda: path.stat().st_mtime > 0)
 
 
 def test_a_run_whose_claim_was_taken_is_stopped_and_leaves_it_alone(path, left, quick):
     with held(path) as mine:
         left(**ELSEWHERE)
-        until(lambda: mine.lost)
+        wait_until(lambda: mine.lost)
         with pytest.raises(ProvisionError, match="node7") as raised:
             mine.check()
         assert raised.value.code == "study-busy"
@@ -192,5 +186,5 @@ def test_a_folder_that_is_away_for_a_while_does_not_end_a_run(path, quick):
         time.sleep(0.05)
         path.parent.with_name("away").rename(path.parent)
         os.utime(path, (0, 0))
-        until(lambda: path.stat().st_mtime > 0)
+        wait_until(lambda: path.stat().st_mtime > 0)
         mine.check()

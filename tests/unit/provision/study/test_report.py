@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -20,32 +18,11 @@ from provision.study import report
 from provision.study.report import drawn, responses
 from provision.study.report.gathered import Series, gathered
 
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
+from ..page import PNG, Page
+
 HOSTILE = "<script>alert('x')</script>"
 MISSING = ProvisionError("VTK cannot draw on this machine.", hint="Install Mesa.")
 WHITE, FLAT = "# Shells: 0,1000\n3000 0 0\n1500 -600 100\n", "# Shells: 0,1000\n3500\n1600\n"
-
-
-class Page(HTMLParser):
-    """The text of a page, its elements and their attributes."""
-
-    def __init__(self, path: Path):
-        super().__init__()
-        self.html, self.text, self.elements = path.read_text("utf-8"), "", []
-        self.feed(self.html)
-        self.close()
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_data(self, data):
-        self.text += data
-
-    def all(self, tag: str, name: str) -> list[str]:
-        """The values of an attribute of all elements of a kind."""
-        return [attributes[name] or "" for one, attributes in self.elements if one == tag and name in attributes]
 
 
 @pytest.fixture(autouse=True)

@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import nibabel
 import numpy as np
 import pytest
+from waiting import wait_until
 
 from provision.study import worker
 from provision.study.pool import WORKER
@@ -183,13 +183,6 @@ def test_a_folder_of_inputs_that_is_gone_is_no_failure_of_the_step(out, process)
 def running(marker):
     found = subprocess.run(["pgrep", "-f", marker], capture_output=True, text=True)
     return [pid for pid in found.stdout.split() if int(pid) != os.getpid()]
-
-
-def wait_until(condition, seconds=10.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_a_worker_whose_master_is_gone_stops_its_command_and_sweeps(out, process):

@@ -8,11 +8,7 @@ from plugins.module_utils.provision.build import driver
 from plugins.module_utils.provision.build.driver import BuildError, Clock
 from plugins.module_utils.provision.build.tree import build
 
-from .source_tree import (
-    _no_hangup,  # noqa: F401
-    compile_,
-    source,  # noqa: F401
-)
+from .source_tree import compile_
 
 
 def test_progress_tells_step_and_total(source):

@@ -6,13 +6,7 @@ import pytest
 
 from plugins.module_utils.provision.build.driver import BuildError
 
-from .source_tree import (
-    _no_hangup,  # noqa: F401
-    clone,  # noqa: F401
-    compile_,
-    settle,
-    source,  # noqa: F401
-)
+from .source_tree import compile_, settle
 
 
 @pytest.fixture

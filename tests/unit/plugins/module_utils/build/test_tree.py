@@ -8,13 +8,7 @@ from plugins.module_utils.provision.build.driver import BuildError
 from plugins.module_utils.provision.build.tree import choose_jobs, drop_damaged, tree_locked
 from plugins.module_utils.provision.file_lock import locked
 
-from .source_tree import (
-    _no_hangup,  # noqa: F401
-    clone,  # noqa: F401
-    compile_,
-    settle,
-    source,  # noqa: F401
-)
+from .source_tree import compile_, settle
 
 
 def test_all_commands_are_built_when_none_is_named(source):

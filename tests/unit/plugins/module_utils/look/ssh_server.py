@@ -13,9 +13,10 @@ from plugins.module_utils.provision import places
 from plugins.module_utils.provision.look import login
 from plugins.module_utils.provision.look import sshd as look
 
+from .public_keys import KEY as KEY
+
 AT_CORP = "jane@corp.example"
 FakeEntry = namedtuple("FakeEntry", "pw_name pw_uid pw_dir pw_shell")
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 
 
 @pytest.fixture

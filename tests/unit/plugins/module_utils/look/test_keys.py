@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import subprocess
 
@@ -10,17 +9,9 @@ import pytest
 
 from plugins.module_utils.provision.look import keys as keys
 
+from .public_keys import KEY, OTHER, RSA, line_of
+
 NAME = "sshd_authorized_keys"
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
-OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB8eHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgEA"
-
-
-def line_of(kind: str, *parts: bytes) -> str:
-    blob = b"".join(len(part).to_bytes(4, "big") + part for part in (kind.encode(), *parts))
-    return f"{kind} {base64.b64encode(blob).decode()}"
-
-
-RSA = line_of("ssh-rsa", b"\1\0\1", b"\0" + b"\x80" * 256)
 SK = line_of("sk-ssh-ed25519@openssh.com", bytes(32), b"ssh:")
 
 

@@ -10,12 +10,7 @@ import pytest
 from plugins.module_utils.provision.look import login
 from plugins.module_utils.provision.look import sshd as look
 
-from .ssh_server import (
-    AT_CORP,
-    FakeEntry,
-    server,  # noqa: F401
-    speaks_against,
-)
+from .ssh_server import AT_CORP, FakeEntry, speaks_against
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,14 @@ import yaml
 
 from plugins.module_utils.provision import notes, places
 from plugins.module_utils.provision.look import connection as connection
+from plugins.module_utils.provision.look import login
 from plugins.module_utils.provision.look import ngrok as look
 from provision.engine import content
 
+from .public_keys import KEY, OTHER
+
 ROOT = content.root()
 TOKEN = "2Nq9771bPxe8ctg7LKr_2ClH7Y15Zqe4bWLWF9p"
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
-OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB8eHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgEA"
 HERE, PUBLIC = ("127.0.0.1", 2222), ("1.tcp.eu.ngrok.io", 12345)
 URL = "tcp://1.tcp.eu.ngrok.io:12345"
 WANTED = {
@@ -277,7 +278,7 @@ def test_the_script_of_pyngrok_on_path_is_no_agent(place, tmp_path):
 def test_who_logs_in_is_the_user_of_the_server_at_that_port(place, tmp_path):
     (tmp_path / "state/sshd.json").write_text(json.dumps({"wanted": {"port": 2222}, "report": {"user": "ada"}}))
     assert look.user_of(2222) == "ada"
-    assert look.user_of(22) == look.user_name()
+    assert look.user_of(22) == login.user_name()
 
 
 def test_absent_is_converged_where_nothing_is(place):

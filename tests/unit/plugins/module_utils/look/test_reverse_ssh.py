@@ -12,7 +12,7 @@ import pytest
 from plugins.module_utils.provision import notes, places
 from plugins.module_utils.provision.look import reverse_ssh as look
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+from .public_keys import KEY
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,7 @@ import pytest
 from plugins.module_utils.provision.look import login
 from plugins.module_utils.provision.look import sshd as look
 
-from .ssh_server import (
-    KEY,
-    server,  # noqa: F401
-)
+from .ssh_server import KEY
 
 
 def test_sound_wishes_are_no_problem(server):

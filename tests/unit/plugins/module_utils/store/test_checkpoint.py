@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 pytest.importorskip("ansible")
 
@@ -47,12 +48,6 @@ def tree(tmp_path):
 
 
 KEPT = {"config", "tmp/core/app.o", "lib/libmrtrix.so", "bin/mrinfo"}
-
-
-@pytest.fixture
-def shelf(tmp_path):
-    """The store's folder, which is not made yet."""
-    return tmp_path / "store"
 
 
 def checkpoint(shelf, tree, **changes):
@@ -362,21 +357,13 @@ def test_the_sources_of_a_fresh_clone_are_older_than_what_is_restored(tree, tmp_
 # --- Stores that fail, and the thread ---------------------------------------------------------------------------------
 
 
-def wait_for(condition):
-    for _ in range(200):
-        if condition():
-            return
-        time.sleep(0.02)
-    pytest.fail("it did not come to that")
-
-
 def test_what_is_finished_is_kept_while_the_build_goes_on(shelf, tree, monkeypatch):
     monkeypatch.setattr(checkpoints, "SECONDS", 0.02)
     kept = checkpoint(shelf, tree)
     kept.start()
-    wait_for(lambda: len(pieces(shelf)) == 1)
+    wait_until(lambda: len(pieces(shelf)) == 1)
     put(tree, "tmp/second.o")
-    wait_for(lambda: len(pieces(shelf)) == 2)
+    wait_until(lambda: len(pieces(shelf)) == 2)
     kept.stop()
     put(tree, "tmp/third.o")
     time.sleep(0.1)
@@ -406,14 +393,14 @@ def test_a_store_that_is_full_or_gone_is_a_problem_and_no_more(shelf, tree, monk
     monkeypatch.setattr(checkpoints, "SECONDS", 0.02)
     kept = checkpoint(shelf, tree)
     kept.start()
-    wait_for(lambda: kept.unkept)
+    wait_until(lambda: kept.unkept)
     (note,) = kept.notes()
     assert str(shelf) in note
     # It goes on trying, so that the beginning of a piece may be there at any moment.
     assert not list(shelf.rglob("*.tar.zst"))
     # It may come back: then all of it is kept.
     broken[0] = False
-    wait_for(lambda: list(shelf.rglob("*.tar.zst")))
+    wait_until(lambda: list(shelf.rglob("*.tar.zst")))
     kept.stop()
     with stream_of(str(pieces(shelf)[0])) as tar:
         assert {member.name for member in tar} == KEPT
@@ -426,7 +413,7 @@ def test_a_store_that_is_no_folder_is_a_problem_and_no_more(shelf, tree, monkeyp
     kept = checkpoint(shelf, tree)
     assert kept.restore() == 0
     kept.start()
-    wait_for(lambda: kept.unkept)
+    wait_until(lambda: kept.unkept)
     kept.stop()
     assert len(kept.notes()) == 2
     assert shelf.read_text() == "mine"

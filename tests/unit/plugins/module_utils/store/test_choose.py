@@ -13,19 +13,7 @@ from plugins.module_utils.provision.store.errors import Unreadable
 from plugins.module_utils.provision.store.names import beside as notes_beside
 from plugins.module_utils.provision.store.names import set_aside
 
-from .packed import (
-    KEY,
-    carried,
-    content_of,
-    crafted,
-    failing,
-    pack,
-    plain,
-    prefix,  # noqa: F401
-    shelf,  # noqa: F401
-    unpacked,
-    visible,
-)
+from .packed import KEY, carried, content_of, crafted, failing, pack, plain, unpacked, visible
 
 MACHINE = {
     "release": "debian-12", "arch": "x86_64", "glibc": "2.36", "cpu": "x86-64-v3", "own_cpu": "x86-64-v3",

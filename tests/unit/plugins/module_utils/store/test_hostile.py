@@ -24,15 +24,14 @@ from plugins.module_utils.provision.store.read import read_archive
 from plugins.module_utils.provision.store.tar import TarReader
 from provision.store import builds as shelf_of
 
-MANIFEST = {
-    "tool": "mrtrix3", "version": "3.0.8", "release": "debian-12", "arch": "x86_64", "cpu": "x86-64-v3",
-    "glibc": "2.36", "asked": [], "commands": ["mrinfo"], "complete": True, "repo": "here", "created": 1.0,
-}  # fmt: skip
+from .packed import KEY
+from .packed import MANIFEST as WHOLE
+
+MANIFEST = {**WHOLE, "commands": ["mrinfo"], "created": 1.0}
 MACHINE = {
     "release": "debian-12", "arch": "x86_64", "glibc": "2.36", "cpu": "x86-64-v3", "own_cpu": "x86-64-v3", "flags": []
 }  # fmt: skip
 WANTED = {"tool": "mrtrix3", "version": "any", "cpu": "", "commands": [], "repo": "here"}
-KEY = "mrtrix3-3.0.8-debian12-x86_64-x86-64-v3"
 quick = settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 # Names and targets with what leads elsewhere, and what no system has.

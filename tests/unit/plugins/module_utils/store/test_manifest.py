@@ -9,17 +9,7 @@ from plugins.module_utils.provision.store import manifest as manifests
 from plugins.module_utils.provision.store import pack as packing
 from plugins.module_utils.provision.store.errors import StoreError
 
-from .packed import (
-    MANIFEST,
-    crafted,
-    frame_of,
-    plain,
-    prefix,  # noqa: F401
-    refuse,
-    shelf,  # noqa: F401
-    tar_of,
-    told,
-)
+from .packed import MANIFEST, crafted, frame_of, plain, refuse, tar_of, told
 
 
 def test_a_manifest_with_something_missing_is_not_packed(prefix, shelf):

@@ -8,14 +8,7 @@ import pytest
 from plugins.module_utils.provision.store.names import key_of, set_aside
 from plugins.module_utils.provision.store.read import read_archive
 
-from .packed import (
-    KEY,
-    MANIFEST,
-    failing,
-    pack,
-    prefix,  # noqa: F401
-    shelf,  # noqa: F401
-)
+from .packed import KEY, MANIFEST, failing, pack
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,14 @@ from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
+from waiting import wait_until
 
 from plugins.module_utils.provision.alive import alive, process
 from plugins.module_utils.provision.reading import sha256_of
 from plugins.module_utils.provision.store import offer as offering
 from plugins.module_utils.provision.store.errors import StoreError
 
-from .packed import (
-    pack,
-    prefix,  # noqa: F401
-    visible,
-)
+from .packed import pack, visible
 
 
 @pytest.fixture
@@ -38,10 +35,7 @@ def got(offered, secret):
 
 
 def has_ended(offered):
-    end = time.monotonic() + 10
-    while alive(process(offered["pid"])):
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    wait_until(lambda: not alive(process(offered["pid"])), seconds=10)
     with socket.socket() as asked:
         return asked.connect_ex(("127.0.0.1", offered["port"])) != 0
 

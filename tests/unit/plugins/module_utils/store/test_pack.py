@@ -16,18 +16,7 @@ from plugins.module_utils.provision.store.names import archives
 from plugins.module_utils.provision.store.pack import adopt, written_whole
 from plugins.module_utils.provision.store.read import read_archive, stream_of
 
-from .packed import (
-    KEY,
-    MANIFEST,
-    _File,
-    carried,
-    failing,
-    pack,
-    prefix,  # noqa: F401
-    shelf,  # noqa: F401
-    unpacked,
-    visible,
-)
+from .packed import KEY, MANIFEST, _File, carried, failing, pack, unpacked, visible
 
 
 def test_what_is_packed_comes_out_the_same(prefix, shelf, tmp_path):

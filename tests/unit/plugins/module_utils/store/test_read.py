@@ -28,9 +28,7 @@ from .packed import (
     outside,
     pack,
     plain,
-    prefix,  # noqa: F401
     refuse,
-    shelf,  # noqa: F401
     special,
     tar_of,
     told,

@@ -18,17 +18,10 @@ from plugins.module_utils.provision.store.names import key_of
 from plugins.module_utils.provision.store.pack import adopt, pack, written_whole
 from plugins.module_utils.provision.store.read import read_archive
 
-MANIFEST = {
-    "tool": "mrtrix3", "version": "3.0.8", "release": "debian-12", "arch": "x86_64", "cpu": "x86-64-v3",
-    "glibc": "2.36", "asked": [], "commands": ["mrinfo"], "complete": True, "repo": "here",
-}  # fmt: skip
+from .packed import MANIFEST
+
 is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
 SOMEBODY = 4242
-
-
-@pytest.fixture
-def shelf(tmp_path):
-    return tmp_path / "store"
 
 
 @pytest.fixture

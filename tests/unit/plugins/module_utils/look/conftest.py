@@ -1,0 +1,3 @@
+"""What the role sshd would want of a machine."""
+
+from .ssh_server import server  # noqa: F401
