@@ -187,7 +187,7 @@ apt-get update -qq
 cd {REPO}
 git init -q && git add -A -f && git -c user.name=t -c user.email=t@example.org commit -q -m source && git tag {NEW}
 for name in eve mallory; do useradd -m -s /bin/bash $name; done
-chmod 755 /root /srv/ngrok
+chmod 755 /srv/ngrok
 rm /usr/local/bin/mrinfo  # of the layer below: it would be taken for an installed MRtrix3
 """
 
@@ -546,6 +546,7 @@ class World:
     @contextlib.contextmanager
     def machine(self, start: str = "bare") -> Iterator[Machine]:
         with self._machines.box(self._start(start), offline=True) as box:
+            box.run("chmod 755 /root", cwd="/")  # for other users; the project comes with a closed one
             yield Machine(box)
 
     def outcome(self, start: str, *commands: str) -> tuple[dict[str, set[str]], list[float]]:
