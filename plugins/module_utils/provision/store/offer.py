@@ -76,7 +76,7 @@ def offer(path, names=None):
     paths = {"": path} if names is None else {f"/{name}": os.path.join(path, name) for name in names}
     try:
         for name, each in paths.items():
-            files[name] = os.open(each, os.O_RDONLY | os.O_CLOEXEC)
+            files[name] = os.open(each, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         with _listener() as listener:
             reading, writing = os.pipe()
             child = os.fork()
