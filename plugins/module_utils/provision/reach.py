@@ -96,7 +96,9 @@ def _said(*command):
     """Return what a program prints, nothing if it is not installed; raise TimeoutError."""
     try:
         # Python looks for pip first where it is started.
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, cwd="/")
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=SECONDS, cwd="/"
+        )
     except OSError:
         return ""
     except subprocess.TimeoutExpired as error:
