@@ -54,7 +54,7 @@ ENVIRONMENT = {
 }
 
 # Seconds after which a root that no session used is thrown away. They are large, and most are superseded.
-UNUSED_FOR = 2 * 24 * 3600
+UNUSED_FOR = 12 * 3600
 
 # As in Debian's slim images, no documentation and no translations, and nothing waits for a disk that is thrown away.
 SMALL = {
