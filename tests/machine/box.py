@@ -437,7 +437,9 @@ class Box:
     def share(self, folder: Path, path: str) -> None:
         """Show a folder of this machine, to be written to as well; several boxes may show the same."""
         self.run(f"mkdir -p {shlex.quote(path)}", cwd="/")
-        enter = ["nsenter", "--target", str(self._pid), "--mount", "--"]  # not the box's root: the rest is below it
+        # With the root of what started the box: the box has another, and in a chroot so has its namespace.
+        starter = str(self._holders[0].pid)
+        enter = ["nsenter", "--target", starter, "--mount", "--root", "--wd=/", "--"]
         subprocess.run([*enter, "mount", "--bind", str(folder), f"{self._folder}/root{path}"], check=True)
 
     def cut_network(self) -> None:
