@@ -740,12 +740,12 @@ def _digest(path: Path) -> str:
 
 
 def _debootstrap(suite: str, target: Path) -> None:
-    if not shutil.which("debootstrap", path=_path()):
-        print("installing debootstrap on this machine, to make boxes with", file=sys.stderr)
-        install = "apt-get install -y -qq debootstrap debian-archive-keyring"
-        subprocess.run(
-            ["sh", "-c", f"{install} || {{ apt-get update -qq && {install}; }}"], check=True, stdout=subprocess.DEVNULL
-        )
+    with _locked(cache() / "locks" / "debootstrap"):  # apt fails where another works
+        if not shutil.which("debootstrap", path=_path()):
+            print("installing debootstrap on this machine, to make boxes with", file=sys.stderr)
+            install = "apt-get install -y -qq debootstrap debian-archive-keyring"
+            command = f"{install} || {{ apt-get update -qq && {install}; }}"
+            subprocess.run(["sh", "-c", command], check=True, stdout=subprocess.DEVNULL)
     # In namespaces of its own nothing stays mounted or running when it is interrupted.
     script = "/usr/share/debootstrap/scripts/sid"  # serves the suites that this debootstrap has not heard of, too
     made = subprocess.run(
