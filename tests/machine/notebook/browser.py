@@ -11,6 +11,7 @@ button for a password, it is pressed, and `password` is what it shows. At the en
 again without what its widgets held, as most front ends save it: `reopened` is the pictures of each cell then.
 """
 
+import contextlib
 import io
 import json
 import sys
@@ -175,7 +176,16 @@ def save(driver: webdriver.Chrome) -> None:
     driver.find_element(By.XPATH, "//div[contains(@class, 'lm-MenuBar-itemLabel') and text()='File']").click()
     command = "li[data-command='docmanager:save']"
     WebDriverWait(driver, 20).until(lambda _: driver.find_elements(By.CSS_SELECTOR, command))[0].click()
-    WebDriverWait(driver, 20).until(lambda _: file.stat().st_mtime_ns > before, "the notebook was not saved")
+    WebDriverWait(driver, 20).until(
+        lambda _: file.stat().st_mtime_ns > before and is_whole(file), "the notebook was not saved"
+    )
+
+
+def is_whole(file: Path) -> bool:
+    """Return whether all of a notebook is in its file; for a moment it is empty."""
+    with contextlib.suppress(ValueError):
+        return bool(json.loads(file.read_text("utf-8")))
+    return False
 
 
 def reopened(driver: webdriver.Chrome, url: str) -> list[list[dict[str, int]]]:
