@@ -2,9 +2,6 @@
 
 import json
 import os
-import re
-import subprocess
-import sys
 import threading
 from collections import Counter
 from functools import partial
@@ -17,10 +14,8 @@ import pytest
 
 pytest.importorskip("ansible")
 
-from provision.engine import content
-from provision.machine.alive import alive, process
+from .several_hosts import ROOT, play, servers
 
-ROOT = content.root()
 # Fetches as the real one does, and installs nothing. The host "far" reaches no other, and "broken" does nothing at all.
 INSTALL = f"""#!/usr/bin/python
 # WANT_JSON
@@ -53,30 +48,18 @@ if given["state"] == "offered":
     open(given["store"] + "/server", "w").write(json.dumps(done["offer"]))
 print(json.dumps(done))
 """
-PLAY = f"""
-- hosts: all
-  gather_facts: false
-  vars_files: [{ROOT}/roles/_tool/vars/main.yml]
-  vars: {{ansible_connection: local, ansible_python_interpreter: {sys.executable}, provision_conda_mirror: ""}}
-  tasks:
-    - ansible.builtin.set_fact:
-        {{_tool_report: {{}}, _tool_passed_over: {{}}, _tool_failed: [], _tool_began: "{{{{ now().timestamp() }}}}"}}
-    - ansible.builtin.include_tasks: {ROOT}/roles/_tool/tasks/try.yml
-      vars:
-        _tool_trying: conda
-        _tool_wanted: {{name: mrtrix3, title: MRtrix3, conda: {{}}}}
-        _tool_look:
-          version: 3.0.8
-          store: "{{{{ playbook_dir }}}}/{{{{ store | default(inventory_hostname) }}}}"
-          store_problem: "{{{{ 'it is full' if full | default(false) else '' }}}}"
-          lock: "{{{{ playbook_dir }}}}/{{{{ lock }}}}.json"
-          prefix: "{{{{ inventory_hostname }}}}"
-          link_dir: ""
-          commands: []
-        _tool_machine: {{cache: "{{{{ playbook_dir }}}}/cache-{{{{ inventory_hostname }}}}"}}
-        _tool_state_file: /none
-    - ansible.builtin.debug:
-        msg: {{report: "{{{{ _tool_report }}}}", failed: "{{{{ _tool_failed }}}}"}}
+WISHES = """
+_tool_trying: conda
+_tool_wanted: {name: mrtrix3, title: MRtrix3, conda: {}}
+_tool_look:
+  version: 3.0.8
+  store: "{{ playbook_dir }}/{{ store | default(inventory_hostname) }}"
+  store_problem: "{{ 'it is full' if full | default(false) else '' }}"
+  lock: "{{ playbook_dir }}/{{ lock }}.json"
+  prefix: "{{ inventory_hostname }}"
+  link_dir: ""
+  commands: []
+_tool_machine: {cache: "{{ playbook_dir }}/cache-{{ inventory_hostname }}"}
 """
 HOSTS = {
     # One that cannot keep packages is not the one to hand them on.
@@ -104,13 +87,7 @@ class Files(SimpleHTTPRequestHandler):
 def played(tmp_path_factory):
     """Return (what each host ended with, how often each channel was asked, the folder)."""
     folder = tmp_path_factory.mktemp("once")
-    texts = {
-        "library/tool_install.py": INSTALL, "library/archive_handover.py": HAND_OVER, "play.yml": PLAY,
-        "hosts.yml": json.dumps({"all": {"hosts": HOSTS}}),
-    }  # fmt: skip
-    for name, text in texts.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+    texts = {"library/tool_install.py": INSTALL, "library/archive_handover.py": HAND_OVER}
     handler = partial(Files, directory=str(folder / "served"))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         for lock in "abcd":
@@ -121,20 +98,8 @@ def played(tmp_path_factory):
                 entry["url"] = f"http://127.0.0.1:{server.server_port}/{path}"
             (folder / f"{lock}.json").write_text(json.dumps(channel.lock("tool", *made)))
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        done = subprocess.run(
-            [Path(sys.executable).with_name("ansible-playbook"), "-i", folder / "hosts.yml", folder / "play.yml"],
-            capture_output=True, text=True, check=False, cwd=folder, env={
-                **os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_HOME": str(folder / "home"),
-                "ANSIBLE_LIBRARY": f"{folder}/library:{ROOT}/plugins/modules", "LC_ALL": "C.UTF-8",
-                "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "no_proxy": "127.0.0.1",
-            },
-        )  # fmt: skip
+        found, _said = play(folder, WISHES, HOSTS, texts)
         server.shutdown()
-    assert done.returncode == 0, done.stdout + done.stderr
-    said = done.stdout.rpartition("TASK [ansible.builtin.debug]")[2]
-    ended = re.findall(r"^ok: \[(.*?)\] => (\{.*?^\})", said, re.M | re.S)
-    found = {host: json.loads(text)["msg"] for host, text in ended}
-    assert set(found) == set(HOSTS), done.stdout
     return found, Files.asked, folder
 
 
@@ -164,6 +129,5 @@ def test_what_another_host_gives_under_the_name_of_a_package_is_not_taken_for_it
 
 def test_no_server_is_left(played):
     _found, _asked, folder = played
-    offers = [json.loads(path.read_text()) for path in folder.glob("*/server")]
-    found = [(process(one["pid"]), one["start"]) for one in offers]  # one that has ended may not be reaped yet
-    assert len(offers) == 2 and not [one for one, start in found if alive(one) and one["start"] == start]
+    started, running = servers(folder, "*/server")
+    assert len(started) == 2 and not running

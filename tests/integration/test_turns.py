@@ -1,20 +1,14 @@
 """Hosts that want the same build: one makes it, and the others take its archive. Here, all of them are this machine."""
 
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("ansible")
 
-from provision.engine import content
-from provision.machine.alive import alive, process
+from .several_hosts import ROOT, play, servers
 
-ROOT = content.root()
 # Stand-ins: what builds is a task that fails on some hosts, and what is packed is a few words.
 INSTALL = """#!/usr/bin/python
 # WANT_JSON
@@ -68,36 +62,24 @@ BUILD = """
 - ansible.builtin.set_fact:
     __mrtrix3_built: {belongs_to: "", tree: /none, cpu: "", spent: 1, unfinished: "", notes: [], commit: abc}
 """
-PLAY = f"""
-- hosts: all
-  gather_facts: false
-  vars_files: [{ROOT}/roles/_tool/vars/main.yml]
-  vars: {{ansible_connection: local, ansible_python_interpreter: {sys.executable}}}
-  tasks:
-    - ansible.builtin.set_fact:
-        {{_tool_report: {{}}, _tool_passed_over: {{}}, _tool_failed: [], _tool_began: "{{{{ now().timestamp() }}}}"}}
-    - ansible.builtin.include_tasks: {ROOT}/roles/_tool/tasks/try.yml
-      vars:
-        _tool_trying: source
-        _tool_wanted:
-          {{name: mrtrix3, title: MRtrix3, release: 3.0.8, repo: here, commit: "{{{{ commit | default('') }}}}"}}
-        _tool_look:
-          version: 3.0.8
-          store: "{{{{ playbook_dir }}}}/{{{{ store | default(inventory_hostname) }}}}"
-          store_problem: ""
-          store_warning: ""
-          prefix: /none
-          link_dir: ""
-          commands: []
-        _tool_machine:
-          release: debian-12
-          arch: x86_64
-          own_cpu: "{{{{ level | default('x86-64') }}}}"
-          glibc: "2.36"
-          cache: "{{{{ playbook_dir }}}}/cache-{{{{ inventory_hostname }}}}"
-        _tool_state_file: /none
-    - ansible.builtin.debug:
-        msg: {{report: "{{{{ _tool_report }}}}", failed: "{{{{ _tool_failed }}}}"}}
+WISHES = """
+_tool_trying: source
+_tool_wanted:
+  {name: mrtrix3, title: MRtrix3, release: 3.0.8, repo: here, commit: "{{ commit | default('') }}"}
+_tool_look:
+  version: 3.0.8
+  store: "{{ playbook_dir }}/{{ store | default(inventory_hostname) }}"
+  store_problem: ""
+  store_warning: ""
+  prefix: /none
+  link_dir: ""
+  commands: []
+_tool_machine:
+  release: debian-12
+  arch: x86_64
+  own_cpu: "{{ level | default('x86-64') }}"
+  glibc: "2.36"
+  cache: "{{ playbook_dir }}/cache-{{ inventory_hostname }}"
 """
 HOSTS = {
     # The archive travels, once through the machine where Ansible runs.
@@ -117,26 +99,9 @@ def played(tmp_path_factory):
     folder = tmp_path_factory.mktemp("turns")
     texts = {
         "library/tool_install.py": INSTALL, "library/store_pack.py": PACK, "library/archive_handover.py": HAND_OVER,
-        "library/mrtrix3_build.py": COMPILE,
-        "roles/mrtrix3/tasks/build.yml": BUILD, "play.yml": PLAY, "hosts.yml": json.dumps({"all": {"hosts": HOSTS}}),
+        "library/mrtrix3_build.py": COMPILE, "roles/mrtrix3/tasks/build.yml": BUILD,
     }  # fmt: skip
-    for name, text in texts.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    done = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), "-i", folder / "hosts.yml", folder / "play.yml"],
-        capture_output=True, text=True, check=False, cwd=folder, env={
-            **os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_HOME": str(folder / "home"),
-            "ANSIBLE_LIBRARY": f"{folder}/library:{ROOT}/plugins/modules", "LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-        },
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    said = done.stdout.rpartition("TASK [ansible.builtin.debug]")[2]
-    ended = re.findall(r"^ok: \[(.*?)\] => (\{.*?^\})", said, re.M | re.S)
-    found = {host: json.loads(text)["msg"] for host, text in ended}
-    assert set(found) == set(HOSTS), done.stdout
-    return found, done.stdout, folder
+    return *play(folder, WISHES, HOSTS, texts), folder
 
 
 def ran(said, task):
@@ -197,6 +162,5 @@ def test_a_host_on_which_the_build_of_another_does_not_run_builds_by_itself(play
 
 def test_no_server_is_left(played):
     _found, _said, folder = played
-    offers = [json.loads(path.read_text()) for path in folder.glob("*/build.tar.zst.server")]
-    found = [(process(one["pid"]), one["start"]) for one in offers]  # one that has ended may not be reaped yet
-    assert len(offers) == 3 and not [one for one, start in found if alive(one) and one["start"] == start]
+    started, running = servers(folder, "*/build.tar.zst.server")
+    assert len(started) == 3 and not running

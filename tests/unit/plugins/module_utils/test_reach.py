@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from plugins.module_utils.provision import reach
+from provision.engine import catalog
 
 DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
 
@@ -195,3 +196,7 @@ def test_pips_own_index_is_taken_where_none_is_configured(monkeypatch):
 def test_a_python_without_pip_has_no_index_to_be_asked(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert reach.pip_page() == ""
+
+
+def test_the_repository_that_is_asked_for_is_the_one_that_the_role_takes():
+    assert catalog.role("mrtrix3").options["mrtrix3_repo"].default == reach.GIT
