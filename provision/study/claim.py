@@ -87,7 +87,8 @@ class Claim:
         now = self._path.with_name(f".now-{self._mine['id']}")
         try:
             now.touch()
-            return now.stat().st_mtime - self._path.stat().st_mtime > LEASE
+            # Of a clock that was set back, the claim would be from the future for as long.
+            return abs(now.stat().st_mtime - self._path.stat().st_mtime) > LEASE
         except FileNotFoundError:
             return True
         finally:

@@ -110,6 +110,14 @@ def test_the_clock_of_this_machine_does_not_matter(path, left, monkeypatch):
     refused(path)
 
 
+def test_a_claim_from_the_future_holds_no_longer_than_its_lease(path, left):
+    left(-LEASE / 2, **ELSEWHERE)
+    refused(path)
+    left(-LEASE - 5, **ELSEWHERE)
+    with held(path) as mine:
+        assert owner(path) == mine._mine["id"]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
 def test_a_damaged_claim_holds_for_its_lease_too(path, text):
     write(path, text)
