@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -125,6 +126,19 @@ def test_a_damaged_claim_holds_for_its_lease_too(path, text):
     os.utime(path, (0, 0))
     with held(path) as mine:
         assert owner(path) == mine._mine["id"]
+
+
+def test_a_claim_that_cannot_be_written_is_none(path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(claim.json, "dump", full)
+        with pytest.raises(ProvisionError) as raised, held(path):
+            pass
+    assert raised.value.code == "study-folder" and not path.exists()
+    with held(path):
+        pass
 
 
 def test_a_claim_leaves_nothing_beside_it(path, left):
