@@ -13,12 +13,14 @@ from typing import Any
 
 from provision import __version__
 from provision.display.tables import Cell, Table
+from provision.errors import ProvisionError
 from provision.machine import failures
 from provision.machine.files import write_json, write_text
 from provision.machine.reading import read_json, read_text
 from provision.study.plan import Task, by_owner
 from provision.study.records import FAILURES, INDEX
 from provision.study.series import Series
+from provision.study.worker import is_gone
 from provision.words import format_seconds
 
 _COLUMNS = ("subject", "session", "series", "step", "command", "error", "log")
@@ -171,10 +173,16 @@ def describe(out: Path, source: Path) -> None:
         "Name": f"{name}: fibre orientation distributions", "BIDSVersion": "1.10.0", "DatasetType": "derivative",
         "GeneratedBy": [made_by], "SourceDatasets": [{"URL": source.resolve().as_uri()}],
     }  # fmt: skip
-    if not (out / "dataset_description.json").exists():
-        write_json(str(out / "dataset_description.json"), description)
-    if not (out / ".bidsignore").exists():
-        write_text(str(out / ".bidsignore"), "".join(f"{pattern}\n" for pattern in _IGNORED))
+    try:
+        if not (out / "dataset_description.json").exists():
+            write_json(str(out / "dataset_description.json"), description)
+        if not (out / ".bidsignore").exists():
+            write_text(str(out / ".bidsignore"), "".join(f"{pattern}\n" for pattern in _IGNORED))
+    except OSError as error:
+        if is_gone(error):
+            raise
+        message, hint = failures.explain(error)
+        raise ProvisionError(message, hint=hint, code="study-folder") from error
 
 
 def _write_failures(found: Study) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 
 import pytest
 
+from provision.errors import ProvisionError
 from provision.study import summary
 
 from .builders import Pool, step, write
@@ -174,6 +177,17 @@ def test_the_folder_is_described_as_derivatives_of_its_dataset(lab):
     assert found["Name"].startswith("My study") and found["DatasetType"] == "derivative"
     assert found["GeneratedBy"][0]["Name"] == "provision" and found["GeneratedBy"][0]["Version"]
     assert found["SourceDatasets"] == [{"URL": lab.data.as_uri()}]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_a_folder_that_cannot_be_described_is_no_bug_of_ours(lab, monkeypatch, number):
+    def failing(path, _):
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr(summary, "write_json", failing)
+    with pytest.raises(ProvisionError, match=r"dataset_description\.json") as raised:
+        summary.describe(lab.out, lab.data)
+    assert raised.value.code == "study-folder"
 
 
 def test_files_that_bids_does_not_know_are_ignored(lab):
