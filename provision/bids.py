@@ -12,10 +12,13 @@ class Ambiguous(Exception):
 
 
 def visible(place: Path) -> list[Path]:
-    """Return what is in a folder, sorted; nothing hidden, such as the ``._*`` files of macOS."""
+    """Return what is in a folder, sorted; nothing hidden, such as the ``._*`` files of macOS.
+
+    Nothing is in one that is not there. One that cannot be read is an OSError: its content would be left out unnoticed.
+    """
     try:
         return sorted(path for path in place.iterdir() if not path.name.startswith("."))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

@@ -66,6 +66,8 @@ def _inherited(image: Path, kind: str, top: Path, listing: dict[Path, list[Path]
     hint = f"Put {_name(image)}_dwi{kind} beside it, or dwi{kind}, for all images, into {top}."
     try:
         found = bids.inherited(image, _name(image), kind, top, listing)
+    except OSError as error:
+        raise OptionError(f"{error.filename} cannot be read: {error.strerror}.", code="no-file") from error
     except bids.Ambiguous as several:
         message = f"Several {kind} files apply to {image}: {several}."
         raise OptionError(message, hint=hint, code="no-file") from None

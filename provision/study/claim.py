@@ -57,10 +57,15 @@ class Claim:
     def _is_taken(self) -> bool:
         """Write the claim and return True, unless there is one."""
         try:
-            with self._path.open("x", encoding="utf-8") as file:
-                json.dump(self._mine, file)
+            file = self._path.open("x", encoding="utf-8")
         except FileExistsError:
             return False
+        try:
+            with file:
+                json.dump(self._mine, file)
+        except OSError:  # on a full disk; an empty claim would hold for its lease
+            self._path.unlink(missing_ok=True)
+            raise
         _ours.add(self._mine["id"])
         return True
 
@@ -87,7 +92,8 @@ class Claim:
         now = self._path.with_name(f".now-{self._mine['id']}")
         try:
             now.touch()
-            return now.stat().st_mtime - self._path.stat().st_mtime > LEASE
+            # Of a clock that was set back, the claim would be from the future for as long.
+            return abs(now.stat().st_mtime - self._path.stat().st_mtime) > LEASE
         except FileNotFoundError:
             return True
         finally:

@@ -123,7 +123,7 @@ def process(
     source, target = paths.absolute(bids), paths.absolute(out)
     with _reachable():
         _check_folders(source, target)
-        found = _series(source, pattern, participant_label, session_label)
+        found = _series(source, target, pattern, participant_label, session_label)
     settings = Settings(
         base=str(paths.absolute(scratch)) if scratch else "",
         key=hashlib.sha256(os.fsencode(target.resolve())).hexdigest()[:16],
@@ -226,9 +226,11 @@ def _check_folders(source: Path, target: Path) -> None:
         raise OptionError(message, hint="Use another folder for the results.", code="bad-value")
 
 
-def _series(source: Path, pattern: str | None, subjects: Sequence[str], sessions: Sequence[str]) -> list[Series]:
+def _series(
+    source: Path, target: Path, pattern: str | None, subjects: Sequence[str], sessions: Sequence[str]
+) -> list[Series]:
     chosen = [[each] if isinstance(each, str) else list(each) for each in (subjects, sessions)]
-    return from_pattern(source, pattern, *chosen) if pattern else from_bids(source, *chosen)
+    return from_pattern(source, pattern, *chosen, out=target) if pattern else from_bids(source, *chosen)
 
 
 def _number(value: Any, name: str, *, whole: bool = False) -> Any:

@@ -48,9 +48,9 @@ class Records:
         record = read_json(str(self._out / path))
         try:
             self.learn(record)
+            return record if _is_sound(record) else {}
         except (KeyError, TypeError, AttributeError):
             return {}
-        return record if {"step", "series", "state"} <= record.keys() else {}
 
     def learn(self, record: dict[str, Any]) -> None:
         """Remember the digests of a record."""
@@ -99,3 +99,16 @@ class Records:
             with suppress(OSError):  # the next look reads the files again
                 write_json(str(self._out / path_of(record["series"], record["step"])), record)
         return ""
+
+
+def _is_sound(record: dict[str, Any]) -> bool:
+    """Return whether a record that lists its files can be used: somebody may have edited it."""
+    texts, numbers = ("step", "series", "definition", "command", "error", "log"), ("seconds", "memory")
+    made = list(record["outputs"].values())
+    return (
+        {"step", "series"} <= record.keys()
+        and (record.get("state") == "failed" or (record.get("state") == "done" and made != [] and all(made)))
+        and all(isinstance(record.get(key, ""), str) for key in texts)
+        and all(isinstance(record.get(key, 0), int | float) for key in numbers)
+        and not any("\0" in file["path"] for files in [*record["inputs"].values(), *made] for file in files)
+    )

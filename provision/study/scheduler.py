@@ -262,6 +262,9 @@ class Scheduler:
             raise ProvisionError(f"{answer['error']}.", hint=hint, code="disk-full")
         if answer["state"] == "broken":
             raise ProvisionError(f"{answer['error']}.", hint="Choose another --scratch folder.", code="study-scratch")
+        if answer["state"] == "unwritable":
+            hint = "Make it writable for you; then run the same command to resume."
+            raise ProvisionError(f"{answer['error']}.", hint=hint, code="study-folder")
         if answer["state"] == "gone":
             raise ProvisionError(
                 f"{answer['error']}.", hint="When it is there again, run the same command to resume.", code="study-gone"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from provision import bids, extras, paths
 from provision.errors import OptionError, unknown
 from provision.study import checks
+from provision.study.worker import is_gone
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +101,8 @@ def from_bids(folder: str | os.PathLike, subjects: Sequence[str] = (), sessions:
     [Series(subject='01', session='', name='sub-01', ..., shells=(0, 1000, 2000), problem='', note='')]
     """
     top = _folder(folder)
-    found = [_of_bids(top / name) for name in _bids_images(top)]
+    listed, unread = _listed_bids(top)
+    found = [*(_of_bids(top / name) for name in _bids_images(top, listed)), *unread]
     if not found:
         raise OptionError(
             f"There are no diffusion images in {top}.",
@@ -111,12 +113,18 @@ def from_bids(folder: str | os.PathLike, subjects: Sequence[str] = (), sessions:
     listing: dict[Path, list[Path]] = {}
     chosen = _unique(_chosen(found, subjects, sessions), top)
     for series in chosen:
-        _check_name(series, top)
+        if not series.problem:
+            _check_name(series, top)
     return [_checked(_with_inherited(series, top, listing)) for series in chosen]
 
 
 def from_pattern(
-    folder: str | os.PathLike, pattern: str, subjects: Sequence[str] = (), sessions: Sequence[str] = ()
+    folder: str | os.PathLike,
+    pattern: str,
+    subjects: Sequence[str] = (),
+    sessions: Sequence[str] = (),
+    *,
+    out: Path | None = None,
 ) -> list[Series]:
     """Find the diffusion series of a folder that is not BIDS, and what is wrong with them.
 
@@ -129,6 +137,8 @@ def from_pattern(
         optionally, ``{session}`` are labels, and ``*`` is anything within a name.
     subjects, sessions : sequence of str, optional
         Labels to choose; all by default.
+    out : pathlib.Path, optional
+        A folder that is not looked into: that of the results, which may be in the dataset.
 
     Returns
     -------
@@ -156,7 +166,11 @@ def from_pattern(
     extras.require("study", "Diffusion images", "nibabel")
     top = _folder(folder)
     parts = _compiled(pattern)
-    found = [_labelled(image, labels, top) for image, labels in _matches(top, parts, {})]
+    every = [replace(_labelled(path, labels, top), problem=problem)
+             for path, labels, problem in _matches(top, parts, {}, out and out.resolve())]  # fmt: skip
+    found = [series for series in every if not series.problem]
+    names = {series.name for series in found}
+    found += {series.name: series for series in every if series.problem and series.name not in names}.values()
     if not found:
         raise OptionError(
             f"No image in {top} matches {pattern}.",
@@ -173,14 +187,41 @@ def _folder(folder: str | os.PathLike) -> Path:
     top = paths.absolute(folder)
     if not top.is_dir():
         raise OptionError(f"There is no folder {top}.", hint="Give the folder of the dataset.", code="no-folder")
+    if not os.access(top, os.R_OK | os.X_OK):
+        raise OptionError(f"You have no permission to read {top}.", hint="Ask its owner for it.", code="no-folder")
     return top
 
 
 # BIDS
 
 
-def _bids_images(top: Path) -> list[str]:
-    """Return the paths of the diffusion images, relative to the folder."""
+def _listed_bids(top: Path) -> tuple[list[Path], list[Series]]:
+    """Return what is in the folders of diffusion series, and a series for each folder that cannot be read."""
+    found: list[Path] = []
+    unread: list[Series] = []
+
+    def listed(place: Path) -> list[Path]:
+        try:
+            return bids.visible(place)
+        except OSError as error:
+            if is_gone(error):
+                raise
+            of_it = place if place.name == "dwi" else place / "dwi"
+            name = "_".join(of_it.relative_to(top).parts[:-1])
+            problem = f"{place.relative_to(top)} cannot be read: {error.strerror}."
+            unread.append(replace(_of_bids(of_it / name), problem=problem))
+            return []
+
+    for subject in (path for path in bids.visible(top) if path.name.startswith("sub-")):
+        within = listed(subject)
+        sessions = [path for path in within if path.name.startswith("ses-")]
+        for place in (*sessions, subject) if within else ():
+            found += listed(place / "dwi")
+    return found, unread
+
+
+def _bids_images(top: Path, listed: Sequence[Path]) -> list[str]:
+    """Return the paths of the diffusion images among files, relative to the folder."""
     extras.require("study", "BIDS folders", "ancpbids", "nibabel")
     import ancpbids
 
@@ -192,8 +233,7 @@ def _bids_images(top: Path) -> list[str]:
 
     # Left to itself, the library would list derivatives and .git too, follow links in a circle, and unpickle a file of
     # the dataset.
-    places = (place for pattern in ("sub-*/dwi", "sub-*/ses-*/dwi") for place in top.glob(pattern))
-    names = [str(path.relative_to(top)) for place in places for path in bids.visible(place)]
+    names = [str(path.relative_to(top)) for path in listed]
     options = ancpbids.DatasetOptions(ignore_pickle_file=True)
     dataset = ancpbids.load_dataset(str(top), options, vfs=Listed(), paths=names)
     found: Any = dataset.query(suffix="dwi", extension=list(_NIFTI), scope="raw")
@@ -231,10 +271,16 @@ def _misnamed(image: str | Path) -> OptionError:
 
 
 def _with_inherited(series: Series, top: Path, listing: dict[Path, list[Path]]) -> Series:
+    if series.problem:
+        return series
     found: dict[str, Path | None] = {}
     for suffix in (".json", ".bval", ".bvec"):
         try:
             found[suffix] = bids.inherited(series.image, series.name, suffix, top, listing)
+        except OSError as error:
+            if is_gone(error):
+                raise
+            return replace(series, problem=f"{error.filename} cannot be read: {error.strerror}.")
         except bids.Ambiguous as several:
             if suffix != ".json":  # most steps do not need it
                 return replace(series, problem=f"Several {suffix} files apply to it: {several}.")
@@ -278,16 +324,31 @@ def _expression(words: Iterable[str]) -> re.Pattern[str]:
     return re.compile(text, re.DOTALL)
 
 
-def _matches(place: Path, parts: Sequence[re.Pattern[str]], labels: dict[str, str]) -> Iterator[tuple[Path, dict]]:
-    """Yield the images below a folder whose names match, with the labels found; one label has one value in a path."""
-    for path in bids.visible(place):
+def _matches(
+    place: Path, parts: Sequence[re.Pattern[str]], labels: dict[str, str], out: Path | None
+) -> Iterator[tuple[Path, dict, str]]:
+    """Yield the images below a folder whose names match, with the labels found; one label has one value in a path.
+
+    A folder that cannot be read, of a subject, is yielded with that problem.
+    """
+    if out and place.name == out.name and place.resolve() == out:
+        return
+    try:
+        paths_in = bids.visible(place)
+    except OSError as error:
+        if is_gone(error):
+            raise
+        if "subject" in labels:
+            yield place, labels, f"{place.name} cannot be read: {error.strerror}."
+        return
+    for path in paths_in:
         match = parts[0].fullmatch(path.name)
         if not match or any(labels.get(kind, label) != label for kind, label in match.groupdict().items()):
             continue
         if len(parts) > 1:
-            yield from _matches(path, parts[1:], labels | match.groupdict())
+            yield from _matches(path, parts[1:], labels | match.groupdict(), out)
         elif path.name.endswith(_IMAGES):
-            yield path, labels | match.groupdict()
+            yield path, labels | match.groupdict(), ""
 
 
 def _labelled(image: Path, labels: dict[str, str], top: Path) -> Series:
@@ -301,6 +362,8 @@ def _labelled(image: Path, labels: dict[str, str], top: Path) -> Series:
 
 def _with_neighbours(series: Series, is_alone: bool) -> Series:
     """Return the series with the gradient table beside its image."""
+    if series.problem:
+        return series
     place, stem = series.image.parent, _stem(series.image)
     if (place / f"{stem}.json").is_file():
         series = replace(series, sidecar=place / f"{stem}.json")

@@ -248,11 +248,14 @@ class _File:
         allowed = {*(f"in.{name}" for name in step.inputs), *(f"out.{name}" for name in step.outputs)}
         found = set()
         for number, command in enumerate(step.commands):
-            for name in (name for word in command for name in _PLACE.findall(word)):
+            for name, word in ((name, each) for each in command for name in _PLACE.findall(each)):
                 found.add(name)
                 if name not in allowed and name not in ("threads", "memory"):
                     question = did_you_mean(name, allowed)
                     raise self._wrong((*place, number), f"{{{name}}} is not an input or output of the step", question)
+                if step.level == "group" and name.startswith("in.") and word != f"{{{name}}}":
+                    what = f"{{{name}}} is a list of files in a step of the level group, and must be a word by itself"
+                    raise self._wrong((*place, number), what)
         if unwritten := next((name for name in step.outputs if f"out.{name}" not in found), None):
             raise self._wrong(place, f"no command writes {{out.{unwritten}}}")
 

@@ -13,12 +13,14 @@ from typing import Any
 
 from provision import __version__
 from provision.display.tables import Cell, Table
+from provision.errors import ProvisionError
 from provision.machine import failures
 from provision.machine.files import write_json, write_text
-from provision.machine.reading import read_json
+from provision.machine.reading import read_json, read_text
 from provision.study.plan import Task, by_owner
 from provision.study.records import FAILURES, INDEX
 from provision.study.series import Series
+from provision.study.worker import is_gone
 from provision.words import format_seconds
 
 _COLUMNS = ("subject", "session", "series", "step", "command", "error", "log")
@@ -171,10 +173,16 @@ def describe(out: Path, source: Path) -> None:
         "Name": f"{name}: fibre orientation distributions", "BIDSVersion": "1.10.0", "DatasetType": "derivative",
         "GeneratedBy": [made_by], "SourceDatasets": [{"URL": source.resolve().as_uri()}],
     }  # fmt: skip
-    if not (out / "dataset_description.json").exists():
-        write_json(str(out / "dataset_description.json"), description)
-    if not (out / ".bidsignore").exists():
-        write_text(str(out / ".bidsignore"), "".join(f"{pattern}\n" for pattern in _IGNORED))
+    try:
+        if not (out / "dataset_description.json").exists():
+            write_json(str(out / "dataset_description.json"), description)
+        if not (out / ".bidsignore").exists():
+            write_text(str(out / ".bidsignore"), "".join(f"{pattern}\n" for pattern in _IGNORED))
+    except OSError as error:
+        if is_gone(error):
+            raise
+        message, hint = failures.explain(error)
+        raise ProvisionError(message, hint=hint, code="study-folder") from error
 
 
 def _write_failures(found: Study) -> None:
@@ -192,7 +200,7 @@ def _write_failures(found: Study) -> None:
 
 
 def write(found: Study, tasks: Sequence[Task]) -> Study:
-    """Write the list of what failed, and the provenance of each series in which something was run.
+    """Write the list of what failed, and the provenance of each series of which something is done.
 
     Return the study, with a note if that could not be done: the results are there.
     """
@@ -207,11 +215,13 @@ def write(found: Study, tasks: Sequence[Task]) -> Study:
 def _write_provenance(found: Study, tasks: Sequence[Task]) -> None:
     for owner, of in by_owner(tasks).items():
         series = of[0].series
-        if series is None or not any(task.state == "done" for task in of):
+        if series is None or not any(task.state in ("kept", "done") for task in of):
             continue
         path = found.out / series.folder / f"{owner}_provenance.json"
         steps = [task.record for task in of if task.record]
-        write_text(str(path), json.dumps({"series": owner, "steps": steps}, indent=1))
+        text = json.dumps({"series": owner, "steps": steps}, indent=1)
+        if read_text(str(path)) != text:  # an interrupted run wrote none
+            write_text(str(path), text)
         for task in of:
             _describe_image(found.out, task)
 
@@ -219,9 +229,11 @@ def _write_provenance(found: Study, tasks: Sequence[Task]) -> None:
 def _describe_image(out: Path, task: Task) -> None:
     """Write the JSON file that BIDS wants beside a diffusion series: that of the raw one, and what it asks for."""
     path = task.outputs.get("dwi", "")
-    if task.state == "done" and path.endswith("_dwi.nii.gz"):
+    beside = out / f"{path.removesuffix('.nii.gz')}.json"
+    is_due = task.state == "done" or (task.state == "kept" and not beside.exists())
+    if path.endswith("_dwi.nii.gz") and is_due:
         raw = read_json(str(task.series.sidecar)) if task.series and task.series.sidecar else {}
-        write_json(str(out / path.removesuffix(".nii.gz")) + ".json", {**raw, "SkullStripped": False})
+        write_json(str(beside), {**raw, "SkullStripped": False})
 
 
 def notes(tasks: Sequence[Task], scrub: bool) -> list[str]:
@@ -232,15 +244,16 @@ def notes(tasks: Sequence[Task], scrub: bool) -> list[str]:
     for task in tasks:
         if task.series is None and task.state == "waiting":
             said.append(f"{task.owner}: {task.step.name} waits: {task.reason}.")
-        elif task.series is None and task.state in ("kept", "done"):
-            said.append(_note_of(task, {one.owner for one in task.parents if one.good}))
+        elif task.series is None and task.state in ("kept", "done") and task.inputs:
+            said.append(_note_of(task))
     return list(dict.fromkeys(said))
 
 
-def _note_of(task: Task, here: set[str]) -> str:
+def _note_of(task: Task) -> str:
     """Return the series that a group's step was computed from, and those that came later."""
-    first = next(iter(task.record["inputs"].values()))
-    used = {Path(file["path"]).name for file in first}
-    later = sorted(name for name in here if not any(file.startswith(f"{name}_") for file in used))
+    name, paths = next(iter(task.inputs.items()))
+    used = {file["path"] for file in task.record["inputs"].get(name, [])}
+    of = zip(paths, task.sources[name], strict=True)
+    later = sorted({one.owner for path, one in of if one and one.good and path not in used})
     said = f"{task.owner}: {task.step.name} is from {len(used)} series"
     return f"{said}, without {', '.join(later)}; --redo {task.step.name} includes them." if later else f"{said}."

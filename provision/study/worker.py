@@ -120,9 +120,10 @@ def answer(task):
         return {"id": task["id"], "state": "gone", "error": str(error)}
     except Full as error:
         return {"id": task["id"], "state": "full", "error": str(error)}
-    except (OSError, Failed) as error:  # of the scratch folder
-        state = "full" if getattr(error, "errno", 0) in _FULL else "broken"
-        return {"id": task["id"], "state": state, "error": str(error)}
+    except Failed as error:  # neither the log nor the record could be written
+        return {"id": task["id"], "state": "unwritable", "error": str(error)}
+    except OSError as error:  # of the scratch folder
+        return {"id": task["id"], "state": "full" if error.errno in _FULL else "broken", "error": str(error)}
 
 
 # Before the first step
@@ -182,11 +183,11 @@ def command(task):
 
 def run(task):
     """Run a step: commands in a scratch folder, outputs into their place, then its record."""
-    started = time.time()
+    started = time.monotonic()
     folder, used = made_folder(task), {"memory": 0}
     try:
         record = {**task["record"], "host": socket.gethostname(), "threads": task["threads"], "inputs": {}}
-        record["started"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started))
+        record["started"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         try:
             record["inputs"] = patiently(task, lambda: marked(task))
             commands = patiently(task, lambda: filled(task, folder))
@@ -198,7 +199,7 @@ def run(task):
         except Failed as error:
             reason = why(task, record["inputs"], error)
             record.update(state="failed", command=error.command, error=reason, outputs={})
-        record.update(seconds=round(time.time() - started, 2), memory=used["memory"])
+        record.update(seconds=round(time.monotonic() - started, 2), memory=used["memory"])
         patiently(task, lambda: kept_log(task, folder))
         content = json.dumps(record, indent=1).encode()
         patiently(task, lambda: write_whole(in_place(task, task["record_path"]), content))
@@ -359,7 +360,7 @@ def compute(task, commands, folder, used):
     environment = {**os.environ, **task["environment"], **temporary}
     with open(os.path.join(folder, "log.txt"), "ab") as log:
         for name, argv in zip(task["names"], commands):
-            log.write("$ {}\n".format(" ".join(argv)).encode())
+            log.write("$ {}\n".format(" ".join(argv)).encode(errors="surrogateescape"))
             log.flush()
             start = log.tell()
             code, memory = waited(argv, folder, environment, log)
@@ -417,7 +418,8 @@ def reason(log, start, command, code):
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     said = next((line.partition("[ERROR]")[2].strip() for line in lines if "[ERROR]" in line), "")
     if code < 0:
-        name = signal.Signals(-code).name
+        number = -code  # one for real time has no name
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         lack = ": the machine may have run out of memory" if -code == signal.SIGKILL else ""
         return f"{command} was stopped by {name}{lack}"
     return said or (lines[-1] if lines else f"{command} ended with exit code {code}")
@@ -483,7 +485,7 @@ def write_whole(path, content):
 def kept_log(task, folder):
     """Copy the log to the output folder."""
     with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, "log.txt"), "rb") as file:
-        write_whole(in_place(task, task["record"]["log"]), file.read().replace(folder.encode() + b"/", b""))
+        write_whole(in_place(task, task["record"]["log"]), file.read().replace(os.fsencode(folder) + b"/", b""))
 
 
 # What tells who somebody is

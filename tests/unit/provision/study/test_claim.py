@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -110,6 +111,14 @@ def test_the_clock_of_this_machine_does_not_matter(path, left, monkeypatch):
     refused(path)
 
 
+def test_a_claim_from_the_future_holds_no_longer_than_its_lease(path, left):
+    left(-LEASE / 2, **ELSEWHERE)
+    refused(path)
+    left(-LEASE - 5, **ELSEWHERE)
+    with held(path) as mine:
+        assert owner(path) == mine._mine["id"]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
 def test_a_damaged_claim_holds_for_its_lease_too(path, text):
     write(path, text)
@@ -117,6 +126,19 @@ def test_a_damaged_claim_holds_for_its_lease_too(path, text):
     os.utime(path, (0, 0))
     with held(path) as mine:
         assert owner(path) == mine._mine["id"]
+
+
+def test_a_claim_that_cannot_be_written_is_none(path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(claim.json, "dump", full)
+        with pytest.raises(ProvisionError) as raised, held(path):
+            pass
+    assert raised.value.code == "study-folder" and not path.exists()
+    with held(path):
+        pass
 
 
 def test_a_claim_leaves_nothing_beside_it(path, left):

@@ -58,6 +58,23 @@ def test_a_step_whose_record_is_damaged_is_due(done, text):
     assert done.ran() == ["sub-01/response"] and noted(done)["state"] == "done"
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("seconds", "x"), ("memory", None), ("state", "odd"), ("log", 5), ("outputs", {}), ("outputs", {"response": []})],
+)
+def test_a_step_whose_record_was_edited_to_make_no_sense_is_due(done, field, value):
+    (done.out / RECORD).write_text(json.dumps({**noted(done), field: value}))
+    assert done.ran() == ["sub-01/response"] and noted(done)["state"] == "done"
+
+
+@pytest.mark.parametrize("path", [5, "a\0b"])
+def test_a_step_whose_record_names_no_file_is_due(done, path):
+    record = noted(done)
+    record["outputs"]["response"][0]["path"] = path
+    (done.out / RECORD).write_text(json.dumps(record))
+    assert done.ran() == ["sub-01/response"]
+
+
 @pytest.mark.parametrize("key", ["step", "series", "state", "definition", "inputs", "outputs"])
 def test_a_step_whose_record_lacks_something_is_due(done, key):
     (done.out / RECORD).write_text(json.dumps({name: value for name, value in noted(done).items() if name != key}))

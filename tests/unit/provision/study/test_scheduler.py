@@ -257,7 +257,9 @@ def test_without_workers_a_run_ends_with_an_error(lab, pool):
     assert raised.value.code == "no-worker"
 
 
-@pytest.mark.parametrize(("state", "code"), [("gone", "study-gone"), ("broken", "study-scratch")])
+@pytest.mark.parametrize(
+    ("state", "code"), [("gone", "study-gone"), ("broken", "study-scratch"), ("unwritable", "study-folder")]
+)
 def test_a_folder_that_is_gone_ends_the_run_and_fails_no_series(lab, pool, monkeypatch, state, code):
     lab.add("01")
     monkeypatch.setattr(pool, "_done", lambda _: {"state": state, "error": "/data is not there"})

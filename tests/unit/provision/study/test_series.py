@@ -1,10 +1,13 @@
 """What is found in a dataset, and what is wrong with it."""
 
+import errno
 import gzip
 import io
 import json
+import os
 import pickle
 import sys
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -101,6 +104,60 @@ def test_the_sidecar_is_the_nearest_that_applies(top):
     assert only(top).sidecar == top / "dwi.json"
     (top / "sub-01/dwi/sub-01_dwi.json").touch()
     assert only(top).sidecar == top / "sub-01/dwi/sub-01_dwi.json"
+
+
+@pytest.fixture
+def unreadable(monkeypatch):
+    """Make a folder one that cannot be listed, whoever lists it."""
+
+    def make(folder, number=errno.EACCES):
+        iterdir = Path.iterdir
+
+        def refusing(path):
+            if path == folder:
+                raise OSError(number, os.strerror(number), str(path))
+            return iterdir(path)
+
+        monkeypatch.setattr(Path, "iterdir", refusing)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("sub-02", "sub-02"), ("sub-02/dwi", "sub-02"), ("sub-02/ses-1", "sub-02_ses-1"),
+     ("sub-02/ses-1/dwi", "sub-02_ses-1")],
+)  # fmt: skip
+def test_a_folder_that_cannot_be_read_is_a_problem_and_not_left_out(top, unreadable, folder, name):
+    image(top / f"sub-02{'/ses-1' * ('ses' in name)}/dwi/{name}_dwi.nii.gz")
+    unreadable(top / folder)
+    first, second = series.from_bids(top)
+    assert (first.name, first.problem) == ("sub-01", "")
+    assert (second.subject, second.name) == ("02", name) and folder in second.problem
+
+
+def test_a_drive_that_is_lost_meanwhile_is_an_error_and_not_a_smaller_dataset(top, unreadable):
+    image(top / "sub-02/dwi/sub-02_dwi.nii.gz")
+    unreadable(top / "sub-02/dwi", errno.EIO)
+    for call in (lambda: series.from_bids(top), lambda: series.from_pattern(top, "{subject}/dwi/*.nii.gz")):
+        with pytest.raises(OSError, match="sub-02"):
+            call()
+
+
+def test_a_folder_of_a_pattern_that_cannot_be_read_is_a_problem_where_it_is_a_subjects(top, unreadable):
+    image(top / "sub-02/dwi/sub-02_dwi.nii.gz")
+    table(top / "sub-01/dwi/sub-01_dwi")
+    unreadable(top / "sub-02/dwi")
+    first, second = series.from_pattern(top, "{subject}/dwi/*.nii.gz")
+    assert not first.problem and second.name == "sub-02" and "dwi" in second.problem
+    assert [one.name for one in series.from_pattern(top, "*/dwi/{subject}_dwi.nii.gz")] == ["sub-01"]
+
+
+def test_results_within_the_dataset_are_not_taken_for_images_of_it(top):
+    table(image(top / "site/A/dwi/x.nii.gz").parent / "x")
+    image(top / "out/sub-A/dwi/sub-A_desc-denoised_dwi.nii.gz")
+    (found,) = series.from_pattern(top, "*/{subject}/dwi/*.nii.gz", out=top / "out")
+    assert found.image == top / "site/A/dwi/x.nii.gz"
 
 
 def test_of_several_tables_in_a_folder_the_one_with_all_entities_is_used_and_else_none(tmp_path):

@@ -124,6 +124,15 @@ def test_a_mistake_is_refused_with_its_file_line_and_key(read, tmp_path, before,
     assert [value for value in values if value not in str(raised.value)] == []
 
 
+@pytest.mark.parametrize("word", ["--all={in.mask}", "{in.mask}{in.mask}"])
+def test_a_step_of_the_group_cannot_have_its_files_within_a_word(read, word):
+    text = changed("about: The mean in the mask", "level: group").replace("'{in.mask}'", word)
+    with pytest.raises(OptionError, match=r"mine\.yml, line 16: ") as raised:
+        read(text)
+    assert raised.value.code == "bad-steps" and "{in.mask}" in str(raised.value)
+    assert read(text.replace(word, "{in.mask}"))[1].level == "group"
+
+
 @pytest.mark.parametrize("text", ["", "# nothing\n", "[]", "steps", "5", "steps: []", "steps: {}", "about: nothing"])
 def test_a_file_without_steps_is_refused(read, text):
     with pytest.raises(OptionError, match=r"mine\.yml, line 1: ") as raised:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 
 import pytest
 
+from provision.errors import ProvisionError
 from provision.study import summary
 
-from .builders import Pool, write
+from .builders import Pool, step, write
 
 
 @pytest.fixture
@@ -134,10 +137,37 @@ def test_a_series_of_which_something_was_run_gets_its_provenance(lab, study):
     study()
     found = json.loads(provenance(lab, "01").read_text())
     assert found["series"] == "sub-01" and [each["step"] for each in found["steps"]] == ["response", "fod"]
-    provenance(lab, "01").unlink()
-    lab.add("02")
+
+
+def test_a_series_that_an_interrupted_run_has_done_gets_its_provenance_from_the_next(lab, study):
+    lab.steps = (step("denoise", "dwi", "dwi"),)
+    lab.steps[0].outputs["dwi"] = "desc-x_dwi.nii.gz"
+    lab.add("01")
+    lab.run()
+    assert not study().changed
+    assert [each["step"] for each in json.loads(provenance(lab, "01").read_text())["steps"]] == ["denoise"]
+    described = lab.out / "sub-01/dwi/sub-01_desc-x_dwi.json"
+    assert json.loads(described.read_text()) == {"SkullStripped": False}
+    before = [path.stat().st_ino for path in (provenance(lab, "01"), described)]
     study()
-    assert provenance(lab, "02").exists() and not provenance(lab, "01").exists()
+    assert [path.stat().st_ino for path in (provenance(lab, "01"), described)] == before
+    lab.run(redo=frozenset(["denoise"]))
+    record = json.loads((lab.out / ".provision/records/sub-01/denoise.json").read_text())
+    study()
+    assert json.loads(provenance(lab, "01").read_text())["steps"] == [record]
+
+
+def test_a_series_that_came_later_is_named_also_where_its_name_begins_that_of_another(lab):
+    lab.add("01_run-2")
+    assert "without" not in summary.notes(lab.run(), False)[0]
+    lab.add("01", "02")
+    assert "is from 1 series, without sub-01, sub-02;" in summary.notes(lab.run(), False)[0]
+
+
+def test_a_step_of_the_group_that_reads_nothing_has_no_note(lab):
+    lab.steps = (step("template", "", level="group"), step("fod", "dwi template"))
+    lab.add("01")
+    assert summary.notes(lab.run(), False) == []
 
 
 def test_the_folder_is_described_as_derivatives_of_its_dataset(lab):
@@ -147,6 +177,17 @@ def test_the_folder_is_described_as_derivatives_of_its_dataset(lab):
     assert found["Name"].startswith("My study") and found["DatasetType"] == "derivative"
     assert found["GeneratedBy"][0]["Name"] == "provision" and found["GeneratedBy"][0]["Version"]
     assert found["SourceDatasets"] == [{"URL": lab.data.as_uri()}]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_a_folder_that_cannot_be_described_is_no_bug_of_ours(lab, monkeypatch, number):
+    def failing(path, _):
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr(summary, "write_json", failing)
+    with pytest.raises(ProvisionError, match=r"dataset_description\.json") as raised:
+        summary.describe(lab.out, lab.data)
+    assert raised.value.code == "study-folder"
 
 
 def test_files_that_bids_does_not_know_are_ignored(lab):

@@ -101,6 +101,32 @@ def test_what_a_command_says_first_is_the_reason_and_no_output_gets_its_name(out
     assert "and more" in (out / "logs/sub-01_copy.log").read_text()
 
 
+def test_a_folder_whose_name_is_no_utf8_is_as_good_as_any(out, process):
+    folder = out.parent / os.fsdecode(b"Universit\xe9")
+    folder.mkdir()
+    (folder / "dwi.txt").write_bytes(b"signal\n")
+    inputs = {"dwi": [{"path": str(folder / "dwi.txt")}]}
+    answer = done(process, task(out, COPY, inputs=inputs, base=str(folder)))
+    assert answer["state"] == "done"
+    assert (out / "logs/sub-01_copy.log").read_bytes().startswith(b"$ cp " + os.fsencode(folder))
+
+
+def test_a_signal_without_a_name_is_given_by_its_number(out, process):
+    answer = done(process, task(out, ("sh", "-c", "kill -40 $$; : {out.mask}")))
+    assert answer["state"] == "failed" and "40" in answer["record"]["error"]
+
+
+def test_an_output_folder_that_takes_no_log_is_not_the_scratch_folders_fault(out, process):
+    (out / "logs").touch()
+    assert done(process, task(out, COPY))["state"] == "unwritable"
+
+
+def test_how_long_a_step_takes_does_not_depend_on_the_clock(out, monkeypatch):
+    clock = iter(range(10_000, 0, -1000))
+    monkeypatch.setattr(worker.time, "time", lambda: next(clock))
+    assert worker.run({**task(out), "outputs": {}})["record"]["seconds"] >= 0
+
+
 def test_text_of_a_file_or_a_step_is_never_run_by_a_shell(out, process):
     nasty = out.parent / "$(touch hacked); touch hacked #.txt"
     nasty.write_bytes(b"x")
