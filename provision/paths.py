@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from provision.errors import OptionError
+from provision.machine.places import is_text
 
 
 def absolute(path: str | os.PathLike) -> Path:
@@ -19,6 +20,14 @@ def absolute(path: str | os.PathLike) -> Path:
             f"There is no home folder for {path}.", hint="Use the full path.", code="no-folder"
         ) from error
     return expanded if expanded.is_absolute() else Path(working_folder(), expanded)
+
+
+def for_ansible(path: str) -> str:
+    """Return a path; refuse one with bytes that are not UTF-8, which Ansible cannot handle."""
+    if not is_text(path):
+        hint = "Rename it or use another folder."
+        raise OptionError(f"The path {path!r} is not UTF-8, which Ansible needs.", hint=hint, code="bad-value")
+    return path
 
 
 def working_folder() -> str:

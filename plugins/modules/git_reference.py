@@ -16,6 +16,10 @@ options:
     type: path
     required: true
     description: The URL or path of the repository.
+  folder:
+    type: path
+    default: ""
+    description: The folder that a relative path may start from, before the working folder.
   version:
     type: str
     required: true
@@ -94,9 +98,10 @@ from ..module_utils.provision.versions import is_release, numbers
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 
-def as_url(repo):
+def as_url(repo, folder=""):
     """Return a repository in the form that git needs for a shallow clone: paths as ``file://`` URLs."""
-    return "file://" + os.path.abspath(repo) if os.path.isdir(repo) else repo
+    path = next(filter(os.path.isdir, (os.path.join(folder, repo), repo)), "")
+    return "file://" + os.path.abspath(path) if path else repo
 
 
 def parse(listing):
@@ -216,6 +221,7 @@ def main():
         argument_spec={
             # The type path expands ~; URLs stay as they are.
             "repo": {"type": "path", "required": True},
+            "folder": {"type": "path", "default": ""},
             "version": {"type": "str", "required": True},
             "option": {"type": "str", "required": True},
             "hold": {"type": "str", "default": ""},
@@ -224,7 +230,7 @@ def main():
         },
         supports_check_mode=True,
     )
-    repo, version = as_url(module.params["repo"]), module.params["version"]
+    repo, version = as_url(module.params["repo"], module.params["folder"]), module.params["version"]
     refused = refusal(repo, version, module.params["option"])
     if refused:
         module.fail_json(msg=refused[0], hint=refused[1], code="usage")

@@ -14,6 +14,7 @@ import yaml
 
 from provision.engine import content
 from provision.errors import OptionError, unknown
+from provision.machine.places import is_text
 from provision.words import choices
 
 # The list of all roles, which the playbooks read, too.
@@ -247,11 +248,16 @@ def _convert(type_: str, value: Any) -> Any:
     return getattr(validation, f"check_type_{type_}")(value)
 
 
+_NOT_TEXT = "It must be UTF-8: rename what it names."
+
+
 def _text(value: Any) -> str:
     # Numbers are refused: Ansible would take the number 3.10 for the text "3.1".
     text = os.fspath(value)
     if not isinstance(text, str):
         raise TypeError("bytes are not text")
+    if not is_text(text):
+        raise ValueError(_NOT_TEXT)
     return text
 
 
@@ -279,6 +285,8 @@ def _wrong_type(option: Option, value: Any, spelled: str) -> OptionError:
 
 
 def _way_out(option: Option, value: Any) -> str:
+    if isinstance(value, str) and not is_text(value):
+        return _NOT_TEXT
     if value is None:
         return "Leave it out to use the default."
     if option.type in ("str", "path") and type(value) in (int, float):

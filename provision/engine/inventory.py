@@ -93,6 +93,7 @@ def _named(on: str | os.PathLike[str] | Sequence[str]) -> Inventory:
     path = paths.absolute(on)  # type: ignore[arg-type]
     if not path.exists():
         raise OptionError(f"There is no inventory {path}.", hint=_way_out(str(on)), code="no-file")
+    paths.for_ansible(str(path))
     check(path)
     return Inventory(path)
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from provision.engine import content, launcher
 from provision.errors import ProvisionError
+from provision.machine.places import is_text
 
 # Where a person gives the token of an ngrok account.
 TOKEN_VARIABLE = "NGROK_AUTHTOKEN"
@@ -33,12 +34,14 @@ _RUNNERS = (
     "ANSIBLE_CACHE_PLUGIN", "ANSIBLE_CACHE_PLUGIN_CONNECTION", "ANSIBLE_CALLBACK_PLUGINS",
     "ANSIBLE_RETRY_FILES_ENABLED", "ANSIBLE_STDOUT_CALLBACK",
 )  # fmt: skip
-# What else would change how Ansible, git, apt or Python behave: a language for messages that are read, the repository
-# that git works on, warnings that are errors, and a Python that waits for a person at its end. The token this process
-# was given for itself; its children need not carry it where others can read it.
+# What else would change how Ansible, git, apt, pip or Python behave: a language for messages that are read, the
+# repository that git works on, the system that apt, dpkg and pip install into, warnings that are errors, and a Python
+# that waits for a person at its end. The token this process was given for itself; its children need not carry it where
+# others can read it.
 _DROPPED = (
-    "AD_HOC_COMMAND_ID", "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "LANGUAGE", "ORIGINAL_STDOUT_CALLBACK",
-    "PYTHONDONTWRITEBYTECODE", "PYTHONINSPECT", "PYTHONWARNINGS", TOKEN_VARIABLE,
+    "AD_HOC_COMMAND_ID", "APT_CONFIG", "DPKG_ADMINDIR", "DPKG_FORCE", "DPKG_ROOT", "GIT_DIR", "GIT_INDEX_FILE",
+    "GIT_WORK_TREE", "LANGUAGE", "ORIGINAL_STDOUT_CALLBACK", "PIP_DRY_RUN", "PIP_PREFIX", "PIP_ROOT", "PIP_TARGET",
+    "PIP_USER", "PYTHONDONTWRITEBYTECODE", "PYTHONINSPECT", "PYTHONWARNINGS", TOKEN_VARIABLE,
 )  # fmt: skip
 _LEAST_SPACE = 100_000  # bytes, for what a run writes there before Ansible starts
 # Ansible makes a socket in the folder, and all of its path may have 107 bytes (unix(7)); it also takes `$` and `~` in
@@ -186,7 +189,7 @@ def program(name: str) -> str:
 def search_path() -> str:
     """Return the PATH of a run: this Python's programs come first."""
     path = [sysconfig.get_path("scripts"), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-    return os.pathsep.join(path)
+    return os.pathsep.join(filter(is_text, os.pathsep.join(path).split(os.pathsep)))
 
 
 def environment(private: Path, *, local: bool) -> dict[str, str]:
@@ -218,5 +221,5 @@ def cleaned(variables: Mapping[str, str], ours: Mapping[str, str], *, local: boo
     return {
         name: value
         for name, value in variables.items()
-        if name not in _DROPPED and (name in kept or not name.startswith("ANSIBLE_"))
+        if name not in _DROPPED and (name in kept or not name.startswith("ANSIBLE_")) and is_text(name + value)
     }

@@ -18,8 +18,7 @@ _KEPT = 20
 def place() -> Path:
     """Return the folder of the logs; it may not exist."""
     # Not of platformdirs, which takes HOME as it is: after sudo -E that is another user's.
-    base = os.environ.get("XDG_STATE_HOME") or Path(places.home(), ".local", "state")
-    return Path(base, "provision", "logs")
+    return Path(places.users_state_folder(), "logs")
 
 
 def files() -> list[Path]:

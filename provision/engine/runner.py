@@ -162,7 +162,7 @@ def run(
     """Run a playbook for some roles, on this machine or those of an inventory, and return the outcome."""
     seen = _Seen()
     stop = _Stop(seen)
-    folder = paths.working_folder()
+    folder = paths.for_ansible(paths.working_folder())
     with launch.private_folder() as private:
         progress = private / "progress"
         extra = {

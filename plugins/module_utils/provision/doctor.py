@@ -154,7 +154,7 @@ def _places():
     """Return where the roles write, each file system once."""
     machine = system.look_at_machine()
     asked = {
-        places.default_prefix("auto", machine, "mrtrix3"): (_TOO_SHORT, _SMALL),
+        places.default_prefix("auto", "", machine, "mrtrix3"): (_TOO_SHORT, _SMALL),
         places.cache_folder(): (_OFTEN_SHORT, _TOO_SHORT),
         machine["store"]: (_SMALL, _SMALL // 5),
         tempfile.gettempdir(): (_SMALL, _SMALL // 10),

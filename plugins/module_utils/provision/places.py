@@ -25,19 +25,40 @@ def _is_usable_home(folder):
         owner = os.stat(folder).st_uid
     except OSError:
         return False
-    return folder.startswith("/") and owner in (os.getuid(), 0) and os.access(folder, os.W_OK | os.X_OK)
+    is_fit = folder.startswith("/") and is_text(folder)
+    return is_fit and owner in (os.getuid(), 0) and os.access(folder, os.W_OK | os.X_OK)
 
 
 def state_folder():
     """Return the folder where the roles note what they have installed."""
     if os.getuid() == 0:
         return "/var/lib/provision"
-    return os.path.join(os.environ.get("XDG_STATE_HOME") or os.path.join(home(), ".local/state"), "provision")
+    return users_state_folder()
+
+
+def users_state_folder():
+    """Return the folder for what a user's runs leave for later ones, such as logs."""
+    return os.path.join(_base("XDG_STATE_HOME", ".local/state"), "provision")
 
 
 def cache_folder():
     """Return the folder for files that can be recreated: source trees, builds, downloads."""
-    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.join(home(), ".cache"), "provision")
+    return os.path.join(_base("XDG_CACHE_HOME", ".cache"), "provision")
+
+
+def _base(variable, usual):
+    """Return the folder that a variable names, else the usual one in the home; relative ones do not count (XDG)."""
+    given = os.environ.get(variable, "")
+    return given if given.startswith("/") and is_text(given) else os.path.join(home(), usual)
+
+
+def is_text(value):
+    """Return whether Ansible can handle a name or value: it is UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # Python's stand-ins for other bytes
+        return False
+    return True
 
 
 def default_store():
@@ -46,19 +67,19 @@ def default_store():
     return os.path.join(folder, "provision") if folder else cache_folder()
 
 
-def default_prefix(wanted, machine, tool):
+def default_prefix(wanted, folder, machine, tool):
     """Return the absolute path of a role's `prefix`."""
     if wanted != "auto":
-        return os.path.abspath(os.path.expanduser(wanted))
+        return absolute(wanted, folder, machine)
     return f"/opt/{tool}" if machine["root"] else os.path.join(machine["home"], ".local/opt", tool)
 
 
-def default_link_dir(wanted, machine):
+def default_link_dir(wanted, folder, machine):
     """Return the absolute path of a role's `link_dir`, an empty string for none."""
     if wanted == "none":
         return ""
     if wanted != "auto":
-        return os.path.abspath(os.path.expanduser(wanted))
+        return absolute(wanted, folder, machine)
     return "/usr/local/bin" if machine["root"] else os.path.join(machine["home"], ".local/bin")
 
 
@@ -68,7 +89,7 @@ def absolute(path, folder, machine):
         return path
     if path == "~" or path.startswith("~/"):
         return os.path.normpath(machine["home"] + path[1:])
-    return os.path.normpath(os.path.join(folder or machine["home"], path))
+    return os.path.normpath(os.path.join(folder or machine["home"], os.path.expanduser(path)))
 
 
 def store_folder(wanted, folder, machine):

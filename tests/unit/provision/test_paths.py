@@ -14,7 +14,7 @@ import pytest
 import provision
 from provision import OptionError, paths
 from provision.cli.main import main
-from provision.engine import content, launch
+from provision.engine import content, inventory, launch, runner
 from provision.machine import places
 from provision.pictures.picture import Picture
 
@@ -93,6 +93,16 @@ def test_the_package_starts_there(gone):
 def test_a_home_that_cannot_be_used_gives_way_to_the_one_of_the_password_file(monkeypatch, given):
     monkeypatch.setenv("HOME", given)
     assert places.home() == pwd.getpwuid(os.getuid()).pw_dir
+
+
+@pytest.mark.parametrize("what", ["folder", "inventory"])
+def test_what_ansible_would_get_is_utf_8(tmp_path, monkeypatch, what):
+    place = tmp_path / os.fsdecode(b"\xe9")
+    place.mkdir()
+    monkeypatch.chdir(place)
+    with pytest.raises(OptionError) as caught:
+        inventory.given(place) if what == "inventory" else runner.run(["deps"], {})
+    assert caught.value.code == "bad-value"
 
 
 def test_another_users_home_is_left_alone(monkeypatch, tmp_path):

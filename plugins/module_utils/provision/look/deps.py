@@ -111,11 +111,11 @@ def wrong_names(names):
     return [name for name in names if not _NAME.fullmatch(name)]
 
 
-def python_of(place, caller):
+def python_of(place, folder, caller):
     """Return the interpreter that `deps_python` names: the caller's, a file, or that of a virtual environment."""
     if place == "auto":
         return caller or sys.executable
-    place = os.path.expanduser(place)
+    place = os.path.join(folder, os.path.expanduser(place))
     if os.path.isfile(place):
         return place
     return os.path.join(place, "bin", "python")
@@ -337,7 +337,7 @@ def look_at(wanted, machine):
     known = wanted["packages"].get(machine["release"], {})
     names = [name for group in wanted["groups"] for name in known.get(group, [])] + wanted["extra"]
     missing = missing_packages(sorted(set(names)))
-    python = python_of(wanted["python"], wanted["caller"])
+    python = python_of(wanted["python"], wanted.get("folder", ""), wanted["caller"])
     unmet = unmet_requirements(python, wanted["python_packages"])
     result.update(
         needs={"groups": wanted["groups"], "extra": wanted["extra"]},

@@ -33,6 +33,7 @@ OPTIONS = (
 OLDEST, FIRST_OF_FORM_3 = [2, 3, 0], [3, 16, 0]
 # The oldest version that free accounts may use. Older agents on PATH are ignored.
 _OLDEST_OF_PATH = [3, 0, 0]
+_NO_FILE = ("", "trusted", "host")  # what ngrok_root_cas can be beside a path
 _TOKEN_URL = "https://dashboard.ngrok.com/get-started/your-authtoken"
 
 
@@ -66,10 +67,15 @@ def numbers(version):
     return [int(number) for number in version.split(".")] if version else []
 
 
+def path_of(wanted, option):
+    """Return the path that an option names: a relative one starts from the folder of the run's user."""
+    return os.path.join(wanted.get("folder", ""), os.path.expanduser(wanted[option]))
+
+
 def find_agent(wanted, folder):
     """Return the ``path`` and ``version`` of the agent to use: the one named, on PATH, or downloaded."""
     if wanted["agent_path"]:
-        path = os.path.expanduser(wanted["agent_path"])
+        path = path_of(wanted, "agent_path")
         return {"path": path, "version": agent_version(path)}
     for place in os.environ.get("PATH", os.defpath).split(os.pathsep):
         path = os.path.join(place, "ngrok")
@@ -150,6 +156,10 @@ def _wrong_number(wanted):
     return []
 
 
+def _root_cas(wanted):
+    return wanted["root_cas"] if wanted["root_cas"] in _NO_FILE else path_of(wanted, "root_cas")
+
+
 def _wrong_service(wanted):
     for name in ("remote_addr", "server_addr"):
         if wanted[name] and not re.fullmatch(r"[\w.-]+:\d{1,5}", wanted[name]):
@@ -160,8 +170,8 @@ def _wrong_service(wanted):
     if wanted["region"] and wanted["server_addr"]:
         problem = "ngrok_region and ngrok_server_addr both say where to connect to"
         return [problem, "Leave one of them out.", "given-twice"]
-    path = os.path.expanduser(wanted["root_cas"])
-    if path not in ("", "trusted", "host") and not os.path.isfile(path):
+    path = _root_cas(wanted)
+    if path not in _NO_FILE and not os.path.isfile(path):
         return [
             f"There is no file {path} on this machine, which ngrok_root_cas names",
             "Give the path of a PEM file of certificates, or host for those that the machine trusts.",
@@ -270,4 +280,4 @@ def look_at(wanted, machine):
         return dict(result, converged=True)
     agent = find_agent(wanted, folder)
     problem = ngrok_problem(wanted, folder, agent, key)
-    return dict(result, converged=False, drift=drift, agent=agent, problem=problem)
+    return dict(result, converged=False, drift=drift, agent=agent, problem=problem, root_cas=_root_cas(wanted))

@@ -32,7 +32,8 @@ def place_of(tool, wanted, state, machine):
     if is_own(state) and is_ours(state["report"].get("prefix", "")):
         prefix = state["report"]["prefix"] if prefix == "auto" else prefix
         link_dir = (state.get("link_dir") or "none") if link_dir == "auto" else link_dir
-    return default_prefix(prefix, machine, tool), default_link_dir(link_dir, machine)
+    folder = wanted.get("folder", "")
+    return default_prefix(prefix, folder, machine, tool), default_link_dir(link_dir, folder, machine)
 
 
 def place_drift(state, prefix, link_dir):
@@ -54,6 +55,8 @@ def _lost_links(state):
 
 def refusal_of(tool, prefix, link_dir):
     """Return [problem, hint, code] if nothing can be installed there; an empty list if it can."""
+    if not prefix:
+        return ["The prefix is an empty text.", f"Name a folder: {tool}_prefix.", "prefix"]
     problem = prefix_problem(prefix)
     if problem:
         code = disk_code(os.path.dirname(os.path.realpath(prefix))) or "prefix"

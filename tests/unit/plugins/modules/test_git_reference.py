@@ -84,6 +84,8 @@ def test_a_path_becomes_a_url_that_can_be_cloned_shallow(tmp_path):
     (tmp_path / "repo").mkdir()
     assert git_reference.as_url(str(tmp_path / "repo")) == f"file://{tmp_path}/repo"
     assert git_reference.as_url("https://example.org/x.git") == "https://example.org/x.git"
+    assert git_reference.as_url("repo", str(tmp_path)) == f"file://{tmp_path}/repo"
+    assert git_reference.as_url("none", str(tmp_path)) == "none"
 
 
 @pytest.mark.parametrize(

@@ -275,6 +275,12 @@ def test_a_value_of_the_wrong_type_is_refused_with_the_right_one(refusal, option
     assert f" {given!r}" in error.message and hint in error.hint
 
 
+@pytest.mark.parametrize("given", ["\udce9", Path("\udce9"), ["run", "\udce9"]])
+def test_a_value_that_is_not_utf_8_is_refused_since_ansible_would_wait_for_ever(refusal, given):
+    option = "words" if isinstance(given, list) else "folder"
+    assert refusal(["mrtrix3"], **{option: given}).code == "bad-value"
+
+
 def test_a_wrong_choice_names_the_nearest_and_all_choices(refusal):
     error = refusal(["mrtrix3"], state="presnt")
     assert error.code == "bad-value" and "state" in error.message and "'presnt'" in error.message

@@ -52,6 +52,13 @@ def test_on_other_machines_the_few_that_are_documented_stay(private, monkeypatch
     assert all(f"`{name}`" in page for name in launch.KEPT)
 
 
+def test_variables_that_are_not_utf_8_are_left_out(private, monkeypatch):
+    plain = given(private, local=True)
+    monkeypatch.setenv("PATH", "/\udce9", prepend=os.pathsep)
+    monkeypatch.setenv("SOME", "\udce9")
+    assert given(private, local=True) == plain
+
+
 def test_proxies_and_agents_reach_a_run(private, monkeypatch):
     for name in ("https_proxy", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "PIP_INDEX_URL"):
         monkeypatch.setenv(name, "there")

@@ -70,6 +70,12 @@ def test_a_python_that_is_not_there_meets_nothing():
     assert look.unmet_requirements("/nonexistent/python", ["dipy"]) == ["dipy"]
 
 
+def test_the_path_of_a_python_starts_from_the_users_folder(tmp_path):
+    (tmp_path / "python").touch()
+    assert look.python_of("python", str(tmp_path), "") == str(tmp_path / "python")
+    assert look.python_of("venv", str(tmp_path), "") == str(tmp_path / "venv/bin/python")
+
+
 def test_a_virtual_environment_is_not_the_distributions(tmp_path):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     assert not look.managed_by_distribution(str(tmp_path / "venv" / "bin" / "python"))

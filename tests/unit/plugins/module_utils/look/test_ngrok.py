@@ -254,6 +254,14 @@ def test_an_agent_that_is_named_is_the_one(place, tmp_path):
     assert agent == {"path": str(tmp_path / "mine"), "version": "2.3.41"}
 
 
+def test_relative_paths_start_from_the_users_folder(place, tmp_path):
+    install(tmp_path / "mine", "3.39.10")
+    (tmp_path / "ca.pem").touch()
+    found = place.look(agent_path="mine", root_cas="ca.pem", folder=str(tmp_path))
+    assert (found["agent"]["path"], found["root_cas"]) == (str(tmp_path / "mine"), str(tmp_path / "ca.pem"))
+    assert place.look(root_cas="host", folder=str(tmp_path))["root_cas"] == "host"
+
+
 def test_an_agent_that_is_too_old_is_not_used(place, tmp_path):
     install(tmp_path / "old", "2.2.8")
     problem, hint, code = place.look(agent_path=str(tmp_path / "old"))["problem"]

@@ -40,6 +40,12 @@ def test_a_build_that_was_not_kept_since_its_run_was_cut_off_is_due(built):
     assert built.wanted["store"] in found["drift"] and found["store"] == built.wanted["store"]
 
 
+def test_a_relative_place_is_in_the_users_folder_and_an_empty_one_is_refused(built, tmp_path):
+    found = look(built, prefix="mine", link_dir="links", folder=str(tmp_path), version="3.0.9")
+    assert (found["prefix"], found["link_dir"]) == (str(tmp_path / "mine"), str(tmp_path / "links"))
+    assert look(built, prefix="", version="3.0.9")["refusal"][2] == "prefix"
+
+
 def test_a_build_that_was_kept_is_not_due(built):
     built.state["report"]["archive"] = "/store/x.tar.zst"
     assert look(built)["converged"]
