@@ -22,6 +22,7 @@ _DWI = tuple(f"_dwi{end}" for end in _NIFTI)
 _IMAGES = (*_NIFTI, ".mif.gz", ".mif")
 _LABEL = "[0-9A-Za-z+]+"  # as BIDS allows
 _PARTS = re.compile("_part-(phase|real|imag)(_|$)")
+_CAPITALS = "must end in small letters, as in dwi.nii.gz: rename it."
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def _folder(folder: str | os.PathLike) -> Path:
 
 
 def _listed_bids(top: Path) -> tuple[list[Path], list[Series]]:
-    """Return what is in the folders of diffusion series, and a series for each folder that cannot be read."""
+    """Return what is in the folders of diffusion series, and a series for each folder or name that cannot be."""
     found: list[Path] = []
     unread: list[Series] = []
 
@@ -217,6 +218,10 @@ def _listed_bids(top: Path) -> tuple[list[Path], list[Series]]:
         sessions = [path for path in within if path.name.startswith("ses-")]
         for place in (*sessions, subject) if within else ():
             found += listed(place / "dwi")
+    for path in found:
+        match = re.fullmatch(r"(.+)_dwi\.nii(\.gz)?", path.name, re.IGNORECASE)
+        if match and not path.name.endswith(_DWI):
+            unread.append(replace(_of_bids(path), name=match[1], problem=f"{path.name} {_CAPITALS}"))
     return found, unread
 
 
@@ -329,7 +334,7 @@ def _matches(
 ) -> Iterator[tuple[Path, dict, str]]:
     """Yield the images below a folder whose names match, with the labels found; one label has one value in a path.
 
-    A folder that cannot be read, of a subject, is yielded with that problem.
+    What cannot be read, a folder of a subject or an image by its name, is yielded with that problem.
     """
     if out and place.name == out.name and place.resolve() == out:
         return
@@ -347,8 +352,9 @@ def _matches(
             continue
         if len(parts) > 1:
             yield from _matches(path, parts[1:], labels | match.groupdict(), out)
-        elif path.name.endswith(_IMAGES):
-            yield path, labels | match.groupdict(), ""
+        elif path.name.lower().endswith(_IMAGES):
+            problem = "" if path.name.endswith(_IMAGES) else f"{path.name} {_CAPITALS}"
+            yield path, labels | match.groupdict(), problem
 
 
 def _labelled(image: Path, labels: dict[str, str], top: Path) -> Series:

@@ -222,6 +222,21 @@ def test_a_missing_library_is_named(top, monkeypatch):
 # What is wrong with a series
 
 
+@pytest.mark.parametrize("end", ["_dwi.NII.GZ", "_dwi.Nii", "_DWI.nii.gz"])
+def test_an_image_in_capitals_which_mrtrix3_does_not_open_is_a_problem_and_not_left_out(top, end):
+    image(top / "sub-02/dwi/x.nii.gz").rename(top / f"sub-02/dwi/sub-02_dir-AP{end}")
+    first, second = series.from_bids(top)
+    assert not first.problem and (second.subject, second.name) == ("02", "sub-02_dir-AP")
+    assert f"sub-02_dir-AP{end}" in second.problem and second.image.is_file()
+
+
+def test_an_image_of_a_pattern_in_capitals_is_a_problem_and_not_left_out(top):
+    table(top / "sub-01/dwi/sub-01_dwi")
+    image(top / "sub-02/dwi/x.nii.gz").rename(top / "sub-02/dwi/x.NII.GZ")
+    first, second = series.from_pattern(top, "{subject}/dwi/*")
+    assert not first.problem and second.name == "sub-02" and "x.NII.GZ" in second.problem
+
+
 def test_content_that_datalad_has_not_fetched_is_named_with_how_to_get_it(top):
     path = top / "sub-01/dwi/sub-01_dwi.nii.gz"
     path.unlink()
