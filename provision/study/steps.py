@@ -79,6 +79,15 @@ class Step:
         what = [self.name, self.level, self.inputs, sorted(self.outputs.items()), self.commands]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
+    @property
+    def described(self) -> set[str]:
+        """The ends of the files that a run itself writes beside its outputs."""
+        if self.level == "group":
+            return set()
+        image = self.outputs.get("dwi", "")
+        about = {f"{image.removesuffix('.nii.gz')}.json"} if f"_{image}".endswith("_dwi.nii.gz") else set()
+        return {"provenance.json", *about}
+
     def suits(self, shells: Sequence[int]) -> bool:
         """Return whether it is for series with these shells, b=0 included."""
         single = len([shell for shell in shells if shell]) == 1
@@ -142,7 +151,7 @@ def _check_order(steps: Sequence[Step]) -> None:
     known = set(RAW)
     used: dict[str, str] = {}
     for number, step in enumerate(steps):
-        for other in steps[:number]:
+        for other in (*imports().values(), *steps[:number]):
             _check_pair(other, step)
         if missing := next((name for name in step.inputs if name not in known), None):
             raise _wrong_order(step, f"reads {missing!r}, which no earlier step writes", _advice(missing, known))
@@ -160,7 +169,8 @@ def _check_pair(first: Step, second: Step) -> None:
         return
     if first.name == second.name:
         raise _wrong_order(second, f"has the name of another one ({first.where})", "Rename one of them.")
-    twice = set(first.outputs.values()) & set(second.outputs.values())
+    of_first, of_second = set(first.outputs.values()), set(second.outputs.values())
+    twice = (of_first | first.described) & of_second | of_first & second.described
     if twice and first.level == second.level:
         raise _wrong_order(second, f"writes the same file as {first.name!r}, {min(twice)}", "Rename one of them.")
 
@@ -228,6 +238,8 @@ class _File:
             self._one_of(data.get("data", _DATA[0]), (*place, "data"), _DATA),
             inputs, outputs, tuple(words), roles, f"{self._path}, line {self._lines[place]}",
         )  # fmt: skip
+        if taken := next((key for key, end in outputs.items() if end in step.described), None):
+            raise self._wrong((*place, "outputs", taken), f"{taken!r} is {outputs[taken]}, which a run writes itself")
         self._check_places(step, (*place, "commands"))
         return step
 

@@ -108,6 +108,10 @@ def test_there_is_no_built_in_file_that_is_not_tried_here():
         ("name: mean", "name: mask", 10, ["'mask'", "line 4"]),
         ("name: mean", "name: mask\n    data: single-shell", 10, ["'mask'", "line 4"]),
         ("mean: mean.txt", "mean: mask.nii.gz", 10, ["'mean'", "'mask'", "mask.nii.gz"]),
+        ("mean: mean.txt", "mean: provenance.json", 14, ["'mean'", "provenance.json"]),
+        ("mean: mean.txt\n    commands:\n", "mean: desc-x_dwi.json\n      dwi: desc-x_dwi.nii.gz\n    commands:\n"
+         "      - cp {in.dwi} {out.dwi}\n", 14, ["'mean'", "desc-x_dwi.json"]),
+        ("mean: mean.txt", "mean: desc-imported_dwi.json", 10, ["'mean'", "desc-imported_dwi.json"]),
         ("mask: mask.nii.gz", "mask: mask.nii.gz\n      mask: b.nii", 8, ["'mask'"]),
         ("roles: [mrtrix3]", "roles: &r [mrtrix3]", 2, ["anchors"]),
         ("roles: [mrtrix3]", "roles: !!python/tuple [mrtrix3]", 2, ["tags"]),
@@ -192,6 +196,21 @@ def test_an_image_cannot_be_replaced_after_it_was_used(read, tmp_path):
     with pytest.raises(OptionError, match="'denoise'") as raised:
         steps.read(["csd", "denoise"])
     assert raised.value.hint and "denoise.yml, line 4" in raised.value.message
+
+
+@pytest.mark.parametrize("dwi_first", [True, False])
+def test_a_step_cannot_write_what_describes_the_images_of_another(read, dwi_first):
+    image = "  - {name: a, inputs: [bval], outputs: {dwi: x_dwi.nii.gz}, commands: ['make {out.dwi}']}"
+    text = "  - {name: b, inputs: [bval], outputs: {about: x_dwi.json}, commands: ['make {out.about}']}"
+    with pytest.raises(OptionError, match=r"line 3: .*x_dwi\.json") as raised:
+        read("\n".join(["steps:", *([image, text] if dwi_first else [text, image])]))
+    assert raised.value.code == "bad-steps"
+
+
+def test_a_step_of_the_group_may_call_its_output_as_it_likes(read):
+    text = "{name: a, level: group, inputs: [], outputs: {a: provenance.json}, commands: ['a {out.a}']}"
+    (step,) = read(f"steps:\n- {text}")
+    assert step.outputs == {"a": "provenance.json"}
 
 
 def test_a_file_cannot_be_given_twice():
