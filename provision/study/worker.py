@@ -235,6 +235,9 @@ def patiently(task, what):
         except Gone as error:
             reason = error
         except OSError as error:
+            if error.errno == errno.ENOENT and error.filename and os.path.islink(error.filename):
+                name = os.path.basename(error.filename)
+                raise Failed("", f"The content of {name} is missing: run 'datalad get {error.filename}'") from None
             if error.errno in _FULL:
                 raise Full("There is no space left for {}".format(error.filename or task["out"])) from None
             if not is_gone(error):
@@ -460,7 +463,7 @@ def written_whole(path, sync=True):
     os.makedirs(folder, exist_ok=True)
     for other in os.listdir(folder):
         # A worker that was taken for lost may still write one: it cannot rename it any more.
-        if other.startswith(f".{name}.") and other.endswith(".part"):
+        if re.fullmatch(re.escape(f".{name}.") + r"[0-9a-f]{12}\.part", other):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(folder, other))
     part = os.path.join(folder, f".{name}.{os.urandom(6).hex()}.part")
@@ -504,7 +507,7 @@ def scrub(path):
 
 def scrub_compressed(path):
     """Do the same with the content of a compressed file."""
-    plain = path[: -len(".gz")]
+    plain = path + path[: -len(".gz")][-4:]  # x.nii may be another output
     with gzip.open(path) as file, open(plain, "wb") as copy:
         shutil.copyfileobj(file, copy, _PIECE)
     scrub(plain)

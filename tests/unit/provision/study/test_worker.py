@@ -252,6 +252,20 @@ def test_a_part_that_a_killed_worker_left_beside_an_output_is_deleted(out, proce
     assert [path.name for path in folder.iterdir()] == ["sub-01_mask.txt"]
 
 
+def test_a_part_of_a_file_whose_name_goes_on_is_that_files(tmp_path):
+    with worker.written_whole(str(tmp_path / "x.gz")) as long, worker.written_whole(str(tmp_path / "x")) as short:
+        long.write(b"long")
+        short.write(b"short")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x": b"short", "x.gz": b"long"}
+
+
+def test_an_input_that_datalad_has_not_fetched_is_named_with_how_to_get_it(out, process):
+    (out.parent / "dwi.json").symlink_to(".git/annex/objects/xx/yy/gone")
+    inputs = {"dwi": [{"path": str(out.parent / "dwi.txt")}], "sidecar": [{"path": str(out.parent / "dwi.json")}]}
+    answer = done(process, task(out, COPY, inputs=inputs))
+    assert answer["state"] == "failed" and f"datalad get {out.parent}/dwi.json" in answer["record"]["error"]
+
+
 def test_a_scratch_folder_of_another_user_is_refused(out, process):
     if os.getuid():
         pytest.skip("only root can give a folder away")
@@ -302,6 +316,14 @@ def test_scrubbing_empties_the_text_in_a_nifti_header_and_leaves_the_image(tmp_p
         assert {each: found.header[each].item() for each in texts} == dict.fromkeys(texts, b"")
         assert found.header["intent_name"].item() == b"mask"
         assert (np.asarray(found.dataobj) == np.asarray(image.dataobj)).all() and (found.affine == image.affine).all()
+
+
+def test_scrubbing_a_compressed_image_leaves_one_beside_it_that_is_not(tmp_path):
+    for name in ("a.nii", "a.nii.gz"):
+        nibabel.save(nibabel.Nifti1Image(np.zeros((2, 2, len(name)), np.int16), np.eye(4)), tmp_path / name)
+    worker.scrub(str(tmp_path / "a.nii.gz"))
+    assert nibabel.load(tmp_path / "a.nii").shape == (2, 2, 5)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["a.nii", "a.nii.gz"]
 
 
 def test_scrubbing_takes_paths_out_of_weights_and_tracks(tmp_path):
