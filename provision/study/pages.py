@@ -31,7 +31,7 @@ def draw(out: Path, subjects: Sequence[str], on_step: Callable[[Any], Any]) -> s
         report.write(out)
     except (OSError, ProvisionError) as error:
         on_step(Step("done", task=title, failed=True))
-        return f"The report could not be drawn: {error}."
+        return f"The report could not be drawn: {str(error).rstrip('.')}."
     on_step(Step("done", task=title, changed=bool(changed)))
     return ""
 

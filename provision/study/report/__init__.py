@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -54,6 +55,8 @@ def write(out: Path, subjects: Iterable[str] | None = None) -> Path:
     ------
     OSError
         If the folder cannot be written to. Missing or damaged files are reported on the pages.
+    ProvisionError
+        If a page of another program has the name of one of these; nothing is written.
 
     Examples
     --------
@@ -63,6 +66,7 @@ def write(out: Path, subjects: Iterable[str] | None = None) -> Path:
     out = Path(out)
     wanted = None if subjects is None else {subject.removeprefix("sub-") for subject in subjects}
     study, templates, common = gathered(out), _templates(out), _common()
+    _check_pages(out, study)
     facts: dict[str, Any] = {}
     for subject, digest in _digests(out, study, common).items():
         place, series = out / page_name(subject), study.subjects[subject]
@@ -82,9 +86,20 @@ def write(out: Path, subjects: Iterable[str] | None = None) -> Path:
 def changed(out: Path, subjects: Iterable[str] | None = None) -> list[str]:
     """Return the subjects, all by default, whose pages `write` would draw."""
     study = gathered(out)
+    _check_pages(out, study)
     digests = _digests(out, study, _common())
     chosen = digests if subjects is None else {subject.removeprefix("sub-") for subject in subjects}
     return [one for one in digests if one in chosen and _known(out / page_name(one)).get("digest") != digests[one]]
+
+
+def _check_pages(out: Path, study: Study) -> None:
+    """Refuse to replace a page that is not from here; a damaged one begins as a whole one does."""
+    for name in (INDEX, *map(page_name, study.subjects)):
+        with suppress(FileNotFoundError), (out / name).open("rb") as stream:
+            start = stream.read(1000)
+            if start and b'<meta name="provision" ' not in start:
+                hint = "Move it, or choose another output folder."
+                raise ProvisionError(f"{out / name} is from another program.", hint=hint, code="file-exists")
 
 
 def _digests(out: Path, study: Study, common: bytes) -> dict[str, str]:

@@ -204,6 +204,19 @@ def test_a_page_that_is_gone_or_damaged_is_drawn_again(tmp_path, drawings, damag
     assert (tmp_path / "sub-01.html").read_text("utf-8") == whole
 
 
+@pytest.mark.parametrize("name", ["index.html", "sub-02.html"])
+def test_a_page_of_another_program_is_left_alone_and_no_report_is_drawn_around_it(tmp_path, drawings, name):
+    for series in ("sub-01", "sub-02"):
+        record(tmp_path, series, "mask")
+    (tmp_path / name).write_text("<html><title>QSIPrep</title></html>")
+    for call in (report.write, report.changed):
+        with pytest.raises(ProvisionError) as raised:
+            call(tmp_path)
+        assert raised.value.code == "file-exists" and name in raised.value.message
+    assert (tmp_path / name).read_text() == "<html><title>QSIPrep</title></html>"
+    assert pages(tmp_path) == [name] and drawings["asked"] == []
+
+
 def test_only_the_pages_of_chosen_subjects_are_drawn_and_the_index_has_all(tmp_path, drawings):
     for series in ("sub-01", "sub-02"):
         record(tmp_path, series, "mask")
