@@ -124,6 +124,7 @@ def process(
     with _reachable():
         _check_folders(source, target)
         found = _series(source, target, pattern, participant_label, session_label)
+    all_series = not (participant_label or session_label)
     settings = Settings(
         base=str(paths.absolute(scratch)) if scratch else "",
         key=hashlib.sha256(os.fsencode(target.resolve())).hexdigest()[:16],
@@ -131,7 +132,7 @@ def process(
         retry_failed=retry_failed,
         redo=frozenset(redo),
         level=level,
-        whole=level == "group" or not (participant_label or session_label),
+        whole=level == "group" or all_series,
         scrub=scrub,
     )
     tasks = plan([series for series in found if not (series.problem or series.note)], chosen)
@@ -147,7 +148,7 @@ def process(
         lost = _run(scheduler, source, chosen, lambda most: executors.workers(where, *limits, most), mine.check)
         missing = preparation.lacking(tasks) if where == executors.LOCAL else []
         result = summary.study(target, found, tasks, [*missing, *lost, *summary.notes(tasks, scrub)])
-        result = summary.write(result, tasks)
+        result = summary.write(result, tasks, all_series=all_series)
         if report:
             result = summary.with_report(result, pages.draw(target, [row.subject for row in result.rows], on_step))
     return result

@@ -185,31 +185,37 @@ def describe(out: Path, source: Path) -> None:
         raise ProvisionError(message, hint=hint, code="study-folder") from error
 
 
-def _write_failures(found: Study) -> None:
-    """Write failed.tsv; what it says of series that were not looked at stays."""
-    path, here = found.out / FAILURES, {row.series for row in found.rows}
-    others = []
-    with suppress(OSError, ValueError, csv.Error), path.open(encoding="utf-8", newline="") as file:
-        others = [row for row in csv.DictReader(file, dialect="excel-tab") if row.get("series") not in here]
+def _write_failures(found: Study, all_series: bool) -> str:
+    """Write failed.tsv, in which series that were not looked at stay; return a note if there is another such file."""
+    path, here, others = found.out / FAILURES, {row.series for row in found.rows}, []
+    with suppress(FileNotFoundError):
+        before = path.read_bytes().decode("utf-8", errors="replace")
+        if before and before.splitlines()[0] != "\t".join(_COLUMNS):
+            return f"{path} is from another program: what failed is not listed there."
+        with suppress(csv.Error):
+            listed = csv.DictReader(io.StringIO(before, newline=""), dialect="excel-tab")
+            others = [row for row in listed if row.get("series") not in here and not all_series]
     rows = [{name: getattr(row, name) or "n/a" for name in _COLUMNS} for row in found.failed]
     text = io.StringIO()
     table = csv.DictWriter(text, _COLUMNS, dialect="excel-tab", lineterminator="\n", extrasaction="ignore")
     table.writeheader()
     table.writerows(sorted([*others, *rows], key=lambda row: str(row.get("series"))))
     write_text(str(path), text.getvalue())
+    return ""
 
 
-def write(found: Study, tasks: Sequence[Task]) -> Study:
+def write(found: Study, tasks: Sequence[Task], *, all_series: bool = False) -> Study:
     """Write the list of what failed, and the provenance of each series of which something is done.
 
-    Return the study, with a note if that could not be done: the results are there.
+    Return the study, with a note if that could not be done: the results are there. Where its series are all of the
+    dataset, no others stay in the list.
     """
     try:
-        _write_failures(found)
+        note = _write_failures(found, all_series)
         _write_provenance(found, tasks)
     except OSError as error:
-        return replace(found, notes=(*found.notes, failures.explain(error)[0]))
-    return found
+        note = failures.explain(error)[0]
+    return replace(found, notes=(*found.notes, note)) if note else found
 
 
 def _write_provenance(found: Study, tasks: Sequence[Task]) -> None:

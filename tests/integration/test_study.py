@@ -265,7 +265,7 @@ def test_a_dataset_that_is_not_there_is_named_and_nothing_is_written(data, bids,
 
 
 def test_an_output_folder_that_cannot_be_reached_at_the_end_is_no_bug_of_ours(data, monkeypatch):
-    def lost(*_):
+    def lost(*_, **__):
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), str(data.out / "failed.tsv"))
 
     monkeypatch.setattr("provision.study.summary.write", lost)

@@ -22,7 +22,7 @@ def study(lab):
     def run(pool=None, **settings):
         tasks = lab.run(pool, **settings)
         found = summary.study(lab.out, lab.series, tasks, ["A note."])
-        summary.write(found, tasks)
+        summary.write(found, tasks, all_series=settings.get("whole", True))
         return found
 
     return run
@@ -77,6 +77,27 @@ def test_what_failed_in_an_earlier_run_stays_in_the_list(lab, study):
     pool.fails["sub-01/response"] = "no"
     study(pool)
     assert not study().ok and failed(lab)[0]["error"] == "no"
+
+
+def test_what_failed_stays_in_the_list_unless_a_run_over_the_whole_dataset_does_not_find_it(lab, study):
+    lab.add("01", "02")
+    pool = Pool(lab.out)
+    pool.fails["sub-01/response"] = "no"
+    study(pool)
+    del lab.series[0]
+    assert study(whole=False).ok and [row["series"] for row in failed(lab)] == ["sub-01"]
+    assert study().ok and failed(lab) == []
+
+
+@pytest.mark.parametrize("content", [b"subject\treason\n01\tmoved\n", b"\xff\xfe\0", b"my notes"])
+def test_a_list_of_failures_of_another_program_is_left_alone_and_named(lab, content):
+    lab.add("01")
+    lab.out.mkdir()
+    (lab.out / "failed.tsv").write_bytes(content)
+    tasks = lab.run()
+    found = summary.write(summary.study(lab.out, lab.series, tasks), tasks)
+    assert (lab.out / "failed.tsv").read_bytes() == content and found.ok
+    assert "failed.tsv" in found.notes[-1] and provenance(lab, "01").is_file()
 
 
 def test_any_error_is_one_cell_of_the_list(lab, study):
