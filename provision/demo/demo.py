@@ -30,7 +30,7 @@ def demo(
     Parameters
     ----------
     folder : path-like
-        The folder for the results; a second run overwrites only the files of the first.
+        The folder for the results, a new or an empty one; a second run overwrites only the files of the first.
     version : str
         The version of MRtrix3, as for the option ``mrtrix3_version`` of the role.
     data : {"phantom", "sherbrooke_3shell"}
@@ -55,7 +55,8 @@ def demo(
     Raises
     ------
     OptionError
-        If a value is not allowed, or the working folder no longer exists; nothing was started.
+        If a value is not allowed, the folder contains other files, or the working folder no longer exists; nothing was
+        started.
     ProvisionError
         If the installation or a command fails, the data cannot be downloaded, or the angles are too large.
 
@@ -65,8 +66,7 @@ def demo(
     True
     """
     # Refused, if need be, before anything is installed.
-    paths.absolute(folder)
-    check(data)
+    check(data, paths.absolute(folder))
     # A build of these commands alone is enough, and one that has them is taken as it is.
     result = run("mrtrix3", version=version, commands=COMMANDS, progress=progress, wait=wait)
     with shared.display(progress) as (on_step, _):

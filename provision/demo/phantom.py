@@ -31,6 +31,9 @@ for each response (3 at 28 x 28 x 10)."""
 S0 = 1000.0
 """Signal without diffusion weighting, the same in every tissue, in arbitrary units."""
 
+TRUTH = "truth.nii.gz"
+"""The file that is written first: it tells a folder of the phantom from others."""
+
 # Rounded from the human brain: Pierpaoli et al., Radiology 201:637-648 (1996); fluid is water at body temperature.
 AXIAL, RADIAL, GREY, FLUID = 1.7e-3, 0.3e-3, 0.8e-3, 3.0e-3
 """Diffusivities in mm²/s: along a fibre, across it, in grey matter, in fluid."""
@@ -72,10 +75,10 @@ class Phantom:
     def write(self, folder: Path) -> None:
         """Write the phantom like the export of a scanner, with the truth beside it in the layout of sh2peaks."""
         folder.mkdir(parents=True, exist_ok=True)
+        self.write_truth(folder / TRUTH)
         self.write_image(folder / "dwi.nii.gz")
         _save(self.mask.astype(np.uint8), self.affine, folder / "mask.nii.gz")
         _save(self.tissue, self.affine, folder / "tissue.nii.gz")
-        self.write_truth(folder / "truth.nii.gz")
         self.write_gradients(folder / "bvecs", folder / "bvals")
 
     def write_image(self, path: Path) -> None:

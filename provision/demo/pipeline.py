@@ -162,7 +162,7 @@ def run_demo(
 ) -> DemoResult:
     """Run MRtrix3 from raw volumes to fibre directions, and compare these with the truth if it is known."""
     # A gradient table of the wrong handedness, a command that does not start or a miscompiled one cannot pass.
-    check(data)
+    check(data, Path(folder).expanduser())
     environment = {**os.environ, "PATH": os.pathsep.join([str(bin), os.environ.get("PATH", os.defpath)])}
     work = _Work(_made(Path(folder).expanduser()), environment, on_step)
     versions = _versions(work)
@@ -263,9 +263,10 @@ class _Work:
         return run_command(argv, folder=self.folder, environment=self.environment, log=self.log)
 
 
-def check(data: str) -> None:
-    """Refuse unknown data, and missing packages of the demo extra, all in one error."""
+def check(data: str, folder: Path) -> None:
+    """Refuse unknown data, a folder of others, and missing packages of the demo extra, all in one error."""
     sample.check(data)
+    sample.check_folder(folder, _LOG)
     extras.require("demo", "The demos", *_EXTRA)
 
 

@@ -9,12 +9,13 @@ import re
 import shlex
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 from provision import extras, notebook, paths
-from provision.errors import ProvisionError, unknown
+from provision.errors import OptionError, ProvisionError, unknown
 from provision.machine import failures
 
 NAMES = ("phantom", "sherbrooke_3shell")
@@ -109,7 +110,7 @@ def sample(name: str | None = None, *, folder: str | os.PathLike | None = None) 
     Raises
     ------
     OptionError
-        If there is no such sample, the working folder no longer exists, or the BIDS folder contains other files.
+        If there is no such sample, the working folder no longer exists, or the folder contains other files.
     ProvisionError
         If dipy or nibabel is not installed, the folder cannot be written, or the head was asked for by name and cannot
         be downloaded.
@@ -206,6 +207,14 @@ def _unreachable(error: Exception, folder: Path) -> ProvisionError:
     )
 
 
+def check_folder(folder: Path, ours: str) -> None:
+    """Refuse a folder with files of others: in one of ours, even one that was cut off, is the file with this name."""
+    with suppress(OSError):  # writing to it says why
+        if any(folder.iterdir()) and not (folder / ours).exists():
+            hint = "Choose an empty or a new folder."
+            raise OptionError(f"{folder} contains other files.", hint=hint, code="file-exists")
+
+
 def _made(name: str, folder: str | os.PathLike | None) -> Sample:
     """Write simulated data into a folder."""
     from provision.demo import bids, phantom
@@ -213,6 +222,7 @@ def _made(name: str, folder: str | os.PathLike | None) -> Sample:
     place = paths.absolute(name if folder is None else folder)
     try:
         if name == "phantom":
+            check_folder(place, phantom.TRUTH)
             phantom.make_phantom().write(place)
         else:
             bids.write(place)

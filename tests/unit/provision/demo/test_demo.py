@@ -16,3 +16,16 @@ def test_what_the_demo_lacks_is_told_before_anything_is_installed(ran, monkeypat
         demo(tmp_path / "demo")
     assert failed.value.code == "missing-packages" and "no_such_package" in failed.value.message
     assert ran == {}
+
+
+def test_a_folder_with_other_files_is_refused_before_anything_is_installed_and_left_as_it_is(ran, tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "report.html").write_text("mine")
+    with pytest.raises(OptionError) as caught:
+        demo(folder)
+    assert caught.value.code == "file-exists" and str(folder) in caught.value.message
+    assert [path.read_text() for path in folder.iterdir()] == ["mine"]
+    assert ran == {}
+    (folder / "demo.log").touch()
+    pipeline.check("phantom", folder)  # of an earlier demo

@@ -317,6 +317,7 @@ def head(folder: Path, truth: Path) -> None:
     for name, theirs in (("dwi.nii.gz", "nii.gz"), ("bvals", "bval"), ("bvecs", "bvec")):
         (folder / name).rename(folder / f"HARDI193.{theirs}")
     truth.mkdir()
+    (truth / "demo.log").touch()  # as in the folder of an earlier demo
     (folder / "truth.nii.gz").rename(truth / "truth.nii.gz")
 
 

@@ -192,3 +192,11 @@ def test_the_bids_folder_is_that_of_the_first_subject_with_the_table_that_all_in
     assert found.image == tmp_path / "bids/sub-01/dwi/sub-01_dwi.nii.gz"
     assert (found.bvecs, found.bvals) == (found.folder / "dwi.bvec", found.folder / "dwi.bval")
     assert provision.sample("bids") == found
+
+
+def test_a_phantom_is_not_written_over_somebodys_own_data(tmp_path):
+    (tmp_path / "dwi.nii.gz").write_text("mine")
+    with pytest.raises(OptionError) as raised:
+        provision.sample("phantom", folder=tmp_path)
+    assert raised.value.code == "file-exists" and str(tmp_path) in raised.value.message
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
