@@ -210,7 +210,8 @@ def _unreachable(error: Exception, folder: Path) -> ProvisionError:
 def check_folder(folder: Path, ours: str) -> None:
     """Refuse a folder with files of others: in one of ours, even one that was cut off, is the file with this name."""
     with suppress(OSError):  # writing to it says why
-        if any(folder.iterdir()) and not (folder / ours).exists():
+        others = any(not path.name.startswith(".") for path in folder.iterdir())
+        if others and not (folder / ours).exists():
             hint = "Choose an empty or a new folder."
             raise OptionError(f"{folder} contains other files.", hint=hint, code="file-exists")
 

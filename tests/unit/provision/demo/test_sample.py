@@ -200,3 +200,8 @@ def test_a_phantom_is_not_written_over_somebodys_own_data(tmp_path):
         provision.sample("phantom", folder=tmp_path)
     assert raised.value.code == "file-exists" and str(tmp_path) in raised.value.message
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_what_jupyter_hides_in_a_folder_is_in_nobodys_way(tmp_path):
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    assert provision.sample("phantom", folder=tmp_path).image.exists()
