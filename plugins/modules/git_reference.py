@@ -182,9 +182,10 @@ def unreachable(repo, said, option):
 
 def limits(repo):
     """Return the environment in which git asks nothing, does not wait for a silent server, and keeps encryption."""
+    ssh = os.environ.get("GIT_SSH_COMMAND") or "ssh"  # with the key of a private repository, say
     return {
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=20",
+        "GIT_SSH_COMMAND": f"{ssh} -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=20",
         "GIT_HTTP_LOW_SPEED_LIMIT": "1", "GIT_HTTP_LOW_SPEED_TIME": "20",
         # This also limits redirects.
         "GIT_ALLOW_PROTOCOL": "https" if repo.lower().startswith("https:") else "file:git:http:https:ssh",

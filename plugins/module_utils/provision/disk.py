@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 
@@ -42,6 +43,22 @@ def _disk_problem(path):
     if disk.f_files and not disk.f_favail:
         return "is on a disk that is full: it has no free inodes", "disk-full"
     return "", ""
+
+
+# Bytes of the name of a file or folder: a file system takes 255, and 20 are for temporary names beside it.
+_LONGEST_NAME, _LONGEST_PATH = 235, 4000
+
+
+def folder_problem(path):
+    """Return why there can be no folder at a path, which may not exist yet; an empty string if there can."""
+    raw = os.fsencode(path)
+    if len(raw) > _LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in raw.split(b"/")):
+        return "is too long"
+    try:
+        os.stat(path)
+    except OSError as error:
+        return {errno.ELOOP: "is a link that leads in a circle", errno.ENOTDIR: "is below a file"}.get(error.errno, "")
+    return "" if os.path.isdir(path) else "is a file, not a folder"
 
 
 def writable(path):

@@ -92,6 +92,12 @@ def absolute(path, folder, machine):
     return os.path.normpath(os.path.join(folder or machine["home"], os.path.expanduser(path)))
 
 
+def unknown_user(path):
+    """Return the user that a path such as ``~jane/x`` names if there is none, else an empty string."""
+    start = path.partition("/")[0]
+    return start[1:] if start.startswith("~") and os.path.expanduser(start) == start else ""
+
+
 def store_folder(wanted, folder, machine):
     """Return the folder of `provision_store`, an empty string for none."""
     if wanted in ("auto", "none"):

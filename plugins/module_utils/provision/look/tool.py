@@ -9,9 +9,9 @@ import shutil
 
 from ..conda.lock import FILE, PLATFORMS, LockError, read_lock
 from ..cpu import LEVELS
-from ..disk import disk_code, disk_problem, writable
+from ..disk import disk_code, disk_problem, folder_problem, writable
 from ..notes import read_state
-from ..places import absolute, default_link_dir, default_prefix, state_folder, store_folder
+from ..places import absolute, default_link_dir, default_prefix, state_folder, store_folder, unknown_user
 from ..store.folder import store_problem, store_warning
 from ..system import sudo_works
 from ..tool.environment import environment_problem
@@ -68,6 +68,10 @@ def refusal_of(tool, prefix, link_dir):
             f"Choose a folder of your own ({tool}_prefix), or use sudo.",
             "not-permitted",
         ]
+    problem = folder_problem(link_dir) if link_dir else ""
+    if problem:
+        hint = f"Choose another folder ({tool}_link_dir), or none for no links."
+        return [f"The folder for links, {link_dir}, {problem}.", hint, "prefix"]
     if link_dir and not writable(link_dir):
         return [
             f"You have no permission to write to {link_dir}, where the commands would be linked.",
@@ -218,6 +222,10 @@ def _store(wanted, machine):
 def _refusal(wanted, found):
     """Return [problem, hint, code] if what is wanted cannot be done; an empty list if it can."""
     name, archive = wanted["name"], wanted.get("archive", {})
+    for option, path in _folders(wanted).items():
+        if unknown_user(path):
+            problem = f"There is no user {unknown_user(path)}, whom {option} ({path}) names."
+            return [problem, "Give the path of the folder.", "no-user"]
     url, sha256, origins = archive.get("url", ""), archive.get("sha256", ""), tried(wanted)
     if set(origins) - {"present", "package"}:
         refusal = refusal_of(name, found["prefix"], found["link_dir"])
@@ -245,6 +253,12 @@ def _refusal(wanted, found):
         hint = f"Set it to the URL or path of an archive, and {name}_archive_sha256 to its SHA-256."
         return [f"{name}_archive is empty.", hint, "usage"]
     return []
+
+
+def _folders(wanted):
+    """Return the folders that a run may make, by option."""
+    name, store = wanted["name"], wanted.get("store", "none")
+    return {f"{name}_prefix": wanted["prefix"], f"{name}_link_dir": wanted["link_dir"], "provision_store": store}
 
 
 def _foreign(wanted, version_in):

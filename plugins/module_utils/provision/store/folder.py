@@ -15,6 +15,9 @@ def store_problem(store):
     problem = drive.unmounted_problem(store, "the store ")
     if problem:
         return problem
+    problem = disk.folder_problem(store)
+    if problem:
+        return f"The store {store} {problem}"
     problem = store_owner_problem(store)
     if problem:
         return problem

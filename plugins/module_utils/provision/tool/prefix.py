@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..disk import disk_problem
+from ..disk import disk_problem, folder_problem
 from ..reading import names_in
 
 RECEIPT = ".provision.json"  # the file that marks a prefix as a role's installation
@@ -28,10 +28,11 @@ def leftovers(prefix):
 
 def prefix_problem(prefix):
     """Return why this role may not install into a prefix, an empty string if it may."""
+    problem = folder_problem(prefix)
+    if problem:
+        return problem
     prefix = os.path.realpath(prefix)
     if os.path.lexists(prefix):
-        if not os.path.isdir(prefix):
-            return "is a file, not a folder"
         if os.path.ismount(prefix):
             return "is where a file system is mounted, and cannot be replaced"
         if not os.access(prefix, os.R_OK | os.X_OK):

@@ -138,6 +138,12 @@ def test_a_server_of_https_leads_nowhere_without_encryption():
     assert "ext" not in git_reference.limits("git://example.org/x.git")["GIT_ALLOW_PROTOCOL"]
 
 
+def test_git_uses_the_key_that_the_user_gave_it(monkeypatch):
+    monkeypatch.setenv("GIT_SSH_COMMAND", "ssh -i ~/.ssh/lab")
+    given = git_reference.limits("git@example.org:lab/x.git")["GIT_SSH_COMMAND"]
+    assert given.startswith("ssh -i ~/.ssh/lab -o BatchMode=yes")
+
+
 def test_a_password_in_a_url_is_not_told():
     url = "https://me:sesame@example.org/x.git"
     message, hint = git_reference.unreachable(url, f"fatal: unable to access '{url}/': no\n", "mrtrix3_repo")

@@ -76,3 +76,15 @@ def test_what_a_good_store_would_not_take_is_not_tried_again_and_again_but_in_an
     built.state["not_kept"] = {"store": built.wanted["store"], "problem": ""}
     assert look(built)["converged"]
     assert not look(built, store=str(tmp_path / "another"))["converged"]
+
+
+@pytest.mark.parametrize("option", ["prefix", "link_dir", "store"])
+def test_a_folder_of_a_user_who_does_not_exist_is_refused(built, option):
+    found = look(built, version="3.0.9", **{option: "~nosuch/x"})
+    assert found["refusal"][2] == "no-user" and "nosuch" in found["refusal"][0]
+
+
+def test_a_folder_for_links_that_is_a_file_is_not_called_forbidden(built, tmp_path):
+    (tmp_path / "file").touch()
+    found = look(built, version="3.0.9", prefix=str(tmp_path / "new"), link_dir=str(tmp_path / "file"))
+    assert found["refusal"][2] == "prefix" and "is a file" in found["refusal"][0]
