@@ -201,3 +201,11 @@ def test_a_terminal_or_command_of_the_users_own_configuration_does_not_come_betw
     words = ["ssh", "-G", "-F", tmp_path / "config", *settings["ssh_connection"]["ssh_args"].split(), "one", "true"]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert "requesttty false" in said.splitlines() and "remotecommand" not in said
+
+
+def test_where_the_home_is_not_writable_connections_are_kept_with_the_run(private, monkeypatch):
+    (private / "file").touch()
+    for home in (private, private / "file", private / "file" / "x"):
+        monkeypatch.setenv("HOME", str(home))
+        given_ = launch.environment(private, local=False).get("ANSIBLE_SSH_CONTROL_PATH_DIR")
+        assert given_ == (None if home == private else str(private / "cp"))
