@@ -31,9 +31,10 @@ class ProvisionError(Exception):
     errors : dict of str to ProvisionError
         With an inventory, the error of each host that failed.
     hosts : dict of str to dict
-        With an inventory, what the roles reported, ``{host: {role: {...}}}``.
+        With an inventory, what the roles reported, ``{host: {role: {...}}}``; of a host that failed, what had reported
+        before that.
     per_host : dict of str to dict
-        With an inventory, ``{host: {"changed": ..., "seconds": ...}}``.
+        With an inventory, ``{host: {"changed": ..., "seconds": ..., "failed": ...}}``.
 
     Examples
     --------

@@ -144,7 +144,7 @@ class Result(Tabular):
     notes : sequence of str, optional
         Warnings about the run itself.
     per_host : mapping of str to mapping, optional
-        With an inventory, ``changed`` and ``seconds`` of each host.
+        With an inventory, ``changed``, ``seconds`` and ``failed`` of each host.
 
     Examples
     --------

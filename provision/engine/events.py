@@ -112,6 +112,12 @@ _KNOWN = (
         "",
         "sudo-password",
     ),
+    (
+        r"Unable to execute ssh command line on a controller: \[Errno 2\]",
+        "ssh is not installed on the machine where you type.",
+        "Install it, for example with sudo apt-get install openssh-client.",
+        "not-installed",
+    ),
     # Sentences of the roles, in their own words.
     (r"\A[^\n]*mounted with noexec", "", "", "noexec"),
     (r"\A[^\n]*mounted read-only", "", "", "read-only"),

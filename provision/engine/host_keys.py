@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from provision.engine.inventory import ssh_words
+from provision.errors import OptionError
 from provision.machine.look import connection
 
 _SECONDS = 5
@@ -22,8 +23,17 @@ _KINDS = ("ed25519", "ecdsa", "rsa")  # in the order in which ssh prefers them
 def explained(hosts: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
     """Return what is to be said of each host whose key is unknown, given its variables, and what to do."""
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        said = threads.map(lambda item: of_host(item[0], ssh_words(*item)), hosts.items())
+        said = threads.map(lambda item: _of_variables(*item), hosts.items())
         return dict(zip(hosts, said, strict=True))
+
+
+def _of_variables(name: str, variables: Mapping[str, Any]) -> tuple[str, str]:
+    try:
+        words = ssh_words(name, variables)
+    except OptionError:
+        message = f"{name} could not be reached: its host key is unknown."
+        return message, "Log in once with ssh and compare the fingerprint that it shows."
+    return of_host(name, words)
 
 
 def of_host(name: str, words: list[str]) -> tuple[str, str]:

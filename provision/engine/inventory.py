@@ -29,6 +29,7 @@ _HOST = re.compile(
     re.ASCII,
 )
 _ENDINGS = (".cfg", ".ini", ".json", ".toml", ".yaml", ".yml")  # of files; none is a domain
+_ENCRYPTED = "$ANSIBLE_VAULT;"  # how a file begins that only Ansible, given the password, can read
 _FORM = "Give hosts as USER@HOST:PORT, separated by commas, or the path of an Ansible inventory."
 
 
@@ -163,7 +164,8 @@ def check(path: Path) -> None:
     if not path.is_file() or path.suffix not in (".yml", ".yaml", ".json"):
         return
     try:
-        groups = yaml.load(path.read_text("utf-8"), _Loader)
+        text = path.read_text("utf-8")
+        groups = {} if text.startswith(_ENCRYPTED) else yaml.load(text, _Loader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         why = " ".join(str(error).split())
         raise OptionError(f"The inventory {path} cannot be read: {why}.", code="bad-inventory") from error
@@ -183,13 +185,24 @@ def hosts(inventory: Inventory) -> dict[str, dict[str, Any]]:
 
 
 def ssh_words(name: str, variables: Mapping[str, Any]) -> list[str]:
-    """Return the arguments with which ssh reaches a host, given its variables; the last is its address."""
+    """Return the arguments with which ssh reaches a host, given its variables; the last is its address.
+
+    Refuse variables that ssh cannot take: templates, which only a run of Ansible's resolves, and quotes without an end.
+    """
     flags = {"ansible_port": "-p", "ansible_user": "-l", "ansible_ssh_private_key_file": "-i"}
     flags |= {"ansible_ssh_port": "-p", "ansible_ssh_user": "-l", "ansible_private_key_file": "-i"}
-    words = [word for key, flag in flags.items() if variables.get(key) for word in (flag, str(variables[key]))]
-    for key in ("ansible_ssh_common_args", "ansible_ssh_extra_args"):
-        words += shlex.split(str(variables.get(key) or ""))
-    return [*words, str(variables.get("ansible_host") or name)]
+    lists, addresses = ("ansible_ssh_common_args", "ansible_ssh_extra_args"), ("ansible_ssh_host", "ansible_host")
+    said = {key: str(variables[key]) for key in (*flags, *lists, *addresses) if variables.get(key)}
+    for key, text in said.items():
+        if "{{" in text or "{%" in text:
+            raise OptionError(f"{key} of {name} is a template.", hint="Write what it stands for.", code="bad-inventory")
+    words = [word for key, flag in flags.items() if key in said for word in (flag, said[key])]
+    for key in lists:
+        try:
+            words += shlex.split(said.get(key, ""))
+        except ValueError as error:
+            raise OptionError(f"{key} of {name} cannot be read: {error}.", code="bad-inventory") from error
+    return [*words, said.get("ansible_host") or said.get("ansible_ssh_host") or name]
 
 
 def _read(inventory: Inventory, *arguments: str) -> tuple[dict[str, dict[str, Any]], str]:

@@ -192,6 +192,13 @@ def search_path() -> str:
     return os.pathsep.join(filter(is_text, os.pathsep.join(path).split(os.pathsep)))
 
 
+def _sockets(private: Path) -> dict[str, str]:
+    """Return where ssh's sockets are if they cannot be where ansible.cfg has them, for the next run to use."""
+    folder = os.environ.get("HOME", "")
+    usable = not folder or (Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK))
+    return {} if usable else {"ANSIBLE_SSH_CONTROL_PATH_DIR": str(private / "cp")}
+
+
 def environment(private: Path, *, local: bool) -> dict[str, str]:
     """Return what a run sets in its environment, so that it neither reads nor leaves anything in the user's home."""
     return {
@@ -202,6 +209,7 @@ def environment(private: Path, *, local: bool) -> dict[str, str]:
         "ANSIBLE_HOME": str(private / "home"),
         "ANSIBLE_LOCAL_TEMP": str(private / "local"),
         **({"ANSIBLE_REMOTE_TEMP": str(private / "modules")} if local else {}),
+        **_sockets(private),
         # A host whose key is unknown or another is refused, as ssh refuses it; ansible-runner would switch that off.
         "ANSIBLE_HOST_KEY_CHECKING": "True",
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True",

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from provision import notebook, paths
@@ -46,7 +47,8 @@ class Outcome:
     log: Path | None  # all that Ansible said, secrets taken out; None where it could not be written
     notes: tuple[str, ...] = ()  # what went less well than it could, though nothing failed
     wanted: dict = field(default_factory=dict)  # what each role wanted, as the play's own look was asked for it
-    per_host: dict = field(default_factory=dict)  # of an inventory: {host: {"changed": tasks, "seconds": until done}}
+    # Of an inventory: {host: {"changed": tasks, "seconds": until done, "failed": whether it failed}}.
+    per_host: dict = field(default_factory=dict)
 
 
 @dataclass
@@ -205,10 +207,14 @@ def run(
     return Outcome(changed, seconds, found, log, notes, seen.wanted, _per_host(seen) if inventory else {})
 
 
-def _per_host(seen: _Seen) -> dict[str, dict[str, float]]:
-    changed = events.changes(seen.stats)
+def _per_host(seen: _Seen) -> dict[str, dict[str, Any]]:
+    changed, failed = events.changes(seen.stats), events.failed_hosts(seen.stats)
     return {
-        host: {"changed": changed.get(host, 0), "seconds": round(seen.last.get(host, 0.0), 1)}
+        host: {
+            "changed": changed.get(host, 0),
+            "seconds": round(seen.last.get(host, 0.0), 1),
+            "failed": host in failed,
+        }
         for host in sorted(events.hosts(seen.stats))
     }
 

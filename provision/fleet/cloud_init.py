@@ -23,7 +23,7 @@ SCRIPT = "/usr/local/sbin/provision-first-boot"
 _URL = re.compile(r"(?:https?://[!-~]+|file:///[!-~]+)")
 _FILE = re.compile(r"mrtrix_provision-[\w.+-]+(?:\.whl|\.tar\.gz)", re.A)
 # Of an address, what is before the host and lets somebody in: a password, or the token that takes its place.
-_LOGIN = re.compile(r"(?:https?://[^/\s@]*|\w+://[^/\s@]*:[^/\s@]*)@")
+_LOGIN = re.compile(r"(?:https?://[^/\s@]*|\w+://[^/\s@]*:[^/\s@]*)@", re.I)
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY")
 

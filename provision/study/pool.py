@@ -75,7 +75,8 @@ def this_machine(own: bool | None = None) -> Host:
 def by_ssh(name: str, options: Sequence[str], python: str = "python3") -> Host:
     """Return a host that is reached by SSH: the worker is sent along, and gets the environment of a login."""
     script = f"exec {shlex.quote(python)} -c {shlex.quote(WORKER.read_text('utf-8'))}"
-    argv = ("ssh", "-o", "BatchMode=yes", *_KEEP_ALIVE, *options, f"exec sh -lc {shlex.quote(script)}")
+    plain = ("-T", "-o", "BatchMode=yes", "-o", "RemoteCommand=none")  # whatever ~/.ssh/config asks for
+    argv = ("ssh", *plain, *_KEEP_ALIVE, *options, f"exec sh -lc {shlex.quote(script)}")
     return Host(name, argv, own=False, login=tuple(options))
 
 

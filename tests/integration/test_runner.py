@@ -195,6 +195,7 @@ def test_of_several_machines_each_error_and_each_result_is_there(root, fleet):
     }  # fmt: skip
     assert found["hosts"] == {"good": {"deps": {"python": "x", "count": 3}}}
     assert {host: one["changed"] for host, one in found["per_host"].items()} == {"bad": 0, "good": 1, "gone": 0}
+    assert {host for host, one in found["per_host"].items() if one["failed"]} == {"bad", "gone"}
     assert {"bad", "good", "gone"} <= set(" ".join(caught.value.lines()).replace(":", " ").replace(",", " ").split())
 
 

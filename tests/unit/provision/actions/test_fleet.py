@@ -31,7 +31,7 @@ def plays(monkeypatch):
     def run(roles, variables, *, inventory, playbook="site.yml", **rest):
         asked.append(inventory)
         meant = inventory.only or tuple(inventory.hosts)
-        per_host = {host: {"changed": 1, "seconds": 1.0} for host in meant}
+        per_host = {host: {"changed": 1, "seconds": 1.0, "failed": host in failing} for host in meant}
         report = {"status": {"roles": {}, "store": {}}} if playbook == "status.yml" else {"ants": {"version": "1"}}
         hosts = {host: report for host in meant if host not in failing}
         errors = {host: broken(host) for host in meant if host in failing}

@@ -4,6 +4,7 @@ import pytest
 
 import provision
 from provision.engine import launch, runner
+from provision.errors import ProvisionError
 
 
 def running(monkeypatch, **states):
@@ -55,3 +56,32 @@ def test_on_other_machines_all_that_could_run_is_stopped(stopped, tmp_path):
     (tmp_path / "fleet.yml").write_text("all: {}")
     provision.stop(on=tmp_path / "fleet.yml")
     assert [set(roles) for roles, _ in stopped] == [{"ngrok", "reverse_ssh"}, {"sshd"}]
+
+
+def test_where_a_host_cannot_be_reached_the_servers_of_the_others_are_stopped(monkeypatch):
+    asked = []
+
+    def run(roles, variables, *, inventory, **rest):
+        meant = inventory.only or tuple(inventory.hosts)
+        asked.append((set(roles), meant))
+        gone = [host for host in meant if host == "gone"]
+        hosts = {host: {role: {"state": "stopped"} for role in roles} for host in meant if host not in gone}
+        per_host = {host: {"changed": 1, "seconds": 1.0, "failed": host in gone} for host in meant}
+        if gone:
+            error = ProvisionError("It is gone.", code="host-unreachable")
+            error.errors, error.hosts, error.per_host = {"gone": error}, hosts, per_host
+            raise error
+        return runner.Outcome(len(hosts), 0.5, hosts, None, per_host=per_host)
+
+    monkeypatch.setattr(runner, "run", run)
+    with pytest.raises(ProvisionError) as raised:
+        provision.stop(on="gone,one,two")
+    assert asked == [({"ngrok", "reverse_ssh"}, ("gone", "one", "two")), ({"sshd"}, ("one", "two"))]
+    found = raised.value.to_dict()
+    assert set(found["errors"]) == {"gone"} and set(found["hosts"]["one"]) == {"ngrok", "reverse_ssh", "sshd"}
+    assert found["per_host"]["two"] == {"changed": 2, "seconds": 2.0, "failed": False}
+    assert found["per_host"]["gone"]["failed"]
+    assert "--retry-failed" not in "".join(raised.value.lines())  # stop has no such flag
+    with pytest.raises(ProvisionError) as raised:
+        provision.stop(on="gone,")
+    assert len(asked) == 3 and raised.value.code == "host-unreachable"

@@ -41,6 +41,7 @@ def test_an_ignored_failure_is_none():
         ("Missing sudo password", "sudo-password", []),
         ("sudo: a password is required", "sudo-password", []),
         ("cannot write: No space left on device", "disk-full", []),
+        ("Unable to execute ssh command line on a controller: [Errno 2] No such file: b'ssh'", "not-installed", []),
         ("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1", "apt-locked", []),
         ("No package matching 'libfoo' is available", "no-package", ["'libfoo'"]),
         ("Temporary failure resolving 'deb.debian.org'", "unreachable", ["deb.debian.org"]),

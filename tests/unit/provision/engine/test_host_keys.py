@@ -61,3 +61,9 @@ def test_where_the_key_cannot_be_had_there_is_no_fingerprint_but_advice(ssh, how
 def test_without_ssh_there_is_advice_all_the_same(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert list(host_keys.explained({"one": {}, "two": {}})) == ["one", "two"]
+
+
+def test_a_host_whose_address_only_ansible_knows_is_named_without_it(ssh):
+    called = ssh()
+    message, hint = host_keys.explained({"one": {"ansible_host": "{{ inventory_hostname }}.lab"}})["one"]
+    assert message.startswith("one ") and "{{" not in hint and not called.exists()

@@ -49,6 +49,7 @@ def test_what_is_not_text_is_refused(tmp_path):
         "lab:\n  hosts:\n    a:\n  children:\n    other:\n      hosts: {b: }\nother:\n",
         "all:\n  vars:\n    x: !unsafe {a: b}\n  hosts: {a: }\n",
         "plugin: amazon.aws.aws_ec2\nregions: [eu-west-1]\n",
+        "$ANSIBLE_VAULT;1.1;AES256\n3132\n",
     ],
 )
 def test_what_ansible_understands_is_left_alone(tmp_path, text):
@@ -128,3 +129,21 @@ def test_the_number_of_machines_at_once_is_a_number(forks):
     with pytest.raises(OptionError) as raised:
         inventory.given("one,", forks=forks)
     assert raised.value.code == "bad-value"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"ansible_host": "{{ inventory_hostname }}.example.org"},
+        {"ansible_user": "{% if x %}me{% endif %}"},
+        {"ansible_ssh_common_args": "-o 'ProxyJump"},
+    ],
+)
+def test_variables_that_ssh_cannot_take_are_refused(variables):
+    with pytest.raises(OptionError) as raised:
+        inventory.ssh_words("one", variables)
+    assert raised.value.code == "bad-inventory" and next(iter(variables)) in raised.value.message
+
+
+def test_the_old_name_of_an_address_is_one_too():
+    assert inventory.ssh_words("one", {"ansible_ssh_host": "10.0.0.1"}) == ["10.0.0.1"]

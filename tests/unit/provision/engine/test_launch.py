@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import fcntl
 import json
 import os
@@ -190,3 +191,21 @@ def test_what_a_run_starts_keeps_the_library_path_of_the_notebook(tmp_path, monk
     monkeypatch.setenv("LD_LIBRARY_PATH", "/usr/lib64-nvidia")
     # All that is not named here, ansible-playbook is given as this process has it.
     assert "LD_LIBRARY_PATH" not in launch.environment(tmp_path, local=True)
+
+
+@pytest.mark.needs("ssh")
+def test_a_terminal_or_command_of_the_users_own_configuration_does_not_come_between(tmp_path):
+    settings = configparser.RawConfigParser()
+    settings.read(content.root() / "ansible.cfg")
+    (tmp_path / "config").write_text("RequestTTY force\nRemoteCommand tmux\n")
+    words = ["ssh", "-G", "-F", tmp_path / "config", *settings["ssh_connection"]["ssh_args"].split(), "one", "true"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "requesttty false" in said.splitlines() and "remotecommand" not in said
+
+
+def test_where_the_home_is_not_writable_connections_are_kept_with_the_run(private, monkeypatch):
+    (private / "file").touch()
+    for home in (private, private / "file", private / "file" / "x"):
+        monkeypatch.setenv("HOME", str(home))
+        given_ = launch.environment(private, local=False).get("ANSIBLE_SSH_CONTROL_PATH_DIR")
+        assert given_ == (None if home == private else str(private / "cp"))

@@ -122,6 +122,7 @@ def test_what_the_machine_would_refuse_is_refused_here(names, options, code):
         ("ngrok", {"ngrok_authtoken": ""}),
         ("mrtrix3", {"repo": "https://me:sesame@example.org/mrtrix3.git"}),
         ("mrtrix3", {"repo": "https://sesame@example.org/mrtrix3.git"}),
+        ("mrtrix3", {"repo": "HTTPS://sesame@example.org/mrtrix3.git"}),
         ("mrtrix3", {"repo": "ssh://git:sesame@example.org/mrtrix3.git"}),
         ("sshd", {"authorized_keys": ["-----BEGIN OPENSSH PRIVATE KEY-----\nsesame"]}),
         ("deps", {"wheel": f"https://me:sesame@example.org/{NAME}"}),

@@ -1,5 +1,7 @@
 """Where the steps of a study are run: what may be named, and how a host is reached."""
 
+import subprocess
+
 import pytest
 
 from provision.engine import inventory
@@ -24,3 +26,11 @@ def test_a_misspelt_inventory_is_refused_with_the_other_places_there_are():
     assert raised.value.code == "bad-inventory"
     executors.check("tcp://head:8786")
     executors.check("local")
+
+
+@pytest.mark.needs("ssh")
+def test_a_terminal_or_command_of_the_users_own_configuration_does_not_come_between(tmp_path):
+    (tmp_path / "config").write_text("RequestTTY force\nRemoteCommand tmux\n")
+    ssh, *words = executors.by_ssh("one", ["one"]).argv
+    said = subprocess.run([ssh, "-G", "-F", tmp_path / "config", *words], capture_output=True, text=True, check=True)
+    assert "requesttty false" in said.stdout.splitlines() and "remotecommand" not in said.stdout
