@@ -81,6 +81,8 @@ def changes(count: int, check: bool) -> str:
 
 
 def _in_words(role: str, report: Mapping[str, Any]) -> str:
+    if report.get("would"):
+        return f"{role}: would {report['would']}"
     state = report.get("state", "present") if report else "not installed"
     if state in _READY:
         state = "" if report.get("works", True) else "does not work"

@@ -112,7 +112,7 @@ def gone(hosts: Mapping[str, Mapping[str, Mapping[str, Any]]], roles: Sequence[s
 
 def _things(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was removed of a role, or would be: everything in its report but the state."""
-    return {name: value for name, value in report.items() if name != "state" and value}
+    return {name: value for name, value in report.items() if name not in ("state", "would") and value}
 
 
 def _in_words(report: Mapping[str, Any]) -> str:

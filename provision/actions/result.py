@@ -267,6 +267,8 @@ class Result(Tabular):
 
 def sentence(role: str, report: Mapping[str, Any], seconds: float | None = None, *, new: bool = False) -> str:
     """Return a role's report as one line; for a `new` build with the time that building it took."""
+    if report.get("would"):
+        return f"{f'{role}: ' if role else ''}would {report['would']}"
     words = [role, str(report.get("version") or ""), _state(report)]
     if seconds is not None:
         words.append(f"in {format_seconds(seconds)}")
@@ -313,7 +315,7 @@ def row(role: str, report: Mapping[str, Any], host: str = "", new: bool = False)
     fields = {name: _shown(report[name]) for name in sorted(report) if report[name] and name not in hidden}
     works, short = report.get("works", True), report and {**report, "problem": ""}
     style = ("", "dim") if works else ("bad", "")
-    known = ", ".join(details(report))
+    known = "" if report.get("would") else ", ".join(details(report))
     return Cell(host + role, "name"), Cell(sentence("", short, new=new), style[0]), Cell(known, style[1], fields)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from provision.engine import content, launcher
 from provision.errors import ProvisionError
+from provision.machine import commands
 from provision.machine.places import is_text
 
 # Where a person gives the token of an ngrok account.
@@ -34,15 +35,11 @@ _RUNNERS = (
     "ANSIBLE_CACHE_PLUGIN", "ANSIBLE_CACHE_PLUGIN_CONNECTION", "ANSIBLE_CALLBACK_PLUGINS",
     "ANSIBLE_RETRY_FILES_ENABLED", "ANSIBLE_STDOUT_CALLBACK",
 )  # fmt: skip
-# What else would change how Ansible, git, apt, pip or Python behave: a language for messages that are read, the
-# repository that git works on, the system that apt, dpkg and pip install into, warnings that are errors, and a Python
-# that waits for a person at its end. The token this process was given for itself; its children need not carry it where
+# What else would change a run, and a token that this process was given for itself: its children need not carry it where
 # others can read it.
-_DROPPED = (
-    "AD_HOC_COMMAND_ID", "APT_CONFIG", "DPKG_ADMINDIR", "DPKG_FORCE", "DPKG_ROOT", "GIT_DIR", "GIT_INDEX_FILE",
-    "GIT_WORK_TREE", "LANGUAGE", "ORIGINAL_STDOUT_CALLBACK", "PIP_DRY_RUN", "PIP_PREFIX", "PIP_ROOT", "PIP_TARGET",
-    "PIP_USER", "PYTHONDONTWRITEBYTECODE", "PYTHONINSPECT", "PYTHONWARNINGS", TOKEN_VARIABLE,
-)  # fmt: skip
+_DROPPED = commands.CHANGING | {
+    "AD_HOC_COMMAND_ID", "ORIGINAL_STDOUT_CALLBACK", "PYTHONDONTWRITEBYTECODE", TOKEN_VARIABLE
+}  # fmt: skip
 _LEAST_SPACE = 100_000  # bytes, for what a run writes there before Ansible starts
 # Ansible makes a socket in the folder, and all of its path may have 107 bytes (unix(7)); it also takes `$` and `~` in
 # it for something else.

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 import yaml
@@ -21,15 +22,19 @@ AS_NOBODY = "setpriv --reuid 65534 --regid 65534 --clear-groups /usr/bin/python3
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root can ask as another user")
 @pytest.mark.skipif(RELEASE not in PACKAGES, reason="the packages of this system are not known")
-def test_the_packages_of_all_roles_that_were_asked_for_are_in_one_command(tmp_path):
-    # dpkg finds no database there, so that no package is installed.
+def test_the_packages_of_all_roles_that_were_asked_for_are_in_one_command(tmp_path, request):
+    # Where no package is installed.
+    (double := Path(mkdtemp(dir="/tmp"), "dpkg-query")).write_text("#!/bin/sh\nexit 1\n")
+    request.addfinalizer(lambda: shutil.rmtree(double.parent))
+    for path in (double, double.parent):
+        path.chmod(0o755)
     asked = "{provision_roles: [deps, mrpeek], deps_groups: [run], deps_extra_packages: [sl], provision_store: none}"
     done = subprocess.run(
         [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-c", "local",
          content.root() / "playbooks/site.yml", "-e", asked, "-e", f"ansible_python_interpreter='{AS_NOBODY}'"],
         capture_output=True, text=True, check=False, cwd=content.root(), env={
             **os.environ, "ANSIBLE_HOME": str(tmp_path / "home"), "LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1",
-            "DPKG_ADMINDIR": str(tmp_path / "none"), "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "PATH": f"{double.parent}:{os.environ['PATH']}", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
         },
     )  # fmt: skip
     assert '"code": "needs-root"' in done.stdout, done.stdout + done.stderr

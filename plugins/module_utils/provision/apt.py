@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 
+from .commands import usual_environment
 from .failures import Problem
 from .look.deps import dpkg_was_interrupted, is_there, known_packages, missing_packages, unfinished_packages
 from .reading import names_in
@@ -174,7 +175,7 @@ def run(argv, stoppable=False):
         return 127, f"There is no {argv[0]} on this machine."
     with subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-        env={**os.environ, **_ENVIRONMENT, "PATH": path},
+        env={**usual_environment(), **_ENVIRONMENT, "PATH": path},
     ) as process:  # fmt: skip
         while True:
             try:

@@ -5,6 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 
+# What would change which system, repository or Python a program acts on, or the messages that are read. What people set
+# on purpose stays: proxies, indexes, certificates, GIT_CONFIG_*.
+CHANGING = frozenset((
+    "APT_CONFIG", "DPKG_ADMINDIR", "DPKG_FORCE", "DPKG_ROOT",
+    # As `git rev-parse --local-env-vars` lists them: set where a hook of git starts the run.
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_DIR", "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE", "GIT_NAMESPACE", "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX",
+    "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
+    "LANGUAGE", "PIP_DRY_RUN", "PIP_NO_DEPS", "PIP_PREFIX", "PIP_PYTHON", "PIP_ROOT", "PIP_TARGET", "PIP_USER",
+    "PYTHONINSPECT", "PYTHONWARNINGS",
+))  # fmt: skip
+
+
+def usual_environment():
+    """Return this process's environment without what would change what a program acts on or says."""
+    kept = {name: value for name, value in os.environ.items() if name not in CHANGING}
+    return {**kept, "LC_ALL": "C.UTF-8"}
+
 
 def run(argv, environment=None, seconds=30, folder=None):
     """Return (exit code, standard output, standard error) of a command; 127 if it cannot be started."""
@@ -17,7 +35,7 @@ def run(argv, environment=None, seconds=30, folder=None):
             errors="replace",
             timeout=seconds,
             check=False,
-            env=environment,
+            env=usual_environment() if environment is None else environment,
             cwd=folder,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -90,7 +90,7 @@ def check_apt():
         return _warn("dpkg was interrupted", "The next run that installs packages will finish its work.")
     # What apt-get stops at before all else. It fetches nothing so, and takes no lock, which only root could.
     asked = ["apt-get", "update", "--print-uris", "-qq", "-o", "Debug::NoLocking=true"]
-    code, _out, said = commands.run(["env", "LC_ALL=C.UTF-8", "LANGUAGE=", *asked])
+    code, _out, said = commands.run(asked)
     if code:
         error = apt.explained("read its sources", said)
         return _fail(error.message.rstrip("."), error.hint)

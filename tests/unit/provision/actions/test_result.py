@@ -182,3 +182,12 @@ def test_a_note_of_several_roles_is_told_once():
     assert [line for line in repr(Result(0, 1.0, {"localhost": reports})).splitlines() if line.startswith("Note")] == [
         "Note: so", "Note: more",
     ]  # fmt: skip
+
+
+def test_a_check_says_what_would_change_and_not_that_it_is_ready():
+    report = {**DEPS, "would": "install sl"}
+    for reports in ({"deps": report}, {"deps": report, "mrtrix3": MRTRIX3}):
+        line = next(
+            line for line in repr(Result(1, 2.1, {"localhost": reports}, check=True)).splitlines() if "deps" in line
+        )
+        assert "would install sl" in line and "ready" not in line

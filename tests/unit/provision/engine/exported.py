@@ -9,5 +9,6 @@ EXPORTED = {
     "ANSIBLE_VAULT_PASSWORD_FILE": "gone", "ANSIBLE_LIMIT": "none", "ANSIBLE_DEBUG": "1", "ANSIBLE_VERBOSITY": "4",
     "ANSIBLE_SOMETHING_NEW": "x", "LANGUAGE": "xx", "PYTHONINSPECT": "1", "PYTHONWARNINGS": "error", "GIT_DIR": "/x",
     "APT_CONFIG": "/x", "DPKG_ADMINDIR": "/x", "DPKG_FORCE": "all", "DPKG_ROOT": "/x", "PIP_DRY_RUN": "1",
-    "PIP_PREFIX": "/x", "PIP_ROOT": "/x", "PIP_TARGET": "/x", "PIP_USER": "1", "NGROK_AUTHTOKEN": "marker",
+    "PIP_PREFIX": "/x", "PIP_ROOT": "/x", "PIP_TARGET": "/x", "PIP_USER": "1",
+    "PIP_PYTHON": "/x", "PIP_NO_DEPS": "1", "GIT_OBJECT_DIRECTORY": "/x", "NGROK_AUTHTOKEN": "marker",
 }  # fmt: skip

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from plugins.module_utils.provision import commands
 from plugins.module_utils.provision.look import deps as look
 
 needs_dpkg = pytest.mark.skipif(not shutil.which("dpkg-query"), reason="there is no dpkg")
@@ -32,13 +33,14 @@ def dpkg(monkeypatch, tmp_path):
     (tmp_path / "info").mkdir()
     (tmp_path / "arch").write_text("amd64\ni386\n")
     (tmp_path / "status").touch()
-    monkeypatch.setenv("DPKG_ADMINDIR", str(tmp_path))
     monkeypatch.setattr(look, "_DPKG", str(tmp_path))
     monkeypatch.setattr(look, "_JOURNAL", str(tmp_path / "history.log"))
     monkeypatch.setattr(look, "state_folder", lambda: str(tmp_path / "notes"))
     marks = {"showauto": "", "showmanual": ""}
-    run = look.run
-    monkeypatch.setattr(look, "run", lambda argv: (0, marks[argv[1]], "") if argv[0] == "apt-mark" else run(argv))
+    here = {**os.environ, "DPKG_ADMINDIR": str(tmp_path)}
+    monkeypatch.setattr(
+        look, "run", lambda argv: (0, marks[argv[1]], "") if argv[0] == "apt-mark" else commands.run(argv, here)
+    )
 
     def add(name, status="ii", architecture="amd64", **fields):
         error = "reinstreq" if status[2:] == "R" else "ok"
