@@ -15,7 +15,7 @@ from ..places import absolute, default_link_dir, default_prefix, state_folder, s
 from ..store.folder import store_problem, store_warning
 from ..system import sudo_works
 from ..tool.environment import environment_problem
-from ..tool.path import broken_links, foreign_command, path_problem
+from ..tool.path import foreign_command, missing_links, path_problem
 from ..tool.prefix import is_ours, leftovers, prefix_problem
 from ..versions import satisfies
 from .deps import absent_report, installed_for
@@ -29,7 +29,7 @@ def is_own(state):
 def place_of(tool, wanted, state, machine):
     """Return the (prefix, link folder) that are wanted; by default an installation stays where it is."""
     prefix, link_dir = wanted["prefix"], wanted["link_dir"]
-    if is_own(state) and is_ours(state["report"].get("prefix", "")):
+    if is_own(state) and is_ours(state["report"].get("prefix", ""), tool):
         prefix = state["report"]["prefix"] if prefix == "auto" else prefix
         link_dir = (state.get("link_dir") or "none") if link_dir == "auto" else link_dir
     folder = wanted.get("folder", "")
@@ -49,7 +49,7 @@ def place_drift(state, prefix, link_dir):
 def _lost_links(state):
     """Return in words that links to the commands are missing; empty if none is."""
     link_dir = state.get("link_dir")
-    lost = broken_links(link_dir, state.get("commands", []), state["report"]["bin"]) if link_dir else []
+    lost = missing_links(link_dir, state.get("commands", [])) if link_dir else []
     return f"links are missing in {link_dir}" if lost else ""
 
 
@@ -57,7 +57,7 @@ def refusal_of(tool, prefix, link_dir):
     """Return [problem, hint, code] if nothing can be installed there; an empty list if it can."""
     if not prefix:
         return ["The prefix is an empty text.", f"Name a folder: {tool}_prefix.", "prefix"]
-    problem = prefix_problem(prefix)
+    problem = prefix_problem(prefix, tool)
     if problem:
         code = disk_code(os.path.dirname(os.path.realpath(prefix))) or "prefix"
         return [f"The prefix {prefix} {problem}.", f"Choose another folder: {tool}_prefix.", code]
@@ -119,7 +119,7 @@ def look_at_tool(wanted, machine, differs, version_in, more=dict):
     prefix, link_dir = place_of(name, wanted, state, machine)
     result = {"prefix": prefix, "link_dir": link_dir, "report": state.get("report", {})}
     if wanted["state"] == "absent":
-        own = is_ours(prefix)
+        own = is_ours(prefix, name)
         # An interrupted run may have installed only packages, or left unfinished folders.
         there = state or own or installed_for(name) or leftovers(prefix)
         return dict(result, converged=not there, report=absent_report(name, wanted, prefix=prefix if own else ""))

@@ -28,7 +28,7 @@ from ..store.read import read_archive
 from ..system import look_at_machine
 from ..versions import satisfies
 from .environment import drop_profile, make_profile, variables
-from .path import broken_links, links_to
+from .path import links_to, missing_links
 from .prefix import RECEIPT, is_ours, prefix_problem
 from .staging import discard, drop_leftovers, exchange, staging
 from .trial import without_rights
@@ -148,8 +148,9 @@ class Tool:
         for former in (old, *old.get("pending", [])):
             same = former.get("link_dir") == state["link_dir"] and _bin_of(former) == report["bin"]
             drop_links(former, keep=state["commands"] if same else ())
-            if _prefix_of(former) != report["prefix"]:
-                drop_prefix(former)
+            # One of them may be a link to the other.
+            if os.path.realpath(_prefix_of(former)) != os.path.realpath(report["prefix"]):
+                drop_prefix(former, self.name)
         link_dir = state["link_dir"]
         state["left_alone"] = make_links(link_dir, report["bin"], state["commands"]) if link_dir else []
         self._note_environment(state)
@@ -183,7 +184,7 @@ class Tool:
     def _place(self, given):
         """Install into the prefix and return (version, names of commands, manifest)."""
         prefix = os.path.realpath(given["prefix"])
-        problem = prefix_problem(prefix)
+        problem = prefix_problem(prefix, self.name)
         if problem:
             hint = f"Choose another folder: {self.name}_prefix."
             raise InstallError(f"The prefix {prefix} {problem}.", hint, code="prefix")
@@ -342,11 +343,11 @@ class Tool:
         prefix = given["prefix"] or ""
         state = read_json(given["state_file"])
         pending = state.get("pending", [])
-        if not state and is_ours(prefix):
+        if not state and is_ours(prefix, self.name):
             state = {"report": {"prefix": prefix, "bin": os.path.join(prefix, "bin")}, "link_dir": given["link_dir"]}
         for former in (state, *pending):
             drop_links(former)
-            drop_prefix(former)
+            drop_prefix(former, self.name)
         drop_profile(self.name)
         for place in {prefix, *map(_prefix_of, (state, *pending))} - {""}:
             drop_leftovers(place)
@@ -442,11 +443,8 @@ def _bin_of(state):
 def make_links(link_dir, folder, commands):
     """Link each command into a folder on PATH; return the names that are taken by other files."""
     make_folder(link_dir)
-    for name in broken_links(link_dir, commands, folder):
-        link = os.path.join(link_dir, name)
-        if os.path.islink(link):
-            os.unlink(link)
-        os.symlink(os.path.join(folder, name), link)
+    for name in missing_links(link_dir, commands):
+        os.symlink(os.path.join(folder, name), os.path.join(link_dir, name))
     return [name for name in commands if not links_to(folder, os.path.join(link_dir, name))]
 
 
@@ -459,10 +457,10 @@ def drop_links(state, keep=()):
             os.unlink(link)
 
 
-def drop_prefix(state):
-    """Remove a prefix that has our receipt, or that an interrupted removal has emptied."""
+def drop_prefix(state, tool):
+    """Remove a prefix that has the tool's receipt, or that an interrupted removal has emptied."""
     prefix = os.path.realpath(_prefix_of(state) or "/nonexistent")
-    if is_ours(prefix):
+    if is_ours(prefix, tool):
         discard(prefix)
     elif os.path.isdir(prefix) and not os.listdir(prefix):
         os.rmdir(prefix)

@@ -64,13 +64,7 @@ def _first_on_path(names):
     return found
 
 
-def broken_links(link_dir, commands, folder):
-    """Return the commands whose link in `link_dir` is missing, except names that are taken by other files."""
-    missing = []
-    for name in commands:
-        link = os.path.join(link_dir, name)
-        if not os.path.lexists(link) or (
-            os.path.islink(link) and not os.path.exists(link) and os.readlink(link) != os.path.join(folder, name)
-        ):
-            missing.append(name)
-    return missing
+def missing_links(link_dir, commands):
+    """Return the commands whose link in `link_dir` is missing; names that other files or links have are not."""
+    # A link that leads nowhere may lead to a drive that is not mounted now.
+    return [name for name in commands if not os.path.lexists(os.path.join(link_dir, name))]

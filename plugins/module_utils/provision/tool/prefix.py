@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 
 from ..disk import disk_problem, folder_problem
-from ..reading import names_in
+from ..reading import names_in, read_json
 
 RECEIPT = ".provision.json"  # the file that marks a prefix as a role's installation
 
 
-def is_ours(prefix):
-    """Return whether a prefix is a role's installation."""
-    return bool(prefix) and os.path.exists(os.path.join(prefix, RECEIPT))
+def is_ours(prefix, tool=""):
+    """Return whether a prefix is a role's installation, of this tool if one is named."""
+    receipt = os.path.join(prefix, RECEIPT)
+    return bool(prefix) and os.path.exists(receipt) and (not tool or read_json(receipt).get("tool", tool) == tool)
 
 
 def staged(prefix):
@@ -26,8 +27,8 @@ def leftovers(prefix):
     return [os.path.join(parent, name) for name in names_in(parent) if name.startswith(staged(prefix))]
 
 
-def prefix_problem(prefix):
-    """Return why this role may not install into a prefix, an empty string if it may."""
+def prefix_problem(prefix, tool=""):
+    """Return why the role of a tool may not install into a prefix, an empty string if it may."""
     problem = folder_problem(prefix)
     if problem:
         return problem
@@ -37,6 +38,11 @@ def prefix_problem(prefix):
             return "is where a file system is mounted, and cannot be replaced"
         if not os.access(prefix, os.R_OK | os.X_OK):
             return "is not readable for you"
-        if not is_ours(prefix) and os.listdir(prefix):
+        if not is_ours(prefix, tool) and os.listdir(prefix):
             return "contains files that this role did not install"
+    outer = os.path.dirname(prefix)
+    while outer != os.path.dirname(outer):
+        if is_ours(outer):
+            return f"is inside {outer}, which is replaced and removed as a whole"
+        outer = os.path.dirname(outer)
     return disk_problem(os.path.dirname(prefix))

@@ -103,6 +103,14 @@ def test_a_file_in_the_link_folder_is_left_alone_and_told(given, tmp_path):
     assert (tmp_path / "links" / "mrinfo").read_text() == "mine"
 
 
+def test_a_link_of_somebodys_that_leads_nowhere_now_is_left_alone_and_told(given, tmp_path):
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "mrinfo").symlink_to("/not/mounted/bin/mrinfo")
+    assert TOOL.install(given)["left_alone"] == ["mrinfo"]
+    TOOL.remove(given)
+    assert os.readlink(tmp_path / "links" / "mrinfo") == "/not/mounted/bin/mrinfo"
+
+
 def test_absent_removes_what_was_put_there_and_nothing_else(given, tmp_path):
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "mine").write_text("mine")
@@ -265,6 +273,30 @@ def test_a_prefix_that_is_a_link_stays_one(given, tmp_path):
     TOOL.remove(given)
     assert snapshot(tmp_path / "big") == [] and snapshot(tmp_path / "opt") == ["mrtrix3"]
     assert prefix.prefix_problem(given["prefix"]) == ""
+
+
+@pytest.mark.parametrize("does", [TOOL.install, TOOL.move])
+def test_another_name_of_the_same_prefix_does_not_take_the_installation_away(given, tmp_path, does):
+    TOOL.install(given)
+    shutil.move(given["prefix"], tmp_path / "data")
+    os.symlink(tmp_path / "data", given["prefix"])
+    state = does({**given, "prefix": str(tmp_path / "data")})
+    assert state["report"]["bin"] == str(tmp_path / "data/bin") and (tmp_path / "data/bin/mrinfo").exists()
+    assert os.readlink(tmp_path / "links/mrinfo") == str(tmp_path / "data/bin/mrinfo")
+
+
+def test_the_installation_of_another_tool_is_neither_replaced_nor_removed(given, tmp_path):
+    TOOL.install(given)
+    other = mrtrix3.MRtrix3({**ABOUT, "name": "other"})
+    its = {**given, "state_file": str(tmp_path / "state/other.json"), "link_dir": ""}
+    with pytest.raises(shared.InstallError) as caught:
+        other.install(its)
+    assert caught.value.code == "prefix"
+    other.install({**its, "prefix": str(tmp_path / "other")})
+    shutil.rmtree(tmp_path / "other")
+    shutil.move(given["prefix"], tmp_path / "other")
+    other.remove(its)
+    assert (tmp_path / "other/bin/mrinfo").exists()
 
 
 @pytest.mark.parametrize("name", ["LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"])
