@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
+import shutil
 
 from .file_lock import Locked
 
@@ -26,6 +29,7 @@ def failure(error):
     """Return the arguments of ``fail_json`` for a Problem or an OSError."""
     if isinstance(error, Problem):
         return {"msg": error.message, "hint": error.hint, "code": error.code}
+    error = _one(error)
     message, hint = explain(error)
     code = "locked" if isinstance(error, Locked) else CODES.get(error.errno, CODES[None])
     return {"msg": message, "hint": hint, "code": code}
@@ -33,6 +37,7 @@ def failure(error):
 
 def explain(error):
     """Return (message, hint) for an OSError."""
+    error = _one(error)
     path = error.filename or ""
     if isinstance(error, Locked):
         return str(error), error.hint
@@ -43,3 +48,12 @@ def explain(error):
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"You have no permission to use {path or 'a folder'}.", "Choose a folder of your own, or use sudo."
     return f"{error}.", ""
+
+
+def _one(error):
+    """Return an OSError, of those that shutil.copytree has collected as texts the first."""
+    if not isinstance(error, shutil.Error) or not isinstance(error.args[0], list):
+        return error
+    text = str(error.args[0][0][2])
+    number = re.match(r"\[Errno (\d+)\]", text)
+    return OSError(int(number[1]), os.strerror(int(number[1])), error.args[0][0][1]) if number else OSError(text)

@@ -700,6 +700,15 @@ def test_failures_of_the_module_have_a_code(given, capsys, monkeypatch, tree):
     assert run_module(install, capsys, **asked(given))[1]["code"] == "does-not-run"
 
 
+def test_a_full_disk_is_told_as_that_where_a_whole_folder_is_copied(given, capsys, monkeypatch):
+    def full(_source, target, **_options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    code, told = run_module(install, capsys, **asked({**given, "tool": ABOUT}))
+    assert (code, told["code"]) == (1, "disk-full") and told["msg"].count(given["prefix"].rpartition("/")[0]) == 1
+
+
 def test_the_module_tells_once_what_it_replaced(given, capsys, tmp_path):
     assert "notes" not in run_module(install, capsys, **asked(given))[1]["report"]
     place = {
