@@ -28,12 +28,13 @@ PLAY = """
     - ansible.builtin.set_fact: {{_tool_report: {{}}, _tool_passed_over: {{}}, _tool_failed: []}}
     - ansible.builtin.include_tasks: {role}/tasks/try.yml
       vars:
-        _tool_wanted: {{name: mrtrix3, title: MRtrix3}}
-        _tool_trying: present
-        _tool_look: {{version: any, present: {{bin: /none}}}}
+        _tool_wanted: {{name: mrtrix3, title: MRtrix3, archive: {{sha256: abc}}}}
+        _tool_trying: {origin}
+        _tool_look: {{version: any, present: {{bin: /none}}, archive: /none, prefix: /none, link_dir: /none}}
+        _tool_machine: {{cache: /none}}
         _tool_state_file: /none
     - ansible.builtin.debug:
-        msg: "passed over for {{{{ _tool_passed_over.present }}}} ({{{{ _tool_failed[0].code }}}})"
+        msg: "passed over for {{{{ _tool_passed_over.{origin} }}}} ({{{{ _tool_failed[0].code }}}})"
 """
 
 
@@ -54,9 +55,9 @@ NOTHING = """
 BUILD = "- provision_refuse: {problem: There is no C++ compiler., hint: Install one., code: no-compiler}\n"
 
 
-def tried(tmp_path, answer):
+def tried(tmp_path, answer, origin="present", **answers):
     """Try an origin whose module answers that; return what Ansible said and whether it went on."""
-    return played(tmp_path, PLAY.format(role=ROLE), tool_install=answer)
+    return played(tmp_path, PLAY.format(role=ROLE, origin=origin), tool_install=answer, **answers)
 
 
 def refused(tmp_path, distributed, present="{}", origins="[present, package, source]"):
@@ -95,6 +96,13 @@ def refusal(**result):
 def test_an_origin_that_cannot_give_it_is_passed_over(tmp_path):
     said, went_on = tried(tmp_path, refusal(code="does-not-run"))
     assert went_on and "passed over for It is so. (does-not-run)" in said
+
+
+def test_an_archive_that_was_named_is_not_replaced_by_something_else(tmp_path):
+    wrong = refusal(msg="Its SHA-256 is another.", code="wrong-checksum")
+    said, went_on = tried(tmp_path, "{}", "archive", checked_download=wrong)
+    assert not went_on and "passed over" not in said
+    assert "wrong-checksum" in said and "Its SHA-256 is another." in said.rpartition("TASK [")[2]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def foreign_command(name):
 def path_problem(report, state):
     """Return why a shell does not find an installation's commands, with the line to type; else an empty string."""
     folder, link_dir = report.get("bin", ""), state.get("link_dir", "")
-    names = state.get("commands") or [name for name in ("mrinfo",) if os.path.exists(os.path.join(folder, name))]
+    names = [name for name in state.get("commands") or ["mrinfo"] if os.path.exists(os.path.join(folder, name))]
     found = _first_on_path(names)
     other = {name: found.get(name, "") for name in sorted(names) if not _is_that(found.get(name, ""), folder)}
     if not other:

@@ -1,6 +1,7 @@
 """What the probe finds out for the role mrtrix3."""
 
 import os
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -186,6 +187,12 @@ def test_commands_that_no_shell_finds_come_with_the_line_to_type(seen, installat
     monkeypatch.setenv("SHELL", "/usr/bin/fish")
     assert notes(seen())[0].endswith(f"fish_add_path --path {installation[1]}")
     assert notes(seen(shell=False)) == []
+
+
+def test_of_an_installation_that_is_gone_path_is_not_blamed(seen, installation):
+    report = seen()["report"]
+    shutil.rmtree(installation[0])
+    assert look.now("mrtrix3", report) == {"works": False}
 
 
 def test_another_mrtrix3_before_ours_is_named_with_the_line_to_type(seen, installation, monkeypatch, tmp_path):
