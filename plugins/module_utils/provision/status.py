@@ -6,7 +6,7 @@ import os
 
 from . import alive, lock, look, notes, places
 from .look import deps
-from .store.errors import StoreError
+from .store.errors import ITS_OWN, StoreError
 from .store.names import archives
 from .tool.prefix import RECEIPT
 
@@ -40,14 +40,25 @@ def measured(role, report):
         found["size"] = size_of(prefix)
     pid = alive.running(os.path.join(places.state_folder(), role, f"{role}.pid"))
     if pid:
-        found.update(pid=pid, since=_started(alive.process(pid)["start"]))
+        start = alive.process(pid).get("start")
+        found.update({} if start is None else {"pid": pid, "since": _started(start)})
     return found
 
 
 def size_of(folder):
     """Return how many bytes a folder takes on disk, 0 if it does not exist."""
     paths = (os.path.join(place, name) for place, _folders, names in os.walk(folder) for name in names)
-    return sum(os.lstat(path).st_blocks * 512 for path in paths)
+    return sum(_noted(path, os.lstat, "st_blocks") * 512 for path in paths)
+
+
+def _noted(path, look_at, name):
+    """Return a number of a file's status, 0 if it is gone by now or is a link that leads nowhere."""
+    try:
+        return getattr(look_at(path), name)
+    except OSError as error:
+        if error.errno not in ITS_OWN:
+            raise
+        return 0
 
 
 def _started(ticks):
@@ -61,7 +72,7 @@ def stored(folder=None):
     """Return the ``folder`` of a store (default: that of runs), its ``builds``, their ``size``, and any ``problem``."""
     folder = folder or places.default_store()
     try:
-        sizes = [os.stat(path).st_size for path in archives(folder)]
+        sizes = [_noted(path, os.stat, "st_size") for path in archives(folder)]
     except (OSError, StoreError) as error:
         why = getattr(error.__cause__ or error, "strerror", None) or str(error)
         return {"folder": folder, "builds": 0, "size": 0, "problem": f"cannot be read: {why.lower()}"}

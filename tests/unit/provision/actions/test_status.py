@@ -89,6 +89,19 @@ def test_a_process_is_told_while_it_runs(state):
     assert overview.measured("sshd", {}) == {}
 
 
+def test_what_goes_while_it_is_looked_at_does_no_harm(state, monkeypatch):
+    (state / "store").mkdir()
+    (state / "store/a.tar.zst").write_bytes(b"build")
+    (state / "store/b.tar.zst").symlink_to("/not/mounted")
+    found = overview.stored()
+    assert (found["builds"], found["size"], found.get("problem")) == (2, 5, None)
+    monkeypatch.setattr(os, "walk", lambda folder: [(folder, [], ["gone"])])
+    assert overview.size_of(str(state)) == 0
+    monkeypatch.setattr(alive, "running", lambda path: 42)
+    monkeypatch.setattr(alive, "process", lambda pid: {})
+    assert overview.measured("sshd", {}) == {}
+
+
 def test_the_builds_of_the_store_are_counted_and_not_read(state):
     (state / "store").mkdir()
     (state / "store/mrtrix3-3.0.8.tar.zst").write_bytes(b"no archive")
