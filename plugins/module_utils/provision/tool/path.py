@@ -9,13 +9,17 @@ from .prefix import is_ours
 
 
 def foreign_command(name):
-    """Return the real path of a command on PATH that is not in one of our prefixes, else an empty string."""
+    """Return the real path of a command on PATH that is not in a prefix of this user's, else an empty string."""
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         path = os.path.realpath(os.path.join(folder, name))
         prefix = os.path.dirname(os.path.dirname(path))
-        if os.path.isfile(path) and os.access(path, os.X_OK) and not is_ours(prefix):
+        if os.path.isfile(path) and os.access(path, os.X_OK) and not _is_this_users(prefix):
             return path
     return ""
+
+
+def _is_this_users(prefix):
+    return is_ours(prefix) and os.stat(prefix).st_uid == os.geteuid()
 
 
 def path_problem(report, state):
