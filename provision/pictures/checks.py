@@ -97,7 +97,7 @@ def _percentiles(given: Any) -> tuple[float, float]:
 def _pair(name: str, given: Any, what: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         low, high = math.nan, math.nan
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise OptionError(f"The {name} must be two numbers with {what}, not {given!r}.", code="bad-value")

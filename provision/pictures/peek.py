@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from provision.errors import OptionError
@@ -143,7 +144,7 @@ def _check_overlay_options(threshold: Any, opacity: Any) -> None:
     for name, value, most in (("threshold", threshold, None), ("opacity", opacity, 1)):
         if value is None:
             continue
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
         if not is_number or not value >= 0 or (most is not None and value > most):
             limits = "of 0 or more" if most is None else f"from 0 to {most}"
             raise OptionError(f"The {name} must be a number {limits}, not {value!r}.", code="bad-value")

@@ -8,6 +8,7 @@ import io
 import os
 import tempfile
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,7 +168,7 @@ class Picture:
 def _checked_dpi(dpi: Any) -> float | None:
     if dpi is None:
         return None
-    if isinstance(dpi, bool) or not isinstance(dpi, int | float) or not 10 <= dpi <= 2400:
+    if isinstance(dpi, bool) or not isinstance(dpi, Real) or not 10 <= dpi <= 2400:
         raise OptionError(f"dpi must be a number from 10 to 2400, not {dpi!r}.", code="bad-value")
     return float(dpi)
 

@@ -136,10 +136,10 @@ class Reader:
         spacing = [float(edge) if edge and math.isfinite(edge) else 1.0 for edge in spacing]
         affine = np.array(found["transform"], float) @ np.diag([*spacing, 1.0])
         about = found.get("keyval") or {}
-        table, history = about.get("dw_scheme"), about.get("command_history") or ()
+        history = about.get("command_history") or ()
         return Header(
             self.name, tuple(shape), tuple(spacing), affine, "Int" in found["datatype"] or found["datatype"] == "Bit",
-            np.array(table, float) if table else None, (history,) if isinstance(history, str) else tuple(history),
+            _table(about.get("dw_scheme")), (history,) if isinstance(history, str) else tuple(history),
         )  # fmt: skip
 
     @cached_property
@@ -273,6 +273,17 @@ class Reader:
                 f"Cannot write to {place.parent}: {error.strerror}.", hint=hint, code="disk-full"
             ) from error
         return place
+
+
+def _table(said: Any) -> np.ndarray | None:
+    """Return the gradient table of a header; None for lines of words, or of unequal lengths, which are no table."""
+    import numpy as np
+
+    try:
+        table = np.atleast_2d(np.array(said or [], float))
+    except ValueError:
+        return None
+    return table if table.shape[1] > 3 else None
 
 
 def _plain(dimensions: int) -> list[str]:

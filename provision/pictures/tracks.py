@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import warnings
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -294,7 +295,8 @@ def _index(bundle: Tracks, grid: Header, plane: Plane, position: Any, *, has_ima
         message = f"None of the tracks in {bundle.name} is in {grid.name}."
         hint = "Use an image of the same subject in the same space."
         raise OptionError(message, hint=hint, code="nothing-to-show")
-    return int(np.bincount(inside).argmax())
+    places, counts = np.unique(inside, return_counts=True)  # a point may be far away
+    return int(places[counts.argmax()])
 
 
 def _draw_slice(sheet: Sheet, reader: Reader, index: int) -> None:
@@ -318,4 +320,4 @@ def _checked_count(value: Any) -> int | None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -208,3 +208,7 @@ def test_without_matplotlib_the_command_that_installs_it_is_named(monkeypatch):
     with pytest.raises(ProvisionError) as caught:
         peek(VALUES)
     assert caught.value.code == "missing-packages"
+
+
+def test_numbers_of_numpys_are_numbers():
+    assert peek(VALUES, overlay=VALUES, threshold=np.float32(120), opacity=np.float32(0.5), size=np.int64(300)).width == 300

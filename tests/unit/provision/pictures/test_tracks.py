@@ -149,6 +149,16 @@ def test_what_cannot_be_drawn_is_refused_with_one_sentence(tmp_path, name, optio
     assert caught.value.code == code and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.float32])
+def test_numbers_of_numpys_are_numbers(bundle, kind):
+    assert provision.tracks(bundle, slice=kind(6), thickness=kind(1), number=kind(2)).alt.startswith("1 of 3")
+
+
+def test_a_point_that_is_far_away_takes_no_memory(tmp_path):
+    far = np.array([[1e12, 1e12, 1e12], [6, 8, 6], [8, 8, 6]], np.float32)
+    assert provision.tracks(tck(tmp_path / "far.tck", [far]), slice=None).alt.startswith("1 of 1")
+
+
 def test_what_is_no_path_is_refused():
     with pytest.raises(OptionError) as caught:
         provision.tracks(3)
