@@ -187,7 +187,8 @@ def checked_output(path: str | os.PathLike, dpi: Any = None, *, is_drawn: bool =
     if path.is_dir():
         raise OptionError(f"{path} is a folder.", hint=f"Use {path / 'picture.png'}.", code="not-a-file")
     if not path.parent.is_dir():
-        names = [other.name for other in path.parent.parent.iterdir()] if path.parent.parent.is_dir() else []
+        above = path.parent.parent
+        names = [other.name for other in above.iterdir() if other.is_dir()] if above.is_dir() else []
         hint = did_you_mean(path.parent.name, names) or "Create it first."
         raise OptionError(f"There is no folder {path.parent}.", hint=hint, code="no-folder")
     return path, dpi

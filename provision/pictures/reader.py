@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from provision import extras
 from provision.errors import OptionError, ProvisionError, no_such_file
+from provision.paths import absolute
 from provision.pictures import mrtrix3
-from provision.words import format_bytes
+from provision.words import format_bytes, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -344,7 +345,7 @@ def short_name(image: Image) -> str:
     ('dwi.mif', 'an array')
     """
     if _is_path(image):
-        return Path(image).expanduser().name
+        return printable(absolute(image).name)
     return "an image" if hasattr(image, "dataobj") else "an array"
 
 
@@ -354,7 +355,7 @@ def _is_path(image: Image) -> TypeGuard[str | os.PathLike[str]]:
 
 def _checked(image: str | os.PathLike[str]) -> Path:
     """Return the absolute path of an image that is there; what it is, MRtrix3 will say."""
-    path = Path(image).expanduser().absolute()
+    path = absolute(image)
     if path.suffix == ".hdr" and path.with_suffix(".img").is_file():
         path = path.with_suffix(".img")  # MRtrix3 knows a pair by this name alone
     if path.exists():

@@ -1,5 +1,7 @@
 """Slices as a picture: the right voxels, at the right place, and what is said of them."""
 
+import os
+
 import nibabel
 import numpy as np
 import pytest
@@ -211,4 +213,20 @@ def test_without_matplotlib_the_command_that_installs_it_is_named(monkeypatch):
 
 
 def test_numbers_of_numpys_are_numbers():
-    assert peek(VALUES, overlay=VALUES, threshold=np.float32(120), opacity=np.float32(0.5), size=np.int64(300)).width == 300
+    options = {"threshold": np.float32(120), "opacity": np.float32(0.5), "size": np.int64(300)}
+    assert peek(VALUES, overlay=VALUES, **options).width == 300
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.nii", b"a\nb.nii", b"a\x1b.nii"])
+def test_a_name_that_cannot_be_drawn_is_replaced_where_it_cannot(tmp_path, name):
+    path = tmp_path / os.fsdecode(name)
+    nibabel.save(nibabel.Nifti1Image(VALUES, np.eye(4)), path)
+    picture = peek(path)
+    assert picture.alt.isprintable() and texts(picture)[0].isprintable() and texts(picture)[0].endswith(".nii")
+
+
+@pytest.mark.parametrize(("path", "code"), [("", "bad-value"), ("~nobody-here/a.nii", "no-folder")])
+def test_a_path_that_leads_nowhere_is_refused(path, code):
+    with pytest.raises(OptionError) as refused:
+        peek(path)
+    assert refused.value.code == code
