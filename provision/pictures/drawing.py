@@ -6,12 +6,11 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from provision import extras
 from provision.errors import OptionError, unknown
-from provision.pictures.picture import Picture
+from provision.pictures.picture import Picture, is_number
 from provision.words import shortened
 
 if TYPE_CHECKING:
@@ -318,7 +317,7 @@ def pictured(figure: Figure | SubFigure, alt: str) -> Picture:
 
 def check_size(size: Any) -> int:
     """Return the width of a picture in pixels; refuse what is no such number."""
-    if isinstance(size, bool) or not isinstance(size, Real) or not 200 <= size <= 8192 or size % 1:
+    if not is_number(size) or not 200 <= size <= 8192 or size % 1:
         message = f"The size must be a whole number of pixels from 200 to 8192, not {size!r}."
         raise OptionError(message, code="bad-value")
     return int(size)

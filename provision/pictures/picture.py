@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import math
 import os
 import tempfile
 from dataclasses import dataclass, field
@@ -165,10 +166,15 @@ class Picture:
         return data, {"image/png": {"alt": self.alt}}
 
 
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number, of Python's or of numpy's; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool) and bool(-math.inf < value < math.inf)  # type: ignore[operator]
+
+
 def _checked_dpi(dpi: Any) -> float | None:
     if dpi is None:
         return None
-    if isinstance(dpi, bool) or not isinstance(dpi, Real) or not 10 <= dpi <= 2400:
+    if not is_number(dpi) or not 10 <= dpi <= 2400:
         raise OptionError(f"dpi must be a number from 10 to 2400, not {dpi!r}.", code="bad-value")
     return float(dpi)
 

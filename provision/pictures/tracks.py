@@ -9,7 +9,6 @@ import shutil
 import tempfile
 import warnings
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from provision.paths import absolute
 from provision.pictures import drawing, mrtrix3
 from provision.pictures.checks import checked_number
 from provision.pictures.drawing import Plane, Sheet
+from provision.pictures.picture import is_number
 from provision.pictures.reader import Header, Reader
 from provision.words import format_bytes, printable
 
@@ -298,7 +298,7 @@ def _index(bundle: Tracks, grid: Header, plane: Plane, position: Any, *, has_ima
     if position is not None and has_image:
         return checked_number("slice", position, grid.shape[axis])
     if position is not None:
-        if not _is_number(position):
+        if not is_number(position):
             raise OptionError(f"The slice must be a position in mm, not {position!r}.", code="bad-value")
         return float(position - grid.affine[axis, 3])
     voxels = np.rint(_scaled(bundle.lines.get_data(), grid) / grid.spacing).astype(int)
@@ -320,16 +320,12 @@ def _draw_slice(sheet: Sheet, reader: Reader, index: int) -> None:
 
 
 def _checked_thickness(value: Any) -> float | None:
-    if value is not None and not (_is_number(value) and value > 0):
+    if value is not None and not (is_number(value) and value > 0):
         raise OptionError(f"The thickness must be a number of mm above 0, not {value!r}.", code="bad-value")
     return value
 
 
 def _checked_count(value: Any) -> int | None:
-    if value is not None and not (_is_number(value) and value >= 1 and value % 1 == 0):
+    if value is not None and not (is_number(value) and value >= 1 and value % 1 == 0):
         raise OptionError(f"The number of tracks must be a whole number from 1, not {value!r}.", code="bad-value")
     return None if value is None else int(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

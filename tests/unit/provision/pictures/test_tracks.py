@@ -162,9 +162,7 @@ def test_a_point_that_is_far_away_takes_no_memory(tmp_path):
 
 
 def test_a_name_and_a_header_that_are_not_utf8_do_not_keep_tracks_from_being_drawn(tmp_path, monkeypatch, mrtrix):
-    monkeypatch.setattr(
-        mrtrix, "_tckconvert", lambda arguments, of: shutil.copyfile(*arguments) and None, raising=False
-    )
+    monkeypatch.setattr(mrtrix, "_tckconvert", lambda arguments, of: shutil.copyfile(*arguments) and None)
     head = b"mrtrix tracks\ndatatype: Float32LE\ncomment: \xe9\ncount: 1\nfile: . 128\nEND\n"
     ends = np.array([[0, 0, 0], [1, 2, 3], [np.nan] * 3, [np.inf] * 3], "<f4")
     path = tmp_path / os.fsdecode(b"caf\xe9.tck")
