@@ -138,6 +138,13 @@ def test_options_of_maps_do_not_make_a_map_of_a_mask():
     assert len(axes.collections) == 1 and [image.cmap.name for image in axes.images] == ["gray", "cool"]
 
 
+def test_a_few_faint_directions_are_seen():
+    values = np.zeros((20, 20, 20, 3))
+    values[10, 10, 10] = 0.01, 0, 0
+    picture = peek(np.ones((20, 20, 20)), overlay=values, plane="axial", opacity=1.0)
+    assert image_of(picture, layer=1)[10, 10].tolist() == pytest.approx([1, 0, 0, 1])
+
+
 def test_three_volumes_are_colours_of_directions():
     vectors = np.zeros((*SHAPE, 3))
     vectors[..., 0], vectors[3, 3, 2] = -0.5, (0, 0, 0.5)
