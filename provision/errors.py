@@ -171,6 +171,8 @@ def unknown(
 
 def no_such_file(path: Path, name: str) -> OptionError:
     """Return the error for a file that does not exist; it offers the nearest name in the folder."""
+    if path.is_dir():
+        return OptionError(f"{name} is a folder, not a file.", code="not-a-file")
     names = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
     return OptionError(
         f"There is no file {name}.", hint=did_you_mean(path.name, names) or "Check the path.", code="no-file"

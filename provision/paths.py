@@ -11,6 +11,8 @@ from provision.machine.places import is_text
 
 def absolute(path: str | os.PathLike) -> Path:
     """Return an absolute path, expanding ``~`` but no links."""
+    if not isinstance(path, str | os.PathLike):
+        raise OptionError(f"A path must be a string or a pathlib.Path, not {type(path).__name__}.", code="bad-value")
     if not os.fspath(path):
         raise OptionError("The path is empty.", hint="Use . for the current folder.", code="bad-value")
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -83,6 +83,9 @@ def roles() -> dict[str, Role]:
 def role(name: str) -> Role:
     """Return a role; refuse an unknown name."""
     known = roles()
+    if isinstance(name, Iterable) and not isinstance(name, str | bytes):
+        hint = f"One after the other: {', '.join(map(repr, name))}."
+        raise OptionError(f"Roles are given as names, not as a {type(name).__name__}.", hint=hint, code="no-role")
     if name not in known:
         raise unknown("role", name, known, code="no-role")
     return known[name]

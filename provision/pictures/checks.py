@@ -75,7 +75,7 @@ def checked_view(
         if not isinstance(value, bool):
             raise OptionError(f"{name} must be True or False, not {value!r}.", code="bad-value")
     return View(
-        planes, _focus(focus, header.shape), None if slices is None else _slices(slices, planes[0], header),
+        planes, checked_focus(focus, header.shape), None if slices is None else _slices(slices, planes[0], header),
         checked_number("volume", 0 if volume is None else volume, header.volumes), limits,
         None if percentiles is None or limits else _percentiles(percentiles), checked_colourmap(colourmap),
         smooth, crosshair, drawing.check_size(size),
@@ -97,7 +97,7 @@ def _percentiles(given: Any) -> tuple[float, float]:
 def _pair(name: str, given: Any, what: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         low, high = math.nan, math.nan
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise OptionError(f"The {name} must be two numbers with {what}, not {given!r}.", code="bad-value")
@@ -133,7 +133,7 @@ def _whole(number: Any) -> int | None:
         return None
 
 
-def _focus(given: Any, shape: Sequence[int]) -> tuple[int, int, int]:
+def checked_focus(given: Any, shape: Sequence[int]) -> tuple[int, int, int]:
     """Return the voxel that slices pass through; None, of one axis or of all, is the middle."""
     middle = [count // 2 for count in shape[:3]]
     if given is None:

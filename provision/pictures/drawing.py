@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from provision import extras
 from provision.errors import OptionError, unknown
-from provision.pictures.picture import Picture
+from provision.pictures.picture import Picture, is_number
 from provision.words import shortened
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ WIDTH, HEIGHT = 900, 640
 _BLACK, _WHITE, _DIM = "black", "white", "#b0b0b0"
 _CROSS = "#40c040"
 _TITLE, _FOOTER, _BAR, _GAP = 26, 24, 74, 6  # pixels
+_LOWEST = 40  # pixels of all rows, so that there is room for a colour bar
 _SMALL, _LETTER = 8, 10  # points
 # Of what is brighter than a tenth of the 98th percentile: that leaves out the noise around a head.
 _ROBUST, _BACKGROUND = (2, 98), 0.1
@@ -154,7 +155,7 @@ class Sheet:
         choices = [self.columns] if self.columns else range(1, len(self.panels) + 1)
         fits = [self._fit(extents, columns, self.size - side, self.height * ratio) for columns in choices]
         self.scale, rows, width, height = max(fits, key=lambda fit: fit[0])
-        self.pixels = (self.size, math.ceil(height + (_TITLE + _FOOTER) * ratio))
+        self.pixels = (self.size, math.ceil(max(height, _LOWEST * ratio) + (_TITLE + _FOOTER) * ratio))
         self._make(rows, (self.size - side - width) / 2, ratio)
 
     @staticmethod
@@ -316,7 +317,7 @@ def pictured(figure: Figure | SubFigure, alt: str) -> Picture:
 
 def check_size(size: Any) -> int:
     """Return the width of a picture in pixels; refuse what is no such number."""
-    if isinstance(size, bool) or not isinstance(size, int | float) or not 200 <= size <= 8192 or size % 1:
+    if not is_number(size) or not 200 <= size <= 8192 or size % 1:
         message = f"The size must be a whole number of pixels from 200 to 8192, not {size!r}."
         raise OptionError(message, code="bad-value")
     return int(size)

@@ -76,9 +76,8 @@ class Explorer:
 
     @focus.setter
     def focus(self, voxel: Sequence[int]) -> None:
-        shape = self._reader.header.shape
-        numbers = [checks.checked_number("voxel", one, count) for one, count in zip(voxel, shape[:3], strict=True)]
-        self._redraw(focus=tuple(numbers))
+        numbers = checks.checked_focus(voxel, self._reader.header.shape)
+        self._redraw(focus=numbers)
         for axis, slider in self._sliders.items():
             slider.value = numbers[axis]
         self.picture  # noqa: B018

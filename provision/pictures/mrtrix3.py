@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import textwrap
 import warnings
@@ -81,6 +82,9 @@ def run(name: str, *arguments: str | os.PathLike[str], of: str, folder: Path, kn
 
 def _failure(name: str, of: str, errors: list[str], code: int) -> ProvisionError:
     """Return the error for a command that failed, from what it said first."""
+    if not errors and code in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS):
+        message = f"MRtrix3 cannot read {of}: {name} crashed, as it does on files that are cut off."
+        return OptionError(message, hint=_HINTS["damaged"], code="damaged")
     if not errors:
         return ProvisionError(f"{name} could not read {of}: it ended with exit code {code}.", code="failed")
     said = " ".join(errors)

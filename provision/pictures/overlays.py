@@ -66,7 +66,9 @@ def overlay_of(image: Image, under: Reader, *, threshold: Any, colourmap: Any, r
             raise OptionError(message, hint="Use one: mrconvert INPUT one.mif -coord 3 0.", code="wrong-image")
         if header.volumes == 3:
             values = np.array(reader.read_like(under, interpolation="linear"))
-            top = np.nanpercentile(np.abs(values).max(axis=-1), 98) or 1.0
+            strengths = np.abs(values).max(axis=-1)
+            shown = strengths[np.isfinite(strengths) & (strengths > 0)]
+            top = np.percentile(shown, 98) if shown.size else 1.0
             return Overlay(header.name, "directions", values, range=(0.0, float(top)), opacity=opacity)
         whole = reader.volume()
         values = np.array(whole if reader.shares_grid(under) else reader.volume(like=under))

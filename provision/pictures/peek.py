@@ -9,6 +9,7 @@ from provision.errors import OptionError
 from provision.pictures import checks, drawing
 from provision.pictures.explorer import Explorer
 from provision.pictures.overlays import overlay_of
+from provision.pictures.picture import is_number
 from provision.pictures.reader import Reader
 from provision.pictures.slices import Slices
 
@@ -143,7 +144,6 @@ def _check_overlay_options(threshold: Any, opacity: Any) -> None:
     for name, value, most in (("threshold", threshold, None), ("opacity", opacity, 1)):
         if value is None:
             continue
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not value >= 0 or (most is not None and value > most):
+        if not is_number(value) or not value >= 0 or (most is not None and value > most):
             limits = "of 0 or more" if most is None else f"from 0 to {most}"
             raise OptionError(f"The {name} must be a number {limits}, not {value!r}.", code="bad-value")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import math
 import os
 import tempfile
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,10 +166,15 @@ class Picture:
         return data, {"image/png": {"alt": self.alt}}
 
 
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number, of Python's or of numpy's; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool) and bool(-math.inf < value < math.inf)  # type: ignore[operator]
+
+
 def _checked_dpi(dpi: Any) -> float | None:
     if dpi is None:
         return None
-    if isinstance(dpi, bool) or not isinstance(dpi, int | float) or not 10 <= dpi <= 2400:
+    if not is_number(dpi) or not 10 <= dpi <= 2400:
         raise OptionError(f"dpi must be a number from 10 to 2400, not {dpi!r}.", code="bad-value")
     return float(dpi)
 
@@ -186,7 +193,8 @@ def checked_output(path: str | os.PathLike, dpi: Any = None, *, is_drawn: bool =
     if path.is_dir():
         raise OptionError(f"{path} is a folder.", hint=f"Use {path / 'picture.png'}.", code="not-a-file")
     if not path.parent.is_dir():
-        names = [other.name for other in path.parent.parent.iterdir()] if path.parent.parent.is_dir() else []
+        above = path.parent.parent
+        names = [other.name for other in above.iterdir() if other.is_dir()] if above.is_dir() else []
         hint = did_you_mean(path.parent.name, names) or "Create it first."
         raise OptionError(f"There is no folder {path.parent}.", hint=hint, code="no-folder")
     return path, dpi

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision.errors import OptionError, ProvisionError, no_such_file
+from provision.paths import absolute
 from provision.pictures import mrtrix3
 from provision.pictures.reader import Reader
 from provision.pictures.slices import ranges
@@ -175,9 +176,9 @@ def _given(bvals: Any, bvecs: Any) -> tuple[Path, Path] | None:
     for name, path in (("bvals", bvals), ("bvecs", bvecs)):
         if not isinstance(path, str | os.PathLike):
             raise OptionError(f"{name} must be the path of a file, not {type(path).__name__}.", code="bad-value")
-        if not Path(path).expanduser().is_file():
-            raise no_such_file(Path(path).expanduser().absolute(), os.fspath(path))
-    return Path(bvals).expanduser().absolute(), Path(bvecs).expanduser().absolute()
+        if not absolute(path).is_file():
+            raise no_such_file(absolute(path), os.fspath(path))
+    return absolute(bvals), absolute(bvecs)
 
 
 def _found(reader: Reader, dwi: Any) -> tuple[Path, Path] | None:
@@ -275,7 +276,7 @@ def _collected(
         if at in group_of:
             sums[group_of[at]] += volume[level * area : (level + 1) * area]
         if at in repeats:
-            noise.add(part)
+            noise.add(np.where(finite, part, np.nan))
     mean = [(total / len(group)).reshape((across, up), order="F") for total, group in zip(sums, groups, strict=True)]
     return means, mean, noise.ratio
 

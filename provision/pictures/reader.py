@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from provision import extras
 from provision.errors import OptionError, ProvisionError, no_such_file
+from provision.paths import absolute
 from provision.pictures import mrtrix3
-from provision.words import format_bytes
+from provision.words import format_bytes, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,10 +137,10 @@ class Reader:
         spacing = [float(edge) if edge and math.isfinite(edge) else 1.0 for edge in spacing]
         affine = np.array(found["transform"], float) @ np.diag([*spacing, 1.0])
         about = found.get("keyval") or {}
-        table, history = about.get("dw_scheme"), about.get("command_history") or ()
+        history = about.get("command_history") or ()
         return Header(
             self.name, tuple(shape), tuple(spacing), affine, "Int" in found["datatype"] or found["datatype"] == "Bit",
-            np.array(table, float) if table else None, (history,) if isinstance(history, str) else tuple(history),
+            _table(about.get("dw_scheme")), (history,) if isinstance(history, str) else tuple(history),
         )  # fmt: skip
 
     @cached_property
@@ -275,6 +276,17 @@ class Reader:
         return place
 
 
+def _table(said: Any) -> np.ndarray | None:
+    """Return the gradient table of a header; None for lines of words, or of unequal lengths, which are no table."""
+    import numpy as np
+
+    try:
+        table = np.atleast_2d(np.array(said or [], float))
+    except ValueError:
+        return None
+    return table if table.shape[1] > 3 else None
+
+
 def _plain(dimensions: int) -> list[str]:
     """Return the options that give values as they lie in memory: float32, the first axis fastest."""
     strides = ",".join(str(axis + 1) for axis in range(dimensions))
@@ -333,7 +345,7 @@ def short_name(image: Image) -> str:
     ('dwi.mif', 'an array')
     """
     if _is_path(image):
-        return Path(image).expanduser().name
+        return printable(absolute(image).name)
     return "an image" if hasattr(image, "dataobj") else "an array"
 
 
@@ -343,7 +355,7 @@ def _is_path(image: Image) -> TypeGuard[str | os.PathLike[str]]:
 
 def _checked(image: str | os.PathLike[str]) -> Path:
     """Return the absolute path of an image that is there; what it is, MRtrix3 will say."""
-    path = Path(image).expanduser().absolute()
+    path = absolute(image)
     if path.suffix == ".hdr" and path.with_suffix(".img").is_file():
         path = path.with_suffix(".img")  # MRtrix3 knows a pair by this name alone
     if path.exists():

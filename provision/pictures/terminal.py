@@ -134,7 +134,10 @@ def _tmux_passes_sixel() -> bool:
     if "TMUX" not in os.environ:
         return True
     command = ["tmux", "display-message", "-p", "#{client_termfeatures}"]
-    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=_SECONDS, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return False
     return b"sixel" in done.stdout.strip().split(b",")
 
 

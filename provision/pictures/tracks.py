@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from provision import extras
 from provision.errors import OptionError, no_such_file
+from provision.paths import absolute
 from provision.pictures import drawing, mrtrix3
 from provision.pictures.checks import checked_number
 from provision.pictures.drawing import Plane, Sheet
+from provision.pictures.picture import is_number
 from provision.pictures.reader import Header, Reader
-from provision.words import format_bytes
+from provision.words import format_bytes, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +39,7 @@ MOST_SEGMENTS = 100_000
 _MOST_VECTORS = 20_000
 _THICK, _THICK_MM = 2, 5.0  # voxels of the image; without one, mm
 _POINT_BYTES = 12
+_HEADER = 2**20  # bytes, more than any header has
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +157,7 @@ def read(path: str | os.PathLike[str], most_points: int, number: int | None = No
     if not len(lines):
         hint = "Check it with tckinfo -count."
         raise OptionError(f"{path.name} contains no tracks.", hint=hint, code="nothing-to-show")
-    return Tracks(path.name, lines, total)
+    return Tracks(printable(path.name), lines, total)
 
 
 def checked_file(path: str | os.PathLike[str]) -> Path:
@@ -162,7 +165,7 @@ def checked_file(path: str | os.PathLike[str]) -> Path:
     if not isinstance(path, str | os.PathLike):
         message = f"Tracks must be the path of a file, not {type(path).__name__}."
         raise OptionError(message, code="bad-value")
-    found = Path(path).expanduser().absolute()
+    found = absolute(path)
     if not found.is_file():
         raise no_such_file(found, os.fspath(path))
     if not found.stat().st_size:
@@ -236,8 +239,18 @@ def _converted(path: Path, folder: Path) -> tuple[Path, int]:
             raise
         hint = "Check it with tckinfo; only MRtrix3's own format has the ending .tck."
         raise OptionError(error.message, hint=hint, code="bad-tracks") from None
+    _make_ascii(place)
     declared = re.search(r"^\s*count:\s+(\d+)", said, re.M)
     return place, int(declared[1]) if declared else 0
+
+
+def _make_ascii(place: Path) -> None:
+    """Replace what is not ASCII in a header: MRtrix3 copies comments and names of files, nibabel takes UTF-8 alone."""
+    with place.open("r+b") as stream:
+        header, end, _ = stream.read(_HEADER).partition(b"\nEND")
+        if end and not header.isascii():
+            stream.seek(0)
+            stream.write(header.decode("ascii", "replace").replace("\ufffd", "?").encode())
 
 
 def _segments(
@@ -285,7 +298,7 @@ def _index(bundle: Tracks, grid: Header, plane: Plane, position: Any, *, has_ima
     if position is not None and has_image:
         return checked_number("slice", position, grid.shape[axis])
     if position is not None:
-        if not _is_number(position):
+        if not is_number(position):
             raise OptionError(f"The slice must be a position in mm, not {position!r}.", code="bad-value")
         return float(position - grid.affine[axis, 3])
     voxels = np.rint(_scaled(bundle.lines.get_data(), grid) / grid.spacing).astype(int)
@@ -294,7 +307,8 @@ def _index(bundle: Tracks, grid: Header, plane: Plane, position: Any, *, has_ima
         message = f"None of the tracks in {bundle.name} is in {grid.name}."
         hint = "Use an image of the same subject in the same space."
         raise OptionError(message, hint=hint, code="nothing-to-show")
-    return int(np.bincount(inside).argmax())
+    places, counts = np.unique(inside, return_counts=True)  # a point may be far away
+    return int(places[counts.argmax()])
 
 
 def _draw_slice(sheet: Sheet, reader: Reader, index: int) -> None:
@@ -306,16 +320,12 @@ def _draw_slice(sheet: Sheet, reader: Reader, index: int) -> None:
 
 
 def _checked_thickness(value: Any) -> float | None:
-    if value is not None and not (_is_number(value) and value > 0):
+    if value is not None and not (is_number(value) and value > 0):
         raise OptionError(f"The thickness must be a number of mm above 0, not {value!r}.", code="bad-value")
     return value
 
 
 def _checked_count(value: Any) -> int | None:
-    if value is not None and not (_is_number(value) and value >= 1 and value % 1 == 0):
+    if value is not None and not (is_number(value) and value >= 1 and value % 1 == 0):
         raise OptionError(f"The number of tracks must be a whole number from 1, not {value!r}.", code="bad-value")
     return None if value is None else int(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -28,7 +28,7 @@ from provision.pictures import drawing, slices, tracks
 from provision.pictures.checks import View
 from provision.pictures.overlays import Overlay
 from provision.pictures.reader import Reader
-from provision.words import format_bytes
+from provision.words import format_bytes, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -327,7 +327,7 @@ def _bundle(source: str | os.PathLike[str]) -> _Bundle:
     path = tracks.checked_file(source)
     if path.suffix != ".tck":
         _check_tracks(path)
-        return _Bundle(path.name, path.read_bytes())
+        return _Bundle(printable(path.name), path.read_bytes())
     import nibabel
     import numpy as np
 
@@ -337,7 +337,7 @@ def _bundle(source: str | os.PathLike[str]) -> _Bundle:
         warnings.warn(message, UserWarning, stacklevel=4)
     stream = io.BytesIO()
     nibabel.streamlines.TckFile(nibabel.streamlines.Tractogram(found.lines, affine_to_rasmm=np.eye(4))).save(stream)
-    return _Bundle(path.name, stream.getvalue(), found)
+    return _Bundle(found.name, stream.getvalue(), found)
 
 
 def _check_tracks(path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import numbers
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,9 @@ def process(
     source, target = paths.absolute(bids), paths.absolute(out)
     with _reachable():
         _check_folders(source, target)
-        found = _series(source, target, pattern, participant_label, session_label)
+        found = _series(
+            source, target, pattern, _labels(participant_label, "participant"), _labels(session_label, "session")
+        )
     all_series = not (participant_label or session_label)
     settings = Settings(
         base=str(paths.absolute(scratch)) if scratch else "",
@@ -135,6 +138,7 @@ def process(
         whole=level == "group" or all_series,
         scrub=scrub,
     )
+    limits = _number(jobs, "jobs", whole=True), settings.nthreads, int((_number(mem, "mem") or 0) * 1e9)
     tasks = plan([series for series in found if not (series.problem or series.note)], chosen)
     scheduler = Scheduler(target, tasks, settings)
     if dry_run:
@@ -142,7 +146,6 @@ def process(
         return summary.study(target, found, tasks)
     where = os.fspath(executor)
     executors.check(where)
-    limits = _number(jobs, "jobs", whole=True), settings.nthreads, int((_number(mem, "mem") or 0) * 1e9)
     with for_people(), _reachable(), claim.held(target / CLAIM) as mine, _shown(progress, scheduler) as on_step:
         summary.describe(target, source)
         lost = _run(scheduler, source, chosen, lambda most: executors.workers(where, *limits, most), mine.check)
@@ -227,17 +230,27 @@ def _check_folders(source: Path, target: Path) -> None:
         raise OptionError(message, hint="Use another folder for the results.", code="bad-value")
 
 
-def _series(
-    source: Path, target: Path, pattern: str | None, subjects: Sequence[str], sessions: Sequence[str]
-) -> list[Series]:
-    chosen = [[each] if isinstance(each, str) else list(each) for each in (subjects, sessions)]
+def _series(source: Path, target: Path, pattern: str | None, subjects: list[str], sessions: list[str]) -> list[Series]:
+    chosen = (subjects, sessions)
     return from_pattern(source, pattern, *chosen, out=target) if pattern else from_bids(source, *chosen)
+
+
+def _labels(given: Any, kind: str) -> list[str]:
+    """Return the names of subjects or sessions; refuse numbers, which have lost their zeros."""
+    labels = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+    if wrong := [label for label in labels if not isinstance(label, str)]:
+        message = f"{kind}_label takes names as text, not {wrong[0]!r}."
+        raise OptionError(message, hint=f'For example: {kind}_label=["01"].', code="bad-value")
+    return labels
 
 
 def _number(value: Any, name: str, *, whole: bool = False) -> Any:
     """Return a number above 0, or None; refuse anything else."""
-    kinds = (int,) if whole else (int, float)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < float("inf")):
+    kinds = numbers.Integral if whole else numbers.Real
+    if value is None:
+        return None
+    is_number = isinstance(value, kinds) and not isinstance(value, bool)
+    if not (is_number and 0 < value < float("inf")):
         message = f"{name}={value!r} is not a {'whole ' if whole else ''}number above 0."
         raise OptionError(message, code="bad-value")
-    return value
+    return int(value) if whole else float(value)

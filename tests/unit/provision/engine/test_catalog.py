@@ -115,6 +115,13 @@ def test_an_unknown_role_names_the_nearest_and_all_there_are(specs):
     assert "'mrtrix3'" in caught.value.hint and "zeta, deps, mrtrix3, alpha" in caught.value.hint
 
 
+@pytest.mark.parametrize("given", [["mrtrix3", "zeta"], ("mrtrix3", "zeta"), {"mrtrix3": 1}])
+def test_a_list_in_place_of_a_role_is_refused_with_how_to_give_several(given):
+    with pytest.raises(OptionError) as caught:
+        catalog.role(given)
+    assert caught.value.code == "no-role" and "'mrtrix3'" in caught.value.hint
+
+
 def test_no_role_at_all_is_refused(refusal):
     error = refusal([])
     assert error.code == "usage" and "zeta, deps, mrtrix3, alpha" in error.hint

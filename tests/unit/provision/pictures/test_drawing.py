@@ -46,6 +46,17 @@ def test_panels_have_one_scale_and_fit_a_cell(counts):
         assert box.x0 >= 0 and box.x1 <= 1 and box.y0 >= 0 and box.y1 <= 1
 
 
+@pytest.mark.parametrize("counts", [[(3000, 1)], [(1, 1), (300, 1), (300, 1)]])
+def test_a_row_of_voxels_leaves_room_for_the_bar_of_colours(counts):
+    sheet = Sheet(panels(*counts))
+    bar = sheet.colour_bar(sheet.show(0, np.zeros(counts[0])))
+    assert 0 < bar.ax.get_position().height < 1
+
+
+def test_a_number_of_numpys_is_a_size():
+    assert drawing.check_size(np.int64(300)) == drawing.check_size(np.float32(300)) == 300
+
+
 def test_the_scale_bar_is_as_long_as_it_says():
     sheet = Sheet(panels((48, 48)))
     sheet.ruler(0)

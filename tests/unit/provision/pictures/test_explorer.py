@@ -93,7 +93,16 @@ def test_an_overlay_moves_along():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("focus", (7, 0, 0)), ("volume", 4), ("volume", "1"), ("range", (2, 1)), ("range", 3)]
+    ("name", "value"),
+    [
+        ("focus", (7, 0, 0)),
+        ("focus", (1, 2)),
+        ("focus", 3),
+        ("volume", 4),
+        ("volume", "1"),
+        ("range", (2, 1)),
+        ("range", 3),
+    ],
 )
 def test_a_value_that_is_not_allowed_is_refused_and_nothing_moves(name, value):
     explorer = explore()

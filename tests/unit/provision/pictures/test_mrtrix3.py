@@ -76,6 +76,14 @@ def test_an_end_without_a_word_has_its_exit_code(mrinfo):
     assert caught.value.code == "failed" and "7" in caught.value.message
 
 
+def test_a_command_that_crashes_says_that_the_file_may_be_damaged(mrinfo):
+    folder = mrinfo()
+    (folder / "mrinfo").write_text("#!/bin/sh\nkill -ABRT $$\n")
+    with pytest.raises(OptionError) as caught:
+        mrtrix3.run("mrinfo", of="a.nii.gz", folder=folder)
+    assert caught.value.code == "damaged" and "a.nii.gz" in caught.value.message
+
+
 def test_without_mrtrix3_the_call_that_installs_it_is_named_and_a_missing_command_by_itself(mrinfo, tmp_path):
     with pytest.raises(ProvisionError) as caught:
         mrtrix3.command("mrconvert")

@@ -1,5 +1,7 @@
 """Slices as a picture: the right voxels, at the right place, and what is said of them."""
 
+import os
+
 import nibabel
 import numpy as np
 import pytest
@@ -136,6 +138,13 @@ def test_options_of_maps_do_not_make_a_map_of_a_mask():
     assert len(axes.collections) == 1 and [image.cmap.name for image in axes.images] == ["gray", "cool"]
 
 
+def test_a_few_faint_directions_are_seen():
+    values = np.zeros((20, 20, 20, 3))
+    values[10, 10, 10] = 0.01, 0, 0
+    picture = peek(np.ones((20, 20, 20)), overlay=values, plane="axial", opacity=1.0)
+    assert image_of(picture, layer=1)[10, 10].tolist() == pytest.approx([1, 0, 0, 1])
+
+
 def test_three_volumes_are_colours_of_directions():
     vectors = np.zeros((*SHAPE, 3))
     vectors[..., 0], vectors[3, 3, 2] = -0.5, (0, 0, 0.5)
@@ -208,3 +217,23 @@ def test_without_matplotlib_the_command_that_installs_it_is_named(monkeypatch):
     with pytest.raises(ProvisionError) as caught:
         peek(VALUES)
     assert caught.value.code == "missing-packages"
+
+
+def test_numbers_of_numpys_are_numbers():
+    options = {"threshold": np.float32(120), "opacity": np.float32(0.5), "size": np.int64(300)}
+    assert peek(VALUES, overlay=VALUES, **options).width == 300
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.nii", b"a\nb.nii", b"a\x1b.nii"])
+def test_a_name_that_cannot_be_drawn_is_replaced_where_it_cannot(tmp_path, name):
+    path = tmp_path / os.fsdecode(name)
+    nibabel.save(nibabel.Nifti1Image(VALUES, np.eye(4)), path)
+    picture = peek(path)
+    assert picture.alt.isprintable() and texts(picture)[0].isprintable() and texts(picture)[0].endswith(".nii")
+
+
+@pytest.mark.parametrize(("path", "code"), [("", "bad-value"), ("~nobody-here/a.nii", "no-folder")])
+def test_a_path_that_leads_nowhere_is_refused(path, code):
+    with pytest.raises(OptionError) as refused:
+        peek(path)
+    assert refused.value.code == code

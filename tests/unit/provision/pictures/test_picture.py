@@ -80,6 +80,25 @@ def test_a_folder_that_is_not_there_is_named_with_the_nearest(tmp_path):
     assert str(tmp_path / "result") in refused.value.message and "'results'" in refused.value.hint
 
 
+def test_a_number_of_numpys_is_a_resolution(tmp_path):
+    with Image.open(Picture.of(pixels(), "").save(tmp_path / "a.png", dpi=np.int64(100))) as saved:
+        assert saved.info["dpi"] == pytest.approx((100, 100), abs=0.1)
+
+
+@pytest.mark.parametrize("path", [None, 5, b"a.png"])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(OptionError) as refused:
+        Picture.of(pixels(), "").save(path)
+    assert refused.value.code == "bad-value"
+
+
+def test_a_file_is_not_offered_as_a_folder(tmp_path):
+    (tmp_path / "results").touch()
+    with pytest.raises(OptionError) as refused:
+        Picture.of(pixels(), "").save(tmp_path / "results" / "a.png")
+    assert refused.value.code == "no-folder" and "'results'" not in refused.value.hint
+
+
 def test_a_folder_is_not_written_over(tmp_path):
     (tmp_path / "a.png").mkdir()
     with pytest.raises(OptionError) as refused:

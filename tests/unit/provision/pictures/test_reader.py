@@ -113,6 +113,19 @@ def test_the_header_has_the_gradients_and_the_commands_that_made_it(tmp_path, mr
         assert read.header.bvalue(1) is None and read.header.history == ()
 
 
+@pytest.mark.parametrize("table", [["0,0,1,0", "1,0,0"], ["a,b,c,d"] * 3, ["0 0 1 0"], [0, 0, 1], [[0, 0, 1]] * 3])
+def test_a_gradient_table_that_is_none_does_not_keep_an_image_from_being_read(tmp_path, mrtrix, table):
+    mrtrix.tables["a.nii"] = {"dw_scheme": table}
+    with Reader(written(tmp_path / "a.nii", SERIES)) as read:
+        assert read.header.gradients is None and read.header.bvalue(1) is None
+
+
+def test_a_gradient_table_of_one_volume_has_its_b_value(tmp_path, mrtrix):
+    mrtrix.tables["a.nii"] = {"dw_scheme": [0, 0, 1, 1000]}
+    with Reader(written(tmp_path / "a.nii", SERIES[..., :1])) as read:
+        assert read.header.bvalue(0) == 1000
+
+
 @pytest.mark.parametrize("end", ["with", "close", "forgotten"])
 def test_nothing_is_left_in_the_temporary_folder(temporary, end):
     if end == "with":

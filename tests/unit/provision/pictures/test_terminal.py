@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 import subprocess
 import sys
@@ -108,6 +109,15 @@ def test_in_tmux_the_terminal_around_it_counts(monkeypatch, tmp_path, features, 
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("TMUX", "/tmp/tmux-0/default,1,0")
     assert terminal._graphics(b"\x1bP>|tmux 3.5a\x1b\\\x1b[?1;2;4c") == graphics
+
+
+def test_a_tmux_that_does_not_answer_passes_nothing(monkeypatch, tmp_path):
+    (tmp_path / "tmux").write_text("#!/bin/sh\nexec sleep 30\n")
+    (tmp_path / "tmux").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("TMUX", "/tmp/tmux-0/default,1,0")
+    monkeypatch.setattr(terminal, "_SECONDS", 0.1)
+    assert terminal._graphics(b"\x1b[?1;2;4c") == ""
 
 
 def test_where_there_is_no_terminal_there_are_no_graphics():

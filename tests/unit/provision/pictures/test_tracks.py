@@ -1,5 +1,7 @@
 """Tracks are drawn where they are, in the colours of their directions, and thinned only with a note."""
 
+import os
+import shutil
 import subprocess
 import sys
 
@@ -147,6 +149,32 @@ def test_what_cannot_be_drawn_is_refused_with_one_sentence(tmp_path, name, optio
     with pytest.raises(OptionError) as caught:
         provision.tracks(tmp_path / name, **options)
     assert caught.value.code == code and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float32])
+def test_numbers_of_numpys_are_numbers(bundle, kind):
+    assert provision.tracks(bundle, slice=kind(6), thickness=kind(1), number=kind(2)).alt.startswith("1 of 3")
+
+
+def test_a_point_that_is_far_away_takes_no_memory(tmp_path):
+    far = np.array([[1e12, 1e12, 1e12], [6, 8, 6], [8, 8, 6]], np.float32)
+    assert provision.tracks(tck(tmp_path / "far.tck", [far]), slice=None).alt.startswith("1 of 1")
+
+
+def test_a_name_and_a_header_that_are_not_utf8_do_not_keep_tracks_from_being_drawn(tmp_path, monkeypatch, mrtrix):
+    monkeypatch.setattr(mrtrix, "_tckconvert", lambda arguments, of: shutil.copyfile(*arguments) and None)
+    head = b"mrtrix tracks\ndatatype: Float32LE\ncomment: \xe9\ncount: 1\nfile: . 128\nEND\n"
+    ends = np.array([[0, 0, 0], [1, 2, 3], [np.nan] * 3, [np.inf] * 3], "<f4")
+    path = tmp_path / os.fsdecode(b"caf\xe9.tck")
+    path.write_bytes(head.ljust(128, b"\0") + ends.tobytes())
+    picture = provision.tracks(path)
+    assert picture.alt.isprintable() and picture.alt.startswith("1 of 1")
+
+
+def test_a_folder_is_no_file_of_tracks(tmp_path):
+    with pytest.raises(OptionError) as caught:
+        provision.tracks(tmp_path)
+    assert caught.value.code == "not-a-file"
 
 
 def test_what_is_no_path_is_refused():
