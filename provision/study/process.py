@@ -237,6 +237,8 @@ def _series(source: Path, target: Path, pattern: str | None, subjects: list[str]
 
 def _labels(given: Any, kind: str) -> list[str]:
     """Return the names of subjects or sessions; refuse numbers, which have lost their zeros."""
+    if given is None:
+        return []
     labels = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
     if wrong := [label for label in labels if not isinstance(label, str)]:
         message = f"{kind}_label takes names as text, not {wrong[0]!r}."

@@ -20,10 +20,9 @@ from ..unit.provision.demo.stand_ins import (
 
 
 def test_rerun_overwrites_its_own_files_and_nothing_else(tmp_path, commands):
-    mine = tmp_path / "demo" / "notes.txt"
-    mine.parent.mkdir()
-    mine.write_text("mine")
     run(tmp_path, commands, seed=1)
+    mine = tmp_path / "demo" / "notes.txt"
+    mine.write_text("mine")
     first = {path.name: path.read_bytes() for path in mine.parent.iterdir()}
     run(tmp_path, commands, seed=2)
     second = {path.name: path.read_bytes() for path in mine.parent.iterdir()}

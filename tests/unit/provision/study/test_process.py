@@ -18,7 +18,7 @@ def test_a_dry_run_refuses_the_numbers_that_a_run_refuses(tmp_path):
         assert refused.value.code == "bad-value" and next(iter(options)) in refused.value.message
 
 
-@pytest.mark.parametrize("labels", [1, [1], [None], None, [b"01"]])
+@pytest.mark.parametrize("labels", [1, [1], [None], [b"01"]])
 def test_a_subject_that_is_no_text_is_refused(tmp_path, labels):
     (tmp_path / "bids").mkdir()
     for kind in ("participant_label", "session_label"):
@@ -32,3 +32,8 @@ def test_numbers_of_numpys_are_numbers():
     assert module._number(np.float32(0.5), "mem") == 0.5
     with pytest.raises(OptionError):
         module._number(np.float32(2.5), "jobs", whole=True)
+
+
+def test_no_label_is_every_one():
+    assert module._labels(None, "participant") == module._labels((), "participant") == []
+    assert module._labels("01", "participant") == ["01"]
