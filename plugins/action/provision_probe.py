@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import difflib
 import functools
 import gc
 import importlib
@@ -59,6 +60,13 @@ _FOUND = "provision-python:"
 _MARK = "provision-probe:"
 _PACKAGE = "_provision_machine"
 _VARIABLE = re.compile(r"\{\{ (\w+) \}\}")
+# What plays and runs set themselves, besides the options of roles.
+_SETTINGS = (
+    "provision_folder", "provision_kernel", "provision_leaving", "provision_lock", "provision_progress",
+    "provision_python", "provision_removing", "provision_role", "provision_roles", "provision_seen", "provision_wait",
+)  # fmt: skip
+# How alike two names are, from 0 to 1, if one is a slip for the other: a letter more, or two in the wrong order.
+_ALIKE = 0.85
 
 
 def _machine(name):
@@ -128,6 +136,10 @@ class ActionModule(ActionBase):
             asked = {role: self._wanted(role, task_vars) for role in self._roles(task_vars)}
         except UnknownRole as error:
             return dict(result, failed=True, code="usage", msg=f"There is no role {str(error)!r}.")
+        notes = " ".join(self._misspelt(asked, task_vars))
+        if notes:  # for ansible-playbook, and for `provision run`
+            Display().warning(f"{task_vars['inventory_hostname']}: {notes}")
+            result["msg"] = f"Note: {notes}"
         common = self._common(task_vars)
         # Files that users name by a path are on the controller.
         look, here = _machine("look"), self._here(task_vars)
@@ -221,6 +233,17 @@ class ActionModule(ActionBase):
         wanted = json.loads(json.dumps(_filled(templar, task_vars[name], task_vars), default=str))
         # During a removal the state is always absent.
         return dict(wanted, state="absent") if self._told("provision_removing", task_vars) else wanted
+
+    def _misspelt(self, roles, task_vars):
+        """Return a sentence on each variable that seems to be a misspelt option of the roles: no role would read it."""
+        prefixes = ("provision_", *(f"{role}_" for role in roles))
+        given = {name for name in task_vars if name.startswith(prefixes)}.difference(_SETTINGS)
+        if not given or "provision_seen" in task_vars:  # then the play's own check has said it
+            return []
+        folders = (_ROLES / "_tool", *(_ROLES / role for role in roles))
+        known = {*_SETTINGS}.union(*(self._variables(folder / "defaults") for folder in folders))
+        meant = {name: difflib.get_close_matches(name, known, 1, _ALIKE) for name in sorted(given - known)}
+        return [f"{name} is not an option. Did you mean {near[0]}?" for name, near in meant.items() if near]
 
     def _told(self, name, task_vars, default=None):
         return self._templar.template(task_vars.get(name, default))
