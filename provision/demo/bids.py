@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from provision.demo.phantom import Phantom, make_phantom
-from provision.errors import OptionError
 
 SCANS = ("sub-01", "sub-02_ses-1", "sub-02_ses-2")
 """Subject and session of each scan; the second subject has two sessions."""
@@ -17,6 +16,7 @@ SCANS = ("sub-01", "sub-02_ses-1", "sub-02_ses-2")
 SHAPE = (18, 18, 12)
 """Voxels of each scan: with fewer, ``dwi2response dhollander`` finds fewer than two for grey matter."""
 
+_DESCRIPTION_FILE = "dataset_description.json"
 _DESCRIPTION = json.dumps({"Name": "A made-up phantom", "BIDSVersion": "1.9.0", "DatasetType": "raw"}, indent=2) + "\n"
 
 
@@ -27,12 +27,8 @@ def image_of(name: str) -> Path:
 
 def write(folder: Path) -> None:
     """Write the folder; the gradient table and the true directions are at the top, and apply to all images."""
-    description = folder / "dataset_description.json"
-    if folder.is_dir() and any(folder.iterdir()) and not _is_ours(description):
-        hint = "Choose an empty or a new folder."
-        raise OptionError(f"{folder} contains other files.", hint=hint, code="file-exists")
     folder.mkdir(parents=True, exist_ok=True)
-    description.write_text(_DESCRIPTION, encoding="utf-8")
+    (folder / _DESCRIPTION_FILE).write_text(_DESCRIPTION, encoding="utf-8")
     for seed, name in enumerate(SCANS):
         scan = make_scan(seed)
         (folder / image_of(name)).parent.mkdir(parents=True, exist_ok=True)
@@ -51,5 +47,7 @@ def make_scan(seed: int) -> Phantom:
     return replace(whole, data=whole.data[..., kept], bvals=whole.bvals[kept], bvecs=whole.bvecs[kept])
 
 
-def _is_ours(description: Path) -> bool:
+def is_ours(folder: Path) -> bool:
+    """Return whether `write` has written a folder, at least its first file."""
+    description = folder / _DESCRIPTION_FILE
     return description.is_file() and description.read_text(encoding="utf-8", errors="replace") == _DESCRIPTION

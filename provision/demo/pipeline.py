@@ -266,7 +266,7 @@ class _Work:
 def check(data: str, folder: Path) -> None:
     """Refuse unknown data, a folder of others, and missing packages of the demo extra, all in one error."""
     sample.check(data)
-    sample.check_folder(folder, _LOG)
+    sample.check_folder(folder, lambda folder: (folder / _LOG).exists())
     extras.require("demo", "The demos", *_EXTRA)
 
 

@@ -207,11 +207,11 @@ def _unreachable(error: Exception, folder: Path) -> ProvisionError:
     )
 
 
-def check_folder(folder: Path, ours: str) -> None:
-    """Refuse a folder with files of others: in one of ours, even one that was cut off, is the file with this name."""
+def check_folder(folder: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Refuse a folder with files of others; one of ours may be written anew, even where it was cut off."""
     with suppress(OSError):  # writing to it says why
         others = any(not path.name.startswith(".") for path in folder.iterdir())
-        if others and not (folder / ours).exists():
+        if others and not is_ours(folder):
             hint = "Choose an empty or a new folder."
             raise OptionError(f"{folder} contains other files.", hint=hint, code="file-exists")
 
@@ -223,9 +223,10 @@ def _made(name: str, folder: str | os.PathLike | None) -> Sample:
     place = paths.absolute(name if folder is None else folder)
     try:
         if name == "phantom":
-            check_folder(place, phantom.TRUTH)
+            check_folder(place, lambda folder: (folder / phantom.TRUTH).exists())
             phantom.make_phantom().write(place)
         else:
+            check_folder(place, bids.is_ours)
             bids.write(place)
     except OSError as error:
         raise ProvisionError(

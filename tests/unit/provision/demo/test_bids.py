@@ -8,7 +8,6 @@ import pytest
 
 from provision.demo import bids
 from provision.demo.phantom import make_phantom
-from provision.errors import OptionError
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +51,3 @@ def test_the_scans_differ_in_their_noise_alone(folder):
     first, second = (nibabel.load(folder / bids.image_of(name)).get_fdata() for name in bids.SCANS[:2])
     assert not np.array_equal(first, second)
     assert abs(first - second).mean() < 50 < first.max()
-
-
-def test_a_folder_that_holds_something_else_is_left_as_it_is(tmp_path):
-    (tmp_path / "dataset_description.json").write_text("{}")
-    with pytest.raises(OptionError) as raised:
-        bids.write(tmp_path)
-    assert raised.value.code == "file-exists"
-    assert [path.name for path in tmp_path.iterdir()] == ["dataset_description.json"]

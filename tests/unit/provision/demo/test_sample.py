@@ -194,14 +194,16 @@ def test_the_bids_folder_is_that_of_the_first_subject_with_the_table_that_all_in
     assert provision.sample("bids") == found
 
 
-def test_a_phantom_is_not_written_over_somebodys_own_data(tmp_path):
-    (tmp_path / "dwi.nii.gz").write_text("mine")
+@pytest.mark.parametrize(("name", "file"), [("phantom", "dwi.nii.gz"), ("bids", "dataset_description.json")])
+def test_a_sample_is_not_written_over_somebodys_own_data(tmp_path, name, file):
+    (tmp_path / file).write_text("mine")
     with pytest.raises(OptionError) as raised:
-        provision.sample("phantom", folder=tmp_path)
+        provision.sample(name, folder=tmp_path)
     assert raised.value.code == "file-exists" and str(tmp_path) in raised.value.message
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_what_jupyter_hides_in_a_folder_is_in_nobodys_way(tmp_path):
+@pytest.mark.parametrize("name", ["phantom", "bids"])
+def test_what_jupyter_hides_in_a_folder_is_in_nobodys_way(tmp_path, name):
     (tmp_path / ".ipynb_checkpoints").mkdir()
-    assert provision.sample("phantom", folder=tmp_path).image.exists()
+    assert provision.sample(name, folder=tmp_path).image.exists()
