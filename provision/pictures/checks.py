@@ -96,12 +96,19 @@ def _percentiles(given: Any) -> tuple[float, float]:
 
 def _pair(name: str, given: Any, what: str) -> tuple[float, float]:
     try:
-        low, high = (float(part) for part in given)
+        low, high = (float(part) for part in (() if isinstance(given, str) else given))
     except (TypeError, ValueError, OverflowError):
         low, high = math.nan, math.nan
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise OptionError(f"The {name} must be two numbers with {what}, not {given!r}.", code="bad-value")
     return low, high
+
+
+def check_figure(figure: Any) -> None:
+    """Refuse to draw in anything but a figure of matplotlib's, or a part of one."""
+    if figure is not None and not hasattr(figure, "add_axes"):
+        hint = "Make one with matplotlib.pyplot.figure()."
+        raise OptionError(f"The figure must be matplotlib's, not {type(figure).__name__}.", hint=hint, code="bad-value")
 
 
 def checked_colourmap(name: Any) -> str:

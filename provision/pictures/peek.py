@@ -115,6 +115,7 @@ def peek(
     """
     drawing.require()
     _check_overlay_options(threshold, opacity)
+    checks.check_figure(figure)
     limits = None if overlay_range is None else checks.checked_range(overlay_range)
     colours = None if overlay_colourmap is None else checks.checked_colourmap(overlay_colourmap)
     reader = Reader(image)

@@ -177,6 +177,7 @@ def test_it_is_saved_for_print(tmp_path, ending):
         {"slices": []},
         {"slices": "all"}, {"size": 10}, {"smooth": "no"}, {"crosshair": 1}, {"threshold": -1}, {"opacity": 2},
         {"overlay_range": (1, 0)}, {"overlay_colourmap": "hott"}, {"range": (0, float("nan"))},
+        {"range": "12"}, {"figure": 5},
     ],
 )  # fmt: skip
 def test_a_value_that_is_not_allowed_is_refused(options):
