@@ -37,12 +37,12 @@ def soon(monkeypatch):
 
 def test_one_that_waits_itself_is_noticed():
     with running(IDLE) as pid:
-        assert is_noticed(pid)
+        assert is_noticed(pid, seconds=20)
 
 
 def test_one_whose_worker_waits_is_noticed_though_it_polls():
     with running(f"({IDLE}) & while :; do :; done") as pid:
-        assert is_noticed(pid)
+        assert is_noticed(pid, seconds=20)
 
 
 def test_one_whose_worker_runs_a_module_is_left_alone():

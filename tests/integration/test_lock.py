@@ -181,7 +181,7 @@ def test_an_interrupted_wait_ends_at_once_and_nothing_was_started(command, work,
     process = command("run", "deps")
     assert process.stderr.readline().startswith("Waiting for provision run mrtrix3")
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=5) == 130
+    assert process.wait(timeout=30) == 130
     assert log(work) == []
 
 
@@ -244,7 +244,7 @@ def test_two_threads_of_one_process_take_turns():
 
     thread = threading.Thread(target=first)
     thread.start()
-    assert entered.wait(5)
+    assert entered.wait(30)
     with lock.held("two", on_line=told.append):
         order.append("two")
     thread.join()

@@ -149,7 +149,7 @@ def test_a_log_that_has_grown_large_is_set_aside_and_one_such_is_kept(place):
 def test_it_is_ready_when_its_port_accepts(place, port):
     ready = processes.accepting("127.0.0.1", port)
     place.start(sys.executable, "-c", SERVER, str(port), "", ready=ready)
-    with socket.create_connection(("127.0.0.1", port), timeout=2):
+    with socket.create_connection(("127.0.0.1", port), timeout=20):
         assert lives(place.pid())
 
 
@@ -211,7 +211,7 @@ def test_an_interrupt_while_waiting_leaves_nothing_running(place, tmp_path):
 def test_stopping_ends_its_children_too_and_those_that_ignore_it_after_the_grace(place, tmp_path):
     apart = f"(setsid sleep 102 & echo $! > {tmp_path}/apart)"
     place.start("bash", "-c", f"trap '' TERM; sleep 101 & {apart}; echo $! > {tmp_path}/child; wait")
-    wait_until(lambda: (tmp_path / "apart").exists() and (tmp_path / "child").read_text().strip(), seconds=5)
+    wait_until(lambda: (tmp_path / "apart").exists() and (tmp_path / "child").read_text().strip())
     child, apart = (int((tmp_path / name).read_text()) for name in ("child", "apart"))
     pid = place.pid()
     began = time.monotonic()
@@ -232,7 +232,7 @@ def test_stopping_is_gentle_first(place, tmp_path):
 
 def test_what_a_killed_one_left_is_ended(place, tmp_path):
     place.start("bash", "-c", f"sleep 100 & echo $! > {tmp_path}/child; wait")
-    wait_until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip(), seconds=5)
+    wait_until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip())
     child = int((tmp_path / "child").read_text())
     os.kill(place.pid(), signal.SIGKILL)
     os.waitpid(place.pid(), 0)

@@ -85,7 +85,7 @@ def await_state(folder, **expected):
         state = json.loads((folder / "tunnel.json").read_text()) if (folder / "tunnel.json").exists() else {}
         return state if {name: state.get(name) for name in expected} == expected else None
 
-    return wait_until(written, seconds=10)
+    return wait_until(written)
 
 
 def running(folder):
@@ -159,8 +159,8 @@ def test_ssh_ends_with_the_program(folder, start, number):
     await_state(folder, up=True)
     assert len(running(folder)) == 2
     process.send_signal(number)
-    assert process.wait(5) == (0 if number == signal.SIGTERM else -9)
-    wait_until(lambda: not running(folder), seconds=5)
+    assert process.wait(30) == (0 if number == signal.SIGTERM else -9)
+    wait_until(lambda: not running(folder))
 
 
 def test_ssh_has_no_settings_but_ours_asks_nothing_and_trusts_no_unknown_host(folder, start):

@@ -128,7 +128,7 @@ def test_exit_code_and_signals_are_those_of_the_command(ready_bookworm: Box) -> 
     waiting = ready_bookworm.popen("exec ./bootstrap python -c 'print(1, flush=True); input()'", stdin=-1)
     assert waiting.stdout.readline() == "1\n"
     waiting.send_signal(signal.SIGTERM)
-    assert waiting.wait(5) == -signal.SIGTERM
+    assert waiting.wait(30) == -signal.SIGTERM
 
 
 def test_a_command_brings_the_extra_that_it_needs_beside_those_there(small: Box) -> None:

@@ -175,7 +175,7 @@ def test_eight_connections_at_once_each_get_their_own_bytes(client: Client, serv
 
 def test_a_dropped_session_is_back_at_the_same_address(client: Client, service: Service, echo_port: int) -> None:
     process, port = client.open(echo_port)
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as visitor:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as visitor:
         visitor.sendall(b"hello")
         assert visitor.recv(5) == b"hello"
         service.drop_sessions()

@@ -120,7 +120,7 @@ def look(machine: Box, user: str | None = None) -> dict:
 
 
 def wait_until_up(machine: Box) -> dict:
-    wait_until(lambda: look(machine)["converged"], seconds=20)
+    wait_until(lambda: look(machine)["converged"], seconds=60)
     return look(machine)
 
 
@@ -232,7 +232,7 @@ def test_what_was_killed_leaves_nothing_and_is_there_again_with_the_same_port(
         assert wait_until_up(world.machine)["report"] == report
     else:
         assert look(world.machine)["drift"] == "it is not running"
-        wait_until(lambda: not world.machine.run(RUNNING, check=False).stdout, seconds=5)
+        wait_until(lambda: not world.machine.run(RUNNING, check=False).stdout, seconds=30)
         again = up(world)
         assert {**again, "expires": ""} == {**report, "expires": ""}
     assert ssh(world, report, "true").returncode == 0

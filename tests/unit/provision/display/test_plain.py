@@ -52,7 +52,7 @@ def test_plain_text_looks_by_itself_and_stops_with_the_run(clock, monkeypatch):
     monkeypatch.setattr(PlainProgress, "look", lambda self: looked.set())
     monkeypatch.setattr(module, "LOOK_EVERY_SECONDS", 0.01)
     with PlainProgress(io.StringIO()):
-        assert looked.wait(5)
+        assert looked.wait(30)
         (thread,) = [thread for thread in threading.enumerate() if thread.name == "provision-progress"]
     thread.join(5)
     assert not thread.is_alive()

@@ -149,7 +149,7 @@ def test_a_host_that_died_is_tried_once_for_all_its_workers(opened, tmp_path):
     for worker in [each for each in pool.workers if each.host.name == "one"]:
         pool.start(worker, "task", {})
         worker._process.wait()
-    assert pool.wait(5) == [("task", {}), ("task", {})]
+    assert pool.wait(30) == [("task", {}), ("task", {})]
     assert len(tries.read_text().split()) == 3 and pool.lost == ["one (Connection reset)"]
 
 

@@ -30,12 +30,12 @@ def offered(prefix, tmp_path, monkeypatch):
 
 def got(offered, secret):
     opener = build_opener(ProxyHandler({}))
-    with opener.open(f"http://127.0.0.1:{offered['port']}/{secret}", timeout=5) as answer:
+    with opener.open(f"http://127.0.0.1:{offered['port']}/{secret}", timeout=30) as answer:
         return answer.read()
 
 
 def has_ended(offered):
-    wait_until(lambda: not alive(process(offered["pid"])), seconds=10)
+    wait_until(lambda: not alive(process(offered["pid"])), seconds=30)
     with socket.socket() as asked:
         return asked.connect_ex(("127.0.0.1", offered["port"])) != 0
 
@@ -73,7 +73,7 @@ def test_a_large_archive_arrives_whole_also_at_two_that_take_their_time(tmp_path
     path.write_bytes(os.urandom(1 << 16) * 256)
     server = offering.offer(path)
     url = f"http://127.0.0.1:{server['port']}/{server['secret']}"
-    with opener.open(url, timeout=5) as one, opener.open(url, timeout=5) as other:
+    with opener.open(url, timeout=30) as one, opener.open(url, timeout=30) as other:
         time.sleep(0.2)  # by now, no buffer takes more
         assert one.read() == path.read_bytes() == other.read()
     offering.withdraw(server["pid"], server["start"])
