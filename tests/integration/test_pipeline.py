@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from provision.demo import pipeline
 from provision.demo.pipeline import run_command
@@ -61,7 +62,7 @@ def interrupt_once_written(path: Path) -> None:
     """Send this process a Ctrl-C when the file has a line in it."""
 
     def wait_and_send() -> None:
-        for _ in range(500):
+        for _ in range(6000):
             if path.exists() and path.read_text().endswith("\n"):
                 break
             time.sleep(0.01)
@@ -79,9 +80,8 @@ def test_interrupt_ends_the_command_and_all_that_it_started(tmp_path, monkeypatc
     interrupt_once_written(tmp_path / "pids")
     with pytest.raises(KeyboardInterrupt):
         run_command(["command"], **options)
-    time.sleep(0.05)
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
-    assert [alive(pid) for pid in pids] == [False, False]
+    wait_until(lambda: not any(map(alive, pids)), seconds=20)  # what is killed may still be on its way out
 
 
 def test_interrupted_command_may_clean_up(tmp_path):
