@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 from box import Box, Machines
 
-SSHD = "/usr/sbin/sshd -o ListenAddress={}"
+# It goes into the background before it listens, and writes its number when it does.
+SSHD = "rm -f /run/sshd.pid; /usr/sbin/sshd -o ListenAddress={} && until test -s /run/sshd.pid; do sleep 0.05; done"
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 
 

@@ -303,7 +303,7 @@ def begin_build(box: Box, options: str = "") -> None:
 def stop_build(box: Box, sign: str) -> None:
     """Send a signal to `provision` alone, and see that all it had started ends."""
     box.run(f"pkill -{sign} -f '^[^ ]*python[^ ]* .*bin/provision run'")
-    for _ in range(30):
+    for _ in range(120):
         if box.run("pgrep cc1plus; pgrep -f ansible-playbook", check=False).stdout == "":
             break
         time.sleep(0.5)

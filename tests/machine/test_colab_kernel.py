@@ -19,7 +19,8 @@ BEGIN = """
 import IPython, ipykernel, ipywidgets, provision, sys
 print(sys.version.split()[0], ipykernel.__version__, IPython.__version__, ipywidgets.__version__)
 """
-SSHD = 'provision.run("sshd", authorized_keys=["/root/.ssh/id_ed25519.pub"]).sshd.port'
+# The network is that of the machine that runs the tests: no other file of tests has this port.
+SSHD = 'provision.run("sshd", port=2396, authorized_keys=["/root/.ssh/id_ed25519.pub"]).sshd.port'
 FIRST = 'provision.run("deps", groups=["run", "cmake"])'
 MORE = 'import provision; provision.run("deps", groups=["run", "cmake"], extra_packages=["git"])'
 DOWNLOADING = "pgrep -x apt-get"
@@ -50,7 +51,8 @@ def box(machines: Machines) -> Iterator[Box]:
 def told(box: Box) -> dict[str, dict]:
     """What came of each cell, by its name: `said`, `left`, `seconds`, `ending`."""
     box.copy_in(HERE / "notebook" / "kernel.py", "/root/kernel.py")
-    done = box.run(f"{box.project}/.venv/bin/python /root/kernel.py", input=json.dumps(list(STORY.values())))
+    story = json.dumps(list(STORY.values()))
+    done = box.run(f"{box.project}/.venv/bin/python /root/kernel.py", input=story, timeout=1800)
     found = dict(zip(STORY, json.loads(done.stdout.splitlines()[-1]), strict=True))
     print("seconds until a cell ends, and until nothing of it is left:")
     print(*(f"{name}: {one['seconds']}, {one['ending']}" for name, one in found.items()), sep="\n")
@@ -92,7 +94,7 @@ def test_what_lives_on_by_design_outlives_the_kernel(told: dict[str, dict], box:
     (server,) = told["sshd"]["left"]
     assert server.startswith("sshd:")
     assert re.search(rf"^sshd +ready +process {pid_of(box)}\b", told["status"]["said"], re.M)
-    banner = "import socket; print(socket.create_connection(('127.0.0.1', 2222)).recv(8))"
+    banner = "import socket; print(socket.create_connection(('127.0.0.1', 2396)).recv(8))"
     assert box.run(f'python3 -c "{banner}"').stdout == "b'SSH-2.0-'\n"
 
 

@@ -10,11 +10,12 @@ import channel
 import pytest
 from box import Box, Machines
 from layers import as_ordinary_user, built_in, provision, refused, snapshot, take_builds
+from waiting import wait_until
 
 from provision.store import builds
 
 RUN = "run mrtrix3 --origin conda --version 3.0.3 --lock /srv/lock.json --conda-mirror http://127.0.0.1:8002"
-SERVE = "nohup python3 -m http.server 8002 --bind 127.0.0.1 --directory /srv/mirror > /srv/asked 2>&1 & sleep 2"
+SERVE = "nohup python3 -u -m http.server 8002 --bind 127.0.0.1 --directory /srv/mirror > /srv/asked 2>&1 &"
 THERE = "ls -A /opt | grep mrtrix3 || true"  # with the temporary folders beside it
 STOP = "pkill -f '[h]ttp.server 8002'"
 
@@ -42,6 +43,7 @@ def prepared(box: Box, mirror: Path) -> Box:
     box.copy_in(mirror / "lock.json", "/srv/lock.json")
     box.cut_network()
     box.run(SERVE)
+    wait_until(lambda: "Serving" in box.run("cat /srv/asked", check=False).stdout)
     return box
 
 
@@ -93,7 +95,7 @@ def test_a_channel_that_fails_leaves_the_machine_as_it_was_but_for_what_arrived(
 def test_a_killed_run_leaves_no_half_prefix_and_the_next_one_ends_it(trixie: Box) -> None:
     for seconds in (3, 5):
         trixie.run(f"timeout -s KILL {seconds} ./bootstrap provision {RUN}", check=False)
-        trixie.run("test ! -e /opt/mrtrix3 || mrinfo -version")
+        trixie.run("test ! -e /opt/mrtrix3 || /opt/mrtrix3/bin/mrinfo -version")
     provision(trixie, RUN)
     assert trixie.run(THERE).stdout.split() == ["mrtrix3"]
     trixie.run("./bootstrap provision remove mrtrix3 --yes")

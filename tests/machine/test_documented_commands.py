@@ -158,13 +158,13 @@ def run_page(box: Box, name: str) -> dict[str, Outcome]:
 def run_shell(box: Box, block: Block, env: dict[str, str]) -> Outcome:
     """Type a block at a terminal."""
     box.write("/tmp/typed", executed(block))
-    done = box.run("python /root/documented/terminal.py /tmp/typed", env=env, check=False, timeout=300)
+    done = box.run("python /root/documented/terminal.py /tmp/typed", env=env, check=False)
     return Outcome(done.returncode != 0, done.stdout + done.stderr)
 
 
 def run_python(box: Box, todo: list[Block], env: dict[str, str]) -> dict[str, Outcome]:
     """Run blocks as the cells of one notebook."""
-    outputs = run_cells(box, ["import provision", *map(executed, todo)], seconds=300, env=env, timeout=300)[1:]
+    outputs = run_cells(box, ["import provision", *map(executed, todo)], seconds=300, env=env)[1:]
     return {str(block): Outcome(has_failed(one), said(one)) for block, one in zip(todo, outputs, strict=True)}
 
 

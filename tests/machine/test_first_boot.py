@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
-from box import PROJECT, Box, Machines
+from box import PROJECT, Box, Machines, Process
 
 from provision.fleet.cloud_init import SCRIPT, UserData, cloud_init
 
@@ -27,7 +27,7 @@ apt-get clean && rm -r /var/lib/apt/lists/*
 STAGES = ("init --local", "init", "modules --mode=config", "modules --mode=final")
 # systemd starts it with no more than this.
 BARE = {"HOME": "", "USER": "", "LOGNAME": "", "LANG": "", "TERM": ""}
-SERVE = "exec python3 -m http.server --bind 127.0.0.1 --directory /srv/dist 8123"
+SERVE = "exec python3 -u -m http.server --bind 127.0.0.1 --directory /srv/dist 8123"
 SEED = "/var/lib/cloud/seed/nocloud-net"
 
 
@@ -64,6 +64,13 @@ def served(dist: Path, pattern: str) -> File:
     return File(f"http://127.0.0.1:8123/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest())
 
 
+def serve(box: Box) -> Process:
+    """Start the server of what is downloaded, and return when it listens."""
+    server = box.popen(SERVE)
+    assert server.stdout.readline().startswith("Serving")
+    return server
+
+
 def user_data(file: File) -> UserData:
     return cloud_init("mrtrix3", version="any", origin="package", **asdict(file))
 
@@ -82,7 +89,7 @@ def boot(box: Box, data: UserData) -> tuple[dict, str]:
 
 def test_a_machine_has_what_its_user_data_asks_for_after_its_first_boot(box: Box, dist: Path) -> None:
     wheel, archive = served(dist, "*.whl"), served(dist, "*.tar.gz")
-    server = box.popen(SERVE)
+    server = serve(box)
 
     # Another file than was promised: nothing is installed, and cloud-init reports the failure.
     status, log = boot(box, user_data(replace(wheel, sha256="0" * 64)))
@@ -98,10 +105,11 @@ def test_a_machine_has_what_its_user_data_asks_for_after_its_first_boot(box: Box
 
     # Once more, by hand and with a server that is gone: nothing is downloaded, and nothing changes.
     server.terminate()
+    server.wait()
     assert box.run(SCRIPT).stdout.endswith("nothing changed\n")
 
     # With the source archive, which brings a lock.
-    box.popen(SERVE)
+    serve(box)
     box.write(SCRIPT, user_data(archive).script, mode="755")
     assert box.run(SCRIPT, env=BARE, cwd="/").stdout.endswith("nothing changed\n")
     assert archive.sha256[:12] in box.run("readlink /usr/local/bin/provision").stdout

@@ -70,6 +70,7 @@ def sent(fleet: SimpleNamespace, line: str, **options: str) -> tuple[dict, int]:
     fleet.home.run("mv /usr/bin/ssh /usr/bin/ssh.real; cp /srv/ssh /usr/bin/ssh; : > /srv/sent")
     found = provision(fleet.home, line, **options)
     fleet.home.run("mv /usr/bin/ssh.real /usr/bin/ssh")
+    wait_until(lambda: not fleet.home.run("pgrep -x wc", check=False).stdout)  # what counts ends last
     return found, sum(map(int, fleet.home.read("/srv/sent").split()))
 
 
@@ -120,7 +121,8 @@ def test_one_host_downloads_conda_packages_and_the_others_take_them_from_it(
     fleet.home.copy_in(tmp_path / "channel", "/srv/mirror/channel")
     entry["url"] = f"https://conda.invalid/channel/linux-64/{Path(entry['url']).name}"
     fleet.home.write("/srv/lock.json", json.dumps(channel.lock("ants", entry, version="2.5.4")))
-    fleet.home.run("nohup python3 -m http.server 8002 --directory /srv/mirror > /srv/asked 2>&1 & sleep 2")
+    fleet.home.run("nohup python3 -u -m http.server 8002 --directory /srv/mirror > /srv/asked 2>&1 &")
+    wait_until(lambda: "Serving" in fleet.home.run("cat /srv/asked", check=False).stdout)
     line = "run ants --origin conda --version 2.5.4 --lock /srv/lock.json --conda-mirror http://127.0.0.1:8002"
     found = provision(fleet.home, f"{line} {ALL}")
     assert {one["ants"]["origin"] for one in found["hosts"].values()} == {"conda"} and len(found["hosts"]) == len(NAMES)
@@ -185,10 +187,10 @@ def test_where_the_one_that_compiles_is_killed_the_next_goes_on_from_its_pieces(
     builders.one.run(": > /srv/stuck")
     builders.home.run("sed -i 's/^SECONDS = 20 /SECONDS = 1 /' plugins/module_utils/provision/store/checkpoint.py")
     run = builders.home.popen(f"./bootstrap provision {MINI} --store /srv/drive {ALL} --json")
-    wait_until(lambda: builders.two.run(f"/root/project/.venv/bin/python -c '{COUNT_KEPT}'").stdout == "1\n", 100)
+    wait_until(lambda: builders.two.run(f"/root/project/.venv/bin/python -c '{COUNT_KEPT}'").stdout == "1\n", 300)
     assert run.poll() is None
     builders.one.run("pkill sshd")
-    found = json.loads(run.communicate(timeout=100)[0])
+    found = json.loads(run.communicate(timeout=300)[0])
     one, two, three = ADDRESSES.values()
     assert set(found["errors"]) == {one}
     reports = {host: found["hosts"][host]["mrtrix3"] for host in (two, three)}

@@ -126,7 +126,7 @@ def test_two_runs_that_pack_at_once_leave_one_good_archive(machines: Machines) -
         module = "ANSIBLE_CONFIG=ansible.cfg .venv/bin/ansible localhost -m store_pack -a"
         runs = [box.popen(f"{module} 'prefix={prefix} store=/srv/drive'") for prefix in ("/opt/mrtrix3", "/opt/other")]
         for run in runs:
-            run.communicate(timeout=120)
+            run.communicate(timeout=300)
         assert [run.returncode for run in runs] == [0, 0]
         assert box.run("ls /srv/drive | wc -l").stdout.strip() == "2"
         box.run("./bootstrap provision store verify --store /srv/drive")

@@ -210,8 +210,9 @@ def test_a_version_with_cmake_is_built_and_installed(machines: Machines) -> None
 def test_other_machines_are_reached_through_an_inventory(machines: Machines) -> None:
     with machines.box(with_ssh(machines, "trixie")) as box:
         box.run(
-            "mkdir -p /run/sshd; cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys\n"
+            "mkdir -p /run/sshd; rm -f /run/sshd.pid; cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys\n"
             "/usr/sbin/sshd -p 2398 -o ListenAddress=127.0.0.1 -o ListenAddress=127.0.0.2 -o ListenAddress=127.0.0.3\n"
+            "until test -s /run/sshd.pid; do sleep 0.05; done\n"
             "known() { echo [127.0.0.$1]:2398 $(cut -d' ' -f1,2 $2); }\n"
             "key=/etc/ssh/ssh_host_ed25519_key.pub\n"
             "(known 1 $key; known 2 ~/.ssh/other.pub) > ~/.ssh/known_hosts\n"
@@ -240,6 +241,6 @@ def test_two_runs_at_once_do_not_ruin_each_other(machines: Machines) -> None:
         box.run("rm -r /var/lib/provision")
         runs = [box.popen("./bootstrap provision run mrtrix3 --version any") for _ in range(2)]
         for run in runs:
-            run.communicate(timeout=120)
+            run.communicate(timeout=300)
         assert 0 in [run.returncode for run in runs]
         assert provision(box, "run mrtrix3 --version any")["changed"] == 0

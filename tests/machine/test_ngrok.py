@@ -17,7 +17,6 @@ import signal
 import socket
 import tarfile
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +26,7 @@ import pytest
 from box import Box, Machines
 from layers import agree
 from ngrok_service import Service, agents
+from ports import free_port
 from waiting import wait_until
 
 # Of this session alone: they are looked for in all files, of which this is one.
@@ -52,8 +52,13 @@ try:
 except provision.ProvisionError as error:
     print(json.dumps(error.to_dict()))
 """
-STATUS = "import json, provision; print(json.dumps(provision.status()['hosts']['localhost']))"
-SSH = "ssh -F none -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/tmp/known -o ConnectTimeout=10"
+STATUS = """
+import json, time, provision
+begin = time.monotonic()
+found = provision.status()["hosts"]["localhost"]
+print(json.dumps({**found, "seconds": time.monotonic() - begin}))
+"""
+SSH = "ssh -F none -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/tmp/known -o ConnectTimeout=60"
 # Everything of the agent, and of what started it.
 PROCESSES = "pgrep -fa 'ngrok[.]yml|redact[.]sed' || true"
 # Looks for a secret, until it is asked to end and once more, in what processes show of themselves and in all files that
@@ -70,7 +75,10 @@ def written():
         for folder, folders, names in os.walk(top):
             folders[:] = [name for name in folders if name != ".venv"]
             for path in (os.path.join(folder, name) for name in names):
-                status = os.lstat(path)
+                try:
+                    status = os.lstat(path)
+                except OSError:  # it has gone; the others are still to be looked at
+                    continue
                 if status.st_mtime >= since and os.path.isfile(path):
                     yield path, oct(status.st_mode & 0o777)
 
@@ -176,9 +184,8 @@ def refused(box: Box, service: Service, **options: object) -> dict:
 
 def works(box: Box) -> bool:
     """Tell what `provision.status` says, which may take five seconds."""
-    begin = time.monotonic()
-    status = json.loads(box.run(f'.venv/bin/python -c "{STATUS}"').stdout)
-    assert time.monotonic() - begin < 5
+    status = json.loads(box.run(f".venv/bin/python -c {shlex.quote(STATUS)}").stdout)
+    assert status["seconds"] < 5
     return status["ngrok"]["works"]
 
 
@@ -328,8 +335,7 @@ def test_both_roles_at_once_make_a_way_in_and_repair_it_with_key_and_password(
 
 
 def test_a_killed_agent_is_replaced_at_the_reserved_address(box: Box, service: Service) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        reserved = f"127.0.0.1:{unused.getsockname()[1]}"
+    reserved = f"127.0.0.1:{free_port()}"
     report = up(box, service, ngrok_remote_addr=reserved)
     assert report["url"] == f"tcp://{reserved}"
     box.run(f"kill -9 {agent_pid(box)}")
@@ -363,10 +369,12 @@ def test_a_dropped_session_is_seen_waited_for_and_in_the_end_replaced(box: Box, 
 
 
 def test_the_address_closes_when_its_time_is_up_and_can_be_opened_again(box: Box, service: Service) -> None:
-    report = up(box, service, ngrok_max_seconds=4)
+    # Enough for a busy machine to open it in.
+    report = up(box, service, ngrok_max_seconds=12)
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", report["expires"])
     service.wait_for(lambda _: not service.endpoints())
-    assert not works(box) and box.run(PROCESSES).stdout == ""
+    wait_until(lambda: box.run(PROCESSES).stdout == "", seconds=30)
+    assert not works(box)
     again = up(box, service, ngrok_max_seconds=0)
     assert again["expires"] == "" and ssh(box, again).returncode == 0
 
@@ -418,8 +426,7 @@ def test_a_refused_address_and_a_refused_agent_are_one_sentence_each(
 
 def test_a_service_that_cannot_be_reached_or_trusted_is_one_sentence_each(box: Box, service: Service) -> None:
     assert refused(box, service, ngrok_root_cas="")["code"] == "ngrok-not-trusted"
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        nobody = f"127.0.0.1:{unused.getsockname()[1]}"
+    nobody = f"127.0.0.1:{free_port()}"
     assert refused(box, service, ngrok_server_addr=nobody)["code"] == "ngrok-unreachable"
 
 
@@ -513,7 +520,7 @@ def test_ctrl_c_leaves_no_agent_and_no_token_behind_and_the_next_run_goes_on(
         running = box.popen(f".venv/bin/python - <<'END'\n{RUN}END")
         wait_until(lambda: box.run(PROCESSES).stdout)
         running.send_signal(signal.SIGINT)
-        said = "".join(running.communicate(timeout=30))
+        said = "".join(running.communicate(timeout=60))
         assert running.returncode != 0 and TOKEN not in said
         # Sooner than it would have been given up.
         wait_until(lambda: box.run(PROCESSES).stdout == "", seconds=8)

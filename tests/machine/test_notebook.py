@@ -32,7 +32,7 @@ SETTINGS = {
 START = f"""
 setsid /opt/notebook/bin/jupyter lab --allow-root --no-browser --ip=127.0.0.1 --port=8888 \
     --IdentityProvider.token=t --notebook-dir={FOLDER} > {FOLDER}.log 2>&1 < /dev/null &
-for _ in $(seq 150); do grep -q 'is running at' {FOLDER}.log && exit; sleep 0.2; done; cat {FOLDER}.log; exit 1
+for _ in $(seq 600); do grep -q 'is running at' {FOLDER}.log && exit; sleep 0.2; done; cat {FOLDER}.log; exit 1
 """
 
 # A ball that is brighter towards the head and twice as bright on the right, its upper half as an overlay, tracks from
@@ -71,9 +71,11 @@ tunnel = {
 }
 Result(5, 4.1, {"localhost": {"sshd": server, "ngrok": tunnel}})
 """
-# A run as long as a screenshot needs; the machine's name has what must not become an element of the page.
+# A run that goes on until the browser, which may be busy, has seen how far it is; the machine's name has what must not
+# become an element of the page.
 PROGRESS = """
 import time
+from pathlib import Path
 
 from provision.engine.events import Step
 from provision.display.progress import progress
@@ -85,6 +87,9 @@ with progress() as shown:
     for number in range(120, 180):
         shown.step(Step("work", "mrtrix3", "Compile the commands", number=number, total=401, unit="steps"))
         time.sleep(0.05)
+    end = time.monotonic() + 60
+    while not Path("seen").exists() and time.monotonic() < end:
+        time.sleep(0.1)
     report = {"version": "3.0.8", "prefix": "/opt/mrtrix3", "origin": "store", "machine": "<img src=x>"}
     r = Result(0, 2.1, {"localhost": {"mrtrix3": report}})
     shown.end(repr(r))
@@ -138,7 +143,7 @@ def page(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Page:
         box.run(START, env={"PYTHONPATH": box.project})
         command = f"{PYTHON} browser.py 'http://127.0.0.1:8888/lab/tree/pictures.ipynb?token=t' {FOLDER}/shots"
         try:
-            seen = json.loads(box.run(command, cwd=FOLDER, timeout=400).stdout)
+            seen = json.loads(box.run(command, cwd=FOLDER, timeout=1800).stdout)
         finally:
             for name in box.run(f"ls {FOLDER}/shots", check=False).stdout.split():
                 (folder / name).write_bytes(base64.b64decode(box.run(f"base64 {FOLDER}/shots/{name}").stdout))

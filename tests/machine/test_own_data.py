@@ -32,7 +32,7 @@ KILLED = """
 export RESULTS=/content/made_up_fods
 rm $RESULTS/sub-01/finished work/sub-01/wm.mif
 setsid bash fods.sh work/sub-01 > /dev/null 2>&1 &
-for _ in $(seq 600); do pgrep -x dwi2fod && test -e work/sub-01/wm.mif && break; sleep 0.1; done
+for _ in $(seq 3000); do pgrep -x dwi2fod && test -e work/sub-01/wm.mif && break; sleep 0.1; done
 sleep 0.5; kill -KILL -- -$!
 test -e work/sub-01/wm.mif
 """

@@ -33,6 +33,7 @@ serve() {
         'PerSourcePenalties no' "PidFile /srv/gateway/$1.pid" "$2" \
         'Match User tunnel' 'AllowStreamLocalForwarding no' 'ClientAliveInterval 15' > $1.conf
     /usr/sbin/sshd -f /srv/gateway/$1.conf -E /srv/gateway/$1.log
+    until test -s $1.pid; do sleep 0.05; done  # it goes into the background before it listens
 }
 serve 2340 'GatewayPorts no'
 serve 2342 'GatewayPorts yes'
@@ -52,8 +53,22 @@ wanted = {**state["wanted"], "known_hosts": "\\n".join(state["known"]), "jump": 
 found = look_at({**wanted, "accept_colab_policy": False, "state": "started"}, look_at_machine())
 print(json.dumps({**found, "seconds": time.monotonic() - begin}))
 """
+# Connects to a socket as soon as that is there, and waits for what comes of it.
+CONNECT = """
+import socket, time
+end = time.monotonic() + 60
+while True:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect("/tmp/local")
+        break
+    except OSError:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+connection.recv(1)
+"""
 # Of a person who comes in: nothing of their own settings, no question, and only hosts that are known.
-SSH = "-F none -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/tmp/known -o ConnectTimeout=10"
+SSH = "-F none -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/tmp/known -o ConnectTimeout=60"
 RUNNING = "pgrep -f 'reverse_tunnel|ssh -F none -v'"
 
 
@@ -114,9 +129,12 @@ def ssh(
 
 def look(machine: Box, user: str | None = None) -> dict:
     """Return what the probe finds, which it does in time."""
-    found = json.loads(machine.run("python3 /srv/look.py", user=user).stdout)
-    assert found["seconds"] < 5
-    return found
+    # A gateway that hangs is given four seconds, and a busy machine may take one more now and then.
+    for _ in range(4):
+        found = json.loads(machine.run("python3 /srv/look.py", user=user).stdout)
+        if found["seconds"] < 5:
+            return found
+    raise AssertionError(found)
 
 
 def wait_until_up(machine: Box) -> dict:
@@ -124,10 +142,20 @@ def wait_until_up(machine: Box) -> dict:
     return look(machine)
 
 
+@contextlib.contextmanager
+def nobody_let_in(gateway: Box) -> Iterator[None]:
+    """Have the gateway answer nobody who comes anew: what has ended is not there again before it is looked at."""
+    gateway.run("kill -STOP $(cat /srv/gateway/2340.pid)")
+    try:
+        yield
+    finally:
+        gateway.run("kill -CONT $(cat /srv/gateway/2340.pid)")
+
+
 def as_tunnel(world: SimpleNamespace, options: str) -> subprocess.CompletedProcess[str]:
     """Use the machine's key at the gateway."""
     own = f"ssh -F none -o BatchMode=yes -o UserKnownHostsFile=/srv/known -o IdentitiesOnly=yes -i {FOLDER}/id_ed25519"
-    return world.machine.run(f"timeout 5 {own} -p 2340 -l tunnel 127.0.0.1 {options}", check=False)
+    return world.machine.run(f"timeout 60 {own} -p 2340 -l tunnel 127.0.0.1 {options}", check=False)
 
 
 def listening(box: Box, port: int) -> set[str]:
@@ -169,7 +197,7 @@ def test_eight_are_in_at_once(world: SimpleNamespace) -> None:
         world.gateway.popen(f"{given} 'echo begun; read line; echo $line'", stdin=subprocess.PIPE) for _ in range(8)
     ]
     assert [session.stdout.readline() for session in sessions] == ["begun\n"] * 8
-    assert [session.communicate(f"{number}\n", timeout=20)[0] for number, session in enumerate(sessions)] == [
+    assert [session.communicate(f"{number}\n", timeout=60)[0] for number, session in enumerate(sessions)] == [
         f"{number}\n" for number in range(8)
     ]
 
@@ -204,11 +232,9 @@ def test_the_machines_key_can_do_nothing_else_at_the_gateway(world: SimpleNamesp
         assert done.returncode == 255 and "forwarding failed" in done.stderr
     # UNIX sockets are no matter of the line, but of the settings that the README gives.
     own = f"ssh -F none -o BatchMode=yes -o UserKnownHostsFile=/srv/known -i {FOLDER}/id_ed25519 -p 2340"
-    world.machine.run(
-        f"{own} -N -L /tmp/local:/run/agent tunnel@127.0.0.1 & sleep 1\n"
-        "python3 -c \"import socket; s = socket.socket(socket.AF_UNIX); s.connect('/tmp/local'); s.recv(1)\"; kill %1"
-    )
-    assert "refused streamlocal port forward" in world.gateway.read("/srv/gateway/2340.log")
+    world.machine.write("/srv/connect.py", CONNECT)
+    world.machine.run(f"{own} -N -L /tmp/local:/run/agent tunnel@127.0.0.1 &\npython3 /srv/connect.py; kill %1")
+    wait_until(lambda: "refused streamlocal port forward" in world.gateway.read("/srv/gateway/2340.log"), seconds=30)
 
 
 def test_a_second_run_changes_nothing_and_keeps_the_port(world: SimpleNamespace) -> None:
@@ -226,12 +252,14 @@ def test_what_was_killed_leaves_nothing_and_is_there_again_with_the_same_port(
     world: SimpleNamespace, kill: str
 ) -> None:
     report = up(world)
-    world.machine.run(f"pkill -9 -f '{kill}'")
     if kill.startswith("ssh"):
-        assert look(world.machine)["drift"].startswith("the gateway does not answer")
+        with nobody_let_in(world.gateway):
+            world.machine.run(f"pkill -9 -f '{kill}'")
+            assert look(world.machine)["drift"].startswith("the gateway does not answer")
         assert wait_until_up(world.machine)["report"] == report
     else:
-        assert look(world.machine)["drift"] == "it is not running"
+        world.machine.run(f"pkill -9 -f '{kill}'")
+        wait_until(lambda: look(world.machine).get("drift") == "it is not running", seconds=30)
         wait_until(lambda: not world.machine.run(RUNNING, check=False).stdout, seconds=30)
         again = up(world)
         assert {**again, "expires": ""} == {**report, "expires": ""}
@@ -240,8 +268,9 @@ def test_what_was_killed_leaves_nothing_and_is_there_again_with_the_same_port(
 
 def test_a_session_that_the_gateway_drops_is_begun_anew(world: SimpleNamespace) -> None:
     report = up(world)
-    world.gateway.run("pkill -9 -u tunnel")
-    assert "closed by remote host" in look(world.machine)["drift"]
+    with nobody_let_in(world.gateway):
+        world.gateway.run("pkill -9 -u tunnel")
+        wait_until(lambda: "closed by remote host" in look(world.machine).get("drift", ""), seconds=30)
     assert wait_until_up(world.machine)["report"] == report
     assert ssh(world, report, "true").returncode == 0
 
@@ -251,7 +280,7 @@ def test_a_gateway_that_hangs_is_not_taken_for_one_that_forwards(world: SimpleNa
     world.gateway.run("pkill -STOP -u tunnel")
     assert look(world.machine)["drift"] == "the gateway does not answer"
     world.gateway.run("pkill -CONT -u tunnel")
-    assert look(world.machine)["converged"]
+    wait_until_up(world.machine)
 
 
 def test_a_killed_server_is_seen_and_one_run_puts_both_right(world: SimpleNamespace) -> None:
@@ -266,13 +295,15 @@ def test_a_killed_server_is_seen_and_one_run_puts_both_right(world: SimpleNamesp
 
 
 def test_it_closes_by_itself_when_its_time_is_over(world: SimpleNamespace) -> None:
-    report = up(world, line(max_seconds=12))
+    report = up(world, line(max_seconds=25))  # enough for a busy machine to open it in
     port = report["port"]
     left = time.mktime(time.strptime(report["expires"], "%Y-%m-%dT%H:%M:%SZ")) - time.mktime(time.gmtime())
-    assert 0 < left <= 12
+    assert 0 < left <= 25
     time.sleep(left + 1)
-    assert look(world.machine)["drift"] == "it is not running"
-    assert world.machine.run(RUNNING, check=False).stdout == "" and listening(world.gateway, port) == set()
+    # The time is told in whole seconds, and what ends is a moment on its way out.
+    wait_until(lambda: look(world.machine).get("drift") == "it is not running", seconds=20)
+    wait_until(lambda: not world.machine.run(RUNNING, check=False).stdout, seconds=20)
+    wait_until(lambda: listening(world.gateway, port) == set(), seconds=20)
     assert up(world)["port"] == port
 
 
@@ -335,7 +366,8 @@ def test_stopped_closes_the_way(world: SimpleNamespace) -> None:
     report = up(world)
     stopped = provision(world.machine, "run reverse_ssh --state stopped")
     assert stopped["changed"] == 1 and stopped["hosts"]["localhost"]["reverse_ssh"]["state"] == "stopped"
-    assert world.machine.run(RUNNING, check=False).stdout == "" and listening(world.gateway, report["port"]) == set()
+    assert world.machine.run(RUNNING, check=False).stdout == ""
+    wait_until(lambda: listening(world.gateway, report["port"]) == set(), seconds=30)  # the gateway hears of it last
     assert provision(world.machine, "run reverse_ssh --state stopped")["changed"] == 0
 
 

@@ -10,8 +10,9 @@ TYPE = """
 import pexpect, sys
 program, setup, *lines = sys.argv[1:]
 shell = pexpect.spawn("/bin/sh", ["-c", "exec " + program], encoding="utf-8", timeout=60, dimensions=(50, 200))
-given = 'if [ -n "$_ARGCOMPLETE" ]; then command provision; else echo GIVEN: $*. ; fi'
-shell.sendline("PATH=$PWD/.venv/bin:$PATH; " + setup + "; provision() { " + given + "; }; echo READY")
+# What is waited for must not be in the lines as they are typed, which the terminal shows as well.
+given = 'if [ -n "$_ARGCOMPLETE" ]; then command provision; else echo GIV""EN: $*. ; fi'
+shell.sendline("PATH=$PWD/.venv/bin:$PATH; " + setup + "; provision() { " + given + "; }; echo REA''DY")
 shell.expect("READY[\\r\\n]")
 for line in lines:
     # What is not called `provision` is given to it, in front of what is completed by then.

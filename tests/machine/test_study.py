@@ -276,10 +276,10 @@ def test_the_hosts_of_an_inventory_share_the_work_and_one_that_dies_costs_no_res
     fleets.know_hosts(fleet, ADDRESSES)
     running = fleet.home.popen(f"{PROVISION} process {SHARED.format('three')} --json")
     # It has done something, and is at something else that takes a while.
-    wait_until(lambda: any(one["host"] == "two" for one in records(fleet.out).values()))
+    wait_until(lambda: any(one["host"] == "two" for one in records(fleet.out).values()), 400)
     wait_until(lambda: fleet.two.run("pgrep -f '[d]wi2response|[d]wi2fod|[m]tnormalise'", check=False).stdout)
     fleet.two.end()
-    said, errors = running.communicate(timeout=300)
+    said, errors = running.communicate(timeout=800)
     assert running.returncode == 1, said + errors
     answer = json.loads(said)
     assert "error" not in answer, said + errors
@@ -328,7 +328,7 @@ class Drive:
         self.server = self.box.popen(
             f"{PYTHON} benchmarks/slow_drive.py /srv/real /srv/drive", stdout=subprocess.DEVNULL
         )
-        wait_until(lambda: self.box.run("mountpoint -q /srv/drive", check=False).returncode == 0, 20)
+        wait_until(lambda: self.box.run("mountpoint -q /srv/drive", check=False).returncode == 0, 60)
 
     def kill(self) -> None:
         self.box.run("pkill -KILL -f '[s]low_drive.py'")
@@ -357,7 +357,7 @@ def drive(
 
 def until_half(drive: Drive, out: str) -> None:
     """Wait until several steps are done and another one is at work."""
-    wait_until(lambda: len(records(drive.folder / out)) >= 8)
+    wait_until(lambda: len(records(drive.folder / out)) >= 8, 400)
     wait_until(lambda: drive.box.run("pgrep -f '[d]wi2response|[d]wi2fod|[m]tnormalise'", check=False).stdout)
 
 
@@ -370,7 +370,7 @@ def test_a_run_goes_on_by_itself_when_the_drive_is_mounted_again(drive: Drive, d
     time.sleep(8)
     assert running.poll() is None
     drive.mount()
-    said, errors = running.communicate(timeout=300)
+    said, errors = running.communicate(timeout=800)
     assert running.returncode == 1, said + errors
     assert set(data.processed) == {name for name, state in states(json.loads(said)).items() if state == "done"}
     found = check_whole(drive.folder / "out", data)
@@ -382,7 +382,7 @@ def test_a_run_whose_drive_stays_away_says_so_and_the_next_one_ends_it(drive: Dr
     running = drive.box.popen(f"{IMPATIENT} process /srv/drive/bids /srv/drive/later participant {QUICK} --json")
     until_half(drive, "later")
     drive.kill()
-    said, errors = running.communicate(timeout=60)
+    said, errors = running.communicate(timeout=300)
     assert running.returncode == 1, said + errors
     assert json.loads(said)["error"]["code"] == "study-gone"
     drive.check_final_names("later")

@@ -58,7 +58,7 @@ def run(box: Box, only: tuple[str, ...] = (), env: dict[str, str] | None = None)
     if not STORE:
         (install,) = [cell for cell in notebook["cells"] if cell["source"] == [FULL]]
         install["source"] = [SHORT]
-    return run_notebook(box, notebook, seconds=300, cwd="/content", env=env)
+    return run_notebook(box, notebook, seconds=600, cwd="/content", env=env)
 
 
 def errors(cells: dict[str, list[dict]]) -> dict[str, str]:

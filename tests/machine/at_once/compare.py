@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import provision
@@ -119,8 +120,11 @@ def path_of(value):
 
 @contextlib.contextmanager
 def killed(pid):
-    """Kill a process."""
+    """Kill a process, and wait until it is gone."""
     os.kill(pid, 9)
+    end = time.monotonic() + 60
+    while alive.alive(alive.process(pid)) and time.monotonic() < end:
+        time.sleep(0.02)
     yield
 
 
@@ -152,5 +156,5 @@ def main(role, options):
     print(json.dumps({"due": sum(run is None for *_, run in compared), "wrong": wrong}))
 
 
-signal.alarm(300)  # whatever waits for the other in vain
+signal.alarm(600)  # whatever waits for the other in vain
 main(sys.argv[1], json.load(sys.stdin))

@@ -6,21 +6,23 @@ prints as JSON, cell by cell, `error` (its traceback and warnings, or nothing), 
 file and the one on the page) and `text`; a screenshot of each cell's output is in FOLDER as `cell-NUMBER.png`. Where
 there is a slider, the first is moved one step by the keyboard, and `moved` tells whether its picture became another,
 with `cell-NUMBER-moved.png`. Where there is a bar while the cell runs, `meanwhile` is the text of its output then, with
-`cell-NUMBER-meanwhile.png`. Where there is a canvas, the screenshot waits until it stands still. Where there is a
-button for a password, it is pressed, and `password` is what it shows. At the end the notebook is saved, and opened
-again without what its widgets held, as most front ends save it: `reopened` is the pictures of each cell then.
+`cell-NUMBER-meanwhile.png`, as soon as that tells how far it is; then there is a file `seen`. Where there is a canvas,
+the screenshot waits until it stands still. Where there is a button for a password, it is pressed, and `password` is
+what it shows. At the end the notebook is saved, and opened again without what its widgets held, as most front ends save
+it: `reopened` is the pictures of each cell then.
 """
 
 import contextlib
 import io
 import json
+import re
 import sys
 import time
 from pathlib import Path
 
 from PIL import Image
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -30,7 +32,7 @@ ARGUMENTS = (
     "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--use-gl=angle", "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader", "--window-size=1280,1400",
 )  # fmt: skip
-SECONDS = 100
+SECONDS = 300
 # Fewer are those of the cross-hair and of letters: nothing has been drawn yet.
 COLOURS = 100
 # The pixels of a picture's file, whatever of it is in sight.
@@ -40,6 +42,7 @@ const [picture] = arguments, canvas = document.createElement("canvas");
 canvas.getContext("2d").drawImage(picture, 0, 0);
 return canvas.toDataURL();
 """
+LOADED = "return arguments[0].complete && arguments[0].naturalWidth > 0"
 HIDE = """
 const style = document.createElement("style");
 style.innerText = ".jp-OutputPrompt {display: none}";
@@ -101,8 +104,12 @@ def look_for_bars(driver: webdriver.Chrome, folder: Path, meanwhile: dict[int, s
     for number, cell in enumerate(driver.find_elements(By.CSS_SELECTOR, ".jp-CodeCell")):
         if number not in meanwhile and cell.find_elements(By.TAG_NAME, "progress"):
             output = cell.find_element(By.CSS_SELECTOR, ".jp-Cell-outputWrapper .jp-OutputArea")
-            meanwhile[number] = output.text
+            text = output.text
+            if not re.search(r"\d/\d", text):
+                continue
             output.screenshot(str(folder / f"cell-{number}-meanwhile.png"))
+            meanwhile[number] = text
+            Path("seen").touch()
 
 
 def prompts(driver: webdriver.Chrome) -> list[str]:
@@ -143,6 +150,9 @@ def seen(driver: webdriver.Chrome, cell, path: Path) -> dict:
 
 
 def size(driver: webdriver.Chrome, picture) -> dict[str, int]:
+    # Of one that was put there just now, nothing is known yet.
+    with contextlib.suppress(TimeoutException):
+        WebDriverWait(driver, 60).until(lambda _: driver.execute_script(LOADED, picture))
     names = {"file_width": "naturalWidth", "file_height": "naturalHeight", "width": "width", "height": "height"}
     return {name: driver.execute_script(f"return arguments[0].{of}", picture) for name, of in names.items()}
 
@@ -153,7 +163,7 @@ def moves(driver: webdriver.Chrome, handle, output) -> bool:
     before = driver.execute_script(DRAWN, picture)
     handle.click()
     handle.send_keys(Keys.ARROW_RIGHT)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         if driver.execute_script(DRAWN, picture) != before:
             return True
@@ -165,7 +175,7 @@ def pressed(driver: webdriver.Chrome, button, output) -> str:
     """Press the button that shows a password, and return it."""
     place = output.find_element(By.CSS_SELECTOR, ".provision-password code")
     button.click()
-    WebDriverWait(driver, 20).until(lambda _: place.text, "no password came")
+    WebDriverWait(driver, 60).until(lambda _: place.text, "no password came")
     return place.text
 
 
@@ -175,8 +185,8 @@ def save(driver: webdriver.Chrome) -> None:
     before = file.stat().st_mtime_ns
     driver.find_element(By.XPATH, "//div[contains(@class, 'lm-MenuBar-itemLabel') and text()='File']").click()
     command = "li[data-command='docmanager:save']"
-    WebDriverWait(driver, 20).until(lambda _: driver.find_elements(By.CSS_SELECTOR, command))[0].click()
-    WebDriverWait(driver, 20).until(
+    WebDriverWait(driver, 60).until(lambda _: driver.find_elements(By.CSS_SELECTOR, command))[0].click()
+    WebDriverWait(driver, 60).until(
         lambda _: file.stat().st_mtime_ns > before and is_whole(file), "the notebook was not saved"
     )
 
@@ -195,7 +205,7 @@ def reopened(driver: webdriver.Chrome, url: str) -> list[list[dict[str, int]]]:
     Path("reopened.ipynb").write_text(json.dumps(notebook), "utf-8")
     driver.get(url.replace("pictures.ipynb", "reopened.ipynb") + "&reset")  # without the other's tab
     wanted = sum("image/png" in output.get("data", {}) for cell in notebook["cells"] for output in cell["outputs"])
-    end = time.monotonic() + 40
+    end = time.monotonic() + 100
     while time.monotonic() < end and len(driver.find_elements(By.CSS_SELECTOR, ".jp-OutputArea img")) < wanted:
         time.sleep(0.5)
     cells = driver.find_elements(By.CSS_SELECTOR, ".jp-CodeCell")
@@ -208,7 +218,7 @@ def pixels(element) -> bytes:
 
 def wait_until_still(canvas) -> None:
     """Return when something was drawn and is the same twice in a row; or after a time, for the screenshot to show."""
-    end, before = time.monotonic() + 40, b""
+    end, before = time.monotonic() + 100, b""
     while time.monotonic() < end:
         time.sleep(0.5)
         now = pixels(canvas)

@@ -4,8 +4,8 @@
 
 reads a list of steps as JSON, and prints as JSON what came of each: `said` (what stands below the cell), `seconds`,
 `left` (the processes that were not there before and are there still) and `ending`, the seconds that it took them to go.
-A step has the `cell`, and where it is to be stopped `when`, a shell command that succeeds as soon as it is time, and
-`how`: a name of `WAYS`.
+A step has the `cell`, and where it is to be stopped `when`, a shell command that succeeds as soon as it is time once
+the cell has begun, and `how`: a name of `WAYS`.
 """
 
 import json
@@ -20,9 +20,9 @@ from pathlib import Path
 
 from jupyter_client.manager import KernelManager
 
-SECONDS = 180
+SECONDS = 600
 # How long what was stopped may take to end after its kernel has died: apt finishes what it has begun.
-GRACE = 40
+GRACE = 120
 
 
 def ask_to_interrupt(manager, client) -> None:
@@ -82,7 +82,7 @@ def run(manager: KernelManager, client, step: dict) -> str:
     asked, outputs, due, begun = client.execute(step["cell"]), {}, step.get("when"), False
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
-        if due and subprocess.run(due, shell=True, capture_output=True).returncode == 0:
+        if due and begun and subprocess.run(due, shell=True, capture_output=True).returncode == 0:
             due = None
             WAYS[step["how"]](manager, client)
             if step["how"] in ENDS_THE_KERNEL:
