@@ -40,7 +40,7 @@ class Commands(abc.ABC):
         """Return the URLs that are online, and how many connections each has had."""
         return {url: count for session in self.status()["sessions"] for url, count in session["endpoints"].items()}
 
-    def wait_for(self, condition: Callable[[dict], Any], seconds: float = 10) -> dict:
+    def wait_for(self, condition: Callable[[dict], Any], seconds: float = 60) -> dict:
         """Return the first status that fulfils a condition; fail with the last one when it takes too long."""
         end = time.monotonic() + seconds
         while not condition(status := self.status()):
