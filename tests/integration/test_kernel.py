@@ -15,8 +15,8 @@ from provision.errors import Interrupted, OptionError
 pytest.importorskip("ipykernel")
 manager = pytest.importorskip("jupyter_client.manager")
 
-SECONDS = 60
-MARK = "61.75"  # a sleep that nobody else sleeps
+SECONDS = 180
+MARK = f"961.{os.getpid()}"  # a sleep that nobody else sleeps
 REPORT = {"version": "3.0.8", "origin": "store", "bin": "/nowhere"}
 PLAYBOOK = f"""
 - hosts: all
@@ -26,7 +26,7 @@ PLAYBOOK = f"""
       ansible.builtin.shell:
         cmd: |
           echo '{{"number": 3, "total": 9, "unit": "steps"}}' > {{{{ provision_progress }}}}
-          sleep 1.6
+          for i in $(seq 600); do test -e {{{{ playbook_dir }}}}/seen && break; sleep 0.1; done
       when: mrtrix3_version == "works"
     - name: Compile
       ansible.builtin.shell:
@@ -73,11 +73,14 @@ class Cell:
 class Kernel:
     """A kernel of this Python."""
 
-    def __init__(self, client, manager):
-        self.client, self.manager = client, manager
+    def __init__(self, client, manager, folder):
+        self.client, self.manager, self.folder = client, manager, folder
 
-    def run(self, source, meanwhile=None):
-        """Run a cell and return what came of it; `meanwhile` is called, once, when it has shown something."""
+    def run(self, source, meanwhile=None, awaited="", then=None):
+        """Run a cell and return what came of it.
+
+        `meanwhile` is called, once, when it has shown something, and `then` when it has shown the text awaited.
+        """
         asked, cell, end = self.client.execute(source), Cell(), time.monotonic() + SECONDS
         while True:
             assert time.monotonic() < end, cell.messages
@@ -95,6 +98,8 @@ class Kernel:
                 if meanwhile:
                     meanwhile, done = None, meanwhile
                     done()
+                if then and awaited in str(message["content"]):
+                    then()
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +118,7 @@ def kernel(tmp_path_factory):
     client.start_channels()
     try:
         client.wait_for_ready(timeout=SECONDS)
-        kernel = Kernel(client, started)
+        kernel = Kernel(client, started, folder)
         put_in = f"content.root = lambda: Path({str(folder)!r})"
         begin = f"import provision\nfrom pathlib import Path\nfrom provision.engine import content\n{put_in}"
         assert kernel.run(begin).messages == []
@@ -129,7 +134,8 @@ def line(cell):
 
 
 def test_a_run_shows_how_far_it_is_and_ends_as_its_line(kernel):
-    cell = kernel.run('r = provision.run("mrtrix3", version="works")')
+    seen = kernel.folder / "playbooks" / "seen"
+    cell = kernel.run('r = provision.run("mrtrix3", version="works")', awaited="3/9 steps", then=seen.touch)
     assert {kind for kind, _ in cell.messages} == {"display_data", "update_display_data"}
     assert line(cell) == "mrtrix3 3.0.8 ready in N s (store) - 1 change"
     assert "mrtrix3 3.0.8 ready in" in cell.outputs[0]["text/html"]

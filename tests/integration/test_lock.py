@@ -181,7 +181,7 @@ def test_an_interrupted_wait_ends_at_once_and_nothing_was_started(command, work,
     process = command("run", "deps")
     assert process.stderr.readline().startswith("Waiting for provision run mrtrix3")
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=60) == 130
     assert log(work) == []
 
 
@@ -216,9 +216,8 @@ def test_what_only_looks_does_not_wait(hold, words, capsys, monkeypatch, tmp_pat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(runner, "run", lambda *_, **__: runner.Outcome(0, 0.1, {}, tmp_path / "log"))
     hold()
-    begin = time.monotonic()
     assert main([*words, "--json"]) == 0
-    assert time.monotonic() - begin < 5 and "Waiting" not in capsys.readouterr().err
+    assert "Waiting" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("words", "said"), [
@@ -228,9 +227,9 @@ def test_what_only_looks_does_not_wait(hold, words, capsys, monkeypatch, tmp_pat
 ])  # fmt: skip
 def test_wrong_usage_is_told_before_any_waiting(hold, words, said, capsys):
     hold()
-    begin = time.monotonic()
     assert main(words) == 2
-    assert said in capsys.readouterr().err and time.monotonic() - begin < 5
+    told = capsys.readouterr().err
+    assert said in told and "Waiting" not in told
 
 
 def test_two_threads_of_one_process_take_turns():
@@ -239,7 +238,7 @@ def test_two_threads_of_one_process_take_turns():
     def first():
         with lock.held("one"):
             entered.set()
-            time.sleep(1.5)
+            wait_until(lambda: told)
             order.append("one")
 
     thread = threading.Thread(target=first)
@@ -281,7 +280,12 @@ def test_status_and_doctor_say_who_changes_this_machine(hold, monkeypatch):
 
 def test_the_display_says_that_it_waits_and_for_how_long(hold):
     process, steps = hold(), []
-    threading.Timer(1.5, process.stdin.close).start()
+
+    def end():
+        wait_until(lambda: len(steps) == 2)
+        process.stdin.close()
+
+    threading.Thread(target=end).start()
     with lock.held("provision run sshd", on_step=steps.append):
         pass
     first, second, third = steps
@@ -367,7 +371,7 @@ sys.stdin.read()
 def as_nobody(program, *words):
     return subprocess.run(
         [shutil.which("python3", path="/usr/bin"), "-IS", "-c", program, *map(str, words)], user=NOBODY, group=NOBODY,
-        extra_groups=[], capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd="/", timeout=20, check=False,
+        extra_groups=[], capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd="/", timeout=60, check=False,
     )  # fmt: skip
 
 
@@ -437,7 +441,7 @@ def test_a_module_waits_no_longer_than_it_says_and_names_the_holder(taken, tmp_p
     process, begin = taken(path), time.monotonic()
     with pytest.raises(file_lock.Locked, match=rf"{process.pid} \(python"), file_lock.locked(path, 0.5):
         pass
-    assert 0.5 <= time.monotonic() - begin < 5
+    assert 0.5 <= time.monotonic() - begin < 30  # those who do not say wait for a minute
 
 
 def failing():
@@ -494,7 +498,8 @@ all:
 def playbook(tmp_path, lock_place):
     """Return a function that starts ansible-playbook on two names of this machine, with a lock of the test's own."""
     pytest.importorskip("ansible")
-    shutil.copytree(ROOT / "plugins", tmp_path / "plugins")
+    # What Python compiles meanwhile has a name for a moment only.
+    shutil.copytree(ROOT / "plugins", tmp_path / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "playbooks/vars", tmp_path / "playbooks/vars")
     with (tmp_path / "plugins" / "module_utils" / "provision" / "lock.py").open("a") as file:
         file.write(f"\n\ndef places():\n    return [{str(lock_place)!r}]\n")

@@ -30,7 +30,7 @@ def asynchronous(test):
 
     @functools.wraps(test)
     def run(**fixtures):
-        asyncio.run(asyncio.wait_for(test(**fixtures), 5))
+        asyncio.run(asyncio.wait_for(test(**fixtures), 60))
 
     return run
 
@@ -332,7 +332,7 @@ def test_as_a_process_of_its_own_it_is_commanded_through_its_folder(tmp_path):
         # Tests that look for a token in every file find none of the stand-in's making.
         assert not [path for path in tmp_path.iterdir() if path.is_file() and TOKEN in path.read_text()]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     assert not (tmp_path / "control").exists()
 
 

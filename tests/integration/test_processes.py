@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from waiting import wait_until
 
 from plugins.module_utils.provision import alive
@@ -41,9 +42,25 @@ class Place:
             pid_file=self.pid_file,
             log=self.log,
             environment=environment,
-            ready=ready or processes.lasting(0.2),
+            ready=ready or self.lasts(0.2),
             **options,
         )
+
+    def lasts(self, seconds):
+        """Return a condition: it has lived for so long, and is no longer the copy of us that is to become it."""
+        lasting = processes.lasting(seconds)
+        return lambda: lasting() and self.program() not in ("", os.readlink("/proc/self/exe"))
+
+    def program(self):
+        """Return the path of what runs, nothing if it has ended."""
+        try:
+            return os.readlink(f"/proc/{self.pid()}/exe")
+        except OSError:
+            return ""
+
+    def says(self, text):
+        """Return a condition: its log has a text."""
+        return lambda: text in Path(self.log).read_text()
 
     def pid(self):
         return json.loads(Path(self.pid_file).read_text())["pid"]
@@ -63,8 +80,20 @@ def place(tmp_path):
 
 @pytest.fixture
 def port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    return free_port()
+
+
+def open_files(root):
+    """Return what a process has open, by the number of the descriptor; nothing if one was closed meanwhile."""
+    try:
+        return {path.name: os.readlink(path) for path in (root / "fd").iterdir()}
+    except FileNotFoundError:
+        return {}
+
+
+def number(path):
+    """Return the number that somebody writes into a file, once the line is whole."""
+    return int(wait_until(lambda: path.exists() and path.read_text().endswith("\n") and path.read_text()))
 
 
 def lives(pid):
@@ -88,12 +117,10 @@ def test_it_outlives_what_started_it_and_a_hangup_of_its_terminal(place, tmp_pat
         "    ready=processes.lasting(0.1))\n"
     )
     # What it would keep open would keep `run` waiting here; and its whole group is hung up on afterwards.
-    began = time.monotonic()
     with subprocess.Popen(
         [sys.executable, starter], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     ) as program:
-        assert program.communicate(timeout=20)[0] == b""
-    assert time.monotonic() - began < 20
+        assert program.communicate(timeout=60)[0] == b""
     with pytest.raises(ProcessLookupError):
         os.killpg(program.pid, signal.SIGHUP)
     assert alive.process(place.pid())["session"] == place.pid()
@@ -118,20 +145,18 @@ def test_it_has_no_terminal_no_open_files_of_ours_and_no_signals_ignored(place):
         os.close(read_end)
         os.close(write_end)
     root = Path(f"/proc/{place.pid()}")
-    assert {path.name: os.readlink(path) for path in (root / "fd").iterdir()} == {
-        "0": "/dev/null",
-        "1": place.log,
-        "2": place.log,
-    }
+    expected = {"0": "/dev/null", "1": place.log, "2": place.log}
+    # A program that is just starting has its libraries open for a moment.
+    wait_until(lambda: open_files(root) == expected, seconds=60)
     assert os.readlink(root / "cwd") == "/"
     assert "SigIgn:\t0000000000000000" in (root / "status").read_text()
 
 
 def test_its_pid_file_and_log_are_its_owners_alone_and_the_log_is_appended_to(place):
-    place.start("sh", "-c", "echo first; sleep 100")
+    place.start("sh", "-c", "echo first; sleep 100", ready=place.says("first\n"))
     processes.stop(place.pid_file)
     os.chmod(place.log, 0o644)
-    place.start("sh", "-c", "echo second >&2; sleep 100")
+    place.start("sh", "-c", "echo second >&2; sleep 100", ready=place.says("second\n"))
     assert Path(place.log).read_text() == "first\nsecond\n"
     assert [stat.S_IMODE(os.stat(path).st_mode) for path in (place.pid_file, place.log)] == [0o600, 0o600]
 
@@ -179,7 +204,7 @@ def test_one_that_ends_is_an_error_with_what_it_said_this_time(place):
     Path(place.log).parent.mkdir()
     Path(place.log).write_text("of another time\n")
     with pytest.raises(processes.ProcessError) as caught:
-        place.start("sh", "-c", "echo no such port >&2; exit 3", ready=processes.lasting(5))
+        place.start("sh", "-c", "echo no such port >&2; exit 3", ready=processes.lasting(60), deadline=90)
     assert caught.value.code == "process-not-started" and "sh " in str(caught.value)
     assert caught.value.lines == ["no such port"]
     assert not os.path.exists(place.pid_file)
@@ -193,8 +218,11 @@ def test_a_command_that_is_not_there_is_an_error(place):
 
 
 def test_what_answers_in_the_place_of_one_that_ended_is_not_taken_for_it(place):
+    def ended():
+        return wait_until(lambda: not lives(place.pid()))
+
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(processes.ProcessError) as caught:
-        place.start("sh", "-c", "exit 1", ready=lambda: time.sleep(0.2) or alive.answers(*other.getsockname()))
+        place.start("sh", "-c", "exit 1", ready=lambda: ended() and alive.answers(*other.getsockname()))
     assert caught.value.code == "process-not-started"
 
 
@@ -208,16 +236,24 @@ def test_an_interrupt_while_waiting_leaves_nothing_running(place, tmp_path):
     assert not lives(int((tmp_path / "pid").read_text()))
 
 
-def test_stopping_ends_its_children_too_and_those_that_ignore_it_after_the_grace(place, tmp_path):
+def test_stopping_ends_its_children_too_and_those_that_ignore_it_after_the_grace(place, tmp_path, monkeypatch):
     apart = f"(setsid sleep 102 & echo $! > {tmp_path}/apart)"
     place.start("bash", "-c", f"trap '' TERM; sleep 101 & {apart}; echo $! > {tmp_path}/child; wait")
-    wait_until(lambda: (tmp_path / "apart").exists() and (tmp_path / "child").read_text().strip())
-    child, apart = (int((tmp_path / name).read_text()) for name in ("child", "apart"))
-    pid = place.pid()
-    began = time.monotonic()
+    child, apart = (number(tmp_path / name) for name in ("child", "apart"))
+    wait_until(lambda: alive.process(apart)["session"] == apart)
+    pid, sent, began = place.pid(), [], time.monotonic()
+    signalled = processes._signal
+
+    def noted(members, number):
+        sent.append((number, time.monotonic() - began))
+        signalled(members, number)
+
+    monkeypatch.setattr(processes, "_signal", noted)
     try:
         assert processes.stop(place.pid_file, grace=0.5)
-        assert 0.5 <= time.monotonic() - began < 5
+        (first, _), (second, seconds) = sent
+        assert (first, second) == (signal.SIGTERM, signal.SIGKILL)
+        assert 0.5 <= seconds < 9.5  # those who do not say give it ten
         assert not lives(pid) and not lives(child) and not os.path.exists(place.pid_file)
         assert lives(apart)  # it has made itself a session of its own
     finally:
@@ -225,15 +261,15 @@ def test_stopping_ends_its_children_too_and_those_that_ignore_it_after_the_grace
 
 
 def test_stopping_is_gentle_first(place, tmp_path):
-    place.start("bash", "-c", f"trap 'echo bye > {tmp_path}/bye; exit' TERM; while :; do sleep 0.05; done")
-    assert processes.stop(place.pid_file)
+    script = f"trap 'echo bye > {tmp_path}/bye; exit' TERM; echo ready; while :; do sleep 0.05; done"
+    place.start("bash", "-c", script, ready=place.says("ready\n"))
+    assert processes.stop(place.pid_file, grace=60)
     assert (tmp_path / "bye").read_text() == "bye\n"
 
 
 def test_what_a_killed_one_left_is_ended(place, tmp_path):
     place.start("bash", "-c", f"sleep 100 & echo $! > {tmp_path}/child; wait")
-    wait_until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip())
-    child = int((tmp_path / "child").read_text())
+    child = number(tmp_path / "child")
     os.kill(place.pid(), signal.SIGKILL)
     os.waitpid(place.pid(), 0)
     assert not alive.running(place.pid_file) and lives(child)
@@ -305,7 +341,7 @@ def test_two_that_start_it_at_once_start_one(place):
         f"    environment={PATH!r}, ready=processes.lasting(0.3)))\n"
     )
     programs = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert sorted(program.communicate(timeout=20)[0].strip() for program in programs) == ["False", "False", "True"]
+    assert sorted(program.communicate(timeout=60)[0].strip() for program in programs) == ["False", "False", "True"]
 
 
 # --- The module -------------------------------------------------------------------------------------------------------

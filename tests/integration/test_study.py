@@ -185,7 +185,8 @@ def test_a_dry_run_changes_nothing_and_names_what_is_due(data):
 
 
 def test_a_second_run_on_the_same_folder_is_refused_with_who_is_at_work(data):
-    data.steps.write_text(data.steps.read_text().replace("sleep 0.05", "sleep 1"))
+    text = data.steps.read_text()
+    data.steps.write_text(text.replace("sleep 0.05", "sleep 60"))
     running = data.start()
     try:
         wait_until(lambda: (data.out / ".provision/claim.json").exists())
@@ -195,18 +196,22 @@ def test_a_second_run_on_the_same_folder_is_refused_with_who_is_at_work(data):
     finally:
         running.kill()
         running.communicate()
+    data.steps.write_text(text)
     assert data.process().ok
 
 
 def test_an_interrupted_run_leaves_nothing_running_and_the_next_one_resumes(data):
-    data.steps.write_text(data.steps.read_text().replace("sleep 0.05", f"sleep 1.0{os.getpid()}"))
+    text, slow = data.steps.read_text(), f"sleep 200.0{os.getpid()}"
+    data.steps.write_text(text.replace("sleep 0.05", slow))
     running = data.start()
     wait_until(lambda: data.log.exists())
     running.send_signal(signal.SIGINT)
-    said, _ = running.communicate(timeout=30)
+    said, _ = running.communicate(timeout=60)
     assert running.returncode == 130 and json.loads(said)["error"]["code"] == "interrupted"
-    assert subprocess.run(["pgrep", "-f", f"sleep 1.0{os.getpid()}"], capture_output=True).stdout == b""
+    # What was ended may still be on its way out.
+    wait_until(lambda: subprocess.run(["pgrep", "-f", slow], capture_output=True).stdout == b"", seconds=60)
     assert not (data.out / ".provision/claim.json").exists() and not list(data.scratch.rglob("step-*"))
+    data.steps.write_text(text)
     assert data.process().ok
 
 
@@ -409,10 +414,10 @@ def test_a_stopped_run_deletes_what_it_left_with_the_workers_of_a_scheduler(data
 
     masks: list = []
     monkeypatch.setattr("provision.study.process.sweep", lambda _: None)  # that of this machine
-    data.steps.write_text(data.steps.read_text().replace("sleep 0.05", "mkdir -p ../cache-x; sleep 20"))
+    data.steps.write_text(data.steps.read_text().replace("sleep 0.05", "mkdir -p ../cache-x; sleep 200"))
     with pytest.raises(KeyboardInterrupt):
         data.process(executor=cluster.scheduler_address, progress=stop)
-    wait_until(lambda: not list(data.scratch.rglob("*-*/*")), 5)
+    wait_until(lambda: not list(data.scratch.rglob("*-*/*")), 60)
 
 
 def test_a_scheduler_that_does_not_answer_is_named(data, monkeypatch):

@@ -107,7 +107,7 @@ def test_where_root_cannot_become_anybody_else_it_tries_itself(folder, monkeypat
 @pytest.mark.parametrize("end", [lambda: os._exit(3), lambda: os.kill(os.getpid(), 9), lambda: time.sleep(60), object])
 def test_what_does_not_answer_has_failed_and_nothing_of_it_goes_on(folder, monkeypatch, end):
     monkeypatch.setattr(trial, "SECONDS", 1)
-    before = children()
+    before = set(children())
     with pytest.raises(Failed):
         tried(end, folder)
-    assert children() == before
+    assert set(children()) <= before  # one of before may have been reaped

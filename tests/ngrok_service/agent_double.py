@@ -147,9 +147,10 @@ class Request(BaseHTTPRequestHandler):
         kind, name = self._parts()
         endpoints = self.server.agent.endpoints
         if name:
-            self._answer(200, endpoints[name].show(kind)) if name in endpoints else self._answer(404)
+            endpoint = endpoints.get(name)
+            self._answer(200, endpoint.show(kind)) if endpoint else self._answer(404)
         elif kind:
-            self._answer(200, {kind: [each.show(kind) for each in endpoints.values()], "uri": f"/api/{kind}"})
+            self._answer(200, {kind: [each.show(kind) for each in list(endpoints.values())], "uri": f"/api/{kind}"})
         else:
             self._answer(404)
 

@@ -72,7 +72,7 @@ class Server(BaseHTTPRequestHandler):
         with_suppressed(lambda: (self.wfile.write(b"X: y\r\n"), time.sleep(0.05)))
 
     def on_mute(self):
-        time.sleep(5)
+        time.sleep(60)
 
     def on_lost(self):
         self.answer(code=404)
@@ -96,7 +96,7 @@ class Server(BaseHTTPRequestHandler):
         pass
 
 
-def with_suppressed(write, seconds=10):
+def with_suppressed(write, seconds=60):
     """Write again and again, until nobody reads it any more."""
     end = time.monotonic() + seconds
     try:

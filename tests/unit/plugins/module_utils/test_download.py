@@ -4,6 +4,7 @@ import fcntl
 import io
 import os
 import stat
+import threading
 import time
 from urllib.request import Request
 
@@ -13,11 +14,13 @@ from plugins.module_utils.provision import download as downloads
 
 from ..servers import CONTENT, SUM, Server, mute
 
+# How long something is waited for, in the cases that are about it; a busy machine may take its time for the rest.
+LIMITS = {"trickle": ("SECONDS_SLOW", 0.5), "slow_headers": ("SECONDS_ANSWER", 1), "mute": ("SECONDS_SILENT", 0.5)}
+
 
 @pytest.fixture
 def impatient(monkeypatch):
-    for name, value in (("SECONDS_ANSWER", 1), ("SECONDS_SILENT", 0.5), ("SECONDS_SLOW", 0.5)):
-        monkeypatch.setattr(downloads, name, value)
+    monkeypatch.setattr(downloads, "SECONDS_ANSWER", 1)
 
 
 def refused(source, path, sha256=SUM, **limits):
@@ -25,7 +28,7 @@ def refused(source, path, sha256=SUM, **limits):
     start = time.monotonic()
     with pytest.raises(downloads.DownloadError) as caught:
         downloads.fetch(source, str(path / "got"), sha256, **limits)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30  # the servers go on for a minute
     assert os.listdir(path) == []
     assert caught.value.message.endswith(".") and "\n" not in caught.value.message and caught.value.hint
     return caught.value
@@ -66,7 +69,9 @@ def test_another_file_there_is_replaced_only_by_the_right_one(server, tmp_path):
         ("trickle", "too-slow"), ("slow_headers", "unreachable"), ("mute", "unreachable"),
     ],
 )  # fmt: skip
-def test_a_server_that_misbehaves_is_an_error_and_soon(server, tmp_path, impatient, what, code):
+def test_a_server_that_misbehaves_is_an_error_and_soon(server, tmp_path, monkeypatch, what, code):
+    if what in LIMITS:
+        monkeypatch.setattr(downloads, *LIMITS[what])
     assert refused(f"{server}/{what}", tmp_path, largest=10_000_000).code == code
 
 
@@ -82,8 +87,15 @@ def test_a_mute_proxy_is_not_waited_for(tmp_path, impatient, monkeypatch):
 
 
 def test_a_name_server_that_does_not_answer_is_not_waited_for_and_named(tmp_path, impatient, monkeypatch):
-    monkeypatch.setattr(downloads.socket, "getaddrinfo", lambda *_, **__: time.sleep(4))
+    over = threading.Event()
+
+    def look_up(*_, **__):
+        over.wait()
+        raise OSError
+
+    monkeypatch.setattr(downloads.socket, "getaddrinfo", look_up)
     error = refused("http://build.example.org/x", tmp_path)
+    over.set()
     assert error.code == "unreachable" and " build.example.org" in error.message
 
 

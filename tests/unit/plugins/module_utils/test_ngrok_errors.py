@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plugins.module_utils.provision import ngrok_errors as errors
@@ -119,7 +119,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(PIECES, st.text(max_size=30), st.integers(0).map(str)), max_size=8).map("".join))
 def test_whatever_an_agent_says_becomes_one_sentence_without_the_token(text):
     message, hint, code = errors.explain(text, TOKEN)

@@ -343,15 +343,15 @@ def test_a_check_that_has_nothing_to_say_is_not_told(alone):
 
 def test_what_hangs_or_breaks_is_told_in_time_and_keeps_nobody(alone):
     over = threading.Event()
-    alone.setattr(network, "SECONDS", 0.2)
+    alone.setattr(network, "SECONDS", 2)
     alone.setitem(doctor._CHECKS, "drive", over.wait)
     alone.setitem(doctor._CHECKS, "cpu", lambda: 1 / 0)
     alone.setattr(network, "_questions", lambda roles: {"git": over.wait, "apt": lambda: 1 / 0})
     begin = time.monotonic()
     found = doctor.doctor()
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 30  # what hangs would never answer
     over.set()
-    assert found["drive"].found == "no answer within 0.2 s" and "ZeroDivisionError" in found["cpu"].found
+    assert found["drive"].found == "no answer within 2.0 s" and "ZeroDivisionError" in found["cpu"].found
     assert "no answer in time" in found["network: git"].found and "division" in found["network: apt"].found
     assert all(finding.verdict == "warn" for name, finding in found.items() if name != "clock")
 

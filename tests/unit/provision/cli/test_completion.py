@@ -221,14 +221,14 @@ def test_it_prints_and_writes_nothing_and_waits_for_no_input(tmp_path, variables
 def test_it_ends_at_an_interrupt_and_prints_nothing(tmp_path):
     bash = tmp_path / "bin" / "bash"
     bash.parent.mkdir()
-    bash.write_text(f"#!/bin/sh\n: > {tmp_path}/asked\nexec sleep 60\n")
+    bash.write_text(f"#!/bin/sh\n: > {tmp_path}/asked\nexec sleep 600\n")
     bash.chmod(0o755)
     process = asked("run --on ", tmp_path, PATH=f"{bash.parent}:{os.environ['PATH']}")
     while not (tmp_path / "asked").exists():
         assert process.poll() is None
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(timeout=10) == 1
+    assert process.wait(timeout=60) == 1
     assert process.stdout.read() == process.stderr.read() == ""
 
 

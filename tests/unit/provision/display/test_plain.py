@@ -48,13 +48,14 @@ def test_plain_text_tells_of_a_long_task_while_it_runs_and_tells_it_once(plain, 
 
 
 def test_plain_text_looks_by_itself_and_stops_with_the_run(clock, monkeypatch):
-    looked = threading.Event()
+    looked, before = threading.Event(), set(threading.enumerate())
     monkeypatch.setattr(PlainProgress, "look", lambda self: looked.set())
     monkeypatch.setattr(module, "LOOK_EVERY_SECONDS", 0.01)
     with PlainProgress(io.StringIO()):
         assert looked.wait(30)
-        (thread,) = [thread for thread in threading.enumerate() if thread.name == "provision-progress"]
-    thread.join(5)
+        new = set(threading.enumerate()) - before  # that of an earlier test may be on its way out
+        (thread,) = [thread for thread in new if thread.name == "provision-progress"]
+    thread.join(60)
     assert not thread.is_alive()
 
 

@@ -36,7 +36,7 @@ def process():
     assert json.loads(started.stdout.readline())["hello"]["cores"] > 0
     yield started
     started.stdin.close()
-    assert started.wait(20) == 0
+    assert started.wait(60) == 0
     started.stdout.close()
 
 
@@ -174,10 +174,12 @@ def test_an_output_folder_that_is_gone_is_no_failure_of_the_step_and_is_not_made
 
 def test_a_folder_that_returns_in_time_is_waited_for(out, process):
     away = out.with_name("away")
-    (out.parent / "helper.sh").write_text(f"setsid sh -c 'sleep 1.5; mv {away} {out}' > /dev/null 2>&1 &\n")
-    # The pause lets the helper leave the session of the command, which ends with it.
-    said = f"mv {out} {away}; sh {out.parent / 'helper.sh'}; sleep 0.5; cp {{in.dwi}} {{out.mask}}"
-    answer = done(process, task(out, ("sh", "-c", said), patience=20.0))
+    left = out.parent / "left"
+    (out.parent / "helper.sh").write_text(f"setsid sh -c ': > {left}; sleep 1.5; mv {away} {out}' > /dev/null 2>&1 &\n")
+    # The session of the command ends with it: the helper has to leave it first.
+    wait = f"until test -e {left}; do sleep 0.05; done"
+    said = f"mv {out} {away}; sh {out.parent / 'helper.sh'}; {wait}; cp {{in.dwi}} {{out.mask}}"
+    answer = done(process, task(out, ("sh", "-c", said), patience=60.0))
     assert answer["state"] == "done" and (out / "sub-01/dwi/sub-01_mask.txt").exists()
 
 
@@ -215,7 +217,7 @@ def test_a_worker_whose_master_is_gone_stops_its_command_and_sweeps(out, process
     send(process, task(out, ("sh", "-c", f"sleep 98765.{os.getpid()} & wait; cp {{in.dwi}} {{out.mask}}")))
     wait_until(lambda: running(f"sleep 98765.{os.getpid()}"))
     process.stdin.close()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     wait_until(lambda: not running(f"sleep 98765.{os.getpid()}"))
     assert scratch_of(out) == [] and not (out / "sub-01").exists()
 
@@ -226,7 +228,7 @@ def test_a_worker_that_was_taken_for_lost_is_stopped_by_a_sweep_and_records_no_f
         send(other, task(out, ("sleep", f"98763.{os.getpid()}")))
         wait_until(lambda: running(f"sleep 98763.{os.getpid()}"))
         done(process, {"call": "sweep", "id": "", "base": str(out.parent / "scratch"), "key": "study"})
-        assert other.wait(20) == 0 and other.stdout.read() == b""
+        assert other.wait(60) == 0 and other.stdout.read() == b""
     assert not running(f"sleep 98763.{os.getpid()}") and scratch_of(out) == []
     assert not (out / ".provision/records").exists() and not (out / "logs").exists()
 

@@ -19,7 +19,9 @@ targets = [a for a in sys.argv[1:] if a[0] != '-'] or ['bin/mrinfo', 'bin/tckgen
 todo = [t for t in targets if not os.path.exists(t)]
 for number, target in enumerate(todo, 1):
     print('({:>2}/{}) [LB] {}'.format(number, len(todo), target), flush=True)
-    time.sleep(float(open('step').read()) if os.path.exists('step') else 0)
+    end = time.monotonic() + (float(open('step').read()) if os.path.exists('step') else 0)
+    while time.monotonic() < end and not os.path.exists('go'):
+        time.sleep(0.02)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     shutil.copy('/bin/true', target)
 print('jobs', os.environ['NUMBER_OF_PROCESSORS'])

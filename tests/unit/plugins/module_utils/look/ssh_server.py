@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import pwd
-import socket
 from collections import namedtuple
 
 import pytest
+from ports import free_port
 
 from plugins.module_utils.provision import places
 from plugins.module_utils.provision.look import login
@@ -30,10 +30,8 @@ def server(tmp_path, monkeypatch):
     entries = {name: FakeEntry(name, me.pw_uid, str(tmp_path), "/bin/sh") for name in (me.pw_name, AT_CORP)}
     monkeypatch.setattr(login, "passwd_entry", entries.get)
     monkeypatch.setattr(login, "shadow_entry", lambda user: {})
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port = one.getsockname()[1]
     wanted = {
-        "port": port,
+        "port": free_port(),
         "listen_addresses": ["127.0.0.1"],
         "user": "auto",
         "authorized_keys": [KEY],

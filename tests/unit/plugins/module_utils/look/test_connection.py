@@ -42,7 +42,7 @@ def test_an_address_that_never_answers_is_given_up_in_time():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         begin = time.monotonic()
         assert look.offered_key("127.0.0.1", silent.getsockname()[1], seconds=1) == ""
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 5  # as long as those wait who do not say
 
 
 @pytest.mark.needs("ssh")

@@ -371,12 +371,13 @@ def test_what_is_finished_is_kept_while_the_build_goes_on(shelf, tree, monkeypat
     assert kept.problem == ""
 
 
-def test_a_build_that_ends_at_once_waits_for_nothing(shelf, tree):
+def test_a_build_that_ends_at_once_waits_for_nothing(shelf, tree, monkeypatch):
     kept = checkpoint(shelf, tree)
+    monkeypatch.setattr(checkpoints, "SECONDS", 600)
     start = time.monotonic()
     kept.start()
     kept.stop()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 60
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.ENOTCONN, errno.EIO])
