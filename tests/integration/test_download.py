@@ -30,4 +30,4 @@ def test_an_interrupt_is_not_kept_waiting():
         start = time.monotonic()
         waiting.send_signal(signal.SIGINT)
         waiting.communicate(timeout=60)
-        assert time.monotonic() - start < 20  # a server may be silent for 30
+        assert time.monotonic() - start < 5

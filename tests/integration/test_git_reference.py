@@ -29,4 +29,4 @@ def test_a_server_that_says_nothing_is_waited_for_only_so_long(scheme, capsys, m
         start = time.monotonic()
         ended, answer = run_module(capsys, f"{scheme}://127.0.0.1:{mute.getsockname()[1]}/x.git", "3.0.8")
     assert (ended, answer["code"]) == (1, "unreachable") and "2 s" in answer["msg"]
-    assert time.monotonic() - start < 30  # without a limit, for ever
+    assert time.monotonic() - start < 10

@@ -48,7 +48,7 @@ def test_what_hangs_or_breaks_is_a_warning_in_time(monkeypatch):
     monkeypatch.setattr(network, "_questions", lambda roles: questions)
     begin = time.monotonic()
     found = network.found(network.ask([]), begin + 0.2)
-    assert time.monotonic() - begin < 30  # it would never answer
+    assert time.monotonic() - begin < 5
     over.set()
     assert {name: verdict(one) for name, one in found.items()} == {
         "network: git": "warn", "network: apt": "warn", "clock": "ok"

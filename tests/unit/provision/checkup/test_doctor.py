@@ -349,7 +349,7 @@ def test_what_hangs_or_breaks_is_told_in_time_and_keeps_nobody(alone):
     alone.setattr(network, "_questions", lambda roles: {"git": over.wait, "apt": lambda: 1 / 0})
     begin = time.monotonic()
     found = doctor.doctor()
-    assert time.monotonic() - begin < 30  # what hangs would never answer
+    assert time.monotonic() - begin < 5
     over.set()
     assert found["drive"].found == "no answer within 2.0 s" and "ZeroDivisionError" in found["cpu"].found
     assert "no answer in time" in found["network: git"].found and "division" in found["network: apt"].found

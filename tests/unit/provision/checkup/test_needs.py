@@ -261,7 +261,7 @@ def test_a_folder_on_path_that_does_not_answer_keeps_nobody(machine, monkeypatch
     monkeypatch.setattr(needs, "_first", lambda *_: over.wait())
     begin = time.monotonic()
     finding = provision.doctor(for_="dwibiascorrect ants")["N4BiasFieldCorrection"]
-    assert time.monotonic() - begin < 30  # it would never answer
+    assert time.monotonic() - begin < 5
     over.set()
     assert finding.verdict == "warn" and finding.found == "no answer within 0.2 s"
 

@@ -75,7 +75,7 @@ def test_a_server_that_does_not_answer_is_waited_for_in_silence_and_no_longer_th
     assert samples.ANSWER_SECONDS <= 5
     began = time.monotonic()
     found = provision.sample(folder=tmp_path / "made")
-    assert found.name == "phantom" and time.monotonic() - began < 30  # it would never answer
+    assert found.name == "phantom" and time.monotonic() - began < 5
     out, err = capfd.readouterr()
     assert not out and len(err.splitlines()) == 1 and "127.0.0.1" in err
 
