@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import zstandard
+from waiting import wait_until
 
 PLACEHOLDER = "/placehold" * 25  # as long as conda-build's, 255 less a few
 
@@ -96,3 +97,10 @@ def _write_conda(package: Path, contents: Mapping[str, bytes | str], about: Mapp
         outer.writestr("metadata.json", '{"conda_pkg_format_version": 2}')
         outer.writestr(f"pkg-{package.stem}.tar.zst", packed(_tar(contents)))
         outer.writestr(f"info-{package.stem}.tar.zst", packed(_tar(about)))
+
+
+def serve(box: Any) -> None:
+    """Serve /srv/mirror of a test's machine on its port 8002; return when that listens. /srv/asked says who asked."""
+    program = "python3 -u -m http.server 8002 --bind 127.0.0.1 --directory /srv/mirror"
+    box.run(f"nohup {program} > /srv/asked 2>&1 &")
+    wait_until(lambda: "Serving" in box.run("cat /srv/asked", check=False).stdout)

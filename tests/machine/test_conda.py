@@ -10,12 +10,10 @@ import channel
 import pytest
 from box import Box, Machines
 from layers import as_ordinary_user, built_in, provision, refused, snapshot, take_builds
-from waiting import wait_until
 
 from provision.store import builds
 
 RUN = "run mrtrix3 --origin conda --version 3.0.3 --lock /srv/lock.json --conda-mirror http://127.0.0.1:8002"
-SERVE = "nohup python3 -u -m http.server 8002 --bind 127.0.0.1 --directory /srv/mirror > /srv/asked 2>&1 &"
 THERE = "ls -A /opt | grep mrtrix3 || true"  # with the temporary folders beside it
 STOP = "pkill -f '[h]ttp.server 8002'"
 
@@ -42,8 +40,7 @@ def prepared(box: Box, mirror: Path) -> Box:
     box.copy_in(mirror / "mirror", "/srv/mirror")
     box.copy_in(mirror / "lock.json", "/srv/lock.json")
     box.cut_network()
-    box.run(SERVE)
-    wait_until(lambda: "Serving" in box.run("cat /srv/asked", check=False).stdout)
+    channel.serve(box)
     return box
 
 

@@ -121,8 +121,7 @@ def test_one_host_downloads_conda_packages_and_the_others_take_them_from_it(
     fleet.home.copy_in(tmp_path / "channel", "/srv/mirror/channel")
     entry["url"] = f"https://conda.invalid/channel/linux-64/{Path(entry['url']).name}"
     fleet.home.write("/srv/lock.json", json.dumps(channel.lock("ants", entry, version="2.5.4")))
-    fleet.home.run("nohup python3 -u -m http.server 8002 --directory /srv/mirror > /srv/asked 2>&1 &")
-    wait_until(lambda: "Serving" in fleet.home.run("cat /srv/asked", check=False).stdout)
+    channel.serve(fleet.home)
     line = "run ants --origin conda --version 2.5.4 --lock /srv/lock.json --conda-mirror http://127.0.0.1:8002"
     found = provision(fleet.home, f"{line} {ALL}")
     assert {one["ants"]["origin"] for one in found["hosts"].values()} == {"conda"} and len(found["hosts"]) == len(NAMES)
