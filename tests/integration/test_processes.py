@@ -226,14 +226,82 @@ def test_what_answers_in_the_place_of_one_that_ended_is_not_taken_for_it(place):
     assert caught.value.code == "process-not-started"
 
 
-def test_an_interrupt_while_waiting_leaves_nothing_running(place, tmp_path):
-    def interrupted():
-        (tmp_path / "pid").write_text(str(place.pid()))
-        raise KeyboardInterrupt
+# Starts something that is never ready, and tells its number.
+STARTER = """
+import json, sys
+from plugins.module_utils.provision import processes
+def ready():
+    print(json.load(open(sys.argv[1]))["pid"], flush=True)
+processes.start(["sleep", "100"], pid_file=sys.argv[1], log=sys.argv[2], environment={}, ready=ready)
+"""
 
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_whoever_is_ended_while_starting_it_leaves_nothing_running(place, number):
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTER, place.pid_file, place.log], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as starter:
+        pid = int(starter.stdout.readline())
+        starter.send_signal(number)
+        starter.communicate(timeout=60)
+    assert starter.returncode == -number
+    assert not lives(pid) and not os.path.exists(place.pid_file)
+
+
+def test_an_interrupt_right_after_the_start_leaves_nothing_running(place, monkeypatch):
+    started = []
+
+    def launch(*arguments, launch=processes._launch):
+        launch(*arguments)
+        started.append(place.pid())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(processes, "_launch", launch)
     with pytest.raises(KeyboardInterrupt):
-        place.start("sleep", "100", ready=interrupted)
-    assert not lives(int((tmp_path / "pid").read_text()))
+        place.start("sleep", "100", ready=lambda: False)
+    assert not lives(started[0])
+
+
+def test_an_interrupt_while_it_is_being_ended_leaves_nothing_running(place, monkeypatch):
+    started = []
+
+    def interrupted(*arguments, end=processes._signal):
+        started.append(place.pid())
+        os.kill(os.getpid(), signal.SIGINT)
+        end(*arguments)
+
+    monkeypatch.setattr(processes, "_signal", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        place.start("sleep", "100", deadline=0, ready=lambda: False)
+    assert not lives(started[0])
+
+
+def test_a_signal_that_is_ignored_changes_nothing(place):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert place.start("sleep", "100", ready=lambda: os.kill(os.getpid(), signal.SIGHUP) is None)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert lives(place.pid())
+
+
+def test_what_becomes_another_program_at_that_moment_is_ended_as_well(place, tmp_path, monkeypatch):
+    # It has no environment then, and its parent has ended.
+    place.start("sh", "-c", f"sleep 100 & echo $! > {tmp_path}/child; wait", ready=(tmp_path / "child").exists)
+    child = number(tmp_path / "child")
+    os.kill(place.pid(), signal.SIGKILL)
+    os.waitpid(place.pid(), 0)
+    looks = []
+
+    def opened(path, *mode, **options):
+        if path == f"/proc/{child}/environ":
+            looks.append(path)
+            path = os.devnull if len(looks) == 1 else path
+        return open(path, *mode, **options)
+
+    monkeypatch.setattr(processes, "open", opened, raising=False)
+    assert processes.stop(place.pid_file)
+    assert not lives(child)
 
 
 def test_stopping_ends_its_children_too_and_those_that_ignore_it_after_the_grace(place, tmp_path, monkeypatch):

@@ -421,6 +421,42 @@ def test_a_run_that_is_interrupted_or_killed_leaves_no_process(root, number, cod
     wait_until(lambda: not sleeping(mark), seconds=30 if number == signal.SIGKILL else 0)
 
 
+# A worker of Ansible's that has to wait for a processor when it is to end its module.
+SLOW = """
+import os, time
+
+def slow(value, tell=os.killpg):
+    def late(*arguments):
+        for _ in range(10):
+            time.sleep(0.05)
+        tell(*arguments)
+    os.killpg = late
+    return value
+
+class FilterModule:
+    def filters(self):
+        return {"slow": slow}
+"""
+
+
+def test_an_interrupt_reaches_a_module_whose_worker_is_slow(root, tmp_path):
+    mark = f"62.{os.getpid()}"
+    folder = root(f"\n  - name: Wait\n    ansible.builtin.command: sleep {{{{ '{mark}' | slow }}}}\n")
+    (folder / "playbooks/filter_plugins").mkdir()
+    (folder / "playbooks/filter_plugins/slow.py").write_text(SLOW)
+
+    def interrupt():
+        wait_until(lambda: sleeping(mark))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    told = []
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(["deps"], {}, on_step=lambda step: told.append(step.task))
+    assert not sleeping(mark)
+    assert not [task for task in told if task.startswith("Waiting")]
+
+
 # What a worker of Ansible's does when memory runs out just as it reports: with the lock of the queue it ends.
 DIES = """
 import os, signal

@@ -24,6 +24,7 @@ _LINES = 20  # of the log, in an error
 _LARGE = 1 << 20  # bytes after which a new log is begun
 _STEP = 0.05  # seconds between two checks
 _PATIENCE = 60.0  # seconds to wait while another run starts or stops the same process
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)  # what may end us while a process is started
 
 
 class ProcessError(Exception):
@@ -36,7 +37,7 @@ class ProcessError(Exception):
 
 def start(argv, *, pid_file, log, environment, ready, deadline=30.0):
     """Start a command that outlives us and wait until it is `ready`, else stop it; return False if it runs already."""
-    with _alone(pid_file):
+    with _alone(pid_file), _signals_held() as asked_to_end:
         if running(pid_file):
             return False
         _end(read_json(pid_file), grace=0)  # what a killed one has left running
@@ -47,7 +48,7 @@ def start(argv, *, pid_file, log, environment, ready, deadline=30.0):
         finally:
             os.close(file)
         try:
-            _await(argv, pid_file, ready, deadline)
+            _await(argv, pid_file, ready, deadline, asked_to_end)
         except BaseException as error:
             _end(read_json(pid_file), grace=0)
             os.unlink(pid_file)
@@ -93,6 +94,18 @@ def _alone(pid_file):
     os.makedirs(os.path.dirname(pid_file), mode=0o700, exist_ok=True)
     with locked(f"{pid_file}.lock", _PATIENCE):
         yield
+
+
+@contextmanager
+def _signals_held():
+    """Hold back signals that would end us while the block runs; give a function that tells whether there is one."""
+    # What is ignored stays so: the kernel would keep it as well.
+    held = {number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        yield lambda: bool(signal.sigpending() & held)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _open_log(log):
@@ -147,8 +160,8 @@ def _become(argv, gate, opener, log, environment):
         os._exit(127)
 
 
-def _await(argv, pid_file, ready, deadline):
-    """Wait until the process is ready; raise ProcessError if it has ended or takes too long."""
+def _await(argv, pid_file, ready, deadline, asked_to_end):
+    """Wait until the process is ready; raise ProcessError if it has ended, takes too long, or we are to end."""
     end = time.monotonic() + deadline
     name = os.path.basename(argv[0])
     while True:
@@ -158,6 +171,8 @@ def _await(argv, pid_file, ready, deadline):
             raise ProcessError(f"{name} ended right after it was started.")
         if done:
             return
+        if asked_to_end():
+            raise ProcessError(f"{name} was stopped before it was ready: there was an interrupt.")
         if time.monotonic() >= end:
             raise ProcessError(f"{name} was not ready after {deadline:g} s.", code="process-not-ready")
         time.sleep(_STEP)
@@ -183,11 +198,17 @@ def _members(noted):
 
 
 def _carries(pid, mark):
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return f"{_MARK}={mark}".encode() in file.read().split(b"\0")
-    except OSError:
-        return False
+    # While a process becomes another program, it has no environment for a moment.
+    for _ in range(5):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                said = file.read()
+        except OSError:
+            return False
+        if said:
+            return f"{_MARK}={mark}".encode() in said.split(b"\0")
+        time.sleep(_STEP / 5)
+    return False
 
 
 def _end(noted, grace):
