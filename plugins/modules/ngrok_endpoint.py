@@ -165,6 +165,10 @@ class Agent:
             self.url = found.group(1)
         return bool(found) and offered_key(*public_address(self.url), seconds=5) == key
 
+    def is_over(self):
+        """Return whether its time is up."""
+        return 0 < self.wanted["max_seconds"] <= time.monotonic() - self._started
+
     def said(self):
         """Return its output since it was started."""
         try:
@@ -216,6 +220,9 @@ def fail(module, agent):
         for name in ("ngrok.yml", "redact.sed"):
             with suppress(FileNotFoundError):
                 os.unlink(os.path.join(module.params["folder"], name))
+    if agent.is_over() and not errors.code_in(said):
+        msg = f"The {agent.wanted['max_seconds']} s of ngrok_max_seconds were over before the address was open."
+        module.fail_json(msg=msg, hint="Allow more, or 0 for no limit.", code="ngrok-closed")
     if agent.url and not errors.code_in(said):
         msg = f"ngrok opened {agent.url}, but it did not lead to this machine's SSH server within {agent.deadline:g} s."
         hint = "Run it again. If that does not help, see https://status.ngrok.com."

@@ -50,6 +50,7 @@ RETURN = """
 import os
 import re
 import sys
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -179,11 +180,14 @@ def main():
             "identity": {"type": "str", "required": True},
         },
     )
-    given = module.params
+    given, begin = module.params, time.monotonic()
     try:
         with fail_when_locked(module):
             changed = ensure_started(given)
     except ProcessError as error:
+        if not isinstance(error, Refused) and 0 < given["max_seconds"] <= time.monotonic() - begin:
+            msg = f"The {given['max_seconds']} s of reverse_ssh_max_seconds were over before the tunnel was open."
+            module.fail_json(msg=msg, hint="Allow more, or 0 for no limit.", code="tunnel-closed")
         public_key = read_text(os.path.join(given["folder"], given["identity"] + ".pub")).strip()
         message, hint, code = explain(
             error.said if isinstance(error, Refused) else [str(error)],

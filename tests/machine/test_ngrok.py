@@ -368,7 +368,10 @@ def test_a_dropped_session_is_seen_waited_for_and_in_the_end_replaced(box: Box, 
     assert agent_pid(box) != pid and ssh(box, again).returncode == 0
 
 
-def test_the_address_closes_when_its_time_is_up_and_can_be_opened_again(box: Box, service: Service) -> None:
+def test_the_address_closes_when_its_time_is_up_and_can_be_opened_again(
+    box: Box, service: Service, silence: str
+) -> None:
+    assert refused(box, service, ngrok_max_seconds=1, ngrok_server_addr=silence)["code"] == "ngrok-closed"
     # Enough for a busy machine to open it in.
     report = up(box, service, ngrok_max_seconds=12)
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", report["expires"])

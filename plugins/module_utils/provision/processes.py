@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import threading
 import time
 from contextlib import contextmanager, suppress
 
@@ -37,7 +38,7 @@ class ProcessError(Exception):
 
 def start(argv, *, pid_file, log, environment, ready, deadline=30.0):
     """Start a command that outlives us and wait until it is `ready`, else stop it; return False if it runs already."""
-    with _alone(pid_file), _signals_held() as asked_to_end:
+    with _alone(pid_file), _signals_held() as signals:
         if running(pid_file):
             return False
         _end(read_json(pid_file), grace=0)  # what a killed one has left running
@@ -48,7 +49,7 @@ def start(argv, *, pid_file, log, environment, ready, deadline=30.0):
         finally:
             os.close(file)
         try:
-            _await(argv, pid_file, ready, deadline, asked_to_end)
+            _await(argv, pid_file, ready, deadline, signals)
         except BaseException as error:
             _end(read_json(pid_file), grace=0)
             os.unlink(pid_file)
@@ -98,14 +99,19 @@ def _alone(pid_file):
 
 @contextmanager
 def _signals_held():
-    """Hold back signals that would end us while the block runs; give a function that tells whether there is one."""
-    # What is ignored stays so: the kernel would keep it as well.
-    held = {number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    """Hold back signals that would end us while the block runs; give the list of those that have come."""
+    came = []
+    # Only the main thread is interrupted. What is ignored stays so.
+    main = threading.current_thread() is threading.main_thread()
+    taken = [number for number in _ENDING if main and signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, lambda number, _frame: came.append(number)) for number in taken}
     try:
-        yield lambda: bool(signal.sigpending() & held)
+        yield came
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def _open_log(log):
@@ -160,7 +166,7 @@ def _become(argv, gate, opener, log, environment):
         os._exit(127)
 
 
-def _await(argv, pid_file, ready, deadline, asked_to_end):
+def _await(argv, pid_file, ready, deadline, signals):
     """Wait until the process is ready; raise ProcessError if it has ended, takes too long, or we are to end."""
     end = time.monotonic() + deadline
     name = os.path.basename(argv[0])
@@ -169,10 +175,10 @@ def _await(argv, pid_file, ready, deadline, asked_to_end):
         done = ready()
         if not running(pid_file):
             raise ProcessError(f"{name} ended right after it was started.")
+        if signals:
+            raise ProcessError(f"{name} was stopped before it was ready: there was an interrupt.")
         if done:
             return
-        if asked_to_end():
-            raise ProcessError(f"{name} was stopped before it was ready: there was an interrupt.")
         if time.monotonic() >= end:
             raise ProcessError(f"{name} was not ready after {deadline:g} s.", code="process-not-ready")
         time.sleep(_STEP)
@@ -199,7 +205,7 @@ def _members(noted):
 
 def _carries(pid, mark):
     # While a process becomes another program, it has no environment for a moment.
-    for _ in range(5):
+    for _look in range(5):
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
                 said = file.read()

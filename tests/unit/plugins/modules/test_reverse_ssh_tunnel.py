@@ -8,6 +8,8 @@ import pytest
 
 from plugins.modules import reverse_ssh_tunnel as module
 
+from .built_tree import run_module
+
 
 @pytest.mark.parametrize(
     ("said", "code", "value"),
@@ -69,3 +71,11 @@ def test_what_the_program_tells_of_its_failure_is_what_ssh_said(tmp_path):
         ready()
     error.value.lines = ["the log"]  # as one that was started has it set
     assert error.value.said == ["first", "last"]
+
+
+def test_a_tunnel_whose_time_is_up_before_it_is_open_is_said_to_have_had_too_little(tmp_path, capsys):
+    (tmp_path / "reverse_tunnel.py").write_text("import time; time.sleep(60)")
+    given = {"folder": str(tmp_path), "max_seconds": 1, "gateway": "tunnel@gw", "identity": "key"}
+    _code, answer = run_module(module, capsys, **given)
+    assert answer["code"] == "tunnel-closed" and "reverse_ssh_max_seconds" in answer["msg"]
+    assert not (tmp_path / "reverse_ssh.pid").exists()
