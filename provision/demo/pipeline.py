@@ -23,6 +23,7 @@ from provision.demo import report, sample
 from provision.engine.events import Step
 from provision.errors import ProvisionError
 from provision.machine import failures
+from provision.machine.processes import signals_held
 from provision.pictures.angles import Angles, compare
 
 if TYPE_CHECKING:
@@ -433,16 +434,20 @@ def _print_table(result: DemoResult) -> None:
 
 def _waited(argv: list[str], line: str, sink: BinaryIO, folder: Path, environment: Mapping[str, str]) -> int:
     """Run a command in a session of its own and return its exit code."""
+    process = None
     try:
-        process = subprocess.Popen(
-            argv,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        # An interrupt that came before there is a process to end would leave it running.
+        with signals_held():
+            process = subprocess.Popen(
+                argv,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return process.wait()
     except OSError as error:
         raise ProvisionError(
             f"The command {argv[0]} could not be started: {error.strerror}.",
@@ -450,10 +455,9 @@ def _waited(argv: list[str], line: str, sink: BinaryIO, folder: Path, environmen
             log=Path(sink.name),
             code="does-not-run",
         ) from error
-    try:
-        return process.wait()
     except BaseException:
-        _end(process)
+        if process:
+            _end(process)
         raise
 
 

@@ -38,7 +38,7 @@ class ProcessError(Exception):
 
 def start(argv, *, pid_file, log, environment, ready, deadline=30.0):
     """Start a command that outlives us and wait until it is `ready`, else stop it; return False if it runs already."""
-    with _alone(pid_file), _signals_held() as signals:
+    with _alone(pid_file), signals_held() as signals:
         if running(pid_file):
             return False
         _end(read_json(pid_file), grace=0)  # what a killed one has left running
@@ -90,15 +90,7 @@ def last_lines(log, begin=0):
 
 
 @contextmanager
-def _alone(pid_file):
-    """Hold the lock of a pid file while the block runs."""
-    os.makedirs(os.path.dirname(pid_file), mode=0o700, exist_ok=True)
-    with locked(f"{pid_file}.lock", _PATIENCE):
-        yield
-
-
-@contextmanager
-def _signals_held():
+def signals_held():
     """Hold back signals that would end us while the block runs; give the list of those that have come."""
     came = []
     # Only the main thread is interrupted. What is ignored stays so.
@@ -112,6 +104,14 @@ def _signals_held():
             signal.signal(number, handler)
         for number in came[:1]:
             signal.raise_signal(number)
+
+
+@contextmanager
+def _alone(pid_file):
+    """Hold the lock of a pid file while the block runs."""
+    os.makedirs(os.path.dirname(pid_file), mode=0o700, exist_ok=True)
+    with locked(f"{pid_file}.lock", _PATIENCE):
+        yield
 
 
 def _open_log(log):

@@ -12,6 +12,7 @@ import time
 from ..commands import plain_environment, run
 from ..failures import Problem
 from ..files import write_json
+from ..processes import signals_held
 from ..reading import read_json, read_text
 from ..store.checkpoint import SPENT
 from ..store.portable import LINK_FLAGS
@@ -87,21 +88,24 @@ class Build:
         environment = plain_environment(**(environment or {}))
         with open(self.log, "ab") as log:
             log.write((" ".join(argv) + "\n").encode())
-            process = subprocess.Popen(
-                argv,
-                cwd=folder or self.source,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                # If this process is killed, the lock is held until the last compiler has ended.
-                pass_fds=[self.lock.fileno()],
-            )
+            process = None
             try:
+                with signals_held():  # an interrupt that came before there is a process to stop would leave it running
+                    process = subprocess.Popen(
+                        argv,
+                        cwd=folder or self.source,
+                        env=environment,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,
+                        # If this process is killed, the lock is held until the last compiler has ended.
+                        pass_fds=[self.lock.fileno()],
+                    )
                 tail = self._follow(process, log, watch)
             finally:
-                _stop(process)
+                if process:
+                    _stop(process)
                 self.clock.note(now=True)
         if process.returncode:
             raise self._failure(tail, process.returncode)
