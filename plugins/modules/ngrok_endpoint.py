@@ -220,7 +220,7 @@ def fail(module, agent):
         for name in ("ngrok.yml", "redact.sed"):
             with suppress(FileNotFoundError):
                 os.unlink(os.path.join(module.params["folder"], name))
-    if agent.is_over() and not errors.code_in(said):
+    if agent.is_over() and not (errors.code_in(said) or errors.distrusts(said) or errors.finds_nobody(said)):
         msg = f"The {agent.wanted['max_seconds']} s of ngrok_max_seconds were over before the address was open."
         module.fail_json(msg=msg, hint="Allow more, or 0 for no limit.", code="ngrok-closed")
     if agent.url and not errors.code_in(said):

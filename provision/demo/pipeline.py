@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -23,7 +23,7 @@ from provision.demo import report, sample
 from provision.engine.events import Step
 from provision.errors import ProvisionError
 from provision.machine import failures
-from provision.machine.processes import signals_held
+from provision.machine.interrupts import command
 from provision.pictures.angles import Angles, compare
 
 if TYPE_CHECKING:
@@ -434,31 +434,17 @@ def _print_table(result: DemoResult) -> None:
 
 def _waited(argv: list[str], line: str, sink: BinaryIO, folder: Path, environment: Mapping[str, str]) -> int:
     """Run a command in a session of its own and return its exit code."""
-    process = None
-    try:
-        # An interrupt that came before there is a process to end would leave it running.
-        with signals_held():
-            process = subprocess.Popen(
-                argv,
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+    with ExitStack() as stack:
+        try:
+            process = stack.enter_context(command(argv, _end, cwd=folder, env=environment, stdout=sink))
+        except OSError as error:
+            raise ProvisionError(
+                f"The command {argv[0]} could not be started: {error.strerror}.",
+                task=line,
+                log=Path(sink.name),
+                code="does-not-run",
+            ) from error
         return process.wait()
-    except OSError as error:
-        raise ProvisionError(
-            f"The command {argv[0]} could not be started: {error.strerror}.",
-            task=line,
-            log=Path(sink.name),
-            code="does-not-run",
-        ) from error
-    except BaseException:
-        if process:
-            _end(process)
-        raise
 
 
 def _end(process: subprocess.Popen) -> None:

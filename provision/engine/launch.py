@@ -210,7 +210,7 @@ def environment(private: Path, *, local: bool) -> dict[str, str]:
         # A host whose key is unknown or another is refused, as ssh refuses it; ansible-runner would switch that off.
         "ANSIBLE_HOST_KEY_CHECKING": "True",
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True",
-        # Five seconds in which an interrupted worker tells its module; otherwise it is killed before, if it is slow.
+        # An interrupted worker has five seconds to tell its module; by default it is killed at once, if it is slow.
         "ANSIBLE_WORKER_SHUTDOWN_POLL_COUNT": "50",
         "ANSIBLE_CALLBACK_PLUGINS": "",
         "ANSIBLE_STDOUT_CALLBACK": "",

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,7 @@ from provision.engine.hung import Hung
 from provision.engine.inventory import Inventory
 from provision.engine.inventory import hosts as inventory_hosts
 from provision.errors import OptionError, ProvisionError
-from provision.machine import failures
+from provision.machine import failures, interrupts
 from provision.words import as_keywords
 
 # How long a run may take to stop before it is killed.
@@ -30,7 +29,6 @@ _GRACE_SECONDS = 10.0
 _REST_SECONDS = 120.0
 # How much of a host's progress is read, in bytes.
 _LARGEST_PROGRESS = 4096
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 # Playbooks that change nothing.
@@ -92,22 +90,6 @@ class _Stop:
             self._asked = True
             self.give_up()
         return time.monotonic() - self._since > _GRACE_SECONDS
-
-
-@contextlib.contextmanager
-def _signals(stop: _Stop) -> Iterator[None]:
-    """Send signals to `stop` while the block runs, and restore the earlier handlers."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may do this; a notebook's cells run there
-        return
-    # What the caller ignores, such as SIGHUP under nohup, stays ignored.
-    taken = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in taken}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _without(secrets: Sequence[str], text: str) -> str:
@@ -178,7 +160,7 @@ def run(
             "provision_kernel": inventory is None and notebook.in_notebook(),
         }
         watcher = _Watcher(seen, on_step, on_line, progress, secrets, hosts=inventory is not None)
-        with _signals(stop):
+        with interrupts.handled(stop):
             try:
                 with launch.variables_file(private, {**variables, **extra}) as file:
                     chosen = inventory.arguments(private) if inventory else []

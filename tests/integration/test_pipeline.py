@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -85,19 +84,10 @@ def test_interrupt_ends_the_command_and_all_that_it_started(tmp_path, monkeypatc
     wait_until(lambda: not any(map(alive, pids)), seconds=50)  # what is killed may still be on its way out
 
 
-def test_interrupt_while_the_command_is_being_started_ends_it(tmp_path, monkeypatch):
-    started = []
-
-    def start(*arguments, start=subprocess.Popen, **options):
-        started.append(start(*arguments, **options))
-        os.kill(os.getpid(), signal.SIGINT)
-        return started[-1]
-
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    monkeypatch.setattr(subprocess, "Popen", start)
+def test_interrupt_while_the_command_is_being_started_ends_it(tmp_path, interrupted_start):
     with pytest.raises(KeyboardInterrupt):
         run_command(["command"], **shell(tmp_path, "sleep 60"))
-    assert not alive(started[0].pid)
+    assert not alive(interrupted_start[0].pid)
 
 
 def test_interrupted_command_may_clean_up(tmp_path, monkeypatch):

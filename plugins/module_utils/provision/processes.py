@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import threading
 import time
 from contextlib import contextmanager, suppress
 
+from . import interrupts
 from .alive import alive, answers, boot_id, process, running
 from .file_lock import locked
 from .files import write_json
@@ -25,7 +25,6 @@ _LINES = 20  # of the log, in an error
 _LARGE = 1 << 20  # bytes after which a new log is begun
 _STEP = 0.05  # seconds between two checks
 _PATIENCE = 60.0  # seconds to wait while another run starts or stops the same process
-_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)  # what may end us while a process is started
 
 
 class ProcessError(Exception):
@@ -38,7 +37,7 @@ class ProcessError(Exception):
 
 def start(argv, *, pid_file, log, environment, ready, deadline=30.0):
     """Start a command that outlives us and wait until it is `ready`, else stop it; return False if it runs already."""
-    with _alone(pid_file), signals_held() as signals:
+    with _alone(pid_file), interrupts.held() as signals:
         if running(pid_file):
             return False
         _end(read_json(pid_file), grace=0)  # what a killed one has left running
@@ -87,23 +86,6 @@ def last_lines(log, begin=0):
     with open(log, encoding="utf-8", errors="replace") as file:
         file.seek(begin)
         return [line for line in file.read().splitlines() if line.strip()][-_LINES:]
-
-
-@contextmanager
-def signals_held():
-    """Hold back signals that would end us while the block runs; give the list of those that have come."""
-    came = []
-    # Only the main thread is interrupted. What is ignored stays so.
-    main = threading.current_thread() is threading.main_thread()
-    taken = [number for number in _ENDING if main and signal.getsignal(number) not in (signal.SIG_IGN, None)]
-    before = {number: signal.signal(number, lambda number, _frame: came.append(number)) for number in taken}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in came[:1]:
-            signal.raise_signal(number)
 
 
 @contextmanager

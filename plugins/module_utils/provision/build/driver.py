@@ -12,7 +12,7 @@ import time
 from ..commands import plain_environment, run
 from ..failures import Problem
 from ..files import write_json
-from ..processes import signals_held
+from ..interrupts import command
 from ..reading import read_json, read_text
 from ..store.checkpoint import SPENT
 from ..store.portable import LINK_FLAGS
@@ -88,24 +88,18 @@ class Build:
         environment = plain_environment(**(environment or {}))
         with open(self.log, "ab") as log:
             log.write((" ".join(argv) + "\n").encode())
-            process = None
+            options = {
+                "cwd": folder or self.source,
+                "env": environment,
+                "stdout": subprocess.PIPE,
+                # If this process is killed, the lock is held until the last compiler has ended.
+                "pass_fds": [self.lock.fileno()],
+            }
             try:
-                with signals_held():  # an interrupt that came before there is a process to stop would leave it running
-                    process = subprocess.Popen(
-                        argv,
-                        cwd=folder or self.source,
-                        env=environment,
-                        stdin=subprocess.DEVNULL,
-                        stdout=subprocess.PIPE,
-                        stderr=subprocess.STDOUT,
-                        start_new_session=True,
-                        # If this process is killed, the lock is held until the last compiler has ended.
-                        pass_fds=[self.lock.fileno()],
-                    )
-                tail = self._follow(process, log, watch)
-            finally:
-                if process:
+                with command(argv, _stop, **options) as process:
+                    tail = self._follow(process, log, watch)
                     _stop(process)
+            finally:
                 self.clock.note(now=True)
         if process.returncode:
             raise self._failure(tail, process.returncode)

@@ -1,8 +1,6 @@
 """What a build says while it runs and when it fails, and the time that it has taken."""
 
-import os
 import signal
-import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -71,19 +69,10 @@ def test_a_build_that_is_killed_without_a_word_ran_out_of_memory(source):
     assert caught.value.code == "out-of-memory"
 
 
-def test_an_interrupt_while_the_compiler_is_being_started_ends_it(tmp_path, monkeypatch):
-    started = []
-
-    def start(*arguments, start=subprocess.Popen, **options):
-        started.append(start(*arguments, **options))
-        os.kill(os.getpid(), signal.SIGINT)
-        return started[-1]
-
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which whoever started the tests may ignore
-    monkeypatch.setattr(subprocess, "Popen", start)
+def test_an_interrupt_while_the_compiler_is_being_started_ends_it(tmp_path, interrupted_start):
     with (tmp_path / "lock").open("w") as lock, pytest.raises(KeyboardInterrupt):
         driver.Build(str(tmp_path), "", 1, print, lock).call(["sleep", "60"])
-    assert started[0].poll() == -signal.SIGTERM
+    assert interrupted_start[0].poll() == -signal.SIGTERM
 
 
 @pytest.fixture
